@@ -1,0 +1,77 @@
+# How a room is built: im_library(), im_daemon(), im_test(), im_fuzz(), im_bench().
+
+add_library(im_flags INTERFACE)
+target_compile_definitions(im_flags INTERFACE _GNU_SOURCE)
+target_compile_options(im_flags INTERFACE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Werror=implicit-function-declaration -fno-strict-aliasing
+  -fstack-protector-strong -fno-omit-frame-pointer $<$<CONFIG:Release,RelWithDebInfo>:-O2>)
+target_link_options(im_flags INTERFACE -Wl,-z,relro,-z,now)
+target_include_directories(im_flags INTERFACE "${CMAKE_SOURCE_DIR}/lib" "${CMAKE_SOURCE_DIR}/services"
+  "${CMAKE_SOURCE_DIR}/client/include")
+if(INFERMESH_SANITIZE)
+  target_compile_options(im_flags INTERFACE -fsanitize=${INFERMESH_SANITIZE} -fno-sanitize-recover=all)
+  string(REPLACE ",fuzzer-no-link" "" _link "${INFERMESH_SANITIZE}")
+  target_link_options(im_flags INTERFACE -fsanitize=${_link})
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_definitions(im_flags INTERFACE _FORTIFY_SOURCE=2)
+endif()
+
+# im_library(NAME SOURCES... [LINK targets...])
+function(im_library name)
+  cmake_parse_arguments(A "" "" "LINK" ${ARGN})
+  add_library(${name} STATIC ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC im_flags Threads::Threads ${A_LINK})
+endfunction()
+
+# im_daemon(NAME main.c [LINK targets...]): an installed program.
+function(im_daemon name)
+  cmake_parse_arguments(A "" "" "LINK" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE im_flags ${A_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# im_test(NAME x_test.c... [LINK targets...]): a cmocka program that ctest runs.
+function(im_test name)
+  if(NOT INFERMESH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "LINK" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE im_flags ${A_LINK} PkgConfig::cmocka)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120)
+endfunction()
+
+# im_fuzz(NAME x_fuzz.c... [LINK targets...]): LLVMFuzzerTestOneInput(). With INFERMESH_FUZZ a libFuzzer program; else a
+# program that replays tests/fuzz/corpus/NAME, run by ctest.
+function(im_fuzz name)
+  if(NOT INFERMESH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "LINK" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE im_flags ${A_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  if(INFERMESH_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c")
+    add_test(NAME ${name} COMMAND ${name} "${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 60)
+  endif()
+endfunction()
+
+# im_bench(NAME x_bench.c... [LINK targets...]): a program that './dev bench' runs.
+function(im_bench name)
+  if(NOT INFERMESH_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "LINK" ${ARGN})
+  add_executable(${name} ${A_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE im_flags ${A_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+endfunction()

@@ -1,0 +1,113 @@
+/*
+ * base/arena.c - allocations freed together; see arena.h.
+ */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_CHUNK_BYTES 2016 /* with malloc's header a little under 2 KiB */
+
+struct arena_chunk {
+	struct arena_chunk *next;
+	size_t used;
+	size_t cap;
+	alignas(max_align_t) uint8_t data[];
+};
+
+void
+arena_init(struct arena *a, size_t max_bytes)
+{
+	*a = (struct arena){ .max_bytes = max_bytes };
+}
+
+void
+arena_done(struct arena *a)
+{
+	struct arena_chunk *c;
+
+	if (a == NULL)
+		return;
+	while ((c = a->head) != NULL) {
+		a->head = c->next;
+		free(c);
+	}
+	a->used_bytes = 0;
+}
+
+static struct arena_chunk *
+chunk_new(struct arena *a, size_t need)
+{
+	size_t cap = need > ARENA_CHUNK_BYTES ? need : ARENA_CHUNK_BYTES;
+	struct arena_chunk *c = malloc(sizeof(*c) + cap);
+
+	if (c == NULL)
+		return NULL;
+	c->used = 0;
+	c->cap = cap;
+	if (need > ARENA_CHUNK_BYTES && a->head != NULL) {
+		/* A large one goes behind the head, whose rest stays usable. */
+		c->next = a->head->next;
+		a->head->next = c;
+	} else {
+		c->next = a->head;
+		a->head = c;
+	}
+	return c;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	struct arena_chunk *c = a->head;
+	size_t need;
+	void *p;
+
+	if (__builtin_add_overflow(size, align - 1, &need))
+		return NULL;
+	need &= ~(align - 1);
+	if (need == 0)
+		need = align;
+	if (a->max_bytes != 0 && (need > a->max_bytes || a->used_bytes > a->max_bytes - need))
+		return NULL;
+	if (c == NULL || c->cap - c->used < need)
+		c = chunk_new(a, need);
+	if (c == NULL)
+		return NULL;
+	p = c->data + c->used;
+	c->used += need;
+	a->used_bytes += need;
+	return memset(p, 0, size);
+}
+
+void *
+arena_calloc(struct arena *a, size_t count, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, size, &total))
+		return NULL;
+	return arena_alloc(a, total);
+}
+
+char *
+arena_strndup(struct arena *a, const char *s, size_t len)
+{
+	char *copy;
+
+	if (len == SIZE_MAX)
+		return NULL;
+	copy = arena_alloc(a, len + 1);
+	if (copy != NULL && len > 0)
+		memcpy(copy, s, len);
+	return copy;
+}
+
+char *
+arena_strdup(struct arena *a, const char *s)
+{
+	return arena_strndup(a, s, strlen(s));
+}

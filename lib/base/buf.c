@@ -1,0 +1,151 @@
+/*
+ * base/buf.c - growing bytes; see buf.h.
+ */
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+buf_init(struct buf *b, size_t max_bytes)
+{
+	*b = (struct buf)BUF_INIT(max_bytes);
+}
+
+void
+buf_done(struct buf *b)
+{
+	if (b == NULL)
+		return;
+	free(b->data);
+	buf_init(b, b->max_bytes);
+}
+
+void
+buf_clear(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+uint8_t *
+buf_reserve(struct buf *b, size_t extra)
+{
+	size_t need, cap;
+	uint8_t *data;
+
+	if (b->failed)
+		return NULL;
+	if (__builtin_add_overflow(b->len, extra, &need) ||
+	    (b->max_bytes != 0 && need > b->max_bytes)) {
+		b->failed = true;
+		return NULL;
+	}
+	if (need <= b->cap && b->data != NULL)
+		return b->data + b->len;
+	cap = b->cap < 64 ? 64 : b->cap;
+	while (cap < need && cap <= SIZE_MAX / 2)
+		cap *= 2;
+	if (cap < need)
+		cap = need;
+	data = realloc(b->data, cap);
+	if (data == NULL) {
+		b->failed = true;
+		return NULL;
+	}
+	b->data = data;
+	b->cap = cap;
+	return b->data + b->len;
+}
+
+bool
+buf_append(struct buf *b, const void *data, size_t len)
+{
+	uint8_t *at = buf_reserve(b, len);
+
+	if (at == NULL)
+		return false;
+	if (len > 0)
+		memcpy(at, data, len);
+	b->len += len;
+	return true;
+}
+
+bool
+buf_append_str(struct buf *b, const char *s)
+{
+	return buf_append(b, s, strlen(s));
+}
+
+bool
+buf_append_byte(struct buf *b, uint8_t byte)
+{
+	return buf_append(b, &byte, 1);
+}
+
+bool
+buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+	uint8_t *at;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		b->failed = true;
+		return false;
+	}
+	at = buf_reserve(b, (size_t)n + 1);
+	if (at == NULL)
+		return false;
+	va_start(ap, fmt);
+	(void)vsnprintf((char *)at, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+	return true;
+}
+
+bool
+buf_ok(const struct buf *b)
+{
+	return !b->failed;
+}
+
+void
+buf_consume(struct buf *b, size_t n)
+{
+	b->len -= n;
+	if (b->len > 0)
+		memmove(b->data, b->data + n, b->len);
+}
+
+const char *
+buf_cstr(struct buf *b)
+{
+	bool failed = b->failed;
+	size_t max_bytes = b->max_bytes;
+	uint8_t *at;
+
+	b->failed = false;
+	b->max_bytes = 0; /* the NUL is not contents */
+	at = buf_reserve(b, 1);
+	b->failed = failed;
+	b->max_bytes = max_bytes;
+	if (at == NULL)
+		return "";
+	*at = '\0';
+	return (const char *)b->data;
+}
+
+uint8_t *
+buf_take(struct buf *b, size_t *ret_len)
+{
+	uint8_t *data = b->data;
+
+	*ret_len = b->len;
+	buf_init(b, b->max_bytes);
+	return data;
+}

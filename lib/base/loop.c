@@ -1,0 +1,482 @@
+/*
+ * base/loop.c - the serial executor; see loop.h.
+ *
+ * Who runs a task: whoever holds 'run'. A poster queues first and tries the lock second; the holder unlocks first and
+ * looks at the queue second. So a task is always seen by one of them. A thread that waits in loop_enter() is counted in
+ * 'waiters' before it waits and drains the queue when it leaves, so a holder that sees a waiter may leave the rest to it.
+ */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define LOOP_EVENTS 64  /* descriptors served in one turn */
+#define LOOP_BATCH  256 /* tasks run before a waiting thread gets its turn */
+
+struct slot {
+	struct loop_fd *w; /* NULL = free */
+	uint32_t gen;      /* so that an event of a former owner is recognised */
+};
+
+struct loop {
+	pthread_mutex_t run; /* held by the thread on the loop; guards all but the queue */
+
+	pthread_mutex_t qlock;
+	struct list queue;   /* of struct loop_task, guarded by qlock */
+	atomic_uint queued;  /* length of 'queue' */
+	atomic_uint waiters; /* threads in loop_enter() */
+	struct list last;    /* tasks of loop_post_last() */
+
+	struct loop_timer **heap; /* 1-based, earliest first */
+	uint32_t timers;
+	uint32_t timers_cap;
+	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
+
+	int epfd;
+	int wakefd;
+	atomic_bool stop;
+	struct slot *slots; /* slots[0] is not used */
+	uint32_t slots_cap;
+};
+
+/* The innermost loop that this thread holds: a task of one loop may post to another, idle one. */
+static __thread const struct loop *held;
+
+enum im_rc
+loop_new(struct loop **ret_loop, struct im_err *err)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	struct epoll_event ev = { .events = EPOLLIN, .data = { .u64 = 0 } };
+
+	if (l == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for an event loop");
+	(void)pthread_mutex_init(&l->run, NULL);
+	(void)pthread_mutex_init(&l->qlock, NULL);
+	list_init(&l->queue);
+	list_init(&l->last);
+	l->sleep_until_us = UINT64_MAX;
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->epfd < 0 || l->wakefd < 0 || epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->wakefd, &ev) < 0) {
+		err_errno(err, IM_EIO, errno, "cannot make an event loop; check 'ulimit -n'");
+		loop_free(l);
+		return IM_EIO;
+	}
+	*ret_loop = l;
+	return IM_OK;
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers == 0);
+	if (l->epfd >= 0)
+		(void)close(l->epfd);
+	if (l->wakefd >= 0)
+		(void)close(l->wakefd);
+	(void)pthread_mutex_destroy(&l->run);
+	(void)pthread_mutex_destroy(&l->qlock);
+	free(l->heap);
+	free(l->slots);
+	free(l);
+}
+
+static struct loop_task *
+queue_pop(struct loop *l)
+{
+	struct list *node;
+	struct loop_task *t = NULL;
+
+	if (atomic_load(&l->queued) == 0)
+		return NULL;
+	(void)pthread_mutex_lock(&l->qlock);
+	node = list_pop_front(&l->queue);
+	if (node != NULL) {
+		t = CONTAINER_OF(node, struct loop_task, node);
+		t->queued = false;
+		atomic_fetch_sub(&l->queued, 1);
+	}
+	(void)pthread_mutex_unlock(&l->qlock);
+	return t;
+}
+
+static void
+run_last(struct loop *l)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&l->last)) != NULL) {
+		struct loop_task *t = CONTAINER_OF(node, struct loop_task, node);
+
+		t->queued = false;
+		t->fn(t->arg);
+	}
+}
+
+/* Run what is queued. With 'run' held. */
+static void
+drain(struct loop *l)
+{
+	unsigned done = 0;
+	struct loop_task *t;
+
+	for (;;) {
+		while ((t = queue_pop(l)) != NULL) {
+			t->fn(t->arg);
+			if (++done >= LOOP_BATCH && atomic_load(&l->waiters) > 0) {
+				run_last(l);
+				return;
+			}
+		}
+		if (list_empty(&l->last))
+			return;
+		run_last(l);
+	}
+}
+
+/* Run and let go, until nothing is queued or somebody else is there to run it. With 'run' held. */
+static void
+finish(struct loop *l, const struct loop *outer)
+{
+	for (;;) {
+		drain(l);
+		held = outer;
+		(void)pthread_mutex_unlock(&l->run);
+		if (atomic_load(&l->queued) == 0 || atomic_load(&l->waiters) > 0)
+			return;
+		if (pthread_mutex_trylock(&l->run) != 0)
+			return;
+		held = l;
+	}
+}
+
+void
+loop_post(struct loop *l, struct loop_task *t)
+{
+	const struct loop *outer = held;
+
+	(void)pthread_mutex_lock(&l->qlock);
+	if (!t->queued) {
+		t->queued = true;
+		list_push_back(&l->queue, &t->node);
+		atomic_fetch_add(&l->queued, 1);
+	}
+	(void)pthread_mutex_unlock(&l->qlock);
+	if (outer == l || pthread_mutex_trylock(&l->run) != 0)
+		return;
+	held = l;
+	finish(l, outer);
+}
+
+void
+loop_post_last(struct loop *l, struct loop_task *t)
+{
+	assert(loop_is_held(l));
+	if (t->queued)
+		return;
+	t->queued = true;
+	list_push_back(&l->last, &t->node);
+}
+
+void
+loop_cancel(struct loop *l, struct loop_task *t)
+{
+	(void)pthread_mutex_lock(&l->qlock);
+	if (t->queued && list_linked(&t->node)) {
+		bool in_last = false;
+
+		LIST_FOREACH(&l->last, other, struct loop_task, node)
+			in_last = in_last || other == t;
+		list_remove(&t->node);
+		t->queued = false;
+		if (!in_last)
+			atomic_fetch_sub(&l->queued, 1);
+	}
+	(void)pthread_mutex_unlock(&l->qlock);
+}
+
+void
+loop_enter(struct loop *l)
+{
+	assert(held != l);
+	atomic_fetch_add(&l->waiters, 1);
+	(void)pthread_mutex_lock(&l->run);
+	atomic_fetch_sub(&l->waiters, 1);
+	held = l;
+}
+
+void
+loop_leave(struct loop *l)
+{
+	assert(held == l);
+	finish(l, NULL);
+}
+
+bool
+loop_is_held(struct loop *l)
+{
+	return held == l;
+}
+
+/* Timers: a binary heap. heap_pos of a timer is its index. */
+
+static void
+heap_put(struct loop *l, uint32_t pos, struct loop_timer *t)
+{
+	l->heap[pos] = t;
+	t->heap_pos = pos;
+}
+
+static void
+heap_up(struct loop *l, uint32_t pos)
+{
+	struct loop_timer *t = l->heap[pos];
+
+	while (pos > 1 && l->heap[pos / 2]->at_us > t->at_us) {
+		heap_put(l, pos, l->heap[pos / 2]);
+		pos /= 2;
+	}
+	heap_put(l, pos, t);
+}
+
+static void
+heap_down(struct loop *l, uint32_t pos)
+{
+	struct loop_timer *t = l->heap[pos];
+
+	for (;;) {
+		uint32_t child = pos * 2;
+
+		if (child > l->timers)
+			break;
+		if (child < l->timers && l->heap[child + 1]->at_us < l->heap[child]->at_us)
+			child++;
+		if (l->heap[child]->at_us >= t->at_us)
+			break;
+		heap_put(l, pos, l->heap[child]);
+		pos = child;
+	}
+	heap_put(l, pos, t);
+}
+
+static void
+wake(struct loop *l)
+{
+	uint64_t one = 1;
+	ssize_t n = write(l->wakefd, &one, sizeof(one));
+
+	(void)n; /* a full counter wakes just as well */
+}
+
+enum im_rc
+loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_us)
+{
+	assert(loop_is_held(l));
+	if (t->heap_pos == 0) {
+		if (l->timers + 1 >= l->timers_cap) {
+			uint32_t cap = l->timers_cap == 0 ? 64 : l->timers_cap * 2;
+			struct loop_timer **heap = realloc(l->heap, cap * sizeof(struct loop_timer *));
+
+			if (heap == NULL)
+				return IM_ENOMEM;
+			l->heap = heap;
+			l->timers_cap = cap;
+		}
+		t->heap_pos = ++l->timers;
+		l->heap[t->heap_pos] = t;
+	}
+	if (__builtin_add_overflow(clock_mono_us(), delay_us, &t->at_us))
+		t->at_us = UINT64_MAX;
+	heap_up(l, t->heap_pos);
+	heap_down(l, t->heap_pos);
+	if (t->at_us < l->sleep_until_us) {
+		l->sleep_until_us = t->at_us;
+		wake(l);
+	}
+	return IM_OK;
+}
+
+void
+loop_timer_cancel(struct loop *l, struct loop_timer *t)
+{
+	uint32_t pos = t->heap_pos;
+	struct loop_timer *moved;
+
+	if (pos == 0)
+		return;
+	assert(loop_is_held(l));
+	moved = l->heap[l->timers--];
+	t->heap_pos = 0;
+	if (moved == t)
+		return;
+	heap_put(l, pos, moved);
+	heap_up(l, pos);
+	heap_down(l, moved->heap_pos);
+}
+
+bool
+loop_timer_armed(const struct loop_timer *t)
+{
+	return t->heap_pos != 0;
+}
+
+static void
+fire_timers(struct loop *l)
+{
+	uint64_t now_us = clock_mono_us();
+
+	while (l->timers > 0 && l->heap[1]->at_us <= now_us) {
+		struct loop_timer *t = l->heap[1];
+
+		loop_timer_cancel(l, t);
+		t->fn(t->arg);
+	}
+}
+
+/* Descriptors. */
+
+static enum im_rc
+slots_grow(struct loop *l)
+{
+	uint32_t cap = l->slots_cap == 0 ? 64 : l->slots_cap * 2;
+	struct slot *slots = realloc(l->slots, cap * sizeof(*slots));
+
+	if (slots == NULL)
+		return IM_ENOMEM;
+	memset(slots + l->slots_cap, 0, (cap - l->slots_cap) * sizeof(*slots));
+	l->slots = slots;
+	l->slots_cap = cap;
+	return IM_OK;
+}
+
+static uint64_t
+slot_key(const struct loop *l, uint32_t slot)
+{
+	return (uint64_t)l->slots[slot].gen << 32 | slot;
+}
+
+enum im_rc
+loop_fd_add(struct loop *l, struct loop_fd *w, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+	uint32_t slot = 1;
+
+	assert(loop_is_held(l) && w->slot == 0);
+	/* Descriptor numbers are small and dense, so the number itself is nearly always a free slot. */
+	if (w->fd > 0)
+		slot = (uint32_t)w->fd;
+	while (slot >= l->slots_cap)
+		if (slots_grow(l) != IM_OK)
+			return IM_ENOMEM;
+	while (l->slots[slot].w != NULL) {
+		if (++slot < l->slots_cap)
+			continue;
+		if (slots_grow(l) != IM_OK)
+			return IM_ENOMEM;
+	}
+	l->slots[slot].gen++;
+	ev.data.u64 = slot_key(l, slot);
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) < 0)
+		return errno == ENOMEM ? IM_ENOMEM : IM_EIO;
+	l->slots[slot].w = w;
+	w->slot = slot;
+	return IM_OK;
+}
+
+void
+loop_fd_events(struct loop *l, struct loop_fd *w, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+	int rc;
+
+	assert(loop_is_held(l) && w->slot != 0);
+	ev.data.u64 = slot_key(l, w->slot);
+	rc = epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev);
+	assert(rc == 0); /* the descriptor is watched, so only our own mistake can fail here */
+	(void)rc;
+}
+
+void
+loop_fd_del(struct loop *l, struct loop_fd *w)
+{
+	if (w->slot == 0)
+		return;
+	assert(loop_is_held(l));
+	(void)epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	l->slots[w->slot].w = NULL;
+	w->slot = 0;
+}
+
+static void
+serve_event(struct loop *l, const struct epoll_event *ev)
+{
+	uint32_t slot = (uint32_t)ev->data.u64;
+	uint64_t count;
+	ssize_t n;
+
+	if (ev->data.u64 == 0) {
+		n = read(l->wakefd, &count, sizeof(count));
+		(void)n; /* only there to wake us */
+		return;
+	}
+	if (slot < l->slots_cap && l->slots[slot].w != NULL && slot_key(l, slot) == ev->data.u64)
+		l->slots[slot].w->fn(l->slots[slot].w->arg, ev->events);
+}
+
+static int
+sleep_ms(uint64_t until_us)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (until_us == UINT64_MAX)
+		return -1;
+	if (until_us <= now_us)
+		return 0;
+	if (until_us - now_us > 60u * 1000u * 1000u)
+		return 60 * 1000;
+	return (int)((until_us - now_us + 999) / 1000);
+}
+
+void
+loop_run(struct loop *l)
+{
+	struct epoll_event ev[LOOP_EVENTS];
+	uint64_t until_us;
+	int n;
+
+	while (!atomic_exchange(&l->stop, false)) {
+		loop_enter(l);
+		fire_timers(l);
+		drain(l);
+		until_us = l->timers > 0 ? l->heap[1]->at_us : UINT64_MAX;
+		l->sleep_until_us = until_us;
+		loop_leave(l);
+		/* An earlier timer that is set from here on writes wakefd. */
+		n = epoll_wait(l->epfd, ev, LOOP_EVENTS, sleep_ms(until_us));
+		if (n <= 0)
+			continue;
+		loop_enter(l);
+		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
+		for (int i = 0; i < n; i++)
+			serve_event(l, &ev[i]);
+		loop_leave(l);
+	}
+}
+
+void
+loop_stop(struct loop *l)
+{
+	atomic_store(&l->stop, true);
+	wake(l);
+}

@@ -1,0 +1,107 @@
+/*
+ * daemon/config_schema.c - every key of infermesh.yaml: the one place where names, defaults, bounds and help stand.
+ */
+#include "daemon/config.h"
+
+#define KIB 1024LL
+#define MIB (1024LL * KIB)
+#define GIB (1024LL * MIB)
+
+#define STR(p, d, h)            { p, CONFIG_STRING, d, 0, 0, NULL, NULL, h }
+#define STRS(p, d, h)           { p, CONFIG_STRINGS, d, 0, 0, NULL, NULL, h }
+#define MAP(p, h)               { p, CONFIG_MAP, NULL, 0, 0, NULL, NULL, h }
+#define BOOL(p, d, h)           { p, CONFIG_BOOL, d, 0, 0, NULL, NULL, h }
+#define INT(p, d, lo, hi, h)    { p, CONFIG_INT, d, lo, hi, NULL, NULL, h }
+#define MS(p, d, lo, hi, h)     { p, CONFIG_INT, d, lo, hi, NULL, "ms", h }
+#define BYTES(p, d, lo, hi, h)  { p, CONFIG_INT, d, lo, hi, NULL, "bytes", h }
+#define DBL(p, d, lo, hi, h)    { p, CONFIG_DOUBLE, d, lo, hi, NULL, NULL, h }
+#define ENUM(p, d, a, h)        { p, CONFIG_ENUM, d, 0, 0, a, NULL, h }
+
+const struct config_key config_schema[] = {
+	STR("mesh.run_dir", "auto",
+	    "Folder of sockets. auto: $XDG_RUNTIME_DIR/infermesh, else /tmp/infermesh-UID"),
+	STR("mesh.state_dir", "auto",
+	    "Folder of what must survive a restart. auto: $XDG_STATE_HOME/infermesh, else ~/.local/state/infermesh"),
+	MS("mesh.drain_ms", "10s", 0, 3600000, "How long a daemon that is told to stop finishes what it has begun"),
+	BYTES("mesh.max_frame_bytes", "16MiB", 64 * KIB, GIB, "Largest message that one daemon takes from another"),
+	MS("mesh.heartbeat_ms", "5s", 50, 600000, "A silent link is asked for a sign of life, and dropped after three"),
+	MS("mesh.reconnect_max_ms", "1s", 10, 600000, "Longest pause between attempts to reach another daemon"),
+	INT("mesh.nng_threads", "2", 1, 256, "Processors that nng sees: it starts several threads for each"),
+	ENUM("log.level", "info", "debug|info|warn|error", "Least severe event that is logged"),
+
+	STR("gateway.listen", "127.0.0.1:8080", "Where HTTP is served: HOST:PORT or unix:PATH"),
+	STR("gateway.keys_file", "${state_dir}/keys",
+	    "API keys (hashed), made with 'infermesh key create'. While it does not exist only loopback addresses are served"),
+	BOOL("gateway.insecure", "false", "Serve other than loopback addresses although there are no API keys"),
+	STR("gateway.tls_cert", NULL, "PEM file of the certificate chain: serve HTTPS (TLS 1.3)"),
+	STR("gateway.tls_key", NULL, "PEM file of the certificate's private key, mode 0600 or 0640"),
+	BYTES("gateway.header_bytes", "32KiB", KIB, MIB, "Largest request head"),
+	BYTES("gateway.body_bytes", "10MiB", KIB, GIB, "Largest request body"),
+	INT("gateway.connections", "16384", 1, 1000000, "Connections at once"),
+	MS("gateway.header_ms", "10s", 10, 600000, "A request head must be complete by then"),
+	MS("gateway.body_ms", "60s", 10, 3600000, "A request body must be complete by then"),
+	MS("gateway.idle_ms", "75s", 10, 3600000, "A connection without a request is closed"),
+	MS("gateway.write_ms", "60s", 10, 3600000, "A client that reads nothing for so long is dropped"),
+	MS("gateway.request_ms", "300s", 10, 86400000, "Deadline of a request"),
+	MS("gateway.keepalive_ms", "15s", 10, 600000, "A silent stream gets a comment line so often"),
+	STRS("gateway.cors_origins", "*", "Origins of browser pages that may call; * = any"),
+
+	STR("router.listen", "ipc://${run_dir}/router.ipc", "Where gateways, workers and clients reach the router"),
+	STRS("router.addresses", "ipc://${run_dir}/router.ipc",
+	    "Where other daemons dial; workers announce themselves to each of them, a gateway uses the first"),
+	STR("router.door", "ipc://${run_dir}/door.ipc", "REQ/REP door for programs in any language; off = none"),
+	STR("router.admin", "127.0.0.1:9101", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	INT("router.queue_max", "1024", 0, 1000000, "Requests that wait for a worker; one more is refused"),
+	INT("router.calls_max", "65536", 1, 10000000, "Admitted requests at once; one more is refused"),
+	MS("router.request_ms", "300s", 10, 86400000, "Deadline of a request that names none"),
+	INT("router.retries", "1", 0, 10, "Further workers tried before the first token"),
+	MS("router.cache_ms", "20ms", 1, 10000, "A cache that has not answered by then is taken as a miss"),
+	DBL("router.cache_temperature", "0.3", 0, 2, "Answers up to this temperature, or with a seed, are cached"),
+	BYTES("router.cache_answer_bytes", "1MiB", KIB, GIB, "Longer answers are not cached"),
+	ENUM("router.audit_mode", "fail-closed", "fail-closed|fail-open|off",
+	    "Without a durable record: refuse to answer, or answer and record the gap later; off = no records"),
+	MS("router.audit_ms", "2s", 10, 600000, "A record that is not durable by then counts as audit unavailable"),
+	INT("router.audit_pending_max", "65536", 16, 10000000, "Records that wait for the audit service"),
+
+	STR("cache.listen", "ipc://${run_dir}/cache.ipc", "Where the cache listens"),
+	STR("cache.address", "ipc://${run_dir}/cache.ipc", "Where routers dial the cache; off = no cache"),
+	STR("cache.admin", "127.0.0.1:9102", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	BYTES("cache.bytes", "64MiB", MIB, 1024 * GIB, "Memory for answers, overhead included"),
+	MS("cache.ttl_ms", "5m", 1000, 2592000000LL, "How long an answer is kept"),
+	BYTES("cache.entry_bytes", "1MiB", KIB, GIB, "Largest value that is kept, before compression"),
+
+	STR("audit.listen", "ipc://${run_dir}/audit.ipc", "Where the audit service listens"),
+	STR("audit.address", "ipc://${run_dir}/audit.ipc", "Where routers dial the audit service"),
+	STR("audit.admin", "127.0.0.1:9103", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	STR("audit.dir", "${state_dir}/audit", "Folder of the log: tiles, checkpoint and write-ahead log"),
+	STR("audit.key_file", "${state_dir}/audit.key",
+	    "Signing key and the keys of pseudonyms and commitments, mode 0600; made on first start. Back it up, apart from the log"),
+	STR("audit.origin", "infermesh.local/log", "Name of the log in checkpoints: no spaces and no +"),
+	INT("audit.batch_records", "4096", 1, 65536, "Records that one sync covers at most"),
+	BYTES("audit.batch_bytes", "256KiB", 4 * KIB, 64 * MIB, "Bytes that one sync covers at most"),
+	BYTES("audit.segment_bytes", "64MiB", MIB, GIB, "Size of a write-ahead segment"),
+	MS("audit.publish_ms", "1s", 10, 3600000, "How often the checkpoint file is renewed at most"),
+
+	/* One worker process each. Without any, one local worker serves the bundled demo model. */
+	STR("workers[].name", NULL, "Unique name: letters, digits, '-', '_' and '.'"),
+	ENUM("workers[].backend", "local", "local|upstream", "A GGUF file in this process, or an OpenAI-compatible server"),
+	STR("workers[].admin", "off", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	STRS("workers[].models", NULL, "upstream: models it serves; local: the one name of the model, by default that of the file"),
+	MAP("workers[].aliases", "Further names of models: alias: model"),
+	INT("workers[].capacity", "0", 0, 65536, "Requests at once; 0 = upstream 256, local max_batch_size"),
+	STR("workers[].url", NULL, "upstream: base URL, such as https://api.deepseek.com/v1"),
+	STR("workers[].api_key_file", NULL, "upstream: file with the key, mode 0600 or 0640"),
+	STR("workers[].api_key_env", NULL, "upstream: environment variable with the key"),
+	STR("workers[].ca_file", NULL, "upstream: PEM file of trusted certificates; default: the system's"),
+	MS("workers[].connect_ms", "5s", 10, 600000, "upstream: time to connect"),
+	MS("workers[].read_ms", "300s", 10, 3600000, "upstream: longest silence"),
+	MAP("workers[].extra", "upstream: members added to each request, as JSON, such as thinking: '{\"type\":\"disabled\"}'"),
+	STR("workers[].model_file", NULL, "local: the GGUF file; default: the bundled demo model"),
+	STR("workers[].sha256", NULL, "local: refuse the file unless its SHA-256 is this"),
+	INT("workers[].max_batch_size", "4", 1, 256, "local: sequences decoded together"),
+	INT("workers[].max_context_length", "2048", 64, 1048576, "local: tokens of one sequence, prompt and answer"),
+	INT("workers[].threads", "0", 0, 1024, "local: threads that decode; 0 = one for each processor"),
+	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
+};
+
+const size_t config_schema_len = sizeof(config_schema) / sizeof(config_schema[0]);

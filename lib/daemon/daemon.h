@@ -1,0 +1,86 @@
+/*
+ * daemon/daemon.h - what every daemon has in common: arguments, configuration, logging, signals, readiness, drain with a
+ * deadline, watchdog, and the pages /metrics, /livez and /readyz. A service supplies struct service_ops and no more.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "daemon/config.h"
+#include "daemon/metrics.h"
+#include "net/net.h"
+
+#define INFERMESH_VERSION "0.1.0"
+
+/* What a service gets to live on. Valid until 'stop' returned. */
+struct service_env {
+	struct loop *loop;
+	struct net *net;             /* this service's own: role and name are set */
+	const struct config *config; /* the whole file */
+	const struct config *item;   /* inference: its entry of 'workers'; else NULL */
+	const char *name;            /* instance, such as "router" or the worker's name */
+	bool single_process;         /* inproc:// links: use mesh_address(), never config addresses directly */
+};
+
+/* All callbacks run on the loop. */
+struct service_ops {
+	const char *name; /* router, inference, cache, audit, gateway: the role, and the section of the configuration */
+	const char *summary; /* for --help, one sentence */
+	/* Open sockets, start threads; never blocks for long. On failure nothing is left behind and the daemon ends. */
+	enum im_rc (*start)(const struct service_env *env, void **ret_service, struct im_err *err);
+	/* Take no new work; finish what is in flight. */
+	void (*drain)(void *service);
+	/* Nothing is in flight any more. Asked every few ms after 'drain', at most until mesh.drain_ms. */
+	bool (*drained)(const void *service);
+	/* End everything at once (cancel what is left), without waiting. When nothing is left behind, not even a thread, call
+	 * 'stopped' on the loop (at once, if so) and free 'service' before. net is closed by the daemon after this. */
+	void (*stop)(void *service, loop_fn stopped, void *arg);
+	/* Append to 'why' what is missing, in a few words; nothing = ready. NULL = ready once started. */
+	void (*ready)(const void *service, struct buf *why);
+	void (*metrics)(const void *service, struct metrics_page *page);
+};
+
+/**
+ * The whole main() of a daemon: --config, --check, --print-config, --name, --check-health, --help, --version; then it
+ * serves until SIGTERM or SIGINT, drains and stops. Says READY=1 and "listening" when started. Returns the exit status:
+ * 0, 1 (could not start or run), 2 (wrong arguments or configuration).
+ */
+int daemon_run(int argc, char **argv, const struct service_ops *ops);
+
+/* One service on a given loop: daemon_run() and 'infermesh up --single-process' are made of it. */
+struct host;
+
+/**
+ * On the loop. 'item' as in service_env. 'admin_listen' NULL: no pages (the gateway serves them itself, and in the
+ * single-process mode they are the gateway's too).
+ */
+IM_MUST_CHECK enum im_rc host_start(struct loop *loop, const struct config *config,
+    const struct config *item, const struct service_ops *ops, const char *name, bool single_process,
+    const char *admin_listen, struct host **ret_host, struct im_err *err);
+
+void host_drain(struct host *host);
+bool host_drained(const struct host *host);
+
+/** Stop and free; 'stopped' is called on the loop when nothing is left. */
+void host_stop(struct host *host, loop_fn stopped, void *arg);
+
+/** The page of one host, or of every host of this process when 'host' is NULL. */
+void host_metrics(const struct host *host, struct metrics_page *page);
+
+/** Appends what keeps any host of this process from being ready; nothing = ready. */
+void host_ready(struct buf *why);
+
+/** True between host_drain() of any host and the end. */
+bool host_draining(void);
+
+/**
+ * Where the daemon 'role' ("router", "cache", "audit") is reached: its configured address, or "inproc://ROLE" in the
+ * single-process mode. NULL: switched off in the configuration (address "off").
+ */
+const char *mesh_address(const struct service_env *env, const char *role);
+
+#endif

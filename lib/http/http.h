@@ -1,0 +1,107 @@
+/*
+ * http/http.h - an HTTP/1.1 server on a loop: strict parsing, absolute deadlines, caps on everything, output that waits
+ * for its reader, TLS 1.3. Serves the gateway's API and every daemon's metrics page. Knows nothing of what is served.
+ * Sources: RFC 9110, RFC 9112.
+ *
+ * Threads: on the loop, as net.h. Callbacks run on the loop, never from inside a call of this header.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+struct http_server;
+struct http_exchange; /* one request and its response */
+
+struct http_params {
+	const char *listen;         /* "HOST:PORT", "[::1]:PORT", port 0 = any free one; "unix:PATH" (mode 0600) */
+	size_t header_bytes;        /* request line and headers together; 0 = 32 KiB; over: 431 */
+	size_t body_bytes;          /* after chunked decoding; 0 = 10 MiB; over: 413 */
+	uint32_t max_connections;   /* 0 = 16384; over: accepted, 503, closed */
+	uint32_t header_timeout_ms; /* from the first byte to the last header, whatever trickles in; 0 = 10,000 */
+	uint32_t body_timeout_ms;   /* from the headers to the last body byte; 0 = 60,000 */
+	uint32_t idle_timeout_ms;   /* keep-alive without a request; 0 = 75,000 */
+	uint32_t write_timeout_ms;  /* a client that takes no byte of waiting output for so long is dropped; 0 = 60,000 */
+	size_t write_high_bytes;    /* unsent output above which http_stream_write() says stop; 0 = 64 KiB */
+	const char *tls_cert_file;  /* PEM chain; NULL = no TLS */
+	const char *tls_key_file;
+};
+
+struct http_header {
+	const char *name, *value;
+};
+
+struct http_ops {
+	/* A whole request is there. Answer it now or later. */
+	void (*request)(void *user, struct http_exchange *x);
+	/* The client left before the response was over: stop the work. 'x' is still to be ended: http_abort(). */
+	void (*gone)(void *user, struct http_exchange *x);
+	/* http_stream_write() had said false and the client has read: write on. */
+	void (*writable)(void *user, struct http_exchange *x);
+	/* The parser refused a request (status, text): give the body in your format. NULL: text/plain. Append to 'body' and
+	 * return its content type (static). */
+	const char *(*refused)(void *user, int status, const char *text, struct buf *body);
+	/* Headers for every response, refusals included: append "Name: value\r\n" lines. May be NULL. 'x' is NULL for a
+	 * refusal without a parsed head. */
+	void (*common_headers)(void *user, struct http_exchange *x, struct buf *headers);
+};
+
+/** Returns IM_OK, IM_EINVAL (address, certificate, key: says which), IM_EEXIST (address in use), IM_EIO, IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc http_server_open(struct loop *loop, const struct http_params *params,
+    const struct http_ops *ops, void *user, struct http_server **ret_server, struct im_err *err);
+
+/** Where it listens, with the real port: "127.0.0.1:8080" or "unix:PATH". */
+const char *http_server_address(const struct http_server *server);
+
+/** Stop accepting; idle connections are closed, the others after their present response ("Connection: close"). */
+void http_server_drain(struct http_server *server);
+
+/** Connections that are open. */
+uint32_t http_server_connections(const struct http_server *server);
+
+/** Close everything at once; 'gone' is not called; all exchanges are invalid. NULL is fine. */
+void http_server_close(struct http_server *server);
+
+/* The request. All strings live as long as the exchange. */
+
+const char *http_method(const struct http_exchange *x);
+const char *http_path(const struct http_exchange *x); /* of the target, percent-decoded, without the query */
+const char *http_query(const struct http_exchange *x); /* raw, "" if none */
+/** Value of the header (case-insensitive), or NULL. Several of the same name are joined with ", ". */
+const char *http_header(const struct http_exchange *x, const char *name);
+const uint8_t *http_body(const struct http_exchange *x, size_t *ret_len);
+const char *http_peer(const struct http_exchange *x); /* address for logs */
+uint64_t http_started_us(const struct http_exchange *x); /* CLOCK_MONOTONIC when the first byte of it was read */
+void http_set_user(struct http_exchange *x, void *user);
+void *http_user(const struct http_exchange *x);
+
+/* The response. Exactly one of: http_reply(); http_stream_begin() … http_stream_end(); http_abort(). After each of these
+ * ends 'x' is gone. Header names and values must hold no CR or LF: they are the server's, not a stranger's; a violation
+ * is dropped. */
+
+/** A whole response. Content-Length, Date and Connection are added. 'body' is copied. HEAD gets no body. */
+void http_reply(struct http_exchange *x, int status, const struct http_header *headers,
+    size_t header_count, const void *body, size_t len);
+
+/** Status and headers of a response whose length is not known (chunked; HTTP/1.0: until close). Sent at once. */
+void http_stream_begin(struct http_exchange *x, int status, const struct http_header *headers,
+    size_t header_count);
+
+/** Body bytes, copied and written at the end of the loop's turn. False: over write_high_bytes, stop until 'writable'
+ *  (what was given is kept). After the client left nothing is kept and it says true. */
+bool http_stream_write(struct http_exchange *x, const void *data, size_t len);
+
+/** Clean end (last chunk). */
+void http_stream_end(struct http_exchange *x);
+
+/** End by closing the connection once what was written has gone out, so that the client sees a broken transfer if a
+ *  stream had begun. Also the way to end an exchange after 'gone'. */
+void http_abort(struct http_exchange *x);
+
+#endif
