@@ -87,6 +87,7 @@ buf_append_byte(struct buf *b, uint8_t byte)
 bool
 buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t max_bytes;
 	va_list ap;
 	int n;
 	uint8_t *at;
@@ -98,7 +99,15 @@ buf_printf(struct buf *b, const char *fmt, ...)
 		b->failed = true;
 		return false;
 	}
+	/* The NUL that vsnprintf() writes is not contents: it must not count against the bound. */
+	if (b->max_bytes != 0 && (size_t)n > b->max_bytes - b->len) {
+		b->failed = true;
+		return false;
+	}
+	max_bytes = b->max_bytes;
+	b->max_bytes = 0;
 	at = buf_reserve(b, (size_t)n + 1);
+	b->max_bytes = max_bytes;
 	if (at == NULL)
 		return false;
 	va_start(ap, fmt);

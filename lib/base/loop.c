@@ -119,7 +119,9 @@ run_last(struct loop *l)
 	while ((node = list_pop_front(&l->last)) != NULL) {
 		struct loop_task *t = CONTAINER_OF(node, struct loop_task, node);
 
+		(void)pthread_mutex_lock(&l->qlock); /* other threads may post it: 'queued' is theirs too */
 		t->queued = false;
+		(void)pthread_mutex_unlock(&l->qlock);
 		t->fn(t->arg);
 	}
 }
@@ -183,15 +185,18 @@ void
 loop_post_last(struct loop *l, struct loop_task *t)
 {
 	assert(loop_is_held(l));
-	if (t->queued)
-		return;
-	t->queued = true;
-	list_push_back(&l->last, &t->node);
+	(void)pthread_mutex_lock(&l->qlock);
+	if (!t->queued) {
+		t->queued = true;
+		list_push_back(&l->last, &t->node);
+	}
+	(void)pthread_mutex_unlock(&l->qlock);
 }
 
 void
 loop_cancel(struct loop *l, struct loop_task *t)
 {
+	assert(loop_is_held(l));
 	(void)pthread_mutex_lock(&l->qlock);
 	if (t->queued && list_linked(&t->node)) {
 		bool in_last = false;
@@ -273,10 +278,12 @@ heap_down(struct loop *l, uint32_t pos)
 static void
 wake(struct loop *l)
 {
+	int saved = errno; /* a signal handler may call us */
 	uint64_t one = 1;
 	ssize_t n = write(l->wakefd, &one, sizeof(one));
 
 	(void)n; /* a full counter wakes just as well */
+	errno = saved;
 }
 
 enum im_rc

@@ -1,0 +1,274 @@
+/*
+ * base/json_text.c - the walker over checked text, and the writers; see json.h.
+ */
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_scan.h"
+
+/* The walker: the text was checked, so it only has to find where things end. */
+
+static const char *
+skip_space(const char *p, const char *end)
+{
+	while (p < end && (json_class[(uint8_t)*p] & CLASS_SPACE))
+		p++;
+	return p;
+}
+
+/* 'p' at the opening quote; returns behind the closing one. */
+static const char *
+skip_string(const char *p, const char *end)
+{
+	for (p++; p < end && *p != '"'; p++)
+		if (*p == '\\')
+			p++;
+	return p < end ? p + 1 : end;
+}
+
+static const char *
+skip_value(const char *p, const char *end)
+{
+	size_t depth = 0;
+
+	do {
+		if (p >= end)
+			return end;
+		if (*p == '"') {
+			p = skip_string(p, end);
+			continue;
+		}
+		if (*p == '{' || *p == '[') {
+			depth++;
+			p++;
+		} else if (*p == '}' || *p == ']') {
+			depth--;
+			p++;
+		} else if (depth > 0) {
+			p++;
+		} else {
+			while (p < end && strchr(",]} \t\n\r", *p) == NULL)
+				p++;
+		}
+	} while (depth > 0);
+	return p;
+}
+
+bool
+json_iter_init(struct json_iter *it, struct json_span value)
+{
+	const char *end = value.at + value.len;
+	const char *p = skip_space(value.at, end);
+
+	if (p == end || (*p != '{' && *p != '['))
+		return false;
+	*it = (struct json_iter){ .at = p + 1, .end = end, .object = *p == '{' };
+	return true;
+}
+
+bool
+json_iter_next(struct json_iter *it, struct json_span *ret_name, struct json_span *ret_value)
+{
+	const char *p = skip_space(it->at, it->end);
+	struct json_span name = { p, 0 };
+
+	if (it->started && p < it->end && *p == ',')
+		p = skip_space(p + 1, it->end);
+	it->started = true;
+	if (p == it->end || *p == '}' || *p == ']') {
+		it->at = it->end;
+		return false;
+	}
+	if (it->object) {
+		const char *from = p;
+
+		p = skip_string(p, it->end);
+		name = (struct json_span){ from + 1, p - from >= 2 ? (size_t)(p - from) - 2 : 0 };
+		p = skip_space(p, it->end);
+		if (p < it->end) /* the colon */
+			p = skip_space(p + 1, it->end);
+	}
+	ret_value->at = p;
+	it->at = p = skip_value(p, it->end);
+	ret_value->len = (size_t)(p - ret_value->at);
+	*ret_name = name;
+	return true;
+}
+
+/* Append a code point to 'out' as UTF-8; returns its length. */
+static size_t
+utf8_put(uint32_t cp, char out[4])
+{
+	if (cp < 0x80) {
+		out[0] = (char)cp;
+		return 1;
+	}
+	if (cp < 0x800) {
+		out[0] = (char)(0xc0 | cp >> 6);
+		out[1] = (char)(0x80 | (cp & 0x3f));
+		return 2;
+	}
+	if (cp < 0x10000) {
+		out[0] = (char)(0xe0 | cp >> 12);
+		out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (cp & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | cp >> 18);
+	out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (cp & 0x3f));
+	return 4;
+}
+
+/* The escape behind the backslash at 'p', as UTF-8; returns behind it. Bounds: checked text, and 'end' for safety. */
+static const char *
+unescape(const char *p, const char *end, char out[4], size_t *ret_len)
+{
+	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+	const char *found;
+	int32_t unit, low;
+	uint32_t cp;
+
+	*ret_len = 1;
+	if (end - p < 2 || p[1] != 'u') {
+		out[0] = end - p < 2 ? '\\' : p[1];
+		found = out[0] == '\0' ? NULL : strchr(from, out[0]);
+		if (found != NULL)
+			out[0] = to[found - from];
+		return end - p < 2 ? end : p + 2;
+	}
+	unit = json_hex4((const uint8_t *)p + 2, (size_t)(end - p) - 2);
+	if (unit < 0)
+		return end;
+	cp = (uint32_t)unit;
+	p += 6;
+	if (cp >= 0xd800 && cp <= 0xdbff && end - p >= 6) {
+		low = json_hex4((const uint8_t *)p + 2, 4);
+		cp = 0x10000 + ((cp - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+		p += 6;
+	}
+	*ret_len = utf8_put(cp, out);
+	return p;
+}
+
+/* Is the raw name 'raw' the text 'name'? Names may be written with escapes, and what stands behind us undoes them. */
+static bool
+name_is(struct json_span raw, const char *name)
+{
+	const char *p = raw.at, *end = raw.at + raw.len;
+	size_t left = strlen(name);
+	char c[4];
+	size_t n;
+
+	if (memchr(p, '\\', raw.len) == NULL)
+		return raw.len == left && memcmp(p, name, left) == 0;
+	while (p < end) {
+		if (*p == '\\') {
+			p = unescape(p, end, c, &n);
+		} else {
+			c[0] = *p++;
+			n = 1;
+		}
+		if (n > left || memcmp(c, name, n) != 0)
+			return false;
+		name += n;
+		left -= n;
+	}
+	return left == 0;
+}
+
+bool
+json_member(struct json_span value, const char *name, struct json_span *ret_value)
+{
+	struct json_iter it;
+	struct json_span n, v;
+	bool found = false;
+
+	if (!json_iter_init(&it, value) || !it.object)
+		return false;
+	while (json_iter_next(&it, &n, &v)) {
+		if (name_is(n, name)) {
+			*ret_value = v;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The writers. */
+
+static void
+put_escape(struct buf *b, uint8_t c)
+{
+	static const char short_for[] = { '\b', '\f', '\n', '\r', '\t', '"', '\\' };
+	static const char short_is[] = "bfnrt\"\\";
+
+	for (size_t i = 0; i < sizeof(short_for); i++) {
+		if ((uint8_t)short_for[i] == c) {
+			(void)buf_append_byte(b, '\\');
+			(void)buf_append_byte(b, (uint8_t)short_is[i]);
+			return;
+		}
+	}
+	(void)buf_printf(b, "\\u%04x", c);
+}
+
+bool
+json_put_string(struct buf *b, const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	const uint8_t *end = p + len;
+	size_t n;
+
+	(void)buf_append_byte(b, '"');
+	while (p < end) {
+		const uint8_t *from = p;
+
+		while (end - p >= 8 && json_eight_plain(p))
+			p += 8;
+		while (p < end && (json_class[*p] & CLASS_PLAIN))
+			p++;
+		(void)buf_append(b, from, (size_t)(p - from));
+		if (p == end)
+			break;
+		if (*p == 0) { /* it would not be accepted back */
+			(void)buf_append_str(b, "\xef\xbf\xbd");
+			p++;
+		} else if (*p < 0x80) {
+			put_escape(b, *p++);
+		} else {
+			if (utf8_step(p, (size_t)(end - p), &n) == UTF8_WHOLE)
+				(void)buf_append(b, p, n);
+			else
+				(void)buf_append_str(b, "\xef\xbf\xbd");
+			p += n;
+		}
+	}
+	return buf_append_byte(b, '"');
+}
+
+bool
+json_put_cstr(struct buf *b, const char *s)
+{
+	return json_put_string(b, s, strlen(s));
+}
+
+bool
+json_put_double(struct buf *b, double v)
+{
+	char text[40];
+
+	if (!isfinite(v))
+		return buf_append_str(b, "null");
+	for (int digits = 15; digits <= 17; digits++) {
+		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	return buf_append_str(b, text);
+}

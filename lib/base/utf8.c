@@ -1,0 +1,67 @@
+/*
+ * base/utf8.c - UTF-8: is it valid, where does it stop being whole; see json.h and json_scan.h.
+ */
+#include "base/json.h"
+
+#include "base/json_scan.h"
+
+enum utf8_kind
+utf8_step(const uint8_t *p, size_t n, size_t *ret_len)
+{
+	uint8_t lo = 0x80, hi = 0xbf; /* bounds of the second byte */
+	size_t len;
+
+	*ret_len = 1;
+	if (p[0] < 0x80)
+		return UTF8_WHOLE;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return UTF8_BAD;
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	if (p[0] == 0xe0)
+		lo = 0xa0; /* overlong */
+	else if (p[0] == 0xed)
+		hi = 0x9f; /* surrogates */
+	else if (p[0] == 0xf0)
+		lo = 0x90;
+	else if (p[0] == 0xf4)
+		hi = 0x8f; /* beyond U+10FFFF */
+	for (size_t i = 1; i < len; i++) {
+		if (i == n)
+			return UTF8_CUT;
+		if (p[i] < lo || p[i] > hi)
+			return UTF8_BAD;
+		lo = 0x80;
+		hi = 0xbf;
+		*ret_len = i + 1;
+	}
+	return UTF8_WHOLE;
+}
+
+bool
+utf8_valid(const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	const uint8_t *end = p + len;
+	size_t n;
+
+	for (; p < end; p += n)
+		if (*p == 0 || utf8_step(p, (size_t)(end - p), &n) != UTF8_WHOLE)
+			return false;
+	return true;
+}
+
+size_t
+utf8_whole_prefix(const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	size_t n;
+
+	for (size_t back = 1; back <= 3 && back <= len; back++) {
+		if ((p[len - back] & 0xc0) == 0x80)
+			continue;
+		if (utf8_step(p + len - back, back, &n) == UTF8_CUT)
+			return len - back;
+		break;
+	}
+	return len;
+}
