@@ -9,21 +9,21 @@
 
 #include "wire/wire.h"
 
-#define METHOD_GENERATE       "Router/Generate"
-#define METHOD_GENERATE_ONCE  "Router/GenerateOnce"
-#define METHOD_LIST_MODELS    "Router/ListModels"
-#define METHOD_ANNOUNCE       "Router/Announce"
-#define METHOD_STATUS         "Router/Status"
+#define METHOD_GENERATE        "Router/Generate"
+#define METHOD_GENERATE_ONCE   "Router/GenerateOnce"
+#define METHOD_LIST_MODELS     "Router/ListModels"
+#define METHOD_ANNOUNCE        "Router/Announce"
+#define METHOD_STATUS          "Router/Status"
 #define METHOD_WORKER_GENERATE "Inference/Generate"
 
 #define GENERATE_STOPS_MAX    16
-#define GENERATE_MODEL_MAX    256  /* bytes of a model's name */
+#define GENERATE_MODEL_MAX    256 /* bytes of a model's name */
 #define GENERATE_MESSAGES_MAX 8192
 #define GENERATE_CHOICES_MAX  128
 
 struct message {
 	const char *role;
-	const char *content;      /* NULL = not given (this one member may be NULL after decoding) */
+	const char *content; /* NULL = not given (this one member may be NULL after decoding) */
 	const char *content_json; /* "" = none */
 	const char *name;
 	const char *tool_call_id;
@@ -53,7 +53,8 @@ struct generate_request {
 	const char *model;
 	struct message *messages;
 	size_t message_count;
-	struct opt_double temperature, top_p, min_p, frequency_penalty, presence_penalty, repeat_penalty;
+	struct opt_double temperature, top_p, min_p, frequency_penalty, presence_penalty,
+	    repeat_penalty;
 	struct opt_u32 top_k, max_tokens, top_logprobs;
 	struct opt_i64 seed;
 	struct opt_bool logprobs;
@@ -80,8 +81,9 @@ void generate_request_encode(const struct generate_request *req, struct buf *out
 /** Decode and check ranges: IM_EPROTO for bytes that are no message, IM_EINVAL with err->param for a value out of range
  *  (temperature 0..2, top_p and min_p 0..1, penalties -2..2, n ≤ 128, stops ≤ 16, model 1..256 bytes, messages
  *  1..8192, role known, request_id empty or 32 hex digits, …_json members that are not JSON). */
-IM_MUST_CHECK enum im_rc generate_request_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct generate_request *ret, struct im_err *err);
+IM_MUST_CHECK enum im_rc generate_request_decode(const uint8_t *buf, size_t len,
+						 struct arena *arena, struct generate_request *ret,
+						 struct im_err *err);
 
 struct usage {
 	uint32_t prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens;
@@ -118,7 +120,7 @@ struct generate_frame {
 
 void generate_frame_encode(const struct generate_frame *frame, struct buf *out);
 IM_MUST_CHECK enum im_rc generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct generate_frame *ret, struct im_err *err);
+					       struct generate_frame *ret, struct im_err *err);
 
 struct generate_end {
 	struct usage usage;
@@ -128,7 +130,7 @@ struct generate_end {
 
 void generate_end_encode(const struct generate_end *end, struct buf *out);
 IM_MUST_CHECK enum im_rc generate_end_decode(const uint8_t *buf, size_t len,
-    struct generate_end *ret, struct im_err *err);
+					     struct generate_end *ret, struct im_err *err);
 
 struct tool_call {
 	const char *id, *name, *arguments;
@@ -152,6 +154,6 @@ struct generate_reply {
 
 void generate_reply_encode(const struct generate_reply *reply, struct buf *out);
 IM_MUST_CHECK enum im_rc generate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct generate_reply *ret, struct im_err *err);
+					       struct generate_reply *ret, struct im_err *err);
 
 #endif

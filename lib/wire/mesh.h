@@ -20,7 +20,7 @@ struct model_list {
 };
 void model_list_encode(const struct model_list *list, struct buf *out);
 IM_MUST_CHECK enum im_rc model_list_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct model_list *ret, struct im_err *err);
+					   struct model_list *ret, struct im_err *err);
 
 /* Router/Announce (the reply is empty) */
 #define ANNOUNCE_MODELS_MAX 1024
@@ -33,7 +33,7 @@ struct announce {
 };
 void announce_encode(const struct announce *a, struct buf *out);
 IM_MUST_CHECK enum im_rc announce_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct announce *ret, struct im_err *err);
+					 struct announce *ret, struct im_err *err);
 
 /* Router/Status (the request is empty) */
 struct worker_status {
@@ -55,7 +55,7 @@ struct router_status {
 };
 void router_status_encode(const struct router_status *s, struct buf *out);
 IM_MUST_CHECK enum im_rc router_status_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct router_status *ret, struct im_err *err);
+					      struct router_status *ret, struct im_err *err);
 
 /* Cache */
 #define METHOD_CACHE_LOOKUP "Cache/Lookup"
@@ -83,19 +83,19 @@ struct cache_stats {
 };
 void cache_lookup_encode(const struct cache_lookup *l, struct buf *out);
 IM_MUST_CHECK enum im_rc cache_lookup_decode(const uint8_t *buf, size_t len,
-    struct cache_lookup *ret, struct im_err *err);
+					     struct cache_lookup *ret, struct im_err *err);
 void cache_found_encode(const struct cache_found *f, struct buf *out);
 IM_MUST_CHECK enum im_rc cache_found_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct cache_found *ret, struct im_err *err);
+					    struct cache_found *ret, struct im_err *err);
 void cache_store_encode(const struct cache_store *s, struct buf *out);
 IM_MUST_CHECK enum im_rc cache_store_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct cache_store *ret, struct im_err *err);
+					    struct cache_store *ret, struct im_err *err);
 void cache_stored_encode(bool stored, struct buf *out);
 IM_MUST_CHECK enum im_rc cache_stored_decode(const uint8_t *buf, size_t len, bool *ret,
-    struct im_err *err);
+					     struct im_err *err);
 void cache_stats_encode(const struct cache_stats *s, struct buf *out);
 IM_MUST_CHECK enum im_rc cache_stats_decode(const uint8_t *buf, size_t len, struct cache_stats *ret,
-    struct im_err *err);
+					    struct im_err *err);
 
 /* Audit */
 #define METHOD_AUDIT_APPEND "Audit/Append"
@@ -181,12 +181,12 @@ struct audit_status {
 };
 void audit_append_encode(const struct audit_append *a, struct buf *out);
 IM_MUST_CHECK enum im_rc audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct audit_append *ret, struct im_err *err);
+					     struct audit_append *ret, struct im_err *err);
 void audit_appended_encode(const struct audit_appended *a, struct buf *out);
 IM_MUST_CHECK enum im_rc audit_appended_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct audit_appended *ret, struct im_err *err);
+					       struct audit_appended *ret, struct im_err *err);
 void audit_status_encode(const struct audit_status *s, struct buf *out);
 IM_MUST_CHECK enum im_rc audit_status_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct audit_status *ret, struct im_err *err);
+					     struct audit_status *ret, struct im_err *err);
 
 #endif

@@ -29,13 +29,13 @@ struct ProtobufCMessage;
 
 /** Check the 'len' bytes at 'buf' as a message of 'desc'. IM_OK or IM_EPROTO. */
 IM_MUST_CHECK enum im_rc wire_check(const struct ProtobufCMessageDescriptor *desc,
-    const uint8_t *buf, size_t len, struct im_err *err);
+				    const uint8_t *buf, size_t len, struct im_err *err);
 
 /** wire_check(), then unpack into 'arena'. The message needs no freeing of its own. IM_OK, IM_EPROTO, IM_ENOMEM (also when
  *  the arena's bound is met). */
 IM_MUST_CHECK enum im_rc wire_unpack(const struct ProtobufCMessageDescriptor *desc,
-    const uint8_t *buf, size_t len, struct arena *arena, struct ProtobufCMessage **ret_msg,
-    struct im_err *err);
+				     const uint8_t *buf, size_t len, struct arena *arena,
+				     struct ProtobufCMessage **ret_msg, struct im_err *err);
 
 /** Append the packed message to 'out'. */
 void wire_pack(const struct ProtobufCMessage *msg, struct buf *out);
@@ -97,26 +97,26 @@ struct end_frame {
 
 void hello_encode(const struct hello *hello, struct buf *out);
 IM_MUST_CHECK enum im_rc hello_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct hello *ret, struct im_err *err);
+				      struct hello *ret, struct im_err *err);
 
 /** Header and body of a whole REQUEST frame, so that its payload is copied once. */
 void request_frame_encode(uint32_t call_id, const struct request_frame *req, struct buf *out);
 IM_MUST_CHECK enum im_rc request_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
-    struct request_frame *ret, struct im_err *err);
+					      struct request_frame *ret, struct im_err *err);
 
 /** Header and body of a whole END frame; 'err' NULL = success. */
 void end_frame_encode(uint32_t call_id, const struct im_err *error, const uint8_t *body, size_t len,
-    struct buf *out);
+		      struct buf *out);
 IM_MUST_CHECK enum im_rc end_frame_decode(const uint8_t *buf, size_t len, struct end_frame *ret,
-    struct im_err *err);
+					  struct im_err *err);
 
 void credit_encode(uint32_t bytes, struct buf *out);
 IM_MUST_CHECK enum im_rc credit_decode(const uint8_t *buf, size_t len, uint32_t *ret_bytes,
-    struct im_err *err);
+				       struct im_err *err);
 
 void goaway_encode(const char *reason, struct buf *out);
 /** 'ret_reason' gets at most 'cap' - 1 bytes and a NUL. */
 IM_MUST_CHECK enum im_rc goaway_decode(const uint8_t *buf, size_t len, char *ret_reason, size_t cap,
-    struct im_err *err);
+				       struct im_err *err);
 
 #endif

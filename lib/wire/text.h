@@ -1,0 +1,28 @@
+/*
+ * wire/text.h - strings, bytes and errors between plain structs and protobuf-c's. Inside this room only.
+ */
+#ifndef WIRE_TEXT_H
+#define WIRE_TEXT_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/err.h"
+#include "infermesh/v1/common.pb-c.h"
+
+/** A string for a message that is only packed: protobuf-c's members are not const, packing does not write. NULL = "". */
+char *text_out(const char *s);
+
+/** Bytes for a message that is only packed. */
+ProtobufCBinaryData bytes_out(const uint8_t *data, size_t len);
+
+/** Copy into a fixed place, cut at a whole character if it does not fit. */
+void text_copy(char *dst, size_t cap, const char *s, size_t len);
+
+/** 'ret' points into 'error'. */
+void error_out(const struct im_err *error, Infermesh__V1__Error *ret);
+void error_in(const Infermesh__V1__Error *m, struct im_err *ret);
+
+/** From encoded bytes that were checked before; allocates nothing. */
+void error_in_raw(const uint8_t *buf, size_t len, struct im_err *ret);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * wire/usage.h - small messages that several others hold. Inside this room only.
+ */
+#ifndef WIRE_USAGE_H
+#define WIRE_USAGE_H
+
+#include "infermesh/v1/common.pb-c.h"
+#include "wire/generate.h"
+
+static inline void
+usage_out(const struct usage *u, Infermesh__V1__Usage *ret)
+{
+	infermesh__v1__usage__init(ret);
+	ret->prompt_tokens = u->prompt_tokens;
+	ret->completion_tokens = u->completion_tokens;
+	ret->cached_tokens = u->cached_tokens;
+	ret->reasoning_tokens = u->reasoning_tokens;
+}
+
+/* 'm' may be NULL: all zero. */
+static inline struct usage
+usage_in(const Infermesh__V1__Usage *m)
+{
+	if (m == NULL)
+		return (struct usage){ 0 };
+	return (struct usage){ m->prompt_tokens, m->completion_tokens, m->cached_tokens,
+			       m->reasoning_tokens };
+}
+
+static inline void
+load_out(const struct load *l, Infermesh__V1__Load *ret)
+{
+	infermesh__v1__load__init(ret);
+	ret->in_flight = l->in_flight;
+	ret->capacity = l->capacity;
+	ret->queued = l->queued;
+}
+
+/* 'm' may be NULL: all zero. */
+static inline struct load
+load_in(const Infermesh__V1__Load *m)
+{
+	if (m == NULL)
+		return (struct load){ 0 };
+	return (struct load){ m->in_flight, m->capacity, m->queued };
+}
+
+#endif

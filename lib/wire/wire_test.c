@@ -1,0 +1,331 @@
+/*
+ * wire/wire_test.c - every message: golden bytes, round trip, truncation at every offset, bounded memory, hostile bytes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/hex.h"
+#include "wire/mesh.h"
+#include "wire/wire_samples.h"
+
+static char *
+golden_line(const char *name)
+{
+	static char line[8192];
+	FILE *f = fopen("tests/vectors/wire-v1.txt", "r");
+	size_t len = strlen(name);
+
+	if (f == NULL)
+		return NULL;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (strncmp(line, name, len) != 0 || line[len] != ' ')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		(void)fclose(f);
+		return line + len + 1;
+	}
+	(void)fclose(f);
+	return NULL;
+}
+
+static void
+test_wire_samples_match_golden_bytes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < wire_samples_len; i++) {
+		struct buf out = { 0 };
+		char *hex, *want = golden_line(wire_samples[i].name);
+
+		wire_samples[i].encode(&out);
+		assert_true(buf_ok(&out));
+		hex = malloc(out.len * 2 + 1);
+		assert_non_null(hex);
+		hex_encode(out.data, out.len, hex);
+		if (want == NULL)
+			fail_msg("tests/vectors/wire-v1.txt lacks: %s %s", wire_samples[i].name,
+				 hex);
+		else
+			assert_string_equal(hex, want);
+		free(hex);
+		buf_done(&out);
+	}
+}
+
+static void
+test_wire_recode_gives_the_same_bytes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < wire_samples_len; i++) {
+		struct buf in = { 0 }, out = { 0 };
+		struct arena arena = { 0 };
+		struct im_err err;
+
+		wire_samples[i].encode(&in);
+		assert_int_equal(wire_samples[i].recode(in.data, in.len, &arena, &out, &err),
+				 IM_OK);
+		assert_int_equal(out.len, in.len);
+		assert_memory_equal(out.data, in.data, in.len);
+		arena_done(&arena);
+		buf_done(&in);
+		buf_done(&out);
+	}
+}
+
+static void
+test_wire_truncated_anywhere_is_refused_or_shorter(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < wire_samples_len; i++) {
+		struct buf in = { 0 };
+
+		wire_samples[i].encode(&in);
+		for (size_t cut = 0; cut < in.len; cut++) {
+			/* An exact allocation, so that a read past the end is seen. */
+			uint8_t *part = malloc(cut + 1);
+			struct arena arena = { 0 };
+			struct buf out = { 0 }, again = { 0 };
+			struct im_err err = { 0 };
+			enum im_rc rc;
+
+			assert_non_null(part);
+			memcpy(part, in.data, cut);
+			rc = wire_samples[i].recode(part, cut, &arena, &out, &err);
+			/* What is left may be a message of its own; then it must be a sound one. */
+			if (rc == IM_OK)
+				assert_int_equal(
+				    wire_samples[i].recode(out.data, out.len, &arena, &again, &err),
+				    IM_OK);
+			else
+				assert_true((rc == IM_EPROTO || rc == IM_EINVAL) &&
+					    err.text[0] != '\0');
+			free(part);
+			arena_done(&arena);
+			buf_done(&out);
+			buf_done(&again);
+		}
+		buf_done(&in);
+	}
+}
+
+static void
+test_wire_memory_bound_is_met_with_enomem(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < wire_samples_len; i++) {
+		struct buf in = { 0 };
+		enum im_rc rc = IM_ENOMEM;
+
+		wire_samples[i].encode(&in);
+		for (size_t max = 1; rc != IM_OK && max < 1 << 16; max += 16) {
+			struct arena arena;
+			struct buf out = { 0 };
+			struct im_err err;
+
+			arena_init(&arena, max);
+			rc = wire_samples[i].recode(in.data, in.len, &arena, &out, &err);
+			assert_true(rc == IM_OK || rc == IM_ENOMEM);
+			assert_true(arena.used_bytes <= max);
+			arena_done(&arena);
+			buf_done(&out);
+		}
+		assert_int_equal(rc, IM_OK);
+		buf_done(&in);
+	}
+}
+
+static enum im_rc
+decode_request(const uint8_t *bytes, size_t len, struct im_err *err)
+{
+	struct generate_request r;
+	struct arena arena = { 0 };
+	enum im_rc rc = generate_request_decode(bytes, len, &arena, &r, err);
+
+	arena_done(&arena);
+	return rc;
+}
+
+static void
+test_wire_string_not_utf8_names_its_place(void **state)
+{
+	/* messages (tag 2) { role (tag 1): ff } */
+	static const uint8_t bytes[] = { 0x12, 0x03, 0x0a, 0x01, 0xff };
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(decode_request(bytes, sizeof(bytes), &err), IM_EPROTO);
+	assert_string_equal(err.param, "messages[0].role");
+}
+
+static void
+test_wire_string_with_nul_is_refused(void **state)
+{
+	static const uint8_t bytes[] = { 0x0a, 0x03, 'a', 0, 'b' };
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(decode_request(bytes, sizeof(bytes), &err), IM_EPROTO);
+	assert_string_equal(err.param, "model");
+}
+
+static void
+test_wire_hostile_bytes_are_refused(void **state)
+{
+	static const struct {
+		const char *what;
+		uint8_t bytes[16];
+		size_t len;
+	} cases[] = {
+		{ "length over the end", { 0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f }, 6 },
+		{ "length of 2^63",
+		  { 0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
+		  10 },
+		{ "varint of 11 bytes",
+		  { 0x68, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 },
+		  12 },
+		{ "tag 0", { 0x00, 0x00 }, 2 },
+		{ "group", { 0x0b, 0x0c }, 2 },
+		{ "wire type 7", { 0x0f }, 1 },
+		{ "string as varint", { 0x08, 0x01 }, 2 },
+		{ "fixed64 cut", { 0x19, 1, 2, 3 }, 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct im_err err;
+
+		if (decode_request(cases[i].bytes, cases[i].len, &err) != IM_EPROTO)
+			fail_msg("%s: not refused", cases[i].what);
+	}
+}
+
+static void
+test_wire_too_many_elements_are_refused(void **state)
+{
+	size_t count = WIRE_ELEMENTS_MAX + 1;
+	uint8_t *bytes = malloc(count * 2);
+	struct im_err err;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < count; i++) {
+		bytes[2 * i] = 0x62; /* stop, an empty string */
+		bytes[2 * i + 1] = 0;
+	}
+	assert_int_equal(decode_request(bytes, count * 2, &err), IM_EPROTO);
+	free(bytes);
+}
+
+static void
+test_generate_request_out_of_range_names_the_member(void **state)
+{
+	static struct message user = { .role = "user", .content = "x" };
+	static struct message wizard = { .role = "wizard", .content = "x" };
+	static const char *stops[17] = { 0 };
+	struct generate_request ok = { .model = "m", .messages = &user, .message_count = 1 };
+	struct generate_request bad[9];
+	static const char *const param[9] = {
+		"temperature", "top_p",      "n",   "messages[0].role", "model", "messages",
+		"tools",       "request_id", "stop"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 9; i++)
+		bad[i] = ok;
+	bad[0].temperature = (struct opt_double){ true, 2.5 };
+	bad[1].top_p = (struct opt_double){ true, __builtin_nan("") };
+	bad[2].n = 129;
+	bad[3].messages = &wizard;
+	bad[4].model = "";
+	bad[5].message_count = 0;
+	bad[6].tools_json = "[1";
+	bad[7].request_id = "ABC";
+	bad[8].stop = stops;
+	bad[8].stop_count = 17;
+	for (size_t i = 0; i < 17; i++)
+		stops[i] = "x";
+	for (size_t i = 0; i < 9; i++) {
+		struct buf out = { 0 };
+		struct im_err err;
+
+		generate_request_encode(&bad[i], &out);
+		assert_int_equal(decode_request(out.data, out.len, &err), IM_EINVAL);
+		assert_string_equal(err.param, param[i]);
+		buf_done(&out);
+	}
+}
+
+static void
+test_generate_request_keeps_absent_apart_from_empty(void **state)
+{
+	struct message m[2] = { { .role = "assistant" }, { .role = "user", .content = "" } };
+	struct generate_request in = { .model = "m", .messages = m, .message_count = 2 }, r;
+	struct arena arena = { 0 };
+	struct buf out = { 0 };
+
+	(void)state;
+	in.temperature = (struct opt_double){ true, 0 };
+	generate_request_encode(&in, &out);
+	assert_int_equal(generate_request_decode(out.data, out.len, &arena, &r, NULL), IM_OK);
+	assert_null(r.messages[0].content);
+	assert_string_equal(r.messages[1].content, "");
+	assert_true(r.temperature.set && r.temperature.v == 0);
+	assert_false(r.top_p.set);
+	arena_done(&arena);
+	buf_done(&out);
+}
+
+static void
+test_end_frame_error_of_code_zero_is_an_error(void **state)
+{
+	static const uint8_t bytes[] = { 0x0a, 0x00 }; /* error {} */
+	struct end_frame end;
+
+	(void)state;
+	assert_int_equal(end_frame_decode(bytes, sizeof(bytes), &end, NULL), IM_OK);
+	assert_true(end.failed);
+	assert_int_equal(end.err.rc, IM_EINTERNAL);
+}
+
+static void
+test_frame_header_is_little_endian(void **state)
+{
+	static const uint8_t want[FRAME_HEADER_BYTES] = { 4, 3, 2, 1, 8, 7, 6, 5, 3, 0, 0, 0 };
+	struct frame_header h = { 0x01020304, 0x05060708, FRAME_DATA, 0 }, back;
+	uint8_t out[FRAME_HEADER_BYTES];
+
+	(void)state;
+	frame_header_put(out, &h);
+	assert_memory_equal(out, want, sizeof(want));
+	frame_header_get(out, &back);
+	assert_int_equal(back.body_len, h.body_len);
+	assert_int_equal(back.call_id, h.call_id);
+	assert_int_equal(back.kind, h.kind);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wire_samples_match_golden_bytes),
+		cmocka_unit_test(test_wire_recode_gives_the_same_bytes),
+		cmocka_unit_test(test_wire_truncated_anywhere_is_refused_or_shorter),
+		cmocka_unit_test(test_wire_memory_bound_is_met_with_enomem),
+		cmocka_unit_test(test_wire_string_not_utf8_names_its_place),
+		cmocka_unit_test(test_wire_string_with_nul_is_refused),
+		cmocka_unit_test(test_wire_hostile_bytes_are_refused),
+		cmocka_unit_test(test_wire_too_many_elements_are_refused),
+		cmocka_unit_test(test_generate_request_out_of_range_names_the_member),
+		cmocka_unit_test(test_generate_request_keeps_absent_apart_from_empty),
+		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
+		cmocka_unit_test(test_frame_header_is_little_endian),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
