@@ -131,6 +131,6 @@ err_errno(struct im_err *err, enum im_rc rc, int errnum, const char *fmt, ...)
 	va_end(ap);
 	used = strlen(err->text);
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-	    strerror_r(errnum, why, sizeof(why)));
+		       strerror_r(errnum, why, sizeof(why)));
 	return rc;
 }

@@ -119,7 +119,8 @@ run_last(struct loop *l)
 	while ((node = list_pop_front(&l->last)) != NULL) {
 		struct loop_task *t = CONTAINER_OF(node, struct loop_task, node);
 
-		(void)pthread_mutex_lock(&l->qlock); /* other threads may post it: 'queued' is theirs too */
+		(void)pthread_mutex_lock(
+		    &l->qlock); /* other threads may post it: 'queued' is theirs too */
 		t->queued = false;
 		(void)pthread_mutex_unlock(&l->qlock);
 		t->fn(t->arg);
@@ -201,7 +202,7 @@ loop_cancel(struct loop *l, struct loop_task *t)
 	if (t->queued && list_linked(&t->node)) {
 		bool in_last = false;
 
-		LIST_FOREACH(&l->last, other, struct loop_task, node)
+		LIST_FOREACH (&l->last, other, struct loop_task, node)
 			in_last = in_last || other == t;
 		list_remove(&t->node);
 		t->queued = false;
@@ -293,7 +294,8 @@ loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_us)
 	if (t->heap_pos == 0) {
 		if (l->timers + 1 >= l->timers_cap) {
 			uint32_t cap = l->timers_cap == 0 ? 64 : l->timers_cap * 2;
-			struct loop_timer **heap = realloc(l->heap, cap * sizeof(struct loop_timer *));
+			struct loop_timer **heap =
+			    realloc(l->heap, cap * sizeof(struct loop_timer *));
 
 			if (heap == NULL)
 				return IM_ENOMEM;
