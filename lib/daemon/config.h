@@ -49,6 +49,9 @@ IM_MUST_CHECK enum im_rc config_load(const char *path, struct config **ret_confi
 IM_MUST_CHECK enum im_rc config_parse(const char *name, const char *text, size_t len,
     struct config **ret_config, struct im_err *err);
 
+/** The file to load: 'option' (of --config) if given, else $INFERMESH_CONFIG, else NULL (the defaults alone). */
+const char *config_path(const char *option);
+
 void config_free(struct config *config);
 
 /* Values. 'path' must be a row of the schema with that type: anything else is our bug and aborts. Strings live as long as
@@ -64,7 +67,7 @@ void config_map_at(const struct config *config, const char *path, size_t i, cons
     const char **ret_value);
 
 /** Items of a list of maps: config_items(c, "workers") and config_item(c, "workers", 0), which is read with the same
- *  functions and the full path ("workers[].name"). */
+ *  functions and the full path ("workers[].name"). An item answers for the whole file's keys too. */
 size_t config_items(const struct config *config, const char *list);
 const struct config *config_item(const struct config *config, const char *list, size_t i);
 

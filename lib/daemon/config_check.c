@@ -1,0 +1,293 @@
+/*
+ * daemon/config_check.c - what one row of the schema alone cannot tell: names that must differ, keys that need or exclude each
+ * other, the grammar of addresses. Pure: nothing is opened or resolved here.
+ */
+#include "daemon/config_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "net/net.h"
+
+static bool
+is_off(const char *s)
+{
+	return strcmp(s, "off") == 0;
+}
+
+/* Digits from 0 to 65535. */
+static bool
+is_port(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= 5 && strspn(s, "0123456789") == n && strtol(s, NULL, 10) <= 65535;
+}
+
+/* HOST:PORT, [V6]:PORT */
+static bool
+is_host_port(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+
+	if (colon == NULL || colon == s || !is_port(colon + 1))
+		return false;
+	if (s[0] == '[')
+		return colon[-1] == ']' && colon - s > 2;
+	return memchr(s, ':', (size_t)(colon - s)) == NULL &&
+	       memchr(s, '/', (size_t)(colon - s)) == NULL;
+}
+
+static bool
+is_http_address(const char *s)
+{
+	return strncmp(s, "unix:", 5) == 0 ? s[5] != '\0' : is_host_port(s);
+}
+
+static bool
+is_mesh_url(const char *s)
+{
+	if (strncmp(s, "ipc://", 6) == 0)
+		/* sun_path holds 108 bytes with the NUL. */
+		return s[6] != '\0' && strlen(s + 6) < 108;
+	if (strncmp(s, "tcp://", 6) == 0)
+		return is_host_port(s + 6);
+	return strncmp(s, "inproc://", 9) == 0 && s[9] != '\0';
+}
+
+static bool
+is_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n < NET_NAME_MAX &&
+	       strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
+}
+
+static bool
+is_hex_sha256(const char *s)
+{
+	return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
+}
+
+static enum im_rc
+fail(const struct config *c, const char *path, struct im_err *err, const char *what)
+{
+	const struct config_value *v = config_value_at(c, path);
+	unsigned line = v != NULL && v->line != 0 ? v->line : c->line;
+
+	return config_fail(c, line, path, err, "%s", what);
+}
+
+static enum im_rc
+fail_found(const struct config *c, const char *path, const char *value, struct im_err *err,
+	   const char *allowed)
+{
+	const struct config_value *v = config_value_at(c, path);
+	char quoted[160];
+
+	return config_fail(c, v->line != 0 ? v->line : c->line, path, err, "found %s, allowed: %s",
+			   config_quote(value, strlen(value), quoted, sizeof(quoted)), allowed);
+}
+
+#define MESH_URL "ipc://PATH (shorter than 108 bytes) or tcp://HOST:PORT"
+
+static enum im_rc
+check_mesh_urls(const struct config *c, struct im_err *err)
+{
+	static const struct {
+		const char *path;
+		bool may_be_off;
+	} rows[] = { { "router.listen", false }, { "router.door", true },
+		     { "cache.listen", false },  { "cache.address", true },
+		     { "audit.listen", false },  { "audit.address", true } };
+	size_t n = config_strings_len(c, "router.addresses");
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *s = config_str(c, rows[i].path);
+
+		if (!is_mesh_url(s) && !(rows[i].may_be_off && is_off(s)))
+			return fail_found(c, rows[i].path, s, err,
+					  rows[i].may_be_off ? MESH_URL " or off" : MESH_URL);
+	}
+	if (n == 0)
+		return fail(c, "router.addresses", err, "found no address, allowed: at least one");
+	for (size_t i = 0; i < n; i++)
+		if (!is_mesh_url(config_strings_at(c, "router.addresses", i)))
+			return fail_found(c, "router.addresses",
+					  config_strings_at(c, "router.addresses", i), err,
+					  MESH_URL);
+	return IM_OK;
+}
+
+/* Every address of pages: its grammar, and that no two are the same. */
+static enum im_rc
+check_http_addresses(const struct config *c, struct im_err *err)
+{
+	static const char *const rows[] = { "gateway.listen", "router.admin", "cache.admin",
+					    "audit.admin" };
+	const size_t fixed = sizeof(rows) / sizeof(rows[0]), workers = config_items(c, "workers");
+
+	for (size_t i = 0; i < fixed + workers; i++) {
+		const struct config *in = i < fixed ? c : config_item(c, "workers", i - fixed);
+		const char *path = i < fixed ? rows[i] : "workers[].admin",
+			   *s = config_str(in, path);
+		size_t len = strlen(s);
+
+		if (i > 0 && is_off(s))
+			continue;
+		if (!is_http_address(s))
+			return fail_found(in, path, s, err,
+					  i > 0 ? "HOST:PORT, unix:PATH or off"
+						: "HOST:PORT or unix:PATH");
+		if (len > 2 && strcmp(s + len - 2, ":0") == 0)
+			continue; /* any free port: they will differ */
+		for (size_t k = 0; k < i; k++) {
+			const char *other_path = k < fixed ? rows[k] : "workers[].admin";
+			const struct config *other =
+			    k < fixed ? c : config_item(c, "workers", k - fixed);
+			char why[128];
+
+			if (strcmp(config_str(other, other_path), s) != 0)
+				continue;
+			(void)snprintf(why, sizeof(why),
+				       "the same address as %s; give each its own", other_path);
+			return fail(in, path, err, why);
+		}
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+check_gateway(const struct config *c, struct im_err *err)
+{
+	const char *cert = config_str(c, "gateway.tls_cert"),
+		   *key = config_str(c, "gateway.tls_key");
+
+	if (cert != NULL && key == NULL)
+		return fail(c, "gateway.tls_cert", err,
+			    "needs gateway.tls_key, the file of its private key");
+	if (key != NULL && cert == NULL)
+		return fail(c, "gateway.tls_key", err,
+			    "needs gateway.tls_cert, the file of its certificate");
+	return IM_OK;
+}
+
+static enum im_rc
+check_origin(const struct config *c, struct im_err *err)
+{
+	const char *s = config_str(c, "audit.origin");
+
+	for (size_t i = 0; s[i] != '\0'; i++)
+		if ((unsigned char)s[i] <= ' ' || s[i] == '+' || (unsigned char)s[i] == 0x7f)
+			return fail_found(c, "audit.origin", s, err,
+					  "a name such as example.com/log, no spaces and no +");
+	return IM_OK;
+}
+
+/* Keys that only the other backend understands. */
+static enum im_rc
+check_backend(const struct config *w, bool upstream, struct im_err *err)
+{
+	static const char *const upstream_only[] = {
+		"workers[].url",     "workers[].api_key_file", "workers[].api_key_env",
+		"workers[].ca_file", "workers[].connect_ms",   "workers[].read_ms",
+		"workers[].extra"
+	};
+	static const char *const local_only[] = {
+		"workers[].model_file",         "workers[].sha256",  "workers[].max_batch_size",
+		"workers[].max_context_length", "workers[].threads", "workers[].queue_max"
+	};
+	const char *const *wrong = upstream ? local_only : upstream_only;
+	size_t n = upstream ? sizeof(local_only) / sizeof(local_only[0])
+			    : sizeof(upstream_only) / sizeof(upstream_only[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct config_value *v = config_value_at(w, wrong[i]);
+
+		if (v != NULL && v->line != 0)
+			return fail(
+			    w, wrong[i], err,
+			    upstream
+				? "is for 'backend: local' only; this worker's backend is upstream"
+				: "is for 'backend: upstream' only; this worker's backend is local");
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+check_upstream(const struct config *w, struct im_err *err)
+{
+	const char *url = config_str(w, "workers[].url");
+
+	if (url == NULL)
+		return fail(
+		    w, "workers[].url", err,
+		    "missing: 'backend: upstream' needs a URL such as https://api.deepseek.com/v1");
+	if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
+		return fail_found(w, "workers[].url", url, err, "http://... or https://...");
+	if (config_str(w, "workers[].api_key_file") != NULL &&
+	    config_str(w, "workers[].api_key_env") != NULL)
+		return fail(w, "workers[].api_key_env", err,
+			    "is given beside workers[].api_key_file; remove one");
+	for (size_t i = 0; i < config_map_len(w, "workers[].extra"); i++) {
+		const char *name, *json;
+		struct im_err why;
+		char text[200];
+
+		config_map_at(w, "workers[].extra", i, &name, &json);
+		if (json_check(json, strlen(json), 32, &why) == IM_OK)
+			continue;
+		(void)snprintf(text, sizeof(text), "the value of '%.40s' is not JSON: %.100s", name,
+			       why.text);
+		return fail(w, "workers[].extra", err, text);
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+check_worker(const struct config *c, size_t i, struct im_err *err)
+{
+	const struct config *w = config_item(c, "workers", i);
+	const char *name = config_str(w, "workers[].name"),
+		   *sha256 = config_str(w, "workers[].sha256");
+	bool upstream = strcmp(config_str(w, "workers[].backend"), "upstream") == 0;
+	enum im_rc rc;
+
+	if (name == NULL)
+		return fail(w, "workers[].name", err, "missing: each worker needs a name");
+	if (!is_name(name))
+		return fail_found(w, "workers[].name", name, err,
+				  "1 to 63 letters, digits, '-', '_' and '.'");
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(config_str(config_item(c, "workers", k), "workers[].name"), name) == 0)
+			return fail_found(w, "workers[].name", name, err,
+					  "a name that no other worker has");
+	rc = check_backend(w, upstream, err);
+	if (rc == IM_OK && upstream)
+		rc = check_upstream(w, err);
+	if (rc == IM_OK && !upstream && config_strings_len(w, "workers[].models") > 1)
+		rc = fail(w, "workers[].models", err,
+			  "a local worker serves one model; name one, or add a worker");
+	if (rc == IM_OK && sha256 != NULL && !is_hex_sha256(sha256))
+		rc = fail_found(w, "workers[].sha256", sha256, err, "64 hexadecimal digits");
+	return rc;
+}
+
+enum im_rc
+config_check(const struct config *c, struct im_err *err)
+{
+	enum im_rc rc = check_mesh_urls(c, err);
+
+	if (rc == IM_OK)
+		rc = check_gateway(c, err);
+	if (rc == IM_OK)
+		rc = check_origin(c, err);
+	for (size_t i = 0; rc == IM_OK && i < config_items(c, "workers"); i++)
+		rc = check_worker(c, i, err);
+	if (rc == IM_OK)
+		rc = check_http_addresses(c, err);
+	return rc;
+}
