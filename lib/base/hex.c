@@ -64,7 +64,9 @@ base64_encode(const uint8_t *in, size_t len, char *out)
 
 		*out++ = base64_digits[in[0] >> 2];
 		*out++ = base64_digits[(in[0] & 3) << 4 | second >> 4];
-		*out++ = len == 2 ? base64_digits[(second & 15) << 2] : '=';
+		*out++ = '=';
+		if (len == 2)
+			out[-1] = base64_digits[(second & 15) << 2];
 		*out++ = '=';
 	}
 	*out = '\0';

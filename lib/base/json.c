@@ -293,6 +293,7 @@ json_check(const char *text, size_t len, unsigned max_depth, struct im_err *err)
 	s.at = (const uint8_t *)text;
 	s.end = s.at + len;
 	s.depth = 0;
+	memset(s.in_object, 0, sizeof(s.in_object));
 	scan_space(&s);
 	do {
 		why = scan_value(&s, max_depth, &open);

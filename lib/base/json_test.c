@@ -19,14 +19,13 @@ static enum im_rc
 check(const char *text, unsigned max_depth)
 {
 	size_t len = strlen(text);
-	char *copy = malloc(
-	    len + 1); /* exactly as long as said, so that the sanitizer sees a read behind it */
+	char *copy =
+	    malloc(len > 0 ? len : 1); /* no longer than said, so that asan sees a read behind it */
 	enum im_rc rc;
 
 	assert_non_null(copy);
-	memcpy(copy, text, len);
-	copy = realloc(copy, len > 0 ? len : 1);
-	assert_non_null(copy);
+	for (size_t i = 0; i < len; i++)
+		copy[i] = text[i];
 	rc = json_check(copy, len, max_depth, NULL);
 	free(copy);
 	return rc;
@@ -182,8 +181,7 @@ static const char *const invalid[] = {
 	"\"\xff\"",
 	"\"\xfe\"",
 	"\xef\xbb\xbf{}",
-	"\xc2\xa0"
-	"1",
+	"\xc2\xa0[]",
 	"[1]x",
 	"{} {}",
 	"[1]\f",

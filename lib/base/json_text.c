@@ -136,7 +136,9 @@ unescape(const char *p, const char *end, char out[4], size_t *ret_len)
 
 	*ret_len = 1;
 	if (end - p < 2 || p[1] != 'u') {
-		out[0] = end - p < 2 ? '\\' : p[1];
+		out[0] = '\\';
+		if (end - p >= 2)
+			out[0] = p[1];
 		found = out[0] == '\0' ? NULL : strchr(from, out[0]);
 		if (found != NULL)
 			out[0] = to[found - from];

@@ -452,7 +452,7 @@ sleep_ms(uint64_t until_us)
 		return -1;
 	if (until_us <= now_us)
 		return 0;
-	if (until_us - now_us > 60u * 1000u * 1000u)
+	if (until_us - now_us > 60ULL * 1000 * 1000)
 		return 60 * 1000;
 	return (int)((until_us - now_us + 999) / 1000);
 }

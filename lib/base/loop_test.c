@@ -1,6 +1,7 @@
 /*
  * base/loop_test.c - the serial executor: order, cancelling from inside, timers, descriptors.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -360,7 +361,7 @@ pipe_open(struct pipe_end *p, struct trace *t, void (*fn)(void *, uint32_t))
 {
 	int fds[2];
 
-	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	*p = (struct pipe_end){ .trace = t,
 				.out = fds[1],
 				.w = { .fn = fn, .arg = p, .fd = fds[0] } };
