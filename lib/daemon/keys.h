@@ -13,8 +13,8 @@
 
 #include "base/err.h"
 
-#define KEYS_KEY_LEN  46  /* characters of a key */
-#define KEYS_NAME_MAX 64  /* bytes of a caller or tenant: [A-Za-z0-9._@-]+ */
+#define KEYS_KEY_LEN  46 /* characters of a key */
+#define KEYS_NAME_MAX 64 /* bytes of a caller or tenant: [A-Za-z0-9._@-]+ */
 
 struct keys;
 
@@ -27,11 +27,11 @@ size_t keys_count(const struct keys *keys);
 /** Look up the presented key (any bytes) in time that does not depend on the stored hashes' contents. Strings live as
  *  long as 'keys'. */
 bool keys_find(const struct keys *keys, const char *presented, size_t len, const char **ret_caller,
-    const char **ret_tenant);
+	       const char **ret_tenant);
 
 /** Make a key, append its hash to 'path' (made with mode 0600 if it is not there, folders too) and sync it.
  *  'ret_key' gets KEYS_KEY_LEN characters and a NUL. */
 IM_MUST_CHECK enum im_rc keys_create(const char *path, const char *caller, const char *tenant,
-    char ret_key[KEYS_KEY_LEN + 1], struct im_err *err);
+				     char ret_key[KEYS_KEY_LEN + 1], struct im_err *err);
 
 #endif

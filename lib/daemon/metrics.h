@@ -18,9 +18,10 @@ struct metrics_label {
 };
 
 /** HELP and TYPE lines; then one metrics_value() for each set of labels. 'type': "counter" or "gauge". */
-void metrics_family(struct metrics_page *page, const char *name, const char *type, const char *help);
+void metrics_family(struct metrics_page *page, const char *name, const char *type,
+		    const char *help);
 void metrics_value(struct metrics_page *page, const char *name, const struct metrics_label *labels,
-    size_t label_count, double value);
+		   size_t label_count, double value);
 
 /** Family and value in one, without labels. */
 void metrics_counter(struct metrics_page *page, const char *name, const char *help, uint64_t value);
@@ -34,11 +35,11 @@ struct histogram_bounds {
 	double le[HISTOGRAM_BUCKETS_MAX];
 };
 
-extern const struct histogram_bounds histogram_seconds;       /* .01 doubling to 81.92 */
-extern const struct histogram_bounds histogram_first_token;   /* .001 … 10 */
-extern const struct histogram_bounds histogram_per_token;     /* .01 … 2.5 */
-extern const struct histogram_bounds histogram_tokens;        /* 1, 4, 16 … 67108864 */
-extern const struct histogram_bounds histogram_overhead;      /* 10 µs doubling to 82 ms */
+extern const struct histogram_bounds histogram_seconds;     /* .01 doubling to 81.92 */
+extern const struct histogram_bounds histogram_first_token; /* .001 … 10 */
+extern const struct histogram_bounds histogram_per_token;   /* .01 … 2.5 */
+extern const struct histogram_bounds histogram_tokens;      /* 1, 4, 16 … 67108864 */
+extern const struct histogram_bounds histogram_overhead;    /* 10 µs doubling to 82 ms */
 
 /* Zero-initialised, then bounds is set. Not thread-safe: on the loop. */
 struct histogram {
@@ -51,6 +52,15 @@ void histogram_add(struct histogram *h, double value);
 
 /** One series of a histogram family (metrics_family() with type "histogram" comes first). */
 void metrics_histogram(struct metrics_page *page, const char *name,
-    const struct metrics_label *labels, size_t label_count, const struct histogram *h);
+		       const struct metrics_label *labels, size_t label_count,
+		       const struct histogram *h);
+
+/**
+ * Append the 'count' pages to 'out' as one: each family once, as the format demands. Where several pages have the same
+ * family, its samples get the label service_instance with the page's name, so that none collide. For the single-process
+ * mode. 'pages' keep their contents.
+ */
+void metrics_join(struct metrics_page *out, struct metrics_page *pages, const char *const *names,
+		  size_t count);
 
 #endif
