@@ -40,19 +40,21 @@ struct http_header {
 struct http_ops {
 	/* A whole request is there. Answer it now or later. */
 	void (*request)(void *user, struct http_exchange *x);
-	/* The client left before the response was over: stop the work. 'x' is still to be ended: http_abort(). */
+	/* The client left before the response was over: stop the work. 'x' is still to be ended: http_abort(). A client that
+	 * only shut down its sending side counts as gone too: that is how one that leaves is noticed at once. */
 	void (*gone)(void *user, struct http_exchange *x);
 	/* http_stream_write() had said false and the client has read: write on. */
 	void (*writable)(void *user, struct http_exchange *x);
 	/* The parser refused a request (status, text): give the body in your format. NULL: text/plain. Append to 'body' and
 	 * return its content type (static). */
 	const char *(*refused)(void *user, int status, const char *text, struct buf *body);
-	/* Headers for every response, refusals included: append "Name: value\r\n" lines. May be NULL. 'x' is NULL for a
-	 * refusal without a parsed head. */
+	/* Headers for every response, refusals included: http_put_header() each. May be NULL. 'x' is NULL for a refusal
+	 * without a parsed head. The one callback that runs inside http_reply() and http_stream_begin(): it may look at 'x'
+	 * but must not end it. */
 	void (*common_headers)(void *user, struct http_exchange *x, struct buf *headers);
 };
 
-/** Returns IM_OK, IM_EINVAL (address, certificate, key: says which), IM_EEXIST (address in use), IM_EIO, IM_ENOMEM. */
+/** 'params' is copied. Returns IM_OK, IM_EINVAL (address, certificate, key: says which), IM_EEXIST (address in use), IM_EIO, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc http_server_open(struct loop *loop, const struct http_params *params,
     const struct http_ops *ops, void *user, struct http_server **ret_server, struct im_err *err);
 
@@ -85,6 +87,10 @@ void *http_user(const struct http_exchange *x);
  * ends 'x' is gone. Header names and values must hold no CR or LF: they are the server's, not a stranger's; a violation
  * is dropped. */
 
+/** Append a header line to 'headers' in common_headers(). False, and nothing is appended, if the name or value holds what
+ *  a header must not, or if it is one that the server sets (Content-Length, Transfer-Encoding, Connection, Date). */
+bool http_put_header(struct buf *headers, const char *name, const char *value);
+
 /** A whole response. Content-Length, Date and Connection are added. 'body' is copied. HEAD gets no body. */
 void http_reply(struct http_exchange *x, int status, const struct http_header *headers,
     size_t header_count, const void *body, size_t len);
@@ -101,7 +107,8 @@ bool http_stream_write(struct http_exchange *x, const void *data, size_t len);
 void http_stream_end(struct http_exchange *x);
 
 /** End by closing the connection once what was written has gone out, so that the client sees a broken transfer if a
- *  stream had begun. Also the way to end an exchange after 'gone'. */
+ *  stream had begun (with HTTP/1.0, which knows no chunks, it cannot see that). Also the way to end an exchange after
+ *  'gone'. */
 void http_abort(struct http_exchange *x);
 
 #endif
