@@ -1,0 +1,213 @@
+/*
+ * bench/upstream.c - infermesh-upstream: an OpenAI-compatible server that answers at once, or so many tokens at such a pace.
+ * For benchmarks and the exactness tests; it understands no more of a request than "stream": true and "tokens-N" in the
+ * model's name.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "http/http.h"
+
+#define CHUNK                                                                                           \
+	"data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000," \
+	"\"model\":\"instant\",\"choices\":[{\"index\":0,\"delta\":%s,\"finish_reason\":%s}]}\n\n"
+
+static struct {
+	struct loop *loop;
+	struct http_server *server;
+	unsigned tokens;
+	unsigned delay_ms;
+	unsigned long long requests, left;
+} g = { .tokens = 4 };
+
+/* A stream that is being sent at a pace. */
+struct answer {
+	struct http_exchange *x;
+	struct loop_timer timer;
+	unsigned sent, tokens;
+};
+
+static void
+put_token(struct http_exchange *x, unsigned i)
+{
+	char chunk[512];
+	int n = snprintf(chunk, sizeof(chunk), CHUNK,
+			 i == 0 ? "{\"role\":\"assistant\",\"content\":\"Hello\"}"
+				: "{\"content\":\" world\"}",
+			 "null");
+
+	(void)http_stream_write(x, chunk, (size_t)n);
+}
+
+static void
+put_end(struct http_exchange *x, unsigned tokens)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), CHUNK, "{}", "\"stop\"");
+
+	(void)http_stream_write(x, text, (size_t)n);
+	n = snprintf(
+	    text, sizeof(text),
+	    "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
+	    "\"model\":\"instant\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":%u,"
+	    "\"total_tokens\":%u}}\n\ndata: [DONE]\n\n",
+	    tokens, tokens + 9);
+	(void)http_stream_write(x, text, (size_t)n);
+	http_stream_end(x);
+}
+
+static void
+answer_step(void *arg)
+{
+	struct answer *a = arg;
+
+	if (a->sent < a->tokens)
+		put_token(a->x, a->sent++);
+	if (a->sent < a->tokens) {
+		if (loop_timer_set(g.loop, &a->timer, (uint64_t)g.delay_ms * 1000) == IM_OK)
+			return;
+		abort();
+	}
+	put_end(a->x, a->tokens);
+	free(a);
+}
+
+static void
+answer_stream(struct http_exchange *x, unsigned tokens)
+{
+	static const struct http_header headers[] = { { "Content-Type", "text/event-stream" } };
+	struct answer *a;
+
+	http_stream_begin(x, 200, headers, 1);
+	if (g.delay_ms == 0) {
+		for (unsigned i = 0; i < tokens; i++)
+			put_token(x, i);
+		put_end(x, tokens);
+		return;
+	}
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		abort();
+	a->x = x;
+	a->tokens = tokens;
+	a->timer.fn = answer_step;
+	a->timer.arg = a;
+	http_set_user(x, a);
+	answer_step(a);
+}
+
+static void
+answer_json(struct http_exchange *x, unsigned tokens)
+{
+	static const struct http_header headers[] = { { "Content-Type", "application/json" } };
+	char content[4096] = "Hello";
+	char body[8192];
+	int n;
+
+	for (unsigned i = 1; i < tokens && i < 600; i++)
+		memcpy(content + 5 + (i - 1) * 6, " world", 7);
+	n = snprintf(
+	    body, sizeof(body),
+	    "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"instant\","
+	    "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},"
+	    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":%u,"
+	    "\"total_tokens\":%u}}",
+	    content, tokens, tokens + 9);
+	http_reply(x, 200, headers, 1, body, (size_t)n);
+}
+
+static void
+on_request(void *user, struct http_exchange *x)
+{
+	static const char models[] =
+	    "{\"object\":\"list\",\"data\":[{\"id\":\"instant\",\"object\":\"model\",\"created\":1,"
+	    "\"owned_by\":\"bench\"}]}";
+	size_t len;
+	const char *body = (const char *)http_body(x, &len);
+	const char *want;
+	unsigned tokens = g.tokens;
+
+	(void)user;
+	g.requests++;
+	if (strcmp(http_method(x), "GET") == 0) {
+		http_reply(x, 200, NULL, 0, models, sizeof(models) - 1);
+		return;
+	}
+	want = memmem(body, len, "tokens-", 7);
+	if (want != NULL && want + 8 < body + len)
+		tokens = (unsigned)strtoul(want + 7, NULL, 10);
+	if (memmem(body, len, "\"stream\":true", 13) != NULL)
+		answer_stream(x, tokens);
+	else
+		answer_json(x, tokens);
+}
+
+static void
+on_gone(void *user, struct http_exchange *x)
+{
+	struct answer *a = http_user(x);
+
+	(void)user;
+	g.left++;
+	if (a != NULL)
+		loop_timer_cancel(g.loop, &a->timer);
+	free(a);
+	http_abort(x);
+}
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	loop_stop(g.loop);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct http_ops ops = { .request = on_request, .gone = on_gone };
+	struct http_params params = { .listen = "127.0.0.1:0", .max_connections = 100000 };
+	struct im_err err;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "l:n:d:")) != -1) {
+		if (opt == 'l')
+			params.listen = optarg;
+		else if (opt == 'n')
+			g.tokens = (unsigned)strtoul(optarg, NULL, 10);
+		else if (opt == 'd')
+			g.delay_ms = (unsigned)strtoul(optarg, NULL, 10);
+		else {
+			fputs(
+			    "usage: infermesh-upstream [-l HOST:PORT] [-n TOKENS] [-d MS-PER-TOKEN]\n",
+			    stderr);
+			return 2;
+		}
+	}
+	if (loop_new(&g.loop, &err) != IM_OK)
+		goto fail;
+	loop_enter(g.loop);
+	if (http_server_open(g.loop, &params, &ops, NULL, &g.server, &err) != IM_OK) {
+		loop_leave(g.loop);
+		goto fail;
+	}
+	loop_leave(g.loop);
+	(void)signal(SIGTERM, on_signal);
+	(void)signal(SIGINT, on_signal);
+	printf("%s\n", http_server_address(g.server));
+	(void)fflush(stdout);
+	loop_run(g.loop);
+	loop_enter(g.loop);
+	http_server_close(g.server);
+	loop_leave(g.loop);
+	loop_free(g.loop);
+	fprintf(stderr, "requests %llu, left early %llu\n", g.requests, g.left);
+	return 0;
+fail:
+	fprintf(stderr, "infermesh-upstream: %s\n", err.text);
+	return 1;
+}
