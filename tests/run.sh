@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# tests/run.sh [--all] - everything that './dev test' runs: units, sanitizers, mesh, clients. The last line counts.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+all=0
+[ "${1:-}" = --all ] && all=1
+out=build/test-results
+rm -rf "$out"
+mkdir -p "$out"
+export INFERMESH_TESTS_ALL=$all
+
+say() { printf '\n== %s\n' "$*"; }
+
+# build PRESET: with a word on failure, which counts as one failed test.
+build() {
+	say "build $1"
+	./dev build "$1" >"$out/build-$1.log" 2>&1 && return
+	tail -40 "$out/build-$1.log"
+	cat >"$out/build-$1.xml" <<EOF
+<testsuite tests="1" failures="1" errors="0" skipped="0"/>
+EOF
+	return 1
+}
+
+# units PRESET: ctest in build/PRESET.
+units() {
+	say "units, $1"
+	ctest --test-dir "build/$1" --parallel "$(nproc)" --output-on-failure --output-junit "$PWD/$out/units-$1.xml" \
+		2>&1 | grep -vE '^ *[0-9]+/[0-9]+ Test .*Passed|^ *Start ' || true
+}
+
+# py NAME PATH [ARG...]: pytest with its results under NAME.
+py() {
+	local name=$1
+	shift
+	say "$name"
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml "$out/$name.xml" "$@" ||
+		[ -s "$out/$name.xml" ] || echo '<testsuite tests="1" failures="1" errors="0" skipped="0"/>' >"$out/$name.xml"
+}
+
+if build release; then
+	units release
+	tests/clients/setup.sh && py mesh tests/mesh && py clients tests/clients
+fi
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/tsan.supp" LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp"
+for preset in asan tsan; do
+	if build $preset; then
+		units $preset
+		INFERMESH_BUILD=$PWD/build/$preset INFERMESH_PATIENCE=5 py "mesh-$preset" tests/mesh -m short
+	fi
+done
+[ $all = 0 ] || { ./dev fuzz 60 || echo '<testsuite tests="1" failures="1" errors="0" skipped="0"/>' >"$out/fuzz.xml"; }
+exec tests/summary.py "$out"
