@@ -52,6 +52,10 @@ bool json_put_double(struct buf *b, double v);
 /** True if the 'len' bytes at 's' are valid UTF-8 (RFC 3629) without U+0000. */
 bool utf8_valid(const char *s, size_t len);
 
+/** Append 'len' bytes as UTF-8 without U+0000: each longest piece that is none becomes U+FFFD. False when the buffer
+ *  failed. */
+bool utf8_mend(struct buf *b, const char *s, size_t len);
+
 /** Length of the longest prefix that does not end inside a character that could still become valid. For streams. */
 size_t utf8_whole_prefix(const char *s, size_t len);
 

@@ -469,6 +469,24 @@ test_utf8_whole_prefix_never_splits(void **state)
 	assert_int_equal(utf8_whole_prefix("", 0), 0);
 }
 
+static void
+test_utf8_mend_replaces_each_piece_once(void **state)
+{
+	struct buf b = BUF_INIT(0);
+
+	(void)state;
+	assert_true(utf8_mend(&b, "a\xe2\x82\xac", 4) &&
+		    utf8_mend(&b,
+			      "\xe2\x82"
+			      "z\xff",
+			      4) &&
+		    utf8_mend(&b, "\0\xc3", 2) && utf8_mend(&b, "", 0));
+	assert_string_equal(buf_cstr(&b),
+			    "a\xe2\x82\xac\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	assert_true(utf8_valid((const char *)b.data, b.len));
+	buf_done(&b);
+}
+
 int
 main(void)
 {
@@ -486,6 +504,7 @@ main(void)
 		cmocka_unit_test(test_json_put_string_bound_reached_says_so),
 		cmocka_unit_test(test_json_put_double_reads_back),
 		cmocka_unit_test(test_utf8_whole_prefix_never_splits),
+		cmocka_unit_test(test_utf8_mend_replaces_each_piece_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

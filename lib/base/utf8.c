@@ -65,3 +65,24 @@ utf8_whole_prefix(const char *s, size_t len)
 	}
 	return len;
 }
+
+bool
+utf8_mend(struct buf *b, const char *s, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)s;
+	const uint8_t *end = p + len;
+	const uint8_t *good = p; /* not appended yet */
+	size_t n;
+
+	while (p < end) {
+		bool whole = *p != 0 && utf8_step(p, (size_t)(end - p), &n) == UTF8_WHOLE;
+
+		if (!whole) {
+			(void)buf_append(b, good, (size_t)(p - good));
+			(void)buf_append_str(b, "\xef\xbf\xbd");
+			good = p + (*p == 0 ? 1 : n);
+		}
+		p += *p == 0 ? 1 : n;
+	}
+	return buf_append(b, good, (size_t)(end - good));
+}
