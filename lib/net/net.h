@@ -75,6 +75,9 @@ struct endpoint_ops {
 	void (*trouble)(void *user, const struct im_err *why);
 };
 
+/** Let nng start threads for 'n' processors at most; default 1. Before the first net_new() or door_open() of the process. */
+void net_limit_threads(unsigned n);
+
 /** 'params' is copied. Returns IM_OK, IM_EINVAL, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc net_new(struct loop *loop, const struct net_params *params,
     struct net **ret_net, struct im_err *err);
