@@ -25,10 +25,12 @@ enum config_type {
 
 /* One row of the schema. The whole schema is config_schema[] in config_schema.c. */
 struct config_key {
-	const char *path; /* "router.queue_max"; "workers[].name" for the members of a list of maps */
+	const char
+	    *path; /* "router.queue_max"; "workers[].name" for the members of a list of maps */
 	enum config_type type;
-	const char *def; /* as it would stand in YAML; NULL = none. ${run_dir} and ${state_dir} are replaced */
-	int64_t min, max; /* CONFIG_INT; for CONFIG_DOUBLE the same as whole numbers */
+	const char *
+	    def; /* as it would stand in YAML; NULL = none. ${run_dir} and ${state_dir} are replaced */
+	int64_t min, max;    /* CONFIG_INT; for CONFIG_DOUBLE the same as whole numbers */
 	const char *allowed; /* CONFIG_ENUM: "debug|info|warn|error" */
 	const char *units;   /* "ms", "bytes", or NULL */
 	const char *help;    /* one sentence */
@@ -43,11 +45,12 @@ struct config;
  * Read 'path', or with NULL the defaults alone. Errors (IM_EINVAL, IM_EIO) name file, line, key, what was found and what
  * is allowed; an unknown key names the nearest known one. Byte sizes may carry KiB, MiB, GiB; durations ms, s, m, h.
  */
-IM_MUST_CHECK enum im_rc config_load(const char *path, struct config **ret_config, struct im_err *err);
+IM_MUST_CHECK enum im_rc config_load(const char *path, struct config **ret_config,
+				     struct im_err *err);
 
 /** As config_load() on text in memory; 'name' stands for the file in errors. */
 IM_MUST_CHECK enum im_rc config_parse(const char *name, const char *text, size_t len,
-    struct config **ret_config, struct im_err *err);
+				      struct config **ret_config, struct im_err *err);
 
 /** The file to load: 'option' (of --config) if given, else $INFERMESH_CONFIG, else NULL (the defaults alone). */
 const char *config_path(const char *option);
@@ -64,7 +67,7 @@ size_t config_strings_len(const struct config *config, const char *path);
 const char *config_strings_at(const struct config *config, const char *path, size_t i);
 size_t config_map_len(const struct config *config, const char *path);
 void config_map_at(const struct config *config, const char *path, size_t i, const char **ret_key,
-    const char **ret_value);
+		   const char **ret_value);
 
 /** Items of a list of maps: config_items(c, "workers") and config_item(c, "workers", 0), which is read with the same
  *  functions and the full path ("workers[].name"). An item answers for the whole file's keys too. */

@@ -23,12 +23,14 @@ struct service_env {
 	const struct config *config; /* the whole file */
 	const struct config *item;   /* inference: its entry of 'workers'; else NULL */
 	const char *name;            /* instance, such as "router" or the worker's name */
-	bool single_process;         /* inproc:// links: use mesh_address(), never config addresses directly */
+	bool
+	    single_process; /* inproc:// links: use mesh_address(), never config addresses directly */
 };
 
 /* All callbacks run on the loop. */
 struct service_ops {
-	const char *name; /* router, inference, cache, audit, gateway: the role, and the section of the configuration */
+	const char *
+	    name; /* router, inference, cache, audit, gateway: the role, and the section of the configuration */
 	const char *summary; /* for --help, one sentence */
 	/* Open sockets, start threads; never blocks for long. On failure nothing is left behind and the daemon ends. */
 	enum im_rc (*start)(const struct service_env *env, void **ret_service, struct im_err *err);
@@ -51,22 +53,37 @@ struct service_ops {
  */
 int daemon_run(int argc, char **argv, const struct service_ops *ops);
 
+/** Where the pages of a service are by the configuration: an address, "off", or NULL for the gateway, which serves them
+ *  itself. 'item' as in service_env. */
+const char *daemon_admin_key(const struct config *config, const struct config *item,
+			     const struct service_ops *ops);
+
 /* One service on a given loop: daemon_run() and 'infermesh up --single-process' are made of it. */
 struct host;
 
 /**
- * On the loop. 'item' as in service_env. 'admin_listen' NULL: no pages (the gateway serves them itself, and in the
+ * On the loop. When it fails, what was begun closes on its own: keep the loop running until host_any() is false.
+ * 'item' as in service_env. 'admin_listen' NULL: no pages (the gateway serves them itself, and in the
  * single-process mode they are the gateway's too).
  */
 IM_MUST_CHECK enum im_rc host_start(struct loop *loop, const struct config *config,
-    const struct config *item, const struct service_ops *ops, const char *name, bool single_process,
-    const char *admin_listen, struct host **ret_host, struct im_err *err);
+				    const struct config *item, const struct service_ops *ops,
+				    const char *name, bool single_process, const char *admin_listen,
+				    struct host **ret_host, struct im_err *err);
 
 void host_drain(struct host *host);
 bool host_drained(const struct host *host);
 
 /** Stop and free; 'stopped' is called on the loop when nothing is left. */
 void host_stop(struct host *host, loop_fn stopped, void *arg);
+
+const char *host_name(const struct host *host);
+
+/** Where its pages are, with the real port, or "off". Valid while the host is. */
+const char *host_admin_address(const struct host *host);
+
+/** True while any host of this process is there, also one that failed to start and still closes its links. */
+bool host_any(void);
 
 /** The page of one host, or of every host of this process when 'host' is NULL. */
 void host_metrics(const struct host *host, struct metrics_page *page);

@@ -1,0 +1,380 @@
+/*
+ * daemon/process.c - runs the services of one process from first to last; see process.h. Knows no arguments and no
+ * configuration beyond mesh.drain_ms and mesh.nng_threads.
+ *
+ * Ending:  signal ─▶ drain the last started ─▶ drained or deadline ─▶ stop it ─▶ the one before … ─▶ all gone ─▶ return
+ */
+#include "daemon/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/paths.h"
+
+#define POLL_US       5000              /* between questions whether all is drained */
+#define READY_POLL_US 20000             /* between questions whether all is ready */
+#define STOP_GRACE_US (10 * 1000000ULL) /* from the drain deadline to the end of the patience */
+
+/* A thread that waits for the second signal or the end of patience while the loop shuts down: it works also when the loop
+ * does not. */
+struct watchdog {
+	pthread_t thread;
+	bool running;
+	uint64_t until_us;
+	atomic_bool done;
+	_Atomic(const char *) busy_with; /* name of the host that is stopping */
+};
+
+struct process {
+	const struct process_params *params;
+	struct loop *loop;
+	struct host **hosts; /* NULL once gone */
+	size_t next;         /* hosts from here on are gone or never started */
+	struct loop_fd signals;
+	struct loop_timer poll;  /* draining, and the wait for what failed to start */
+	struct loop_timer ready; /* until all are ready */
+	struct loop_timer alive; /* WATCHDOG=1 */
+	uint64_t alive_us;
+	uint64_t drain_until_us;
+	struct watchdog watchdog;
+	bool ending;
+	int status;
+};
+
+static void
+stop_signals(sigset_t *set)
+{
+	(void)sigemptyset(set);
+	(void)sigaddset(set, SIGTERM);
+	(void)sigaddset(set, SIGINT);
+}
+
+void
+process_prepare(void)
+{
+	struct rlimit files;
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t set;
+
+	/* nng's threads block only SIGPIPE: what is blocked here stays blocked in them, and signalfd gets it. */
+	stop_signals(&set);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	/* A closed terminal is no reason to stop serving; there is nothing to reload either. */
+	(void)sigaction(SIGHUP, &ignore, NULL);
+	(void)umask(077);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+/* The watchdog over the shutdown. */
+
+static void *
+watchdog_main(void *arg)
+{
+	struct watchdog *w = arg;
+	sigset_t set;
+
+	stop_signals(&set);
+	for (;;) {
+		uint64_t now = clock_mono_us(), left = w->until_us > now ? w->until_us - now : 0;
+		const struct timespec wait = { .tv_sec = (time_t)(left / 1000000),
+					       .tv_nsec = (long)(left % 1000000) * 1000 };
+		int sig = sigtimedwait(&set, NULL, &wait);
+		const char *name = atomic_load(&w->busy_with);
+
+		if (atomic_load(&w->done))
+			return NULL;
+		if (sig > 0) {
+			log_warn("second signal: exiting at once",
+				 LOG_STR("infermesh.stopping", name));
+			_exit(1);
+		}
+		if (errno != EINTR && left == 0) {
+			log_error("the stop hangs: exiting at once",
+				  LOG_STR("infermesh.stopping", name));
+			_exit(1);
+		}
+	}
+}
+
+static void
+watchdog_start(struct watchdog *w, uint64_t until_us)
+{
+	w->until_us = until_us;
+	w->running = pthread_create(&w->thread, NULL, watchdog_main, w) == 0;
+	if (!w->running)
+		log_warn(
+		    "no thread for the watchdog over the shutdown: a stop that hangs would not be noticed");
+}
+
+static void
+watchdog_stop(struct watchdog *w)
+{
+	if (!w->running)
+		return;
+	atomic_store(&w->done, true);
+	(void)pthread_kill(w->thread, SIGTERM);
+	(void)pthread_join(w->thread, NULL);
+}
+
+/* Ending, host by host from the last one. */
+
+static void end_next(struct process *p);
+
+static void
+on_host_gone(void *arg)
+{
+	struct process *p = arg;
+
+	end_next(p);
+}
+
+static void
+arm(struct process *p, struct loop_timer *timer, uint64_t delay_us)
+{
+	if (loop_timer_set(p->loop, timer, delay_us) == IM_OK)
+		return;
+	/* Only for want of memory: then there is no orderly way on. */
+	log_error("no memory for a timer: exiting at once");
+	_exit(1);
+}
+
+static void
+end_next(struct process *p)
+{
+	if (p->next == 0) {
+		/* What failed to start may still close. */
+		if (host_any())
+			arm(p, &p->poll, POLL_US);
+		else
+			loop_stop(p->loop);
+		return;
+	}
+	p->next--;
+	atomic_store(&p->watchdog.busy_with, p->params->specs[p->next].name);
+	host_drain(p->hosts[p->next]);
+	arm(p, &p->poll, 0);
+}
+
+static void
+on_poll(void *arg)
+{
+	struct process *p = arg;
+	struct host *h;
+
+	if (p->next == 0 && p->hosts[0] == NULL) {
+		end_next(p);
+		return;
+	}
+	h = p->hosts[p->next];
+	if (!host_drained(h)) {
+		if (clock_mono_us() < p->drain_until_us) {
+			arm(p, &p->poll, POLL_US);
+			return;
+		}
+		log_warn("drain deadline passed: what is still in flight is cut off",
+			 LOG_STR("infermesh.stopping", p->params->specs[p->next].name));
+	}
+	p->hosts[p->next] = NULL;
+	host_stop(h, on_host_gone, p);
+}
+
+static void
+end_begin(struct process *p, int status, uint64_t drain_us)
+{
+	if (p->ending)
+		return;
+	p->ending = true;
+	p->status = status;
+	(void)sd_notify(0, "STOPPING=1");
+	loop_timer_cancel(p->loop, &p->ready);
+	loop_timer_cancel(p->loop, &p->alive);
+	p->drain_until_us = clock_mono_us() + drain_us;
+	watchdog_start(&p->watchdog, p->drain_until_us + STOP_GRACE_US);
+	end_next(p);
+}
+
+static void
+on_signal(void *arg, uint32_t events)
+{
+	struct process *p = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(p->signals.fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	/* The next one is the watchdog's. */
+	loop_fd_del(p->loop, &p->signals);
+	log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
+		 LOG_INT("infermesh.drain_ms", config_int(p->params->config, "mesh.drain_ms")));
+	end_begin(p, 0, (uint64_t)config_int(p->params->config, "mesh.drain_ms") * 1000);
+}
+
+/* Starting. */
+
+static void
+on_ready_poll(void *arg)
+{
+	struct process *p = arg;
+	struct buf why = { 0 };
+
+	host_ready(&why);
+	if (why.len == 0)
+		p->params->ready(p->params->arg);
+	else
+		arm(p, &p->ready, READY_POLL_US);
+	buf_done(&why);
+}
+
+static void
+on_alive(void *arg)
+{
+	struct process *p = arg;
+
+	(void)sd_notify(0, "WATCHDOG=1");
+	arm(p, &p->alive, p->alive_us);
+}
+
+/* Where a service listens by the configuration; the gateway says it itself, with the real port. */
+static const char *
+listen_of(const struct process *p, const struct process_spec *spec)
+{
+	static const char *const roles[][2] = { { "router", "router.listen" },
+						{ "cache", "cache.listen" },
+						{ "audit", "audit.listen" },
+						{ "gateway", "gateway.listen" } };
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (strcmp(spec->ops->name, roles[i][0]) == 0)
+			return config_str(p->params->config, roles[i][1]);
+	return "none";
+}
+
+static bool
+start_all(struct process *p)
+{
+	const struct process_params *params = p->params;
+	struct im_err err;
+
+	for (size_t i = 0; i < params->count; i++) {
+		const struct process_spec *spec = &params->specs[i];
+
+		if (host_start(p->loop, params->config, spec->item, spec->ops, spec->name,
+			       params->single_process, spec->admin_listen, &p->hosts[i],
+			       &err) != IM_OK) {
+			log_error("cannot start", LOG_STR("infermesh.instance", spec->name),
+				  LOG_STR("error.message", err.text),
+				  LOG_STR("error.code", im_rc_text(err.rc)));
+			return false;
+		}
+		p->next = i + 1;
+		log_info("listening", LOG_STR("infermesh.instance", spec->name),
+			 LOG_STR("infermesh.listen", listen_of(p, spec)),
+			 LOG_STR("infermesh.admin", host_admin_address(p->hosts[i])),
+			 LOG_STR("service.version", INFERMESH_VERSION),
+			 LOG_STR("infermesh.config", config_file(params->config)),
+			 LOG_INT("process.pid", getpid()));
+	}
+	return true;
+}
+
+static void
+start(struct process *p)
+{
+	uint64_t watchdog_us = 0;
+
+	if (!start_all(p)) {
+		end_begin(p, 1, 0);
+		return;
+	}
+	(void)sd_notify(0, "READY=1\nSTATUS=serving");
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+		p->alive_us = watchdog_us / 2;
+		arm(p, &p->alive, p->alive_us);
+	}
+	if (p->params->ready != NULL)
+		arm(p, &p->ready, 0);
+}
+
+static enum im_rc
+watch_signals(struct process *p, struct im_err *err)
+{
+	sigset_t set;
+
+	stop_signals(&set);
+	p->signals.fn = on_signal;
+	p->signals.arg = p;
+	p->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (p->signals.fd < 0)
+		return err_errno(err, IM_EIO, errno, "cannot watch signals");
+	return loop_fd_add(p->loop, &p->signals, EPOLLIN);
+}
+
+static enum im_rc
+serve(struct process *p, struct im_err *err)
+{
+	enum im_rc rc = paths_make_dirs(p->params->config, err);
+
+	if (rc != IM_OK)
+		return rc;
+	p->hosts = calloc(p->params->count + 1, sizeof(struct host *));
+	if (p->hosts == NULL)
+		return err_set(err, IM_ENOMEM, "not enough memory to start");
+	rc = loop_new(&p->loop, err);
+	if (rc != IM_OK)
+		return rc;
+	net_limit_threads((unsigned)config_int(p->params->config, "mesh.nng_threads"));
+	loop_enter(p->loop);
+	rc = watch_signals(p, err);
+	if (rc == IM_OK)
+		start(p);
+	loop_leave(p->loop);
+	if (rc == IM_OK)
+		loop_run(p->loop);
+	return rc;
+}
+
+int
+process_run(const struct process_params *params)
+{
+	struct process p = {
+		.params = params,
+		.signals = { .fd = -1 },
+		.status = 1,
+	};
+	struct im_err err;
+
+	p.poll = (struct loop_timer){ .fn = on_poll, .arg = &p };
+	p.ready = (struct loop_timer){ .fn = on_ready_poll, .arg = &p };
+	p.alive = (struct loop_timer){ .fn = on_alive, .arg = &p };
+	if (serve(&p, &err) != IM_OK)
+		log_error("cannot start", LOG_STR("error.message", err.text));
+	watchdog_stop(&p.watchdog);
+	if (p.loop != NULL) {
+		loop_enter(p.loop);
+		loop_fd_del(p.loop, &p.signals);
+		loop_leave(p.loop);
+		loop_free(p.loop);
+	}
+	if (p.signals.fd >= 0)
+		(void)close(p.signals.fd);
+	free(p.hosts);
+	if (p.status == 0)
+		log_info("stopped");
+	return p.status;
+}
