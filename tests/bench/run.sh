@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# tests/bench/run.sh [link|gateway] [--json] - benchmarks, as ratios against a baseline of the same run.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+which=${1:-all}
+shift || true
+case "$which" in
+all | link | gateway) ;;
+*)
+	echo "bench: no benchmark '$which'; there are: link, gateway" >&2
+	exit 2
+	;;
+esac
+if [ "$which" = all ] || [ "$which" = link ]; then
+	build/release/bench/link_bench "$@"
+fi
+if [ "$which" = all ] || [ "$which" = gateway ]; then
+	/usr/bin/python3 tests/bench/gateway_bench.py "$@"
+fi
