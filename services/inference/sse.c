@@ -1,0 +1,139 @@
+/*
+ * inference/sse.c - see sse.h.
+ */
+#include "inference/sse.h"
+
+#include <string.h>
+
+void
+sse_init(struct sse *s, size_t max_bytes)
+{
+	memset(s, 0, sizeof(*s));
+	s->max_bytes = max_bytes;
+	buf_init(&s->line, 0);
+	buf_init(&s->data, 0);
+}
+
+void
+sse_done(struct sse *s)
+{
+	buf_done(&s->line);
+	buf_done(&s->data);
+}
+
+/* Append to the line or to the data; the line may hold the field's name too. */
+static enum im_rc
+gather(const struct sse *s, struct buf *b, const char *bytes, size_t len, struct im_err *err)
+{
+	if (len > s->max_bytes + sizeof("data: ") - b->len)
+		return err_reason(err, IM_EUPSTREAM, "upstream_error",
+				  "the upstream sent an event of more than %zu bytes",
+				  s->max_bytes);
+	if (!buf_append(b, bytes, len))
+		return err_set(err, IM_ENOMEM, "no memory for an event of the upstream");
+	return IM_OK;
+}
+
+static enum im_rc
+dispatch(struct sse *s, sse_fn fn, void *user, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	if (s->has_data && s->data.len > 0) {
+		const char *text = buf_cstr(&s->data);
+
+		if (text != (const char *)s->data.data)
+			return err_set(err, IM_ENOMEM, "no memory for an event of the upstream");
+		if (s->data.len == 6 && memcmp(text, "[DONE]", 6) == 0)
+			s->finished = true;
+		else
+			rc = fn(user, text, s->data.len, err);
+	}
+	s->has_data = false;
+	buf_clear(&s->data);
+	return rc;
+}
+
+/* One whole line without its end. */
+static enum im_rc
+take_line(struct sse *s, const char *line, size_t len, sse_fn fn, void *user, struct im_err *err)
+{
+	if (!s->started && len >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0) {
+		line += 3;
+		len -= 3;
+	}
+	s->started = true;
+	if (len == 0)
+		return dispatch(s, fn, user, err);
+	if (len < 4 || memcmp(line, "data", 4) != 0 || (len > 4 && line[4] != ':'))
+		return IM_OK;
+	line += 4;
+	len -= 4;
+	if (len > 0) { /* the colon */
+		line++;
+		len--;
+	}
+	if (len > 0 && *line == ' ') {
+		line++;
+		len--;
+	}
+	if (s->has_data) {
+		enum im_rc rc = gather(s, &s->data, "\n", 1, err);
+
+		if (rc != IM_OK)
+			return rc;
+	}
+	s->has_data = true;
+	return gather(s, &s->data, line, len, err);
+}
+
+static size_t
+line_length(const char *bytes, size_t len)
+{
+	const char *lf = memchr(bytes, '\n', len);
+	size_t n = lf != NULL ? (size_t)(lf - bytes) : len;
+	const char *cr = memchr(bytes, '\r', n);
+
+	return cr != NULL ? (size_t)(cr - bytes) : n;
+}
+
+enum im_rc
+sse_feed(struct sse *s, const char *bytes, size_t len, sse_fn fn, void *user, struct im_err *err)
+{
+	size_t at = 0;
+
+	while (at < len && !s->finished) {
+		size_t n;
+		enum im_rc rc;
+
+		if (s->after_cr && bytes[at] == '\n')
+			at++;
+		s->after_cr = false;
+		if (at == len)
+			break;
+		n = line_length(bytes + at, len - at);
+		if (at + n == len || s->line.len > 0) {
+			rc = gather(s, &s->line, bytes + at, n, err);
+			if (rc != IM_OK || at + n == len)
+				return rc;
+			rc = take_line(s, (const char *)s->line.data, s->line.len, fn, user, err);
+			buf_clear(&s->line);
+		} else {
+			rc = take_line(s, bytes + at, n, fn, user, err);
+		}
+		if (rc != IM_OK)
+			return rc;
+		s->after_cr = bytes[at + n] == '\r';
+		at += n + 1;
+	}
+	return IM_OK;
+}
+
+enum im_rc
+sse_end(const struct sse *s, struct im_err *err)
+{
+	if (s->finished)
+		return IM_OK;
+	return err_reason(err, IM_EUPSTREAM, "upstream_error",
+			  "the upstream's stream ended before [DONE]: the answer is not whole");
+}

@@ -1,0 +1,536 @@
+/*
+ * inference/upstream_job.c - one request to the upstream: its body, its answer read piece by piece, its time limits, its
+ * end. Sends each request once: to try again is the router's business.
+ *
+ *   DETECT ──first byte──▶ SSE ──[DONE]──▶ complete ──transfer ends, or grace is over──▶ end
+ *      │                    └──the transfer ends before──▶ failure
+ *      ├──'{'──▶ JSON ──transfer ends──▶ parsed ──▶ end
+ *      └──status is not 2xx──▶ the body is gathered for the error
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/daemon.h"
+#include "inference/answer.h"
+#include "inference/errors.h"
+#include "inference/sse.h"
+#include "inference/upstream.h"
+
+#define FRAME_ARENA_MAX (4 * UPSTREAM_ANSWER_MAX)
+
+enum body_mode {
+	BODY_DETECT,
+	BODY_SSE,
+	BODY_JSON
+};
+
+struct job {
+	struct transfer x;
+	struct backend *b;
+	struct list node;
+	const struct job_ops *ops;
+	void *user;
+
+	struct buf request;
+	struct curl_slist *headers;
+	char *model; /* for errors */
+
+	enum body_mode mode;
+	struct sse sse;
+	struct buf body; /* of a JSON answer or an error */
+	struct answer answer;
+	bool complete; /* the answer is whole; what follows is ignored */
+	bool failed;   /* 'err' says why */
+	struct im_err err;
+
+	bool dead;        /* cancelled inside a callback of libcurl: freed by 'task' */
+	bool paused;      /* the reader is slow */
+	bool curl_paused; /* and libcurl was told so */
+	struct loop_task task;
+
+	struct loop_timer timer;
+	uint64_t started_us, last_us; /* last_us: when the upstream showed life */
+	uint64_t budget_end_us;       /* UINT64_MAX = none */
+	uint64_t grace_end_us;        /* after 'complete' */
+	curl_off_t uploaded;
+	bool first_frame_seen;
+};
+
+static void
+job_free(struct job *j)
+{
+	transfer_stop(j->b->transport, &j->x);
+	loop_timer_cancel(j->b->loop, &j->timer);
+	loop_cancel(j->b->loop, &j->task);
+	if (list_linked(&j->node)) {
+		list_remove(&j->node);
+		j->b->in_flight--;
+	}
+	curl_easy_cleanup(j->x.easy);
+	curl_slist_free_all(j->headers);
+	buf_done(&j->request);
+	buf_done(&j->body);
+	sse_done(&j->sse);
+	free(j->model);
+	free(j);
+}
+
+static void
+job_end(struct job *j, const struct im_err *err)
+{
+	const struct job_ops *ops = j->ops;
+	void *user = j->user;
+	struct usage usage = j->answer.usage;
+	bool has_usage = j->answer.has_usage;
+	struct upstream_stats *stats = &j->b->stats;
+
+	if (err == NULL)
+		stats->ok++;
+	else
+		stats->failed[err->rc]++;
+	histogram_add(&stats->seconds, (double)(clock_mono_us() - j->started_us) / 1e6);
+	job_free(j);
+	ops->end(user, err, has_usage ? &usage : NULL);
+}
+
+/* Frames to the reader. False: it cancelled the job meanwhile. */
+static bool
+give_frames(struct job *j, const struct answer_frames *frames)
+{
+	for (size_t i = 0; i < frames->count; i++) {
+		if (!j->first_frame_seen) {
+			j->first_frame_seen = true;
+			histogram_add(&j->b->stats.first_token,
+				      (double)(clock_mono_us() - j->started_us) / 1e6);
+		}
+		j->ops->frame(j->user, &frames->frame[i]);
+		if (j->dead)
+			return false;
+	}
+	return true;
+}
+
+static enum im_rc
+cancelled(struct im_err *err)
+{
+	return err_set(err, IM_ECANCELED, "cancelled");
+}
+
+/* One piece of the answer; an sse_fn. */
+static enum im_rc
+take_piece(void *user, const char *text, size_t len, struct im_err *err)
+{
+	struct job *j = user;
+	struct answer_frames frames;
+	struct chunk chunk;
+	struct arena arena;
+	enum im_rc rc;
+
+	arena_init(&arena, FRAME_ARENA_MAX);
+	rc = chunk_parse(text, len, &arena, &chunk, err);
+	if (rc == IM_OK)
+		rc = answer_take(&j->answer, &chunk, &arena, &frames, err);
+	if (rc == IM_OK && !give_frames(j, &frames))
+		rc = cancelled(err);
+	arena_done(&arena);
+	return rc;
+}
+
+static enum im_rc
+take_end(struct job *j, struct im_err *err)
+{
+	struct answer_frames frames;
+	struct arena arena;
+	enum im_rc rc;
+
+	arena_init(&arena, FRAME_ARENA_MAX);
+	rc = answer_finish(&j->answer, &arena, &frames, err);
+	if (rc == IM_OK && !give_frames(j, &frames))
+		rc = cancelled(err);
+	arena_done(&arena);
+	j->complete = rc == IM_OK;
+	return rc;
+}
+
+/* The first byte tells more than Content-Type, which small servers get wrong. */
+static enum im_rc
+detect(struct job *j, char first, struct im_err *err)
+{
+	const char *type = NULL;
+
+	if (first == '{') {
+		j->mode = BODY_JSON;
+		return IM_OK;
+	}
+	(void)curl_easy_getinfo(j->x.easy, CURLINFO_CONTENT_TYPE, &type);
+	if ((type != NULL && strncasecmp(type, "text/event-stream", 17) == 0) ||
+	    strchr(":deir\xEF", first) != NULL) {
+		j->mode = BODY_SSE;
+		return IM_OK;
+	}
+	return err_reason(
+	    err, IM_EUPSTREAM, "upstream_error",
+	    "the upstream's answer is neither JSON nor an event stream: check workers[].url");
+}
+
+static enum im_rc
+take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	if (j->mode == BODY_DETECT) { /* blank lines keep the connection alive */
+		while (len > 0 && strchr(" \t\r\n", *bytes) != NULL && *bytes != '\0') {
+			bytes++;
+			len--;
+		}
+		if (len == 0)
+			return IM_OK;
+		rc = detect(j, *bytes, err);
+		if (rc != IM_OK)
+			return rc;
+	}
+	if (j->mode == BODY_SSE) {
+		rc = sse_feed(&j->sse, bytes, len, take_piece, j, err);
+		if (rc == IM_OK && j->sse.finished)
+			rc = take_end(j, err);
+		return rc;
+	}
+	if (len > UPSTREAM_ANSWER_MAX - j->body.len)
+		return err_reason(err, IM_EUPSTREAM, "upstream_error",
+				  "the upstream's answer is longer than %d bytes",
+				  UPSTREAM_ANSWER_MAX);
+	if (!buf_append(&j->body, bytes, len))
+		return err_set(err, IM_ENOMEM, "no memory for the upstream's answer");
+	return IM_OK;
+}
+
+static long
+status_of(const struct job *j)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(j->x.easy, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
+/* libcurl has bytes of the body. */
+static size_t
+on_body(char *bytes, size_t one, size_t count, void *user)
+{
+	struct job *j = user;
+	size_t len = one * count, room;
+	enum im_rc rc;
+
+	j->last_us = clock_mono_us();
+	if (j->dead || j->failed)
+		return CURL_WRITEFUNC_ERROR;
+	if (j->complete)
+		return len;
+	if (status_of(j) / 100 != 2) {
+		room = ERRORS_BODY_MAX - j->body.len;
+		(void)buf_append(&j->body, bytes, len < room ? len : room);
+		return len;
+	}
+	if (j->paused) {
+		j->curl_paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	rc = take_answer(j, bytes, len, &j->err);
+	if (rc != IM_OK) {
+		j->failed = true;
+		return CURL_WRITEFUNC_ERROR;
+	}
+	if (j->complete) {
+		j->grace_end_us = j->last_us + UPSTREAM_GRACE_US;
+		/* Cannot fail: the timer was armed before. */
+		if (loop_timer_set(j->b->loop, &j->timer, UPSTREAM_GRACE_US) != IM_OK)
+			return CURL_WRITEFUNC_ERROR;
+	}
+	return len;
+}
+
+static const char *
+header_of(const struct job *j, const char *name)
+{
+	struct curl_header *h;
+
+	if (curl_easy_header(j->x.easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+		return NULL;
+	return h->value;
+}
+
+static enum im_rc
+refused(struct job *j, long status, struct im_err *err)
+{
+	struct upstream_reply reply = {
+		.status = status,
+		.body = (const char *)j->body.data,
+		.body_len = j->body.len,
+		.retry_after = header_of(j, "retry-after"),
+		.retry_after_ms = header_of(j, "retry-after-ms"),
+		.model = j->model,
+		.now_s = (int64_t)(clock_wall_us() / 1000000),
+	};
+
+	return errors_from_reply(&reply, err);
+}
+
+/* How it went, now that the transfer is over. */
+static enum im_rc
+outcome(struct job *j, CURLcode code, struct im_err *err)
+{
+	long status = status_of(j);
+	enum im_rc rc;
+
+	if (j->complete)
+		return IM_OK;
+	if (j->failed) {
+		*err = j->err;
+		return err->rc;
+	}
+	/* An error's status counts even if its body was cut. */
+	if (status / 100 != 2 && status >= 300)
+		return refused(j, status, err);
+	if (code != CURLE_OK)
+		return upstream_curl_error(j->b, code, err);
+	switch (j->mode) {
+	case BODY_SSE:
+		return sse_end(&j->sse, err);
+	case BODY_JSON:
+		rc = take_piece(j, (const char *)j->body.data, j->body.len, err);
+		return rc == IM_OK ? take_end(j, err) : rc;
+	case BODY_DETECT:
+		break;
+	}
+	return err_reason(err, IM_EUPSTREAM, "upstream_error", "the upstream's answer is empty");
+}
+
+static void
+on_done(struct transfer *x, CURLcode code)
+{
+	struct job *j = CONTAINER_OF(x, struct job, x);
+	struct im_err err = { .rc = IM_OK };
+	enum im_rc rc = IM_OK;
+
+	if (!j->dead)
+		rc = outcome(j, code, &err);
+	if (j->dead) /* also when a frame of a JSON answer made the reader leave */
+		job_free(j);
+	else
+		job_end(j, rc == IM_OK ? NULL : &err);
+}
+
+static uint64_t
+read_us(const struct job *j)
+{
+	return (uint64_t)config_int(j->b->item, "workers[].read_ms") * 1000;
+}
+
+static void
+timed_out(struct job *j, bool budget)
+{
+	struct im_err err;
+
+	if (budget)
+		err_reason(&err, IM_EDEADLINE, "upstream_timeout",
+			   "the deadline passed before the upstream's answer was whole");
+	else
+		err_reason(
+		    &err, IM_EDEADLINE, "upstream_timeout",
+		    "the upstream was silent for %lld ms: raise workers[].read_ms if it may be",
+		    (long long)config_int(j->b->item, "workers[].read_ms"));
+	job_end(j, &err);
+}
+
+/* The timer is always armed: it comes back when something could have passed by then. */
+static void
+check_time(void *arg)
+{
+	struct job *j = arg;
+	uint64_t now_us = clock_mono_us(), next_us;
+	curl_off_t uploaded = 0;
+
+	if (j->complete && now_us >= j->grace_end_us) {
+		job_end(j, NULL);
+		return;
+	}
+	if (now_us >= j->budget_end_us) {
+		timed_out(j, true);
+		return;
+	}
+	/* A long request on its way out is no silence, and while our reader is slow the upstream is not to blame. */
+	(void)curl_easy_getinfo(j->x.easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (uploaded != j->uploaded || j->paused || j->curl_paused) {
+		j->uploaded = uploaded;
+		j->last_us = now_us;
+	}
+	next_us = j->last_us + read_us(j);
+	if (now_us >= next_us) {
+		timed_out(j, false);
+		return;
+	}
+	if (j->budget_end_us < next_us)
+		next_us = j->budget_end_us;
+	if (j->complete && j->grace_end_us < next_us)
+		next_us = j->grace_end_us;
+	if (loop_timer_set(j->b->loop, &j->timer, next_us - now_us) != IM_OK)
+		timed_out(j, true);
+}
+
+/* What could not be done inside libcurl. */
+static void
+on_task(void *arg)
+{
+	struct job *j = arg;
+
+	if (j->dead) {
+		job_free(j);
+		return;
+	}
+	if (!j->curl_paused || j->paused)
+		return;
+	j->curl_paused = false;
+	j->last_us = clock_mono_us();
+	transfer_resume(j->b->transport,
+			&j->x); /* may pause it again, or end in its 'done' later */
+}
+
+void
+upstream_pause(struct job *j, bool paused)
+{
+	j->paused = paused;
+	j->last_us = clock_mono_us();
+	if (!paused && j->curl_paused)
+		loop_post(j->b->loop, &j->task);
+}
+
+void
+upstream_cancel(struct job *j)
+{
+	j->b->stats.cancelled++;
+	j->dead = true;
+	if (transport_busy(j->b->transport))
+		loop_post(j->b->loop, &j->task);
+	else
+		job_free(j);
+}
+
+static bool
+is_traceparent(const char *s)
+{
+	return s != NULL && strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
+}
+
+static enum im_rc
+make_headers(struct job *j, const char *traceparent, struct im_err *err)
+{
+	if (!upstream_header(&j->headers, "Content-Type", "application/json") ||
+	    !upstream_header(&j->headers, "Accept", "text/event-stream, application/json") ||
+	    /* Without a value: libcurl leaves its own out, which would cost a round trip. */
+	    !upstream_header(&j->headers, "Expect", "") ||
+	    (is_traceparent(traceparent) &&
+	     !upstream_header(&j->headers, "traceparent", traceparent)))
+		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+	return upstream_authorize(j->b, &j->headers, err);
+}
+
+static bool
+serves(const struct backend *b, const char *model)
+{
+	for (size_t i = 0; i < b->model_count; i++)
+		if (strcmp(b->models[i].id, model) == 0)
+			return true;
+	return false;
+}
+
+static struct job *
+job_new(struct backend *b, const struct generate_request *req, const struct job_ops *ops,
+	void *user)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (j == NULL)
+		return NULL;
+	j->b = b;
+	j->ops = ops;
+	j->user = user;
+	j->x.done = on_done;
+	j->timer.fn = check_time;
+	j->timer.arg = j;
+	j->task.fn = on_task;
+	j->task.arg = j;
+	buf_init(&j->request, UPSTREAM_REQUEST_MAX);
+	sse_init(&j->sse, UPSTREAM_EVENT_MAX);
+	answer_init(&j->answer, req->request_id);
+	j->model = strdup(req->model);
+	j->x.easy = curl_easy_init();
+	if (j->model == NULL || j->x.easy == NULL) {
+		job_free(j);
+		return NULL;
+	}
+	return j;
+}
+
+static enum im_rc
+job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
+{
+	struct backend *b = j->b;
+	CURL *easy = j->x.easy;
+	uint64_t delay_us;
+	enum im_rc rc;
+
+	upstream_setup(b, easy, b->chat_url);
+	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, j->request.data);
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)j->request.len);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, j->headers);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, j);
+	j->started_us = j->last_us = clock_mono_us();
+	j->budget_end_us = budget_ms == 0 ? UINT64_MAX : j->started_us + budget_ms * UINT64_C(1000);
+	delay_us = read_us(j);
+	if (budget_ms != 0 && budget_ms * UINT64_C(1000) < delay_us)
+		delay_us = budget_ms * UINT64_C(1000);
+	if (loop_timer_set(b->loop, &j->timer, delay_us) != IM_OK)
+		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+	rc = transfer_start(b->transport, &j->x, err);
+	if (rc == IM_OK) {
+		list_push_back(&b->jobs, &j->node);
+		b->in_flight++;
+	}
+	return rc;
+}
+
+enum im_rc
+upstream_submit(struct backend *b, const struct generate_request *req, uint32_t budget_ms,
+		const char *traceparent, const struct job_ops *ops, void *user,
+		struct job **ret_job, struct im_err *err)
+{
+	struct job *j;
+	enum im_rc rc;
+
+	if (!serves(b, req->model))
+		return err_reason(err, IM_ENOTFOUND, "model_not_found",
+				  "The model `%s` does not exist or you do not have access to it.",
+				  req->model);
+	if (b->in_flight >= b->capacity)
+		return err_reason(
+		    err, IM_EAGAIN, "worker_busy",
+		    "the worker has %u requests at the upstream already: raise workers[].capacity if that takes more",
+		    b->in_flight);
+	j = job_new(b, req, ops, user);
+	if (j == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+	rc = request_json_write(req, req->model, b->extra, b->extra_count, &j->request, err);
+	if (rc == IM_OK)
+		rc = make_headers(j, traceparent, err);
+	if (rc == IM_OK)
+		rc = job_start(j, budget_ms, err);
+	if (rc != IM_OK) {
+		job_free(j);
+		return rc;
+	}
+	*ret_job = j;
+	return IM_OK;
+}
