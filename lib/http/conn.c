@@ -379,7 +379,8 @@ deadline_us(const struct conn *c)
 
 	if (c->state == CONN_LINGER)
 		return c->phase_us + CONN_LINGER_US;
-	if (c->blocked || c->state == CONN_CLOSING) {
+	/* An owner that waits for 'writable' has output even when the kernel has just swallowed the last of it. */
+	if (c->blocked || c->want_writable || c->state == CONN_CLOSING) {
 		uint64_t since = c->progress_us > c->phase_us ? c->progress_us : c->phase_us;
 
 		return since + p->write_timeout_ms * 1000ull;
