@@ -1,0 +1,107 @@
+"""The demo model answers through all five daemons, token by token, and in a terminal."""
+import http.client
+import json
+import os
+import pty
+import re
+import select
+import time
+
+import pytest
+
+from mesh import PATIENCE
+
+ASK = {"model": "demo", "stream": True, "temperature": 0.7, "seed": 7, "max_tokens": 48,
+       "messages": [{"role": "user", "content": "Hello, where is my order A12345?"}]}
+
+
+def stream(mesh, body):
+    """[(seconds since the request, parsed event or '[DONE]')]"""
+    conn = http.client.HTTPConnection("127.0.0.1", mesh.port, timeout=60 * PATIENCE)
+    begin = time.monotonic()
+    conn.request("POST", "/v1/chat/completions", json.dumps(body), {"Authorization": f"Bearer {mesh.key}"})
+    reply = conn.getresponse()
+    assert reply.status == 200, reply.read()
+    events = []
+    for line in reply:
+        if line.startswith(b"data: "):
+            data = line[6:].decode().strip()
+            events.append((time.monotonic() - begin, data if data == "[DONE]" else json.loads(data)))
+    conn.close()
+    return events
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("single", [True, False])
+def test_demo_model_streams_token_by_token(start, single):
+    mesh = start(single=single)
+    events = stream(mesh, ASK)
+    assert events[-1][1] == "[DONE]"
+    pieces = [(t, e["choices"][0]["delta"].get("content")) for t, e in events[:-1] if e["choices"]]
+    pieces = [(t, p) for t, p in pieces if p]
+    text = "".join(p for _, p in pieces)
+    assert len(pieces) >= 5 and re.search(r"[A-Za-z]{3}", text), text
+    # Not all at once: the tokens came at different times.
+    assert len({round(t, 4) for t, _ in pieces}) >= len(pieces) // 2
+    assert events[-2][1]["choices"][0]["finish_reason"] in ("stop", "length")
+    again = "".join(e["choices"][0]["delta"].get("content") or "" for _, e in stream(mesh, ASK)[:-1] if e["choices"])
+    assert again == text, "same seed, same answer"
+    mesh.settled()
+    report = mesh.verify()
+    assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] == 2
+    assert report["kinds"]["MODEL_LOAD"] >= 1
+
+
+def test_demo_model_answers_whole_with_usage(start):
+    mesh = start()
+    status, _, text = mesh.chat({**ASK, "stream": False})
+    reply = json.loads(text)
+    assert status == 200 and reply["object"] == "chat.completion"
+    assert reply["choices"][0]["message"]["role"] == "assistant" and reply["choices"][0]["message"]["content"]
+    usage = reply["usage"]
+    assert usage["prompt_tokens"] > 0 and 0 < usage["completion_tokens"] <= 48
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_same_question_at_temperature_0_is_a_cache_hit(start):
+    mesh = start()
+    body = {**ASK, "temperature": 0}
+    first = stream(mesh, body)
+    status, headers, text = mesh.chat({**body, "stream": False})
+    assert headers["x-infermesh-cache"] == "hit-l1"
+    streamed = "".join(e["choices"][0]["delta"].get("content") or "" for _, e in first[:-1] if e["choices"])
+    assert json.loads(text)["choices"][0]["message"]["content"] == streamed
+    mesh.settled()
+    assert mesh.verify()["outcomes"] == {"OK": 1, "CACHE_HIT": 1}
+
+
+def test_chat_in_a_terminal(start):
+    mesh = start()
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(str(mesh.program("infermesh")), ["infermesh", "chat", "--config", str(mesh.config_path)])
+    seen = b""
+
+    def read_until(pattern, what):
+        nonlocal seen
+        deadline = time.monotonic() + 30 * PATIENCE
+        while not re.search(pattern, seen, re.S):
+            assert time.monotonic() < deadline, f"no {what} in {seen!r}"
+            if select.select([fd], [], [], 0.1)[0]:
+                seen += os.read(fd, 4096)
+
+    read_until(rb"> ?$|> ", "prompt")
+    seen = b""
+    os.write(fd, b"Hello, where is my order A12345?\n")
+    read_until(rb"A12345\?.*?[A-Za-z]{3,}.*\n.*> ", "answer")
+    os.write(fd, b"/quit\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(fd)
+
+
+def test_chat_through_a_pipe(start):
+    mesh = start()
+    done = mesh.command("chat", "--temperature", "0", "Hello, where is my order A12345?")
+    assert done.returncode == 0 and re.search(r"[A-Za-z]{3}", done.stdout), done
+    done = mesh.command("chat", "-m", "nonesuch", "Hello")
+    assert done.returncode == 1 and "nonesuch" in done.stderr
