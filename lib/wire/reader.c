@@ -72,7 +72,7 @@ reader_next(struct reader *r, struct reader_field *ret)
 }
 
 bool
-reader_done(const struct reader *r)
+reader_at_end(const struct reader *r)
 {
 	return r->at == r->end && !r->malformed;
 }

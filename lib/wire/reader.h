@@ -29,11 +29,11 @@ struct reader_field {
 	size_t len;
 };
 
-/** Next field. False at the end and on malformed bytes; after the end reader_done() is true. */
+/** Next field. False at the end and on malformed bytes; after the end reader_at_end() is true. */
 bool reader_next(struct reader *r, struct reader_field *ret);
 
 /** True if all bytes were read as fields. */
-bool reader_done(const struct reader *r);
+bool reader_at_end(const struct reader *r);
 
 /** One varint of at most 64 bits. False if the bytes end first or it is longer. */
 bool reader_varint(struct reader *r, uint64_t *ret);

@@ -76,7 +76,7 @@ check_packed(const struct reader_field *f, const struct place *p, struct im_err 
 	uint32_t count = 0;
 	uint64_t v;
 
-	while (!reader_done(&r)) {
+	while (!reader_at_end(&r)) {
 		if (!reader_varint(&r, &v))
 			return fail(err, p, "malformed packed array");
 		if (++count > WIRE_ELEMENTS_MAX)
@@ -136,7 +136,7 @@ check_message(const ProtobufCMessageDescriptor *desc, struct reader r, const str
 		if (rc != IM_OK)
 			return rc;
 	}
-	if (!reader_done(&r))
+	if (!reader_at_end(&r))
 		return fail(err, outer, "truncated or malformed field");
 	return IM_OK;
 }
