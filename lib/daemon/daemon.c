@@ -272,7 +272,7 @@ run(const struct config *config, const struct options *o, const struct service_o
 	if (o->check_health)
 		return check_health(config, &spec);
 	set_up_log(config, &spec);
-	process_prepare();
+	process_prepare(false);
 	return process_run(&params);
 }
 

@@ -44,6 +44,8 @@ struct service_ops {
 	/* Append to 'why' what is missing, in a few words; nothing = ready. NULL = ready once started. */
 	void (*ready)(const void *service, struct buf *why);
 	void (*metrics)(const void *service, struct metrics_page *page);
+	/* Where it serves, with the real port; valid until stop. NULL = as configured. For the log and 'infermesh up'. */
+	const char *(*address)(const void *service);
 };
 
 /**
@@ -81,6 +83,9 @@ const char *host_name(const struct host *host);
 
 /** Where its pages are, with the real port, or "off". Valid while the host is. */
 const char *host_admin_address(const struct host *host);
+
+/** Where its service serves, or NULL if it does not say. Valid while the host is. */
+const char *host_address(const struct host *host);
 
 /** True while any host of this process is there, also one that failed to start and still closes its links. */
 bool host_any(void);

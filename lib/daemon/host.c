@@ -166,6 +166,12 @@ host_admin_address(const struct host *h)
 	return h->admin != NULL ? admin_address(h->admin) : "off";
 }
 
+const char *
+host_address(const struct host *h)
+{
+	return h->service != NULL && h->ops->address != NULL ? h->ops->address(h->service) : NULL;
+}
+
 bool
 host_any(void)
 {

@@ -23,9 +23,9 @@
 #include "base/log.h"
 #include "daemon/paths.h"
 
-#define POLL_US       5000              /* between questions whether all is drained */
-#define READY_POLL_US 20000             /* between questions whether all is ready */
-#define STOP_GRACE_US (10 * 1000000ULL) /* from the drain deadline to the end of the patience */
+#define POLL_US       5000  /* between questions whether all is drained */
+#define READY_POLL_US 20000 /* between questions whether all is ready */
+#define STOP_GRACE_MS 10000 /* from the drain deadline to the end of the patience */
 
 /* A thread that waits for the second signal or the end of patience while the loop shuts down: it works also when the loop
  * does not. */
@@ -54,26 +54,29 @@ struct process {
 };
 
 static void
-stop_signals(sigset_t *set)
+stop_signals(sigset_t *set, bool hangup)
 {
 	(void)sigemptyset(set);
+	if (hangup)
+		(void)sigaddset(set, SIGHUP);
 	(void)sigaddset(set, SIGTERM);
 	(void)sigaddset(set, SIGINT);
 }
 
 void
-process_prepare(void)
+process_prepare(bool stop_on_hangup)
 {
 	struct rlimit files;
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t set;
 
 	/* nng's threads block only SIGPIPE: what is blocked here stays blocked in them, and signalfd gets it. */
-	stop_signals(&set);
+	stop_signals(&set, stop_on_hangup);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	/* A closed terminal is no reason to stop serving; there is nothing to reload either. */
-	(void)sigaction(SIGHUP, &ignore, NULL);
+	if (!stop_on_hangup)
+		(void)sigaction(SIGHUP, &ignore, NULL);
 	(void)umask(077);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
 		files.rlim_cur = files.rlim_max;
@@ -89,7 +92,7 @@ watchdog_main(void *arg)
 	struct watchdog *w = arg;
 	sigset_t set;
 
-	stop_signals(&set);
+	stop_signals(&set, false);
 	for (;;) {
 		uint64_t now = clock_mono_us(), left = w->until_us > now ? w->until_us - now : 0;
 		const struct timespec wait = { .tv_sec = (time_t)(left / 1000000),
@@ -197,6 +200,8 @@ on_poll(void *arg)
 static void
 end_begin(struct process *p, int status, uint64_t drain_us)
 {
+	unsigned grace_ms = p->params->stop_grace_ms > 0 ? p->params->stop_grace_ms : STOP_GRACE_MS;
+
 	if (p->ending)
 		return;
 	p->ending = true;
@@ -205,7 +210,7 @@ end_begin(struct process *p, int status, uint64_t drain_us)
 	loop_timer_cancel(p->loop, &p->ready);
 	loop_timer_cancel(p->loop, &p->alive);
 	p->drain_until_us = clock_mono_us() + drain_us;
-	watchdog_start(&p->watchdog, p->drain_until_us + STOP_GRACE_US);
+	watchdog_start(&p->watchdog, p->drain_until_us + grace_ms * 1000ULL);
 	end_next(p);
 }
 
@@ -220,7 +225,7 @@ on_signal(void *arg, uint32_t events)
 		return;
 	/* The next one is the watchdog's. */
 	loop_fd_del(p->loop, &p->signals);
-	log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
+	log_info("stopping", LOG_STR("infermesh.signal", sigabbrev_np((int)info.ssi_signo)),
 		 LOG_INT("infermesh.drain_ms", config_int(p->params->config, "mesh.drain_ms")));
 	end_begin(p, 0, (uint64_t)config_int(p->params->config, "mesh.drain_ms") * 1000);
 }
@@ -235,7 +240,7 @@ on_ready_poll(void *arg)
 
 	host_ready(&why);
 	if (why.len == 0)
-		p->params->ready(p->params->arg);
+		p->params->ready(p->params->arg, host_address(p->hosts[p->params->count - 1]));
 	else
 		arm(p, &p->ready, READY_POLL_US);
 	buf_done(&why);
@@ -250,19 +255,20 @@ on_alive(void *arg)
 	arm(p, &p->alive, p->alive_us);
 }
 
-/* Where a service listens by the configuration; the gateway says it itself, with the real port. */
+/* Where a service serves: as it says itself, else by the configuration. */
 static const char *
-listen_of(const struct process *p, const struct process_spec *spec)
+address_of(const struct process *p, size_t i)
 {
 	static const char *const roles[][2] = { { "router", "router.listen" },
 						{ "cache", "cache.listen" },
 						{ "audit", "audit.listen" },
 						{ "gateway", "gateway.listen" } };
+	const char *said = host_address(p->hosts[i]);
 
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
-		if (strcmp(spec->ops->name, roles[i][0]) == 0)
-			return config_str(p->params->config, roles[i][1]);
-	return "none";
+	for (size_t k = 0; said == NULL && k < sizeof(roles) / sizeof(roles[0]); k++)
+		if (strcmp(p->params->specs[i].ops->name, roles[k][0]) == 0)
+			said = config_str(p->params->config, roles[k][1]);
+	return said != NULL ? said : "none";
 }
 
 static bool
@@ -284,7 +290,7 @@ start_all(struct process *p)
 		}
 		p->next = i + 1;
 		log_info("listening", LOG_STR("infermesh.instance", spec->name),
-			 LOG_STR("infermesh.listen", listen_of(p, spec)),
+			 LOG_STR("infermesh.listen", address_of(p, i)),
 			 LOG_STR("infermesh.admin", host_admin_address(p->hosts[i])),
 			 LOG_STR("service.version", INFERMESH_VERSION),
 			 LOG_STR("infermesh.config", config_file(params->config)),
@@ -302,7 +308,7 @@ start(struct process *p)
 		end_begin(p, 1, 0);
 		return;
 	}
-	(void)sd_notify(0, "READY=1\nSTATUS=serving");
+	(void)sd_notifyf(0, "READY=1\nSTATUS=serving at %s", address_of(p, p->params->count - 1));
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
 		p->alive_us = watchdog_us / 2;
 		arm(p, &p->alive, p->alive_us);
@@ -316,7 +322,7 @@ watch_signals(struct process *p, struct im_err *err)
 {
 	sigset_t set;
 
-	stop_signals(&set);
+	stop_signals(&set, p->params->stop_on_hangup);
 	p->signals.fn = on_signal;
 	p->signals.arg = p;
 	p->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

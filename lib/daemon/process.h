@@ -20,16 +20,21 @@ struct process_params {
 	    specs; /* in the order of starting; ended in reverse, each after the one before is gone */
 	size_t count;
 	bool single_process;
-	/* Once, on the loop, when every service is ready for the first time. May be NULL. */
-	void (*ready)(void *arg);
+	unsigned
+	    stop_grace_ms; /* patience with services that stop, after the drain deadline; 0 = 10,000 */
+	bool
+	    stop_on_hangup; /* SIGHUP stops too, instead of being ignored: for a process that lives with its terminal */
+	/* Once, on the loop, when every service is ready for the first time; 'address' is where the last one started serves, or
+	 * NULL if it does not say. May be NULL. */
+	void (*ready)(void *arg, const char *address);
 	void *arg;
 };
 
 /**
  * Before anything that starts a thread, and before process_run(): block the signals that process_run() takes, ignore
- * SIGPIPE and SIGHUP, raise the limit of descriptors, make files private (umask).
+ * SIGPIPE and, unless it stops, SIGHUP, raise the limit of descriptors, make files private (umask).
  */
-void process_prepare(void);
+void process_prepare(bool stop_on_hangup);
 
 /**
  * Start, serve until SIGTERM or SIGINT, drain (mesh.drain_ms for all together), stop. A second signal, or a stop that hangs,
