@@ -27,7 +27,7 @@ typedef void (*door_fn)(void *user, struct door_request *request, const uint8_t 
 
 /** Returns IM_OK, IM_EINVAL, IM_EEXIST (somebody listens there), IM_EIO, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc door_open(struct loop *loop, const struct door_params *params, door_fn fn,
-    void *user, struct door **ret_door, struct im_err *err);
+				   void *user, struct door **ret_door, struct im_err *err);
 
 /** 'body' is copied. 'request' is gone afterwards. A requester that left does not get it. */
 void door_reply(struct door_request *request, const uint8_t *body, size_t len);

@@ -30,16 +30,16 @@ struct served;   /* a call that the peer opened and we answer */
 #define NET_METHOD_MAX 64
 
 struct net_params {
-	const char *role;             /* gateway, router, inference, cache, audit, client, operator */
-	const char *name;             /* for people; at most NET_NAME_MAX - 1 bytes */
-	size_t max_frame_bytes;       /* largest body taken from a peer; 0 = 16 MiB */
-	uint32_t window_bytes;        /* credit that our calls give to begin with; 0 = 256 KiB */
-	uint32_t max_calls;           /* open calls a peer may have on one link; 0 = 65536 */
-	uint32_t max_links;           /* links a listener accepts; 0 = 4096 */
-	uint32_t heartbeat_ms;        /* PING after so much silence, dead after three times; 0 = 5000 */
-	uint32_t hello_timeout_ms;    /* a peer that has not said HELLO is dropped; 0 = 5000 */
-	uint32_t reconnect_min_ms;    /* 0 = 10 */
-	uint32_t reconnect_max_ms;    /* 0 = 1000; doubles with full jitter in between */
+	const char *role;       /* gateway, router, inference, cache, audit, client, operator */
+	const char *name;       /* for people; at most NET_NAME_MAX - 1 bytes */
+	size_t max_frame_bytes; /* largest body taken from a peer; 0 = 16 MiB */
+	uint32_t window_bytes;  /* credit that our calls give to begin with; 0 = 256 KiB */
+	uint32_t max_calls;     /* open calls a peer may have on one link; 0 = 65536 */
+	uint32_t max_links;     /* links a listener accepts; 0 = 4096 */
+	uint32_t heartbeat_ms;  /* PING after so much silence, dead after three times; 0 = 5000 */
+	uint32_t hello_timeout_ms; /* a peer that has not said HELLO is dropped; 0 = 5000 */
+	uint32_t reconnect_min_ms; /* 0 = 10 */
+	uint32_t reconnect_max_ms; /* 0 = 1000; doubles with full jitter in between */
 };
 
 /* Who is at the other end, as its HELLO says. */
@@ -68,7 +68,7 @@ struct endpoint_ops {
 	void (*down)(void *user, struct link *link, const struct im_err *why);
 	/* The peer opened a call. Answer it with served_end(), now or later; NULL refuses every call with IM_EMETHOD. */
 	void (*request)(void *user, struct link *link, struct served *served,
-	    const struct served_request *req);
+			const struct served_request *req);
 	/* The peer is draining: open no new calls on this link. */
 	void (*goaway)(void *user, struct link *link);
 	/* A dial failed, or a peer was turned away (malformed HELLO, too many links). For the log. */
@@ -80,7 +80,7 @@ void net_limit_threads(unsigned n);
 
 /** 'params' is copied. Returns IM_OK, IM_EINVAL, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc net_new(struct loop *loop, const struct net_params *params,
-    struct net **ret_net, struct im_err *err);
+				 struct net **ret_net, struct im_err *err);
 
 /**
  * Close every endpoint and link. 'closed' is called on the loop once nothing of nng is left in flight; only then may
@@ -96,12 +96,13 @@ void net_free(struct net *net);
  * daemon that died is replaced; one that answers is not: IM_EEXIST. A socket file is made with mode 0600. Other errors:
  * IM_EINVAL (not a URL that we speak), IM_EIO.
  */
-IM_MUST_CHECK enum im_rc net_listen(struct net *net, const char *url, const struct endpoint_ops *ops,
-    void *user, struct endpoint **ret_ep, struct im_err *err);
+IM_MUST_CHECK enum im_rc net_listen(struct net *net, const char *url,
+				    const struct endpoint_ops *ops, void *user,
+				    struct endpoint **ret_ep, struct im_err *err);
 
 /** Dial 'url' and keep it connected until endpoint_close(). Fails only for IM_EINVAL and IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc net_dial(struct net *net, const char *url, const struct endpoint_ops *ops,
-    void *user, struct endpoint **ret_ep, struct im_err *err);
+				  void *user, struct endpoint **ret_ep, struct im_err *err);
 
 /** The live link of a dialling endpoint, or NULL. */
 struct link *endpoint_link(const struct endpoint *ep);
@@ -132,7 +133,7 @@ void link_close(struct link *link, const struct im_err *why);
 
 struct call_request {
 	const char *method;
-	uint32_t budget_ms; /* deadline from now, kept by us too; 0 = none */
+	uint32_t budget_ms;      /* deadline from now, kept by us too; 0 = none */
 	const char *traceparent; /* NULL = none */
 	uint32_t priority;
 	const uint8_t *body; /* copied */
@@ -145,7 +146,7 @@ struct call_ops {
 	/* The end, exactly once, unless call_cancel() came first. err is NULL on success. 'call' is gone afterwards. The
 	 * deadline ends a call with IM_EDEADLINE, a lost link with IM_EUNAVAILABLE. */
 	void (*end)(void *user, struct call *call, const struct im_err *err, const uint8_t *body,
-	    size_t len);
+		    size_t len);
 };
 
 /**
@@ -154,7 +155,8 @@ struct call_ops {
  * 'user' goes to the callbacks.
  */
 IM_MUST_CHECK enum im_rc call_start(struct link *link, const struct call_request *req,
-    const struct call_ops *ops, void *user, struct call **ret_call, struct im_err *err);
+				    const struct call_ops *ops, void *user, struct call **ret_call,
+				    struct im_err *err);
 
 /** The caller has dealt with 'bytes' of DATA bodies: the peer may send that many more. */
 void call_grant(struct call *call, size_t bytes);
@@ -199,5 +201,9 @@ struct net_counters {
 };
 
 void net_counters(const struct net *net, struct net_counters *ret);
+
+/** Size nng's thread pools as if the machine had 'n' cores (1 unless this is called): 7 + 3n threads. Before the first
+ *  net_listen(), net_dial() or door_open(); later it does nothing. Any thread. */
+void net_limit_threads(unsigned n);
 
 #endif
