@@ -1,0 +1,244 @@
+#include "router/answer_hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+
+enum field {
+	FIELD_CONTENT,
+	FIELD_REASONING,
+	FIELD_REFUSAL,
+	FIELD_COUNT,
+};
+
+static const char *const field_names[FIELD_COUNT] = { "content", "reasoning_content", "refusal" };
+
+struct hashed_tool {
+	char *id, *name; /* NULL = not said yet */
+	EVP_MD_CTX *arguments;
+};
+
+struct hashed_choice {
+	EVP_MD_CTX *fields[FIELD_COUNT]; /* NULL = nothing came */
+	struct hashed_tool *tools;
+	size_t tool_count;
+	char *finish;
+};
+
+struct answer_hash {
+	struct hashed_choice *choices[GENERATE_CHOICES_MAX]; /* by index */
+};
+
+struct answer_hash *
+answer_hash_new(void)
+{
+	return calloc(1, sizeof(struct answer_hash));
+}
+
+static void
+choice_free(struct hashed_choice *c)
+{
+	if (c == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		EVP_MD_CTX_free(c->fields[i]);
+	}
+	for (size_t i = 0; i < c->tool_count; i++) {
+		free(c->tools[i].id);
+		free(c->tools[i].name);
+		EVP_MD_CTX_free(c->tools[i].arguments);
+	}
+	free(c->tools);
+	free(c->finish);
+	free(c);
+}
+
+void
+answer_hash_free(struct answer_hash *h)
+{
+	if (h == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < GENERATE_CHOICES_MAX; i++) {
+		choice_free(h->choices[i]);
+	}
+	free(h);
+}
+
+static bool
+hash_text(EVP_MD_CTX **ctx, const char *text)
+{
+	if (*ctx == NULL) {
+		*ctx = digest_new();
+	}
+	return *ctx != NULL && EVP_DigestUpdate(*ctx, text, strlen(text)) == 1;
+}
+
+/* The first one said counts. */
+static bool
+keep_first(char **at, const char *text)
+{
+	if (*at != NULL || text[0] == '\0') {
+		return true;
+	}
+	*at = strndup(text, ANSWER_NAME_MAX);
+	return *at != NULL;
+}
+
+static enum im_rc
+add_tool(struct hashed_choice *c, const struct tool_call_delta *t, struct im_err *err)
+{
+	struct hashed_tool *tool;
+
+	if (t->index >= ANSWER_TOOL_CALLS_MAX) {
+		return err_set(err, IM_EPROTO, "tool call %u of a choice: at most %d are taken", t->index,
+		    ANSWER_TOOL_CALLS_MAX);
+	}
+	if (t->index >= c->tool_count) {
+		struct hashed_tool *tools = realloc(c->tools, (t->index + 1) * sizeof(*tools));
+
+		if (tools == NULL) {
+			return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
+		}
+		memset(&tools[c->tool_count], 0, (t->index + 1 - c->tool_count) * sizeof(*tools));
+		c->tools = tools;
+		c->tool_count = t->index + 1;
+	}
+	tool = &c->tools[t->index];
+	if (!keep_first(&tool->id, t->id) || !keep_first(&tool->name, t->name) ||
+	    !hash_text(&tool->arguments, t->arguments)) {
+		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
+{
+	const char *texts[FIELD_COUNT] = { d->content, d->reasoning_content, d->refusal };
+	struct hashed_choice *c;
+	enum im_rc rc;
+
+	if (d->index >= GENERATE_CHOICES_MAX) {
+		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken", d->index,
+		    GENERATE_CHOICES_MAX);
+	}
+	c = h->choices[d->index];
+	if (c == NULL) {
+		c = h->choices[d->index] = calloc(1, sizeof(*c));
+	}
+	if (c == NULL || !keep_first(&c->finish, d->finish_reason)) {
+		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
+	}
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		if (texts[i][0] != '\0' && !hash_text(&c->fields[i], texts[i])) {
+			return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
+		}
+	}
+	for (size_t i = 0; i < d->tool_call_count; i++) {
+		rc = add_tool(c, &d->tool_calls[i], err);
+		if (rc != IM_OK) {
+			return rc;
+		}
+	}
+	return IM_OK;
+}
+
+enum im_rc
+answer_hash_add(struct answer_hash *h, const struct generate_frame *frame, struct im_err *err)
+{
+	for (size_t i = 0; i < frame->delta_count; i++) {
+		enum im_rc rc = add_delta(h, &frame->deltas[i], err);
+
+		if (rc != IM_OK) {
+			return rc;
+		}
+	}
+	return IM_OK;
+}
+
+/* Names are a model's words: what could be taken for a separator is written as %XX. */
+static void
+put_word(struct buf *out, const char *word)
+{
+	for (; word != NULL && *word != '\0'; word++) {
+		uint8_t c = (uint8_t)*word;
+
+		if (c <= ' ' || c == '%' || c == 0x7f) {
+			buf_printf(out, "%%%02X", c);
+		} else {
+			buf_append_byte(out, c);
+		}
+	}
+}
+
+static bool
+put_digest(struct buf *out, const EVP_MD_CTX *ctx)
+{
+	uint8_t digest[DIGEST_BYTES];
+	char hex[2 * DIGEST_BYTES + 1];
+
+	if (!digest_peek(ctx, digest)) {
+		return false;
+	}
+	hex_encode(digest, sizeof(digest), hex);
+	buf_append_str(out, hex);
+	return buf_append_byte(out, '\n');
+}
+
+static bool
+put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
+{
+	for (size_t i = 0; i < FIELD_COUNT; i++) {
+		if (c->fields[i] == NULL) {
+			continue;
+		}
+		buf_printf(out, "choice %zu %s ", index, field_names[i]);
+		if (!put_digest(out, c->fields[i])) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < c->tool_count; i++) {
+		if (c->tools[i].arguments == NULL) {
+			continue; /* a number that was left out */
+		}
+		buf_printf(out, "choice %zu tool %zu ", index, i);
+		put_word(out, c->tools[i].id);
+		buf_append_byte(out, ' ');
+		put_word(out, c->tools[i].name);
+		buf_append_byte(out, ' ');
+		if (!put_digest(out, c->tools[i].arguments)) {
+			return false;
+		}
+	}
+	if (c->finish != NULL) {
+		buf_printf(out, "choice %zu finish ", index);
+		put_word(out, c->finish);
+		buf_append_byte(out, '\n');
+	}
+	return buf_ok(out);
+}
+
+bool
+answer_hash_manifest(const struct answer_hash *h, struct buf *out)
+{
+	buf_append_str(out, "infermesh-answer/v1\n");
+	for (size_t i = 0; i < GENERATE_CHOICES_MAX; i++) {
+		if (h->choices[i] != NULL && !put_choice(out, h->choices[i], i)) {
+			return false;
+		}
+	}
+	return buf_ok(out);
+}
+
+bool
+answer_hash_final(const struct answer_hash *h, uint8_t out[DIGEST_BYTES])
+{
+	struct buf text = BUF_INIT(0);
+	bool ok = answer_hash_manifest(h, &text) && digest_of(text.data, text.len, out);
+
+	buf_done(&text);
+	return ok;
+}

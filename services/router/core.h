@@ -1,0 +1,97 @@
+/*
+ * router/core.h - the state of one router, shared by the files of this room and by nobody else. All of it lives on one loop.
+ */
+#ifndef ROUTER_CORE_H
+#define ROUTER_CORE_H
+
+#include "daemon/daemon.h"
+#include "net/door.h"
+#include "router/audit_client.h"
+#include "router/cache_client.h"
+#include "router/queue.h"
+#include "router/workers.h"
+
+#define ROUTER_TICK_MS      100
+#define ROUTER_NO_WORKER_MS 5000 /* how long a request waits for a worker to come back */
+#define ROUTER_RC_COUNT     (IM_EMETHOD + 1)
+
+/* Why a request was not admitted. */
+#define REFUSED_MAP(X)                                                                                                 \
+	X(REFUSED_INVALID, "invalid")                                                                                  \
+	X(REFUSED_MODEL, "model_not_found")                                                                            \
+	X(REFUSED_DRAINING, "draining")                                                                                \
+	X(REFUSED_CALLS, "calls_max")                                                                                  \
+	X(REFUSED_QUEUE, "queue_full")                                                                                 \
+	X(REFUSED_AUDIT, "audit_unavailable")                                                                          \
+	X(REFUSED_MEMORY, "no_memory")
+
+enum refused {
+#define X(name, text) name,
+	REFUSED_MAP(X)
+#undef X
+	REFUSED_COUNT
+};
+
+struct router_settings {
+	uint32_t calls_max, request_ms, retries;
+	double cache_temperature;
+	size_t cache_answer_bytes, once_bytes;
+	enum audit_mode audit_mode;
+};
+
+/* A link that somebody opened to us. */
+struct peer {
+	struct list node;
+	struct router *router;
+	struct link *link;
+	struct worker *worker; /* once it has announced one */
+	bool told_goaway;
+};
+
+struct router {
+	struct loop *loop;
+	struct net *net;
+	char name[NET_NAME_MAX];
+	uint64_t started_ms;
+	struct router_settings set;
+	struct endpoint *listen[2];
+	size_t listen_count;
+	struct door *door;
+	uint32_t door_open_requests;
+	struct list peers;
+	struct workers workers;
+	struct queue queue;
+	struct audit_client audit;
+	struct cache_client cache;
+	struct list requests; /* struct request.node */
+	uint32_t running;
+	struct list pump; /* workers whose capacity may have come free */
+	struct loop_task pump_task;
+	struct loop_timer tick;
+	bool draining;
+	bool hold_off; /* some request found no memory for its terminal record */
+
+	uint64_t admitted;
+	uint64_t refused[REFUSED_COUNT];
+	uint64_t retries[ROUTER_RC_COUNT]; /* by what the worker's failure was */
+	uint64_t outcomes[OUTCOME_REJECTED + 1];
+	struct histogram overhead;
+
+	bool stopping, door_closed;
+	bool audit_was_up, cache_was_up; /* for the log: changes only */
+	struct loop_task stop_task;
+	loop_fn stopped;
+	void *stopped_arg;
+};
+
+/* rpc.c: what is answered at once */
+
+void router_announce(struct router *router, struct peer *peer, struct served *served, const struct served_request *req);
+void router_list_models(const struct router *router, struct served *served);
+void router_status(const struct router *router, struct served *served);
+
+/* router_metrics.c */
+
+void router_metrics(const void *service, struct metrics_page *page);
+
+#endif

@@ -1,0 +1,254 @@
+#include "router/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+
+static void
+reply_with(const struct caller *caller, const struct generate_reply *reply)
+{
+	struct buf bytes = BUF_INIT(0);
+	struct im_err err;
+
+	generate_reply_encode(reply, &bytes);
+	if (caller->kind == CALLER_DOOR) {
+		door_reply(caller->door, bytes.data, buf_ok(&bytes) ? bytes.len : 0);
+	} else if (buf_ok(&bytes)) {
+		served_end(caller->served, NULL, bytes.data, bytes.len);
+	} else {
+		(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
+		served_end(caller->served, &err, NULL, 0);
+	}
+	buf_done(&bytes);
+}
+
+void
+caller_fail(const struct caller *caller, const char *request_id, const struct im_err *err)
+{
+	struct generate_reply reply = { .failed = true, .err = *err, .request_id = request_id };
+
+	if (caller->kind == CALLER_DOOR) {
+		reply_with(caller, &reply);
+	} else {
+		served_end(caller->served, err, NULL, 0);
+	}
+}
+
+static void
+end_well(struct request *r)
+{
+	struct generate_reply reply = { .request_id = r->id_hex, .model = r->model->id, .cache = r->cache_word };
+	struct generate_end end = { .usage = r->usage, .has_usage = r->has_usage };
+	struct buf bytes = BUF_INIT(0);
+	struct arena arena;
+	struct im_err err;
+
+	(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
+	if (r->caller.kind == CALLER_STREAM) {
+		generate_end_encode(&end, &bytes);
+		if (buf_ok(&bytes)) {
+			served_end(r->caller.served, NULL, bytes.data, bytes.len);
+		} else {
+			served_end(r->caller.served, &err, NULL, 0);
+		}
+		buf_done(&bytes);
+		return;
+	}
+	arena_init(&arena, 0);
+	reply.usage = r->usage;
+	if (answer_choices(r->answer, &arena, &reply)) {
+		reply_with(&r->caller, &reply);
+	} else {
+		caller_fail(&r->caller, r->id_hex, &err);
+	}
+	arena_done(&arena);
+}
+
+static void
+count_end(struct request *r)
+{
+	struct router *router = r->router;
+	uint64_t total_us = clock_mono_us() - r->begun_us;
+	uint64_t elsewhere_us = r->waited_us + r->worker_us;
+
+	if (request_state_success(&r->st)) {
+		histogram_add(&router->overhead,
+		    total_us > elsewhere_us ? (double)(total_us - elsewhere_us) / 1e6 : 0);
+	}
+	log_debug("request ended", LOG_STR("http.request.id", r->id_hex), LOG_STR("gen_ai.request.model", r->model->id),
+	    LOG_STR("event.outcome", outcome_text(r->st.outcome)), LOG_UINT("event.duration", total_us * 1000),
+	    LOG_UINT("http.response.status_code", request_status(r)), LOG_STR("infermesh.cache", r->cache_word),
+	    LOG_STR("infermesh.worker", r->pick.seen_count > 0 ? r->pick.seen[0].name->text : ""),
+	    LOG_UINT("infermesh.attempts", r->st.attempts),
+	    LOG_STR("error.message", r->st.ending == REQUEST_END_ERROR ? r->err.text : ""));
+}
+
+static void
+end_caller(struct request *r)
+{
+	struct im_err err = r->err;
+
+	count_end(r);
+	switch (r->st.ending) {
+	case REQUEST_END_OK:
+		end_well(r);
+		return;
+	case REQUEST_END_AUDIT:
+		(void)err_reason(&err, IM_EUNAVAILABLE, "audit_unavailable",
+		    "the audit log took no record of this request in time; try again later");
+		err.retry_after_ms = 1000;
+		break;
+	case REQUEST_END_DEADLINE:
+		(void)err_reason(&err, IM_EDEADLINE, "upstream_timeout",
+		    "the answer was not complete by the request's deadline");
+		break;
+	case REQUEST_END_GONE:
+		(void)err_set(&err, IM_ECANCELED, "the caller left");
+		break;
+	case REQUEST_END_ERROR:
+		break;
+	}
+	caller_fail(&r->caller, r->id_hex, &err);
+}
+
+static void
+drop_attempt(struct request *r)
+{
+	request_drop_held(r, false);
+	if (!request_answer_reset(r)) {
+		(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
+		request_event(r, REQUEST_EV_FAILED);
+	}
+}
+
+static void
+record_end(struct request *r)
+{
+	bool taken = request_record_end(r);
+
+	if (taken) {
+		r->router->outcomes[r->st.outcome]++;
+		request_fill_cache(r);
+	} else {
+		r->router->hold_off = true;
+	}
+	request_event(r, taken ? REQUEST_EV_TERMINAL_TAKEN : REQUEST_EV_TERMINAL_NOMEM);
+}
+
+static void
+leave(struct request *r)
+{
+	r->waited_us += r->waiting.model != NULL ? clock_mono_us() - r->part_us : 0;
+	queue_leave(&r->router->queue, &r->waiting);
+}
+
+static void
+stop_cache(struct request *r)
+{
+	if (r->cache_call != NULL) {
+		call_cancel(r->cache_call);
+		r->cache_call = NULL;
+	}
+}
+
+static void
+free_later(struct request *r)
+{
+	r->over = true;
+}
+
+/* In the order of the actions. */
+static void (*const performers[])(struct request *) = { stop_cache, leave, request_cancel_worker, request_free_slot,
+	drop_attempt, request_ask_cache, request_find_worker, request_dispatch, request_open, request_flush, record_end,
+	end_caller, free_later };
+
+void
+request_event(struct request *r, enum request_event ev)
+{
+	struct router *router = r->router;
+
+	assert(r->event_count < REQUEST_EVENTS_MAX); /* a step answers with a handful of events at most */
+	r->events[r->event_count++] = ev;
+	if (r->driving) {
+		return; /* an action came back with it: after the present one */
+	}
+	r->driving = true;
+	while (r->event_count > 0) {
+		enum request_event next = r->events[0];
+		unsigned actions;
+
+		r->event_count--;
+		memmove(&r->events[0], &r->events[1], r->event_count * sizeof(r->events[0]));
+		actions = request_step(&r->st, next, clock_mono_ms());
+		for (size_t i = 0; i < sizeof(performers) / sizeof(performers[0]); i++) {
+			if ((actions & (1U << i)) != 0) {
+				performers[i](r);
+			}
+		}
+	}
+	r->driving = false;
+	if (r->over) {
+		router->running--;
+		request_free(r);
+	}
+}
+
+void
+request_free(struct request *r)
+{
+	struct router *router = r->router;
+
+	list_remove(&r->node);
+	loop_timer_cancel(router->loop, &r->deadline);
+	audit_client_forget(&router->audit, r->record);
+	request_drop_held(r, true);
+	answer_hash_free(r->hash);
+	answer_free(r->answer);
+	pick_done(&r->pick);
+	if (r->model != NULL) {
+		r->model->users--;
+	}
+	free(r->body);
+	free(r);
+}
+
+void
+request_abort(struct request *r)
+{
+	struct router *router = r->router;
+	struct im_err err;
+
+	(void)err_reason(&err, IM_EUNAVAILABLE, "draining", "the router stops");
+	stop_cache(r);
+	leave(r);
+	request_cancel_worker(r);
+	if (r->worker != NULL) {
+		worker_free_slot(r->worker);
+		r->worker = NULL;
+	}
+	if (!r->st.ended) {
+		caller_fail(&r->caller, r->id_hex, &err);
+	}
+	router->running--;
+	request_free(r);
+}
+
+static void
+caller_writable(void *user, struct served *served)
+{
+	(void)served;
+	request_event(user, REQUEST_EV_TICK);
+}
+
+static void
+caller_cancelled(void *user, struct served *served)
+{
+	(void)served;
+	request_event(user, REQUEST_EV_CANCEL);
+}
+
+const struct served_ops request_served_ops = { .writable = caller_writable, .cancelled = caller_cancelled };

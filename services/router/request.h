@@ -1,0 +1,157 @@
+/*
+ * router/request.h - one request from admission to its end: performs what request_state.c decides. The files:
+ *
+ *   request_admit.c   who may come in, and who is told why not
+ *   request.c         events, actions, the end
+ *   request_worker.c  finding a worker, the call to it, the queue
+ *   request_answer.c  frames on their way to the caller, and the cache
+ *   request_record.c  what the audit log is told
+ *
+ * Never parses JSON. Threads: on the loop.
+ */
+#ifndef ROUTER_REQUEST_H
+#define ROUTER_REQUEST_H
+
+#include "router/answer.h"
+#include "router/answer_hash.h"
+#include "router/core.h"
+
+#define REQUEST_EVENTS_MAX 16
+
+enum caller_kind {
+	CALLER_STREAM, /* Router/Generate */
+	CALLER_ONCE,   /* Router/GenerateOnce */
+	CALLER_DOOR,   /* GenerateOnce over REQ/REP */
+};
+
+/* Who asks, and over what. */
+struct caller {
+	enum caller_kind kind;
+	struct served *served;       /* not for the door */
+	struct door_request *door;   /* only for the door */
+};
+
+/* Bytes on their way to the caller. */
+struct held_frame {
+	struct list node;
+	bool head; /* not part of the answer */
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct request {
+	struct list node;
+	struct router *router;
+	struct request_state st;
+	enum request_event events[REQUEST_EVENTS_MAX]; /* that arose while another is being worked on */
+	uint32_t event_count;
+	bool driving, over;
+
+	struct caller caller;
+	struct loop_timer deadline;
+	struct model *model;
+	uint8_t id[16];
+	char id_hex[33];
+	char *caller_name, *tenant, *traceparent; /* behind the struct, in one block */
+	uint8_t *body; /* as the worker gets it; NULL once no other worker will be tried */
+	size_t body_len;
+	uint32_t priority;
+	uint8_t input_sha256[DIGEST_BYTES];
+	uint64_t received_us; /* since 1970 */
+
+	struct queue_entry waiting;
+	struct worker *worker; /* holds a slot there */
+	struct call *call;
+	uint64_t tried[WORKERS_TRIED_MAX];
+	size_t tried_count;
+	struct pick pick; /* the last one */
+	char model_digest[WORKERS_DIGEST_MAX + 1];
+
+	bool cacheable, has_key;
+	uint8_t key[CACHE_KEY_BYTES];
+	uint32_t max_age_ms;
+	struct call *cache_call;
+	char cache_word[24]; /* hit-l1, miss, bypass */
+	uint64_t age_ms;
+
+	struct list held;
+	struct answer_hash *hash;
+	struct answer *answer; /* NULL = not gathered */
+	struct usage usage;
+	bool has_usage;
+	struct im_err err;
+	struct audit_record *record; /* that it waits for */
+
+	uint64_t begun_us, part_us;         /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
+	uint64_t waited_us, worker_us;      /* spent waiting for a worker, and at workers */
+};
+
+/* request_admit.c */
+
+/** Admit or refuse; answers the caller in either case. 'budget_ms' 0 = none named. */
+void request_admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
+    const struct served_request *req);
+
+/* request.c */
+
+/** An event from outside. The request may be gone afterwards. */
+void request_event(struct request *r, enum request_event ev);
+
+/** End everything at once, without waiting for anybody: the router stops. */
+void request_abort(struct request *r);
+
+/** Free a request that nothing refers to any more. */
+void request_free(struct request *r);
+
+/** Answer somebody with an error. */
+void caller_fail(const struct caller *caller, const char *request_id, const struct im_err *err);
+
+extern const struct served_ops request_served_ops;
+
+/* request_worker.c */
+
+void request_find_worker(struct request *r);
+void request_dispatch(struct request *r);
+void request_cancel_worker(struct request *r);
+
+/** The call to its worker has ended with 'err', or was never opened. */
+void request_attempt_failed(struct request *r, const struct im_err *err);
+
+void request_free_slot(struct request *r);
+
+/** Capacity may have come free at 'w': let waiting requests have it, after the present callback. */
+void router_pump(struct router *router, struct worker *w);
+void router_pump_fire(void *arg);
+
+/** End what has waited in vain. */
+void router_sweep_waiting(struct router *router);
+
+/** True for failures that are the worker's own, so that another worker may do better. */
+bool worker_failure(enum im_rc rc);
+
+/* request_answer.c */
+
+void request_ask_cache(struct request *r);
+void request_fill_cache(struct request *r);
+void request_open(struct request *r);
+void request_flush(struct request *r);
+void request_drop_held(struct request *r, bool head_too);
+
+/** Start gathering and hashing anew. False without memory. */
+bool request_answer_reset(struct request *r);
+
+/** Take one frame of the worker. */
+void request_take_frame(struct request *r, const uint8_t *body, size_t len);
+
+/* request_record.c */
+
+/** Hand over the REQUEST record. False if it was not taken. */
+bool request_record_begin(struct request *r);
+
+/** Hand over the terminal record. False without memory. */
+bool request_record_end(struct request *r);
+
+/** HTTP status that the caller was given. */
+uint32_t request_status(const struct request *r);
+
+#endif

@@ -1,0 +1,258 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "router/cache_key.h"
+#include "router/request.h"
+
+#define BUDGET_MAX_MS      86400000U
+#define RETRY_AFTER_MS     1000
+#define DECODE_SLACK_BYTES (4U << 20)
+#define NAME_MAX_BYTES     256 /* of a caller or tenant */
+#define DEFAULT_TENANT     "default"
+
+static void
+refuse(struct router *router, const struct caller *caller, enum refused why, struct im_err *err)
+{
+	router->refused[why]++;
+	if (why != REFUSED_INVALID && why != REFUSED_MODEL) {
+		err->retry_after_ms = RETRY_AFTER_MS;
+	}
+	log_debug("request refused", LOG_STR("event.reason", err->reason), LOG_STR("error.message", err->text));
+	caller_fail(caller, "", err);
+}
+
+static bool
+any_room(const struct model *m)
+{
+	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
+		if (worker_has_room(wm->worker)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Is there a place for it at all? REFUSED_COUNT: yes. */
+static enum refused
+check_room(const struct router *router, const struct generate_request *req, struct model **ret_model, struct im_err *err)
+{
+	struct model *m = workers_find_model(&router->workers, req->model);
+
+	if (router->draining) {
+		(void)err_reason(err, IM_EUNAVAILABLE, "draining", "the router is being stopped; ask another one");
+		return REFUSED_DRAINING;
+	}
+	if (m == NULL) {
+		(void)err_reason(err, IM_ENOTFOUND, "model_not_found",
+		    "The model `%s` does not exist or you do not have access to it.", req->model);
+		return REFUSED_MODEL;
+	}
+	if (router->running >= router->set.calls_max) {
+		(void)err_reason(err, IM_EUNAVAILABLE, "calls_max",
+		    "%u requests are under way; try again later or raise router.calls_max", router->running);
+		return REFUSED_CALLS;
+	}
+	if (router->set.audit_mode == AUDIT_FAIL_CLOSED && !audit_client_available(&router->audit)) {
+		(void)err_reason(err, IM_EUNAVAILABLE, "audit_unavailable",
+		    "the audit log takes no records at present, so nothing is answered; try again later");
+		return REFUSED_AUDIT;
+	}
+	if (!queue_has_room(&router->queue) && !any_room(m)) {
+		(void)err_reason(err, IM_EUNAVAILABLE, "queue_full",
+		    "%u requests wait for a worker already; try again later or raise router.queue_max",
+		    router->queue.count);
+		return REFUSED_QUEUE;
+	}
+	*ret_model = m;
+	return REFUSED_COUNT;
+}
+
+/*
+ * Who asks. A gateway has authenticated its caller and taken the request's fingerprint; for everybody else the router is
+ * the door: what a request says about its own id, input and time is not believed.
+ */
+static bool
+identify(struct generate_request *req, const struct link_peer *peer, const struct served_request *in, char id_hex[33],
+    char rpc_name[NET_NAME_MAX + 8])
+{
+	bool gateway = peer != NULL && strcmp(peer->role, "gateway") == 0;
+	uint8_t id[16];
+
+	if (!gateway || req->request_id[0] == '\0') {
+		random_bytes(id, sizeof(id));
+		hex_encode(id, sizeof(id), id_hex);
+		req->request_id = id_hex;
+	}
+	if (!gateway || !req->has_input_sha256) {
+		if (!digest_of(in->body, in->body_len, req->input_sha256)) {
+			return false;
+		}
+		req->has_input_sha256 = true;
+	}
+	if (!gateway || req->received_us == 0) {
+		req->received_us = clock_wall_us();
+	}
+	if (req->caller[0] == '\0') {
+		(void)snprintf(rpc_name, NET_NAME_MAX + 8, "rpc:%s", peer != NULL ? peer->name : "door");
+		req->caller = rpc_name;
+	}
+	if (req->tenant[0] == '\0') {
+		req->tenant = DEFAULT_TENANT;
+	}
+	return true;
+}
+
+/* The request and the strings that it keeps, in one block. */
+static struct request *
+request_new(struct router *router, const struct generate_request *req, const char *traceparent)
+{
+	size_t caller_len = strlen(req->caller) + 1, tenant_len = strlen(req->tenant) + 1;
+	size_t trace_len = strlen(traceparent) + 1;
+	struct request *r = calloc(1, sizeof(*r) + caller_len + tenant_len + trace_len);
+
+	if (r == NULL) {
+		return NULL;
+	}
+	r->router = router;
+	list_init(&r->held);
+	r->caller_name = (char *)(r + 1);
+	r->tenant = r->caller_name + caller_len;
+	r->traceparent = r->tenant + tenant_len;
+	memcpy(r->caller_name, req->caller, caller_len);
+	memcpy(r->tenant, req->tenant, tenant_len);
+	memcpy(r->traceparent, traceparent, trace_len);
+	memcpy(r->id_hex, req->request_id, sizeof(r->id_hex));
+	(void)hex_decode(r->id_hex, r->id, sizeof(r->id));
+	memcpy(r->input_sha256, req->input_sha256, sizeof(r->input_sha256));
+	r->received_us = req->received_us;
+	r->begun_us = clock_mono_us();
+	return r;
+}
+
+static void
+deadline_fire(void *arg)
+{
+	request_event(arg, REQUEST_EV_DEADLINE);
+}
+
+/* A gateway's bytes go on as they are; others lack what the door adds. */
+static bool
+keep_body(struct request *r, const struct generate_request *req, const struct link_peer *peer,
+    const struct served_request *in)
+{
+	struct buf bytes = BUF_INIT(0);
+
+	if (peer != NULL && strcmp(peer->role, "gateway") == 0) {
+		buf_append(&bytes, in->body, in->body_len);
+	} else {
+		generate_request_encode(req, &bytes);
+	}
+	if (!buf_ok(&bytes)) {
+		buf_done(&bytes);
+		return false;
+	}
+	r->body = buf_take(&bytes, &r->body_len);
+	return true;
+}
+
+/* Everything that can fail for want of memory, before anybody counts on the request. */
+static bool
+prepare(struct request *r, const struct generate_request *req, const struct caller *caller, const struct link_peer *peer,
+    const struct served_request *in, struct model *model)
+{
+	struct router *router = r->router;
+	uint32_t budget_ms = in->budget_ms == 0 ? router->set.request_ms : in->budget_ms;
+	bool lookup;
+
+	budget_ms = budget_ms < BUDGET_MAX_MS ? budget_ms : BUDGET_MAX_MS;
+	r->caller = *caller;
+	r->priority = in->priority;
+	r->model = model;
+	model->users++;
+	r->max_age_ms = req->cache_max_age_ms;
+	r->cacheable = router->cache.ep != NULL && cache_wanted(req, router->set.cache_temperature);
+	if (r->cacheable && !cache_key(req, req->tenant, model->digest, r->key)) {
+		return false;
+	}
+	r->has_key = r->cacheable;
+	lookup = r->cacheable && !req->cache_no_cache;
+	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
+	if (!keep_body(r, req, peer, in) || !request_answer_reset(r)) {
+		return false;
+	}
+	r->deadline = (struct loop_timer){ .fn = deadline_fire, .arg = r };
+	if (loop_timer_set(router->loop, &r->deadline, budget_ms * 1000ULL) != IM_OK) {
+		return false;
+	}
+	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries, clock_mono_ms(), budget_ms);
+	return request_record_begin(r);
+}
+
+static enum im_rc
+check_names(const struct generate_request *req, struct im_err *err)
+{
+	if (strlen(req->caller) > NAME_MAX_BYTES || strlen(req->tenant) > NAME_MAX_BYTES) {
+		return err_reason(err, IM_EINVAL, "invalid_value", "caller and tenant have at most %d bytes",
+		    NAME_MAX_BYTES);
+	}
+	return IM_OK;
+}
+
+static void
+admit(struct router *router, const struct caller *caller, const struct link_peer *peer, const struct served_request *in,
+    struct generate_request *req)
+{
+	char id_hex[33], rpc_name[NET_NAME_MAX + 8];
+	struct model *model = NULL;
+	struct request *r;
+	struct im_err err;
+	enum refused why = check_room(router, req, &model, &err);
+
+	if (why != REFUSED_COUNT) {
+		refuse(router, caller, why, &err);
+		return;
+	}
+	r = identify(req, peer, in, id_hex, rpc_name)
+		? request_new(router, req, in->traceparent != NULL ? in->traceparent : "")
+		: NULL;
+	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
+		if (r != NULL) {
+			request_free(r);
+		}
+		(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
+		refuse(router, caller, REFUSED_MEMORY, &err);
+		return;
+	}
+	router->admitted++;
+	router->running++;
+	list_push_back(&router->requests, &r->node);
+	if (caller->served != NULL) {
+		served_accept(caller->served, &request_served_ops, r);
+	}
+	request_event(r, REQUEST_EV_ADMIT);
+}
+
+void
+request_admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
+    const struct served_request *in)
+{
+	struct generate_request req;
+	struct arena arena;
+	struct im_err err;
+	enum im_rc rc;
+
+	arena_init(&arena, 2 * in->body_len + DECODE_SLACK_BYTES);
+	rc = generate_request_decode(in->body, in->body_len, &arena, &req, &err);
+	if (rc == IM_OK) {
+		rc = check_names(&req, &err);
+	}
+	if (rc == IM_OK) {
+		admit(router, caller, peer, in, &req);
+	} else {
+		refuse(router, caller, rc == IM_ENOMEM ? REFUSED_MEMORY : REFUSED_INVALID, &err);
+	}
+	arena_done(&arena);
+}

@@ -1,0 +1,295 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "router/request.h"
+
+#define FRAME_ARENA_SLACK (64U << 10)
+
+bool
+request_answer_reset(struct request *r)
+{
+	bool once = r->caller.kind != CALLER_STREAM;
+
+	answer_hash_free(r->hash);
+	answer_free(r->answer);
+	r->answer = NULL;
+	r->has_usage = false;
+	memset(&r->usage, 0, sizeof(r->usage));
+	r->hash = answer_hash_new();
+	if (r->hash == NULL) {
+		return false;
+	}
+	if (once || r->cacheable) {
+		r->answer = answer_new(once ? r->router->set.once_bytes : r->router->set.cache_answer_bytes);
+	}
+	return r->answer != NULL || !once; /* an answer that is not gathered is not cached, and that is all */
+}
+
+void
+request_drop_held(struct request *r, bool head_too)
+{
+	LIST_FOREACH_SAFE (&r->held, f, struct held_frame, node) {
+		if (head_too || !f->head) {
+			list_remove(&f->node);
+			free(f);
+		}
+	}
+}
+
+static bool
+hold(struct request *r, const uint8_t *bytes, size_t len, bool head)
+{
+	struct held_frame *f = malloc(sizeof(*f) + len);
+
+	if (f == NULL) {
+		return false;
+	}
+	memset(f, 0, sizeof(*f));
+	f->head = head;
+	f->len = len;
+	memcpy(f->bytes, bytes, len);
+	if (head) {
+		list_push_front(&r->held, &f->node);
+	} else {
+		list_push_back(&r->held, &f->node);
+	}
+	return true;
+}
+
+static void
+out_of_memory(struct request *r)
+{
+	(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
+	request_event(r, REQUEST_EV_FAILED);
+}
+
+/* The caller's link refused a frame for good. */
+static void
+cannot_send(struct request *r, enum im_rc rc)
+{
+	if (rc == IM_EUNAVAILABLE) {
+		return; /* it left: 'cancelled' says so */
+	}
+	(void)err_set(&r->err, rc, "a part of the answer cannot be sent: %s", im_rc_text(rc));
+	request_event(r, REQUEST_EV_FAILED);
+}
+
+/* The first frame of the answer is out: the request itself is not needed any more, nobody else will get it. */
+static void
+delivered(struct request *r)
+{
+	if (r->body != NULL) {
+		free(r->body);
+		r->body = NULL;
+		request_event(r, REQUEST_EV_DELIVERED);
+	}
+}
+
+void
+request_flush(struct request *r)
+{
+	while (!list_empty(&r->held) && r->caller.kind == CALLER_STREAM) {
+		struct held_frame *f = CONTAINER_OF(r->held.next, struct held_frame, node);
+		enum im_rc rc = served_send(r->caller.served, f->bytes, f->len);
+
+		if (rc == IM_EAGAIN) {
+			return; /* 'writable' follows */
+		}
+		if (rc != IM_OK) {
+			cannot_send(r, rc);
+			return;
+		}
+		list_remove(&f->node);
+		if (!f->head) {
+			if (r->call != NULL) {
+				call_grant(r->call, f->len);
+			}
+			delivered(r);
+		}
+		free(f);
+	}
+	request_event(r, REQUEST_EV_FLUSHED);
+}
+
+void
+request_open(struct request *r)
+{
+	struct generate_frame frame = { .has_head = true,
+		.head = { .model = r->model->id,
+		    .cache = r->cache_word,
+		    .worker = r->worker != NULL ? r->worker->name->text : "",
+		    .age_ms = r->age_ms } };
+	struct buf bytes = BUF_INIT(0);
+
+	if (r->caller.kind != CALLER_STREAM) {
+		return;
+	}
+	generate_frame_encode(&frame, &bytes);
+	if (!buf_ok(&bytes) || !hold(r, bytes.data, bytes.len, true)) {
+		out_of_memory(r);
+	}
+	buf_done(&bytes);
+}
+
+/* To the caller's link if nothing is before it, else behind what is held. */
+static void
+relay(struct request *r, const uint8_t *bytes, size_t len)
+{
+	enum im_rc rc = IM_EAGAIN;
+
+	if (list_empty(&r->held) && request_state_relays(&r->st)) {
+		rc = served_send(r->caller.served, bytes, len);
+	}
+	if (rc == IM_OK) {
+		call_grant(r->call, len);
+		delivered(r);
+	} else if (rc != IM_EAGAIN) {
+		cannot_send(r, rc);
+	} else if (hold(r, bytes, len, false)) {
+		request_event(r, REQUEST_EV_FRAME);
+	} else {
+		out_of_memory(r);
+	}
+}
+
+/* Digest it and, where wanted, keep what it says. */
+static enum im_rc
+account(struct request *r, const struct generate_frame *frame, struct im_err *err)
+{
+	enum im_rc rc = answer_hash_add(r->hash, frame, err);
+
+	if (rc != IM_OK || r->answer == NULL) {
+		return rc;
+	}
+	rc = answer_add(r->answer, frame, err);
+	if (rc != IM_OK && r->caller.kind == CALLER_STREAM) {
+		answer_free(r->answer); /* too long for the cache: that is no failure */
+		r->answer = NULL;
+		rc = IM_OK;
+	}
+	return rc;
+}
+
+/* The worker broke the rules, or we ran out of something. */
+static void
+frame_failed(struct request *r, enum im_rc rc)
+{
+	struct im_err err = r->err;
+
+	if (rc == IM_EPROTO) {
+		request_cancel_worker(r);
+		request_attempt_failed(r, &err);
+		return;
+	}
+	request_event(r, REQUEST_EV_FAILED);
+}
+
+void
+request_take_frame(struct request *r, const uint8_t *body, size_t len)
+{
+	struct generate_frame frame;
+	struct buf again = BUF_INIT(0);
+	struct arena arena;
+	enum im_rc rc;
+
+	arena_init(&arena, 16 * len + FRAME_ARENA_SLACK);
+	rc = generate_frame_decode(body, len, &arena, &frame, &r->err);
+	if (rc == IM_OK) {
+		rc = account(r, &frame, &r->err);
+	}
+	if (rc != IM_OK) {
+		frame_failed(r, rc);
+	} else if (r->caller.kind != CALLER_STREAM) {
+		call_grant(r->call, len);
+	} else if (frame.has_head) { /* only the router says heads */
+		frame.has_head = false;
+		generate_frame_encode(&frame, &again);
+		if (buf_ok(&again)) {
+			relay(r, again.data, again.len);
+		} else {
+			out_of_memory(r);
+		}
+		buf_done(&again);
+	} else {
+		relay(r, body, len);
+	}
+	arena_done(&arena);
+}
+
+/* Take a cached answer as if a worker had said it. False if it cannot be used. */
+static bool
+take_cached(struct request *r, const struct cache_found *found, struct arena *arena)
+{
+	struct generate_frame frame;
+	struct buf bytes = BUF_INIT(0);
+	bool ok;
+
+	if (answer_value_decode(found->value.data, found->value.len, arena, &frame, &r->usage, NULL) != IM_OK) {
+		return false;
+	}
+	ok = account(r, &frame, NULL) == IM_OK;
+	if (ok && r->caller.kind == CALLER_STREAM) {
+		generate_frame_encode(&frame, &bytes);
+		ok = buf_ok(&bytes) && hold(r, bytes.data, bytes.len, false);
+		buf_done(&bytes);
+	}
+	r->has_usage = ok;
+	r->age_ms = found->age_ms;
+	if (ok) {
+		(void)snprintf(r->cache_word, sizeof(r->cache_word), "hit-%s", found->tier[0] != '\0' ? found->tier : "l1");
+	}
+	return ok;
+}
+
+static void
+lookup_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
+{
+	struct request *r = user;
+	struct cache_found found;
+	struct arena arena;
+	bool hit;
+
+	(void)call;
+	r->cache_call = NULL;
+	arena_init(&arena, 32 * len + FRAME_ARENA_SLACK);
+	hit = cache_client_found(&r->router->cache, err, body, len, &arena, &found) && take_cached(r, &found, &arena);
+	arena_done(&arena);
+	if (hit) {
+		request_event(r, REQUEST_EV_CACHE_HIT);
+		return;
+	}
+	request_drop_held(r, true);
+	if (!request_answer_reset(r)) {
+		out_of_memory(r);
+		return;
+	}
+	request_event(r, REQUEST_EV_CACHE_MISS);
+}
+
+void
+request_ask_cache(struct request *r)
+{
+	static const struct call_ops ops = { .end = lookup_end };
+	struct cache_lookup lookup = { .max_age_ms = r->max_age_ms };
+
+	memcpy(lookup.key, r->key, sizeof(lookup.key));
+	if (!cache_client_lookup(&r->router->cache, &lookup, &ops, r, &r->cache_call)) {
+		request_event(r, REQUEST_EV_CACHE_MISS);
+	}
+}
+
+void
+request_fill_cache(struct request *r)
+{
+	struct buf value = BUF_INIT(0);
+
+	if (!r->cacheable || r->st.outcome != OUTCOME_OK || r->answer == NULL || !answer_is_whole(r->answer)) {
+		return;
+	}
+	answer_value_encode(r->answer, &r->usage, &value);
+	if (buf_ok(&value) && value.len <= r->router->set.cache_answer_bytes) {
+		cache_client_store(&r->router->cache, r->key, value.data, value.len);
+	}
+	buf_done(&value);
+}

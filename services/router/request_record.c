@@ -1,0 +1,122 @@
+#include "router/request.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "router/least_connections.h"
+
+static void
+request_durable(void *user, enum audit_result result)
+{
+	struct request *r = user;
+
+	r->record = NULL;
+	request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_RECORD_DURABLE : REQUEST_EV_RECORD_FAILED);
+}
+
+static void
+terminal_durable(void *user, enum audit_result result)
+{
+	struct request *r = user;
+
+	r->record = NULL;
+	request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_TERMINAL_DURABLE : REQUEST_EV_TERMINAL_FAILED);
+}
+
+static void
+describe(const struct request *r, struct audit_event *ev)
+{
+	memset(ev, 0, sizeof(*ev));
+	memcpy(ev->request_id, r->id, sizeof(ev->request_id));
+	ev->has_request_id = true;
+	ev->caller = r->caller_name;
+	ev->tenant = r->tenant;
+	ev->request_time_us = r->received_us;
+	memcpy(ev->input_sha256, r->input_sha256, sizeof(ev->input_sha256));
+	ev->has_input = true;
+	ev->model = r->model->id;
+}
+
+bool
+request_record_begin(struct request *r)
+{
+	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
+	struct audit_event ev;
+
+	describe(r, &ev);
+	ev.kind = RECORD_REQUEST;
+	return audit_client_submit(&r->router->audit, &ev, waits ? request_durable : NULL, r,
+		   waits ? &r->record : NULL) != AUDIT_NOMEM;
+}
+
+uint32_t
+request_status(const struct request *r)
+{
+	switch (r->st.ending) {
+	case REQUEST_END_OK:
+		return (uint32_t)im_rc_http(IM_OK);
+	case REQUEST_END_AUDIT:
+		return (uint32_t)im_rc_http(IM_EUNAVAILABLE);
+	case REQUEST_END_DEADLINE:
+		return (uint32_t)im_rc_http(IM_EDEADLINE);
+	case REQUEST_END_GONE:
+		return (uint32_t)im_rc_http(IM_ECANCELED);
+	case REQUEST_END_ERROR:
+		break;
+	}
+	return (uint32_t)im_rc_http(r->err.rc);
+}
+
+static void
+describe_routing(const struct request *r, struct audit_event *ev)
+{
+	struct routing *to = &ev->routing;
+
+	ev->has_routing = true;
+	to->attempts = r->st.attempts;
+	to->reason = r->err.reason;
+	if (r->st.ending == REQUEST_END_AUDIT) {
+		to->reason = "audit_unavailable";
+	} else if (r->st.ending == REQUEST_END_DEADLINE) {
+		to->reason = "deadline";
+	}
+	if (r->st.outcome == OUTCOME_CACHE_HIT) {
+		to->policy = "cache";
+	} else if (r->pick.seen_count > 0) {
+		to->policy = LEAST_CONNECTIONS_NAME;
+		to->worker = r->pick.seen[0].name->text;
+	}
+	for (size_t i = 0; i < r->pick.seen_count; i++) {
+		to->seen[i].worker = r->pick.seen[i].name->text;
+		to->seen[i].in_flight = r->pick.seen[i].in_flight;
+	}
+	to->seen_count = r->pick.seen_count;
+	to->has_cache_key = r->has_key;
+	memcpy(to->cache_key, r->key, sizeof(to->cache_key));
+}
+
+bool
+request_record_end(struct request *r)
+{
+	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
+	struct audit_event ev;
+
+	/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
+	audit_client_forget(&r->router->audit, r->record);
+	r->record = NULL;
+	describe(r, &ev);
+	ev.kind = RECORD_RESPONSE;
+	ev.response_time_us = clock_wall_us();
+	ev.model_digest = r->model_digest;
+	ev.outcome = r->st.outcome;
+	ev.status_code = request_status(r);
+	describe_routing(r, &ev);
+	ev.usage = r->usage;
+	ev.has_usage = r->has_usage;
+	ev.has_output = request_state_success(&r->st) || r->st.delivered;
+	if (ev.has_output && !answer_hash_final(r->hash, ev.output_sha256)) {
+		return false;
+	}
+	return audit_client_submit(&r->router->audit, &ev, waits ? terminal_durable : NULL, r,
+		   waits ? &r->record : NULL) != AUDIT_NOMEM;
+}

@@ -1,0 +1,409 @@
+#include "router/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "router/core.h"
+#include "router/request.h"
+
+#define ONCE_SLACK_BYTES (64U << 10) /* of a reply besides its texts */
+#define DOOR_CONCURRENT  256
+
+static void
+audit_changed(void *user, bool connected, const struct im_err *why)
+{
+	struct router *router = user;
+
+	if (router->stopping) {
+		loop_post(router->loop, &router->stop_task);
+		return;
+	}
+	if (connected != router->audit_was_up) {
+		if (connected) {
+			log_info("audit service takes records");
+		} else {
+			log_warn("audit service takes no records", LOG_STR("error.message", why != NULL ? why->text : ""));
+		}
+	}
+	router->audit_was_up = connected;
+}
+
+static void
+cache_changed(void *user, bool connected, const struct im_err *why)
+{
+	struct router *router = user;
+
+	if (router->stopping) {
+		loop_post(router->loop, &router->stop_task);
+		return;
+	}
+	if (connected) {
+		log_info("cache reached");
+	} else {
+		log_warn("cache lost, answers go on without it",
+		    LOG_STR("error.message", why != NULL ? why->text : ""));
+	}
+}
+
+static void
+peer_up(void *user, struct link *link)
+{
+	struct router *router = user;
+	struct peer *peer = calloc(1, sizeof(*peer));
+	struct im_err err;
+
+	if (peer == NULL) {
+		(void)err_set(&err, IM_ENOMEM, "the router is out of memory");
+		link_close(link, &err);
+		return;
+	}
+	peer->router = router;
+	peer->link = link;
+	list_push_back(&router->peers, &peer->node);
+	link_set_user(link, peer);
+}
+
+static void
+peer_down(void *user, struct link *link, const struct im_err *why)
+{
+	struct router *router = user;
+	struct peer *peer = link_user(link);
+
+	if (peer == NULL) {
+		return;
+	}
+	if (peer->worker != NULL) {
+		workers_lost(&router->workers, peer->worker, clock_mono_ms());
+		if (!router->stopping && !peer->worker->retired) {
+			log_warn("worker lost", LOG_STR("worker.name", peer->worker->name->text),
+			    LOG_STR("error.message", why != NULL ? why->text : ""));
+		}
+	}
+	link_set_user(link, NULL);
+	list_remove(&peer->node);
+	free(peer);
+	if (router->stopping) {
+		loop_post(router->loop, &router->stop_task);
+	}
+}
+
+static void
+peer_goaway(void *user, struct link *link)
+{
+	struct peer *peer = link_user(link);
+
+	(void)user;
+	if (peer != NULL && peer->worker != NULL) {
+		peer->worker->draining = true;
+	}
+}
+
+static void
+no_method(struct served *served, const char *method)
+{
+	struct im_err err;
+
+	(void)err_set(&err, IM_EMETHOD, "the router has no method %.64s", method);
+	served_end(served, &err, NULL, 0);
+}
+
+static void
+peer_request(void *user, struct link *link, struct served *served, const struct served_request *req)
+{
+	struct router *router = user;
+	struct peer *peer = link_user(link);
+	struct caller caller = { .kind = CALLER_STREAM, .served = served };
+	struct im_err err;
+
+	if (peer == NULL) {
+		(void)err_set(&err, IM_EUNAVAILABLE, "this link is being closed");
+		served_end(served, &err, NULL, 0);
+	} else if (strcmp(req->method, METHOD_GENERATE) == 0) {
+		request_admit(router, &caller, link_peer(link), req);
+	} else if (strcmp(req->method, METHOD_GENERATE_ONCE) == 0) {
+		caller.kind = CALLER_ONCE;
+		request_admit(router, &caller, link_peer(link), req);
+	} else if (strcmp(req->method, METHOD_ANNOUNCE) == 0) {
+		router_announce(router, peer, served, req);
+	} else if (strcmp(req->method, METHOD_LIST_MODELS) == 0) {
+		router_list_models(router, served);
+	} else if (strcmp(req->method, METHOD_STATUS) == 0) {
+		router_status(router, served);
+	} else {
+		no_method(served, req->method);
+	}
+}
+
+static void
+peer_trouble(void *user, const struct im_err *why)
+{
+	(void)user;
+	log_warn("a peer was turned away", LOG_STR("error.message", why->text));
+}
+
+static const struct endpoint_ops peer_ops = { .up = peer_up,
+	.down = peer_down,
+	.request = peer_request,
+	.goaway = peer_goaway,
+	.trouble = peer_trouble };
+
+static void
+door_asked(void *user, struct door_request *request, const uint8_t *body, size_t len)
+{
+	struct caller caller = { .kind = CALLER_DOOR, .door = request };
+	struct served_request req = { .method = METHOD_GENERATE_ONCE, .body = body, .body_len = len };
+
+	request_admit(user, &caller, NULL, &req);
+}
+
+static void
+tick_fire(void *arg)
+{
+	struct router *router = arg;
+
+	router_sweep_waiting(router);
+	workers_sweep(&router->workers, clock_mono_ms());
+	audit_client_tick(&router->audit);
+	if (loop_timer_set(router->loop, &router->tick, ROUTER_TICK_MS * 1000ULL) != IM_OK) {
+		/* Cannot happen: the timer that has just fired gave its place back. */
+		log_error("the router's clock has stopped for want of memory; restart it");
+	}
+}
+
+static void
+read_settings(struct router *router, const struct config *c)
+{
+	const char *mode = config_str(c, "router.audit_mode");
+
+	router->set.calls_max = (uint32_t)config_int(c, "router.calls_max");
+	router->set.request_ms = (uint32_t)config_int(c, "router.request_ms");
+	router->set.retries = (uint32_t)config_int(c, "router.retries");
+	router->set.cache_temperature = config_double(c, "router.cache_temperature");
+	router->set.cache_answer_bytes = (size_t)config_int(c, "router.cache_answer_bytes");
+	router->set.once_bytes = (size_t)config_int(c, "mesh.max_frame_bytes");
+	router->set.once_bytes -= router->set.once_bytes > 2 * ONCE_SLACK_BYTES ? ONCE_SLACK_BYTES
+										 : router->set.once_bytes / 2;
+	router->set.audit_mode = strcmp(mode, "off") == 0	 ? AUDIT_OFF
+				 : strcmp(mode, "fail-open") == 0 ? AUDIT_FAIL_OPEN
+								 : AUDIT_FAIL_CLOSED;
+	router->queue.max = (uint32_t)config_int(c, "router.queue_max");
+}
+
+static enum im_rc
+start_clients(struct router *router, const struct service_env *env, struct im_err *err)
+{
+	struct audit_client_params audit = { .mode = router->set.audit_mode,
+		.audit_ms = (uint32_t)config_int(env->config, "router.audit_ms"),
+		.pending_max = (uint32_t)config_int(env->config, "router.audit_pending_max"),
+		.changed = audit_changed,
+		.user = router };
+	struct audit_event ev = { .kind = RECORD_CONFIG, .has_config_digest = true };
+	enum im_rc rc;
+
+	rc = audit_client_start(&router->audit, env->loop, env->net, mesh_address(env, "audit"), &audit, err);
+	if (rc != IM_OK) {
+		return rc;
+	}
+	rc = cache_client_start(&router->cache, env->net, mesh_address(env, "cache"),
+	    (uint32_t)config_int(env->config, "router.cache_ms"), cache_changed, router, err);
+	if (rc != IM_OK) {
+		return rc;
+	}
+	ev.request_time_us = clock_wall_us();
+	config_digest(env->config, ev.config_digest);
+	(void)audit_client_submit(&router->audit, &ev, NULL, NULL, NULL);
+	return IM_OK;
+}
+
+static enum im_rc
+start_listening(struct router *router, const struct service_env *env, struct im_err *err)
+{
+	const char *urls[] = { config_str(env->config, "router.listen"),
+		env->single_process ? mesh_address(env, "router") : NULL };
+	struct door_params door = { .url = config_str(env->config, "router.door"),
+		.max_message_bytes = (size_t)config_int(env->config, "mesh.max_frame_bytes"),
+		.concurrent = DOOR_CONCURRENT };
+
+	/* In the single-process mode links are made in memory, but the command line still comes from outside. */
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		enum im_rc rc;
+
+		if (urls[i] == NULL || strcmp(urls[i], "off") == 0) {
+			continue;
+		}
+		rc = net_listen(env->net, urls[i], &peer_ops, router, &router->listen[router->listen_count], err);
+		if (rc != IM_OK) {
+			return rc;
+		}
+		router->listen_count++;
+	}
+	if (door.url == NULL || strcmp(door.url, "off") == 0) {
+		return IM_OK;
+	}
+	return door_open(env->loop, &door, door_asked, router, &router->door, err);
+}
+
+static void stop_step(void *arg);
+
+static void
+router_free(struct router *router)
+{
+	workers_done(&router->workers);
+	door_free(router->door);
+	free(router);
+}
+
+static void
+close_all(struct router *router)
+{
+	loop_timer_cancel(router->loop, &router->tick);
+	for (size_t i = 0; i < router->listen_count; i++) {
+		endpoint_close(router->listen[i]);
+	}
+	router->listen_count = 0;
+	audit_client_stop(&router->audit);
+	cache_client_stop(&router->cache);
+}
+
+static enum im_rc
+router_start(const struct service_env *env, void **ret_service, struct im_err *err)
+{
+	struct router *router = calloc(1, sizeof(*router));
+	enum im_rc rc;
+
+	if (router == NULL) {
+		return err_set(err, IM_ENOMEM, "no memory for the router");
+	}
+	router->loop = env->loop;
+	router->net = env->net;
+	router->started_ms = clock_mono_ms();
+	(void)snprintf(router->name, sizeof(router->name), "%s", env->name);
+	list_init(&router->peers);
+	list_init(&router->requests);
+	list_init(&router->pump);
+	workers_init(&router->workers);
+	router->overhead.bounds = &histogram_overhead;
+	router->pump_task = (struct loop_task){ .fn = router_pump_fire, .arg = router };
+	router->stop_task = (struct loop_task){ .fn = stop_step, .arg = router };
+	router->tick = (struct loop_timer){ .fn = tick_fire, .arg = router };
+	read_settings(router, env->config);
+	rc = start_clients(router, env, err);
+	if (rc == IM_OK) {
+		rc = start_listening(router, env, err);
+	}
+	if (rc == IM_OK) {
+		rc = loop_timer_set(router->loop, &router->tick, ROUTER_TICK_MS * 1000ULL);
+	}
+	if (rc != IM_OK) {
+		/* Nothing came up yet: a link reports itself in a later callback only. */
+		close_all(router);
+		router_free(router);
+		return rc;
+	}
+	*ret_service = router;
+	return IM_OK;
+}
+
+static void
+router_drain(void *service)
+{
+	struct router *router = service;
+
+	router->draining = true;
+	LIST_FOREACH (&router->peers, peer, struct peer, node) {
+		const char *role = link_peer(peer->link)->role;
+
+		/* Workers go on to report, operators go on to ask. */
+		if (strcmp(role, "inference") != 0 && strcmp(role, "operator") != 0 && !peer->told_goaway) {
+			peer->told_goaway = true;
+			link_goaway(peer->link, "the router is being stopped");
+		}
+	}
+}
+
+static bool
+router_drained(const void *service)
+{
+	const struct router *router = service;
+
+	return router->running == 0 && router->audit.pending == 0;
+}
+
+static void
+door_closed(void *arg)
+{
+	struct router *router = arg;
+
+	router->door_closed = true;
+	loop_post(router->loop, &router->stop_task);
+}
+
+/* Every link has been reported lost and nng is out of the door: nobody will call us any more. */
+static void
+stop_step(void *arg)
+{
+	struct router *router = arg;
+	loop_fn stopped = router->stopped;
+	void *stopped_arg = router->stopped_arg;
+
+	if (!list_empty(&router->peers) || router->audit.link != NULL || router->cache.link != NULL ||
+	    (router->door != NULL && !router->door_closed)) {
+		return;
+	}
+	loop_cancel(router->loop, &router->pump_task);
+	loop_cancel(router->loop, &router->audit.flush_task);
+	router_free(router);
+	stopped(stopped_arg);
+}
+
+static void
+router_stop(void *service, loop_fn stopped, void *arg)
+{
+	struct router *router = service;
+
+	router->stopping = true;
+	router->stopped = stopped;
+	router->stopped_arg = arg;
+	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
+		request_abort(r);
+	}
+	close_all(router);
+	if (router->door != NULL) {
+		door_close(router->door, door_closed, router);
+	}
+	loop_post(router->loop, &router->stop_task);
+}
+
+static void
+router_ready(const void *service, struct buf *why)
+{
+	const struct router *router = service;
+	bool worker = false;
+
+	if (router->draining) {
+		buf_append_str(why, "draining; ");
+	}
+	if (router->set.audit_mode == AUDIT_FAIL_CLOSED && !audit_client_available(&router->audit)) {
+		buf_append_str(why, "the audit service takes no records; ");
+	}
+	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
+		worker = worker || worker_usable(w);
+	}
+	if (!worker) {
+		buf_append_str(why, "no healthy worker; ");
+	}
+}
+
+const struct service_ops router_ops = {
+	.name = "router",
+	.summary = "Admits requests, balances them over workers, and sees that each is recorded.",
+	.start = router_start,
+	.drain = router_drain,
+	.drained = router_drained,
+	.stop = router_stop,
+	.ready = router_ready,
+	.metrics = router_metrics,
+};

@@ -1,0 +1,579 @@
+#include "router/workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "router/least_connections.h"
+
+void
+worker_name_ref(struct worker_name *name)
+{
+	name->refs++;
+}
+
+void
+worker_name_unref(struct worker_name *name)
+{
+	if (name != NULL && --name->refs == 0) {
+		free(name);
+	}
+}
+
+void
+workers_init(struct workers *ws)
+{
+	memset(ws, 0, sizeof(*ws));
+	list_init(&ws->all);
+	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
+		list_init(&ws->buckets[i]);
+	}
+}
+
+static void
+model_free(struct workers *ws, struct model *m)
+{
+	list_remove(&m->node);
+	ws->model_count--;
+	free(m->owned_by);
+	free(m->digest);
+	free(m);
+}
+
+/* Take the worker off the models that it serves; it keeps its list for the status page. */
+static void
+unlist(struct worker *w, uint64_t now_ms)
+{
+	for (size_t i = 0; i < w->model_count; i++) {
+		struct worker_model *wm = &w->models[i];
+
+		if (!list_linked(&wm->model_node)) {
+			continue;
+		}
+		list_remove(&wm->model_node);
+		if (list_empty(&wm->model->serving)) {
+			wm->model->lost_ms = now_ms;
+		}
+	}
+}
+
+static void
+forget_models(struct worker *w, uint64_t now_ms)
+{
+	unlist(w, now_ms);
+	for (size_t i = 0; i < w->model_count; i++) {
+		w->models[i].model->users--;
+	}
+	free(w->models);
+	w->models = NULL;
+	w->model_count = 0;
+}
+
+static void
+worker_free(struct workers *ws, struct worker *w)
+{
+	forget_models(w, 0);
+	list_remove(&w->node);
+	list_remove(&w->pump_node);
+	ws->count--;
+	worker_name_unref(w->name);
+	free(w);
+}
+
+void
+workers_done(struct workers *ws)
+{
+	LIST_FOREACH_SAFE (&ws->all, w, struct worker, node) {
+		worker_free(ws, w);
+	}
+	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
+		LIST_FOREACH_SAFE (&ws->buckets[i], m, struct model, node) {
+			model_free(ws, m);
+		}
+	}
+}
+
+/* FNV-1a. Only workers, which are ours, can put names into the table. */
+static size_t
+bucket_of(const char *id)
+{
+	uint64_t h = 14695981039346656037ULL;
+
+	for (; *id != '\0'; id++) {
+		h = (h ^ (uint8_t)*id) * 1099511628211ULL;
+	}
+	return (size_t)(h % WORKERS_BUCKETS);
+}
+
+struct model *
+workers_find_model(const struct workers *ws, const char *id)
+{
+	const struct list *bucket = &ws->buckets[bucket_of(id)];
+
+	LIST_FOREACH (bucket, m, struct model, node) {
+		if (strcmp(m->id, id) == 0) {
+			return m;
+		}
+	}
+	return NULL;
+}
+
+static struct model *
+model_get(struct workers *ws, const char *id, uint64_t now_ms)
+{
+	struct model *m = workers_find_model(ws, id);
+	size_t len = strlen(id);
+
+	if (m != NULL || ws->model_count >= WORKERS_MODELS_MAX) {
+		return m;
+	}
+	m = calloc(1, sizeof(*m) + len + 1);
+	if (m == NULL) {
+		return NULL;
+	}
+	memcpy(m->id, id, len + 1);
+	list_init(&m->serving);
+	list_init(&m->waiting);
+	m->lost_ms = now_ms;
+	m->duration.bounds = &histogram_seconds;
+	list_push_back(&ws->buckets[bucket_of(id)], &m->node);
+	ws->model_count++;
+	return m;
+}
+
+/* The latest announcement says what a model is. */
+static bool
+model_describe(struct model *m, const struct model_info *info)
+{
+	char *owned_by = strdup(info->owned_by);
+	char *digest = strdup(info->digest);
+
+	if (owned_by == NULL || digest == NULL) {
+		free(owned_by);
+		free(digest);
+		return false;
+	}
+	free(m->owned_by);
+	free(m->digest);
+	m->owned_by = owned_by;
+	m->digest = digest;
+	m->created = info->created;
+	m->context_tokens = info->context_tokens;
+	return true;
+}
+
+static bool
+announced_before(const struct worker *w, const struct model_info *info)
+{
+	for (size_t i = 0; w != NULL && i < w->model_count; i++) {
+		if (strcmp(w->models[i].model->id, info->id) == 0) {
+			return strcmp(w->models[i].digest, info->digest) == 0;
+		}
+	}
+	return false;
+}
+
+static bool
+same_models(const struct worker *w, const struct announce *a)
+{
+	if (w->model_count != a->model_count) {
+		return false;
+	}
+	for (size_t i = 0; i < a->model_count; i++) {
+		if (strcmp(w->models[i].model->id, a->models[i].id) != 0 ||
+		    strcmp(w->models[i].digest, a->models[i].digest) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Put the announced models in the place of those that it had. Nothing has changed when it fails. */
+static bool
+set_models(struct workers *ws, struct worker *w, const struct announce *a, uint64_t now_ms)
+{
+	struct worker_model *models = calloc(a->model_count + 1, sizeof(*models));
+	size_t n;
+
+	if (models == NULL) {
+		return false;
+	}
+	for (n = 0; n < a->model_count; n++) {
+		models[n].worker = w;
+		models[n].model = model_get(ws, a->models[n].id, now_ms);
+		if (models[n].model == NULL || !model_describe(models[n].model, &a->models[n])) {
+			free(models); /* models made here without anybody to serve them are swept */
+			return false;
+		}
+		memcpy(models[n].digest, a->models[n].digest, strlen(a->models[n].digest) + 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		models[i].model->users++;
+	}
+	forget_models(w, now_ms);
+	for (size_t i = 0; i < n; i++) {
+		list_push_back(&models[i].model->serving, &models[i].model_node);
+		models[i].model->lost_ms = 0;
+	}
+	w->models = models;
+	w->model_count = n;
+	return true;
+}
+
+/* The newest incarnation called 'name', gone or not. */
+static struct worker *
+find_worker(const struct workers *ws, const char *name)
+{
+	LIST_FOREACH (&ws->all, w, struct worker, node) {
+		if (!w->retired && strcmp(w->name->text, name) == 0) {
+			return w;
+		}
+	}
+	return NULL;
+}
+
+static bool
+valid_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < NET_NAME_MAX &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+}
+
+static struct worker *
+worker_new(struct workers *ws, struct link *link, const uint8_t instance[16], const struct announce *a)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	struct worker_name *name = calloc(1, sizeof(*name));
+
+	if (w == NULL || name == NULL) {
+		free(w);
+		free(name);
+		return NULL;
+	}
+	name->refs = 1;
+	memcpy(name->text, a->worker, strlen(a->worker) + 1);
+	w->name = name;
+	w->id = ++ws->next_id;
+	w->link = link;
+	memcpy(w->instance, instance, sizeof(w->instance));
+	list_push_back(&ws->all, &w->node);
+	ws->count++;
+	return w;
+}
+
+static enum im_rc
+check_announce(const struct workers *ws, const struct worker *w, const struct announce *a, struct im_err *err)
+{
+	if (!valid_name(a->worker)) {
+		return err_set(err, IM_EINVAL,
+		    "a worker's name has 1 to %d letters, digits, '-', '_' and '.'; check workers[].name",
+		    NET_NAME_MAX - 1);
+	}
+	if (w != NULL && strcmp(w->name->text, a->worker) != 0) {
+		return err_set(err, IM_EINVAL, "this link belongs to the worker %s already", w->name->text);
+	}
+	if (w != NULL && w->retired) {
+		return err_reason(err, IM_EEXIST, "name_taken",
+		    "another process has announced itself as the worker %s; give each entry of workers a name of its own",
+		    a->worker);
+	}
+	if (a->model_count > ANNOUNCE_MODELS_MAX || (w == NULL && ws->count >= WORKERS_MAX)) {
+		return err_set(err, IM_ELIMIT, "at most %d workers with %d models each are taken", WORKERS_MAX,
+		    ANNOUNCE_MODELS_MAX);
+	}
+	for (size_t i = 0; i < a->model_count; i++) {
+		if (a->models[i].id[0] == '\0' || strlen(a->models[i].id) > GENERATE_MODEL_MAX) {
+			return err_set(err, IM_EINVAL, "a model's name has 1 to %d bytes", GENERATE_MODEL_MAX);
+		}
+		if (strlen(a->models[i].digest) > WORKERS_DIGEST_MAX) {
+			return err_set(err, IM_EINVAL, "a model's digest has at most %d characters",
+			    WORKERS_DIGEST_MAX);
+		}
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(a->models[j].id, a->models[i].id) == 0) {
+				return err_set(err, IM_EINVAL, "the model %s is announced twice", a->models[i].id);
+			}
+		}
+	}
+	return IM_OK;
+}
+
+static void
+find_fresh(const struct worker *before, const struct announce *a, struct announced *ret)
+{
+	for (size_t i = 0; i < a->model_count; i++) {
+		if (!announced_before(before, &a->models[i])) {
+			ret->fresh[ret->fresh_count++] = i;
+		}
+	}
+}
+
+enum im_rc
+workers_announce(struct workers *ws, struct link *link, const uint8_t instance[16], struct worker *worker,
+    const struct announce *a, uint64_t now_ms, struct announced *ret, struct im_err *err)
+{
+	struct worker *w = worker;
+	struct worker *old;
+	enum im_rc rc;
+
+	ret->worker = ret->replaced = NULL;
+	ret->joined = ret->models_changed = false;
+	ret->fresh_count = 0;
+	if (w == NULL || !same_models(w, a)) { /* once a second nothing is new: spare the check */
+		rc = check_announce(ws, w, a, err);
+		ret->models_changed = true;
+	} else {
+		rc = check_announce(ws, w, &(struct announce){ .worker = a->worker }, err);
+	}
+	if (rc != IM_OK) {
+		return rc;
+	}
+	old = w == NULL ? find_worker(ws, a->worker) : NULL;
+	if (ret->models_changed) {
+		bool same_process =
+		    old != NULL && memcmp(old->instance, instance, sizeof(old->instance)) == 0;
+
+		find_fresh(w != NULL ? w : same_process ? old : NULL, a, ret);
+	}
+	if (w == NULL) {
+		w = worker_new(ws, link, instance, a);
+		ret->joined = true;
+	}
+	if (w == NULL || (ret->models_changed && !set_models(ws, w, a, now_ms))) {
+		if (ret->joined && w != NULL) {
+			worker_free(ws, w);
+		}
+		return err_set(err, IM_ENOMEM, "no memory for a worker's announcement, or more than %d models",
+		    WORKERS_MODELS_MAX);
+	}
+	if (old != NULL) {
+		old->retired = true;
+		unlist(old, now_ms);
+		w->dispatched = old->dispatched;
+		w->succeeded = old->succeeded;
+		w->failed = old->failed;
+		ret->replaced = old;
+	}
+	(void)snprintf(w->backend, sizeof(w->backend), "%s", a->backend);
+	w->draining = a->draining;
+	worker_report(w, &a->load);
+	ret->worker = w;
+	return IM_OK;
+}
+
+void
+workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms)
+{
+	(void)ws;
+	w->link = NULL;
+	w->gone_ms = now_ms;
+	unlist(w, now_ms);
+}
+
+static uint32_t
+clamp_load(uint32_t v)
+{
+	return v < WORKERS_LOAD_MAX ? v : WORKERS_LOAD_MAX;
+}
+
+void
+worker_report(struct worker *w, const struct load *load)
+{
+	uint32_t there = clamp_load(load->in_flight) + clamp_load(load->queued);
+
+	w->load = *load;
+	w->load.capacity = clamp_load(load->capacity);
+	/* Its count holds ours too. Requests that are on their way to it are ours and not counted there yet, so this may
+	 * come out too low for a moment, never too high. */
+	w->others = there > w->slots ? there - w->slots : 0;
+}
+
+const char *
+worker_digest(const struct worker *w, const struct model *m)
+{
+	for (size_t i = 0; i < w->model_count; i++) {
+		if (w->models[i].model == m) {
+			return w->models[i].digest;
+		}
+	}
+	return "";
+}
+
+void
+worker_mark_full(struct worker *w)
+{
+	uint32_t rest = w->slots > 0 ? w->slots - 1 : 0; /* ours without the refused one */
+
+	if (rest + w->others < w->load.capacity) {
+		w->others = w->load.capacity - rest;
+	}
+}
+
+uint32_t
+worker_in_flight(const struct worker *w)
+{
+	return w->slots + w->others;
+}
+
+bool
+worker_usable(const struct worker *w)
+{
+	return w->link != NULL && !w->retired && !w->draining;
+}
+
+static struct lc_candidate
+candidate(const struct worker *w)
+{
+	return (struct lc_candidate){ .in_flight = worker_in_flight(w),
+		.capacity = w->load.capacity,
+		.weight = 1,
+		.last_pick = w->last_pick };
+}
+
+bool
+worker_has_room(const struct worker *w)
+{
+	struct lc_candidate c = candidate(w);
+
+	return worker_usable(w) && least_connections_fits(&c);
+}
+
+const char *
+worker_state(const struct worker *w)
+{
+	if (w->link == NULL || w->retired) {
+		return "gone";
+	}
+	return w->draining ? "draining" : "ready";
+}
+
+void
+worker_take_slot(struct worker *w)
+{
+	w->slots++;
+	w->dispatched++;
+}
+
+void
+worker_free_slot(struct worker *w)
+{
+	w->slots--;
+}
+
+static bool
+was_tried(const struct worker *w, const uint64_t *tried, size_t tried_count)
+{
+	for (size_t i = 0; i < tried_count; i++) {
+		if (tried[i] == w->id) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+pick_see(struct pick *pick, struct worker *w)
+{
+	if (pick->seen_count < AUDIT_SEEN_MAX) {
+		worker_name_ref(w->name);
+		pick->seen[pick->seen_count].name = w->name;
+		pick->seen[pick->seen_count].in_flight = worker_in_flight(w);
+		pick->seen_count++;
+	}
+}
+
+void
+workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, size_t tried_count, struct pick *ret)
+{
+	struct worker *best = NULL;
+	struct lc_candidate best_c = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
+		struct lc_candidate c = candidate(wm->worker);
+
+		if (!worker_has_room(wm->worker) || was_tried(wm->worker, tried, tried_count)) {
+			continue;
+		}
+		if (best == NULL || least_connections_better(&c, &best_c)) {
+			best = wm->worker;
+			best_c = c;
+		}
+	}
+	if (best == NULL) {
+		return;
+	}
+	pick_see(ret, best);
+	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
+		if (wm->worker != best) {
+			pick_see(ret, wm->worker);
+		}
+	}
+	best->last_pick = ++ws->picks;
+	ret->worker = best;
+}
+
+void
+pick_done(struct pick *pick)
+{
+	for (size_t i = 0; i < pick->seen_count; i++) {
+		worker_name_unref(pick->seen[i].name);
+	}
+	pick->seen_count = 0;
+	pick->worker = NULL;
+}
+
+bool
+workers_any_usable(const struct model *m, const uint64_t *tried, size_t tried_count)
+{
+	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
+		if (worker_usable(wm->worker) && !was_tried(wm->worker, tried, tried_count)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+workers_is_here(const struct workers *ws, uint64_t id)
+{
+	LIST_FOREACH (&ws->all, w, struct worker, node) {
+		if (w->id == id) {
+			return w->link != NULL && !w->retired;
+		}
+	}
+	return false;
+}
+
+void
+workers_sweep(struct workers *ws, uint64_t now_ms)
+{
+	LIST_FOREACH_SAFE (&ws->all, w, struct worker, node) {
+		bool old = now_ms >= w->gone_ms + WORKERS_REMEMBER_MS;
+
+		if (w->link == NULL && w->slots == 0 && (w->retired || old)) {
+			worker_free(ws, w);
+		}
+	}
+	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
+		LIST_FOREACH_SAFE (&ws->buckets[i], m, struct model, node) {
+			if (list_empty(&m->serving) && m->users == 0 && list_empty(&m->waiting) &&
+			    now_ms >= m->lost_ms + WORKERS_REMEMBER_MS) {
+				model_free(ws, m);
+			}
+		}
+	}
+}
+
+uint32_t
+workers_slots(const struct workers *ws)
+{
+	uint32_t sum = 0;
+
+	LIST_FOREACH (&ws->all, w, struct worker, node) {
+		sum += w->slots;
+	}
+	return sum;
+}
