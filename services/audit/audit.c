@@ -1,0 +1,432 @@
+/*
+ * audit/audit.c - the audit service: calls in, commit jobs out, answers when they are durable; see audit.h.
+ *
+ * All state here lives on the loop. The log itself belongs to the commit thread (committer.h) between start and stop.
+ */
+#include "audit/audit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/committer.h"
+#include "audit/keyfile.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "wire/mesh.h"
+
+#define APPEND_ARENA_MAX (32u * 1024 * 1024) /* memory of one decoded Append */
+
+struct audit {
+	struct loop *loop;
+	struct endpoint *listener;
+	struct keyfile keys;
+	struct audit_log *log;
+	struct committer *committer;
+	char origin[NOTE_NAME_MAX + 1];
+	char vkey[NOTE_KEYTEXT_MAX];
+	uint64_t failures; /* commits, when last looked at */
+	struct audit_event stop_event;
+	loop_fn stopped;
+	void *stopped_arg;
+};
+
+/* One Audit/Append that is being answered. */
+struct append {
+	struct commit_job job;
+	struct arena arena;
+	struct audit *audit;
+	struct served *served; /* NULL after the caller gave up: its records are committed all the same */
+};
+
+static void
+append_free(struct append *a)
+{
+	arena_done(&a->arena);
+	free(a->job.checkpoint);
+	free(a);
+}
+
+static void
+append_cancelled(void *user, struct served *served)
+{
+	struct append *a = user;
+
+	a->served = NULL;
+	served_end(served, NULL, NULL, 0);
+}
+
+/* Say once that the log takes nothing, and once that it does again. */
+static void
+note_trouble(struct audit *audit, const struct im_err *err)
+{
+	if (err->rc != IM_OK && audit->failures++ == 0)
+		log_error("the audit log takes no records", LOG_STR("error.message", err->text));
+	if (err->rc == IM_OK && audit->failures > 0) {
+		log_info("the audit log takes records again",
+		    LOG_UINT("infermesh.audit.refused", audit->failures));
+		audit->failures = 0;
+	}
+}
+
+static void
+append_done(void *user, struct commit_job *job)
+{
+	struct append *a = user;
+	struct audit_appended reply = { job->index, job->events.count, job->checkpoint };
+	struct buf out = BUF_INIT(0);
+	struct im_err err = job->err;
+
+	note_trouble(a->audit, &job->err);
+	if (err.rc == IM_OK) {
+		audit_appended_encode(&reply, &out);
+		if (!buf_ok(&out))
+			(void)err_set(&err, IM_ENOMEM, "no memory for an answer");
+	}
+	if (a->served != NULL)
+		served_end(a->served, err.rc == IM_OK ? NULL : &err, out.data, out.len);
+	buf_done(&out);
+	append_free(a);
+}
+
+/* What a peer may have recorded. */
+static enum im_rc
+check_event(const struct audit_event *e, struct im_err *err)
+{
+	switch (e->kind) {
+	case RECORD_START:
+	case RECORD_STOP:
+	case RECORD_PRUNE:
+	case RECORD_ERASE:
+		return err_set(err, IM_EPERM, "only the audit service itself writes %s records",
+		    record_kind_text(e->kind));
+	case RECORD_REQUEST:
+	case RECORD_RESPONSE:
+		if (!e->has_request_id)
+			return err_set(err, IM_EINVAL, "a %s has a request_id", record_kind_text(e->kind));
+		break;
+	default:
+		break;
+	}
+	if ((e->has_input || e->has_output) && !e->has_request_id)
+		return err_set(err, IM_EINVAL, "an event with input_sha256 or output_sha256 has a request_id");
+	if (audit_log_event_bytes(e) > BUNDLE_ENTRY_MAX)
+		return err_set(err, IM_ETOOBIG, "the event is too large: a record holds at most %d bytes",
+		    BUNDLE_ENTRY_MAX);
+	return IM_OK;
+}
+
+static enum im_rc
+append_start(struct append *a, const struct served_request *req, struct im_err *err)
+{
+	enum im_rc rc;
+
+	arena_init(&a->arena, APPEND_ARENA_MAX);
+	rc = audit_append_decode(req->body, req->body_len, &a->arena, &a->job.events, err);
+	for (size_t i = 0; rc == IM_OK && i < a->job.events.count; i++) {
+		rc = check_event(&a->job.events.events[i], err);
+		if (rc != IM_OK)
+			err_prefix(err, "events[%zu]", i);
+	}
+	if (rc != IM_OK)
+		return rc;
+	a->job.index = arena_calloc(&a->arena, a->job.events.count, sizeof(*a->job.index));
+	if (a->job.index == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for an append");
+	a->job.bytes = sizeof(*a) + a->arena.used_bytes;
+	a->job.done = append_done;
+	a->job.user = a;
+	return committer_submit(a->audit->committer, &a->job, err);
+}
+
+static void
+serve_append(struct audit *audit, struct served *served, const struct served_request *req)
+{
+	static const struct served_ops ops = { .cancelled = append_cancelled };
+	struct append *a = calloc(1, sizeof(*a));
+	struct im_err err;
+	enum im_rc rc;
+
+	if (a == NULL) {
+		(void)err_set(&err, IM_ENOMEM, "no memory for an append");
+		served_end(served, &err, NULL, 0);
+		return;
+	}
+	a->audit = audit;
+	a->served = served;
+	/* 'done' comes through the loop, so never before this callback returned. */
+	rc = append_start(a, req, &err);
+	if (rc != IM_OK) {
+		append_free(a);
+		served_end(served, &err, NULL, 0);
+		return;
+	}
+	served_accept(served, &ops, a);
+}
+
+static void
+serve_status(struct audit *audit, struct served *served)
+{
+	struct commit_stats s;
+	struct buf out = BUF_INIT(0);
+	struct audit_status status;
+	struct im_err err;
+
+	committer_stats(audit->committer, &s);
+	status = (struct audit_status){
+		.origin = audit->origin,
+		.state = s.trouble.rc == IM_OK ? "writable" : s.trouble.text,
+		.vkey = audit->vkey,
+		.dir = audit->log->dir,
+		.size = s.size,
+		.published_size = s.published,
+		.open_requests = s.open_requests,
+	};
+	audit_status_encode(&status, &out);
+	(void)err_set(&err, IM_ENOMEM, "no memory for an answer");
+	served_end(served, buf_ok(&out) ? NULL : &err, out.data, out.len);
+	buf_done(&out);
+}
+
+static void
+on_request(void *user, struct link *link, struct served *served, const struct served_request *req)
+{
+	struct audit *audit = user;
+	struct im_err err;
+
+	(void)link;
+	if (strcmp(req->method, METHOD_AUDIT_APPEND) == 0) {
+		serve_append(audit, served, req);
+	} else if (strcmp(req->method, METHOD_AUDIT_STATUS) == 0) {
+		serve_status(audit, served);
+	} else {
+		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s", req->method);
+		served_end(served, &err, NULL, 0);
+	}
+}
+
+static void
+on_trouble(void *user, const struct im_err *why)
+{
+	(void)user;
+	log_warn("a peer was turned away", LOG_STR("error.message", why->text));
+}
+
+/* The kernel may have dropped what it had taken: only a fresh start, which reads the disk, can know what is there. */
+static void
+on_fatal(void *user, const struct im_err *err)
+{
+	(void)user;
+	log_error("the audit log cannot be trusted to the disk any more; ending",
+	    LOG_STR("error.message", err->text));
+	abort();
+}
+
+/* Is there a log in 'dir' already? */
+static bool
+log_exists(const char *dir)
+{
+	char path[DISK_PATH_MAX];
+
+	return (disk_path(path, dir, "checkpoint", NULL) == IM_OK && access(path, F_OK) == 0) ||
+	    (disk_path(path, dir, "wal", NULL) == IM_OK && access(path, F_OK) == 0);
+}
+
+static enum im_rc
+load_keys(struct audit *audit, const struct config *config, struct im_err *err)
+{
+	const char *path = config_str(config, "audit.key_file");
+	const char *origin = config_str(config, "audit.origin");
+	const char *dir = config_str(config, "audit.dir");
+	enum im_rc rc = keyfile_load(path, &audit->keys, err);
+
+	if (rc == IM_ENOTFOUND && log_exists(dir))
+		return err_set(err, IM_ENOTFOUND,
+		    "the key file %s is missing, but there is a log in %s: put its key file back, or choose another "
+		    "audit.dir for a new log", path, dir);
+	if (rc == IM_ENOTFOUND) {
+		rc = keyfile_create(path, origin, &audit->keys, err);
+		if (rc == IM_OK)
+			log_info("made the keys of a new audit log: back this file up", LOG_STR("file.path", path));
+	}
+	if (rc != IM_OK)
+		return rc;
+	if (strcmp(audit->keys.signer.name, origin) != 0)
+		return err_set(err, IM_EINVAL,
+		    "the key in %s is of the log '%s', but audit.origin is '%s'; set audit.origin to the former, or "
+		    "choose another key file and folder for a new log", path, audit->keys.signer.name, origin);
+	memcpy(audit->origin, origin, strlen(origin) + 1);
+	note_signer_vkey(&audit->keys.signer, audit->vkey);
+	return IM_OK;
+}
+
+static enum im_rc
+open_log(struct audit *audit, const struct config *config, struct im_err *err)
+{
+	struct audit_log_params params = {
+		.ops = &disk_posix,
+		.dir = config_str(config, "audit.dir"),
+		.keys = &audit->keys,
+		.segment_bytes = (uint64_t)config_int(config, "audit.segment_bytes"),
+		.batch_records = (uint32_t)config_int(config, "audit.batch_records"),
+		.batch_bytes = (size_t)config_int(config, "audit.batch_bytes"),
+		.publish_ms = (uint64_t)config_int(config, "audit.publish_ms"),
+		.now_us = clock_wall_us,
+		.fatal = on_fatal,
+	};
+	struct audit_event start = { .kind = RECORD_START, .has_config_digest = true,
+		.request_time_us = clock_wall_us() };
+	uint64_t began_us = clock_mono_us(), index;
+	enum im_rc rc = audit_log_open(&params, &audit->log, err);
+
+	if (rc != IM_OK)
+		return rc;
+	if (audit->log->recovered.torn)
+		log_warn("dropped a record that was never acknowledged, as after a crash",
+		    LOG_STR("file.path", audit->log->recovered.torn_where));
+	config_digest(config, start.config_digest);
+	rc = audit_log_add(audit->log, &start, &index, err);
+	if (rc == IM_OK)
+		rc = audit_log_commit(audit->log, false, err);
+	if (rc == IM_OK)
+		log_info("audit log open", LOG_STR("file.directory", audit->log->dir),
+		    LOG_UINT("infermesh.audit.size", audit_log_size(audit->log)),
+		    LOG_UINT("infermesh.audit.open_requests", audit->log->dedup.open),
+		    LOG_UINT("infermesh.recovery_ms", (clock_mono_us() - began_us) / 1000),
+		    LOG_STR("infermesh.audit.vkey", audit->vkey));
+	return rc;
+}
+
+static void
+release(struct audit *audit)
+{
+	endpoint_close(audit->listener);
+	audit_log_close(audit->log);
+	keyfile_done(&audit->keys);
+	free(audit);
+}
+
+static enum im_rc
+audit_start(const struct service_env *env, void **ret_service, struct im_err *err)
+{
+	static const struct endpoint_ops ops = { .request = on_request, .trouble = on_trouble };
+	struct audit *audit = calloc(1, sizeof(*audit));
+	enum im_rc rc;
+
+	if (audit == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for the audit service");
+	audit->loop = env->loop;
+	rc = load_keys(audit, env->config, err);
+	if (rc == IM_OK)
+		rc = open_log(audit, env->config, err);
+	if (rc == IM_OK)
+		rc = publisher_start(&audit->log->publisher, err);
+	if (rc == IM_OK)
+		rc = net_listen(env->net,
+		    env->single_process ? mesh_address(env, "audit") : config_str(env->config, "audit.listen"), &ops,
+		    audit, &audit->listener, err);
+	/* Last, because a thread cannot be taken back at once; calls come through the loop, so not before we return. */
+	if (rc == IM_OK)
+		rc = committer_new(env->loop, audit->log, on_fatal, NULL, &audit->committer, err);
+	if (rc != IM_OK) {
+		release(audit);
+		return rc;
+	}
+	*ret_service = audit;
+	return IM_OK;
+}
+
+static void
+audit_drain(void *service)
+{
+	(void)service; /* routers that drain need us to the end: we take records until we are stopped */
+}
+
+static bool
+audit_drained(const void *service)
+{
+	const struct audit *audit = service;
+
+	return committer_pending(audit->committer) == 0;
+}
+
+static void
+on_stopped(void *arg)
+{
+	struct audit *audit = arg;
+	loop_fn stopped = audit->stopped;
+	void *stopped_arg = audit->stopped_arg;
+
+	committer_free(audit->committer);
+	release(audit);
+	stopped(stopped_arg);
+}
+
+static void
+audit_stop(void *service, loop_fn stopped, void *arg)
+{
+	struct audit *audit = service;
+
+	if (audit == NULL) {
+		stopped(arg);
+		return;
+	}
+	endpoint_close(audit->listener);
+	audit->listener = NULL;
+	audit->stopped = stopped;
+	audit->stopped_arg = arg;
+	audit->stop_event = (struct audit_event){ .kind = RECORD_STOP, .request_time_us = clock_wall_us() };
+	committer_stop(audit->committer, &audit->stop_event, on_stopped, audit);
+}
+
+static void
+audit_ready(const void *service, struct buf *why)
+{
+	const struct audit *audit = service;
+	struct commit_stats s;
+
+	committer_stats(audit->committer, &s);
+	if (s.trouble.rc != IM_OK)
+		(void)buf_printf(why, "audit log: %s", s.trouble.text);
+}
+
+static void
+audit_metrics(const void *service, struct metrics_page *page)
+{
+	const struct audit *audit = service;
+	struct commit_stats s;
+
+	committer_stats(audit->committer, &s);
+	metrics_family(page, "infermesh_audit_records_total", "counter", "Records made durable, by kind.");
+	for (int k = RECORD_REQUEST; k <= RECORD_STOP; k++) {
+		const struct metrics_label label = { "kind", record_kind_text((enum record_kind)k) };
+
+		metrics_value(page, "infermesh_audit_records_total", &label, 1, (double)s.records[k]);
+	}
+	metrics_gauge(page, "infermesh_audit_size", "Records in the log.", (double)s.size);
+	metrics_gauge(page, "infermesh_audit_published_size", "Size in the checkpoint file.",
+	    (double)s.published);
+	metrics_gauge(page, "infermesh_audit_open_requests", "Requests without a terminal record.",
+	    (double)s.open_requests);
+	metrics_gauge(page, "infermesh_audit_pending", "Events that wait to be durable.", (double)s.pending);
+	metrics_gauge(page, "infermesh_audit_writable", "1 while the log takes records.",
+	    s.trouble.rc == IM_OK ? 1 : 0);
+	metrics_counter(page, "infermesh_audit_commit_failures_total", "Frames that could not be written.",
+	    s.failures);
+	metrics_family(page, "infermesh_audit_batch_records", "histogram", "Records that one sync covered.");
+	metrics_histogram(page, "infermesh_audit_batch_records", NULL, 0, &s.batch);
+	metrics_family(page, "infermesh_audit_commit_seconds", "histogram",
+	    "Time to sign, write and sync one frame.");
+	metrics_histogram(page, "infermesh_audit_commit_seconds", NULL, 0, &s.sync);
+}
+
+const struct service_ops audit_service = {
+	.name = "audit",
+	.summary = "keeps an append-only Merkle log of every request, verifiable offline",
+	.start = audit_start,
+	.drain = audit_drain,
+	.drained = audit_drained,
+	.stop = audit_stop,
+	.ready = audit_ready,
+	.metrics = audit_metrics,
+};

@@ -1,0 +1,45 @@
+/*
+ * audit/hasher.h - SHA-256 and HMAC-SHA256 without an allocation for each use. Under everything in this room that hashes.
+ * Never knows what it hashes.
+ */
+#ifndef AUDIT_HASHER_H
+#define AUDIT_HASHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define HASH_BYTES 32
+
+struct evp_md_st;
+struct evp_md_ctx_st;
+
+struct hash {
+	uint8_t b[HASH_BYTES];
+};
+
+/* One for each thread. Zero-initialised is "not initialised", which hasher_done() takes. */
+struct hasher {
+	struct evp_md_st *md; /* fetched once: looking it up costs more than hashing a record */
+	struct evp_md_ctx_st *ctx;
+};
+
+/* A piece of what is hashed. */
+struct hash_part {
+	const void *data;
+	size_t len;
+};
+
+/** Returns IM_OK, IM_ENOMEM. After it nothing here can fail: the context has all the memory that it will need. */
+IM_MUST_CHECK enum im_rc hasher_init(struct hasher *h, struct im_err *err);
+void hasher_done(struct hasher *h);
+
+/** SHA-256 of the parts, one after the other. */
+void hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count, struct hash *ret);
+
+/** HMAC-SHA256 (RFC 2104) of the parts under a 32-byte key. */
+void hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts,
+    size_t count, struct hash *ret);
+
+#endif

@@ -1,0 +1,348 @@
+/*
+ * audit/log.c - from events to durable records; see log.h. Opening after a crash is in recover.c.
+ */
+#include "audit/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "audit/commitment.h"
+#include "audit/record.h"
+#include "audit/tile.h"
+#include "base/hex.h"
+
+#define ENTRY_FIXED_BYTES 640 /* more than all members of fixed size, tags and lengths take */
+#define LOAD_FIXED_BYTES  24
+
+static size_t
+text_bytes(const char *s)
+{
+	return s != NULL ? strlen(s) : 0;
+}
+
+size_t
+audit_log_event_bytes(const struct audit_event *event)
+{
+	size_t n = ENTRY_FIXED_BYTES + text_bytes(event->model) + text_bytes(event->model_digest);
+
+	if (event->has_gap)
+		n += text_bytes(event->gap.reason);
+	if (!event->has_routing)
+		return n;
+	n += text_bytes(event->routing.worker) + text_bytes(event->routing.policy) +
+	    text_bytes(event->routing.reason);
+	for (size_t i = 0; i < event->routing.seen_count; i++)
+		n += LOAD_FIXED_BYTES + text_bytes(event->routing.seen[i].worker);
+	return n;
+}
+
+static enum im_rc
+lock_folder(struct audit_log *log, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = disk_path(path, log->dir, "lock", err);
+
+	if (rc != IM_OK)
+		return rc;
+	log->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (log->lock_fd < 0)
+		return disk_failed(err, errno, false, "open", path);
+	if (flock(log->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return err_set(err, IM_EEXIST,
+		    "the log in %s is in use by another process; give each audit service a folder of its own (audit.dir)",
+		    log->dir);
+	return IM_OK;
+}
+
+static enum im_rc
+frame_memory(struct audit_log *log, struct im_err *err)
+{
+	free(log->leaf);
+	log->leaf = calloc(log->params.batch_records, sizeof(*log->leaf));
+	return log->leaf != NULL ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a frame of records");
+}
+
+enum im_rc
+audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log, struct im_err *err)
+{
+	struct audit_log *log = calloc(1, sizeof(*log));
+	char vkey[NOTE_KEYTEXT_MAX];
+	enum im_rc rc;
+
+	if (log == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for the audit log");
+	log->params = *params;
+	log->lock_fd = -1;
+	log->wal.fd = -1;
+	if (log->params.batch_bytes > params->segment_bytes / 4) /* a frame must fit into a segment */
+		log->params.batch_bytes = params->segment_bytes / 4;
+	rc = disk_path(log->dir, params->dir, "", err);
+	if (rc != IM_OK)
+		goto fail;
+	log->dir[strlen(log->dir) - 1] = '\0';
+	note_signer_vkey(&params->keys->signer, vkey);
+	rc = note_verifier_parse(vkey, &log->verifier, err);
+	if (rc == IM_OK)
+		rc = hasher_init(&log->hasher, err);
+	if (rc == IM_OK)
+		rc = disk_mkdirs(params->ops, log->dir, err);
+	if (rc == IM_OK)
+		rc = lock_folder(log, err);
+	if (rc == IM_OK)
+		rc = frame_memory(log, err);
+	if (rc == IM_OK)
+		rc = audit_log_recover(log, err);
+	if (rc != IM_OK)
+		goto fail;
+	log->next = log->range;
+	*ret_log = log;
+	return IM_OK;
+fail:
+	audit_log_close(log);
+	return rc;
+}
+
+void
+audit_log_close(struct audit_log *log)
+{
+	if (log == NULL)
+		return;
+	if (log->publisher.store.ops != NULL) {
+		publisher_stop(&log->publisher);
+		publisher_done(&log->publisher);
+	}
+	wal_close(&log->wal);
+	dedup_done(&log->dedup);
+	buf_done(&log->records);
+	free(log->leaf);
+	free(log->checkpoint);
+	note_verifier_done(&log->verifier);
+	hasher_done(&log->hasher);
+	if (log->lock_fd >= 0)
+		(void)close(log->lock_fd);
+	free(log);
+}
+
+bool
+audit_log_idle(const struct audit_log *log)
+{
+	return log->count == 0;
+}
+
+uint64_t
+audit_log_size(const struct audit_log *log)
+{
+	return log->range.size;
+}
+
+/* Identities become pseudonyms, digests become commitments. */
+static void
+hide(struct audit_log *log, const struct audit_event *e, struct record *r)
+{
+	const struct pseudonym_keys *keys = &log->params.keys->keys;
+	const char *caller = e->caller != NULL ? e->caller : "";
+	const char *tenant = e->tenant != NULL ? e->tenant : "";
+	struct hash subject, opening;
+
+	r->has_caller = *caller != '\0';
+	r->has_tenant = *tenant != '\0';
+	if (r->has_caller)
+		pseudonym_make(&log->hasher, keys, tenant, PSEUDONYM_CALLER, caller, r->caller);
+	if (r->has_tenant)
+		pseudonym_make(&log->hasher, keys, tenant, PSEUDONYM_TENANT, tenant, r->tenant);
+	r->has_input = e->has_input;
+	r->has_output = e->has_output;
+	if (!e->has_input && !e->has_output)
+		return;
+	pseudonym_subject(&log->hasher, keys, tenant, caller, &subject);
+	if (e->has_input) {
+		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_INPUT, &opening);
+		commitment_make(&log->hasher, &opening, COMMITMENT_INPUT, e->input_sha256,
+		    &r->input_commitment);
+	}
+	if (e->has_output) {
+		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_OUTPUT, &opening);
+		commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, e->output_sha256,
+		    &r->output_commitment);
+	}
+	OPENSSL_cleanse(&subject, sizeof(subject));
+	OPENSSL_cleanse(&opening, sizeof(opening));
+}
+
+static void
+make_record(struct audit_log *log, const struct audit_event *e, struct record *r)
+{
+	uint64_t request;
+
+	*r = (struct record){
+		.kind = e->kind,
+		.has_request_id = e->has_request_id,
+		.request_time_us = e->request_time_us,
+		.response_time_us = e->response_time_us,
+		.log_time_us = log->params.now_us(),
+		.model = e->model,
+		.model_digest = e->model_digest,
+		.has_config_digest = e->has_config_digest,
+		.outcome = e->outcome,
+		.status_code = e->status_code,
+		.routing = e->routing,
+		.has_routing = e->has_routing,
+		.usage = e->usage,
+		.has_usage = e->has_usage,
+		.gap = e->gap,
+		.has_gap = e->has_gap,
+	};
+	memcpy(r->request_id, e->request_id, sizeof(r->request_id));
+	memcpy(r->config_digest, e->config_digest, sizeof(r->config_digest));
+	if (r->log_time_us < log->frame_time_us) /* the clock was set back */
+		r->log_time_us = log->frame_time_us;
+	if (record_is_terminal(e->kind) && e->has_request_id &&
+	    dedup_find(&log->dedup, e->request_id, RECORD_REQUEST, &request))
+		r->prev_index = request + 1;
+	hide(log, e, r);
+	random_bytes(r->blind, sizeof(r->blind));
+}
+
+enum im_rc
+audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *ret_index,
+    struct im_err *err)
+{
+	size_t was = log->records.len;
+	uint8_t *entry;
+	struct record r;
+	size_t len;
+
+	if (event->has_request_id &&
+	    dedup_find(&log->dedup, event->request_id, event->kind, ret_index))
+		return IM_OK;
+	if (audit_log_event_bytes(event) > BUNDLE_ENTRY_MAX)
+		return err_set(err, IM_ETOOBIG, "a record holds at most %d bytes", BUNDLE_ENTRY_MAX);
+	if (log->count == log->params.batch_records ||
+	    (log->count > 0 && log->records.len >= log->params.batch_bytes))
+		return IM_EAGAIN;
+	make_record(log, event, &r);
+	/* Its length goes before it; it is known afterwards. */
+	if (!buf_append(&log->records, "\0", 2) || !record_encode(&r, &log->records))
+		goto no_memory;
+	len = log->records.len - was - 2;
+	assert(len <= BUNDLE_ENTRY_MAX);
+	entry = log->records.data + was + 2;
+	entry[-2] = (uint8_t)(len >> 8);
+	entry[-1] = (uint8_t)len;
+	if (dedup_add(&log->dedup, event->has_request_id ? event->request_id : NULL, event->kind) != IM_OK)
+		goto no_memory;
+	tlog_leaf(&log->hasher, entry, len, &log->leaf[log->count]);
+	tlog_range_add(&log->next, &log->hasher, &log->leaf[log->count], NULL, NULL);
+	log->count++;
+	log->frame_time_us = r.log_time_us;
+	*ret_index = log->next.size - 1;
+	return IM_OK;
+no_memory:
+	log->records.len = was;
+	log->records.failed = false;
+	return err_set(err, IM_ENOMEM, "no memory for a record");
+}
+
+/* All that a durable frame needs later, taken before it is written: afterwards nothing may fail. */
+static struct chunk *
+make_chunk(struct audit_log *log, struct im_err *err)
+{
+	struct chunk *c = calloc(1, sizeof(*c));
+	struct buf text = BUF_INIT(CHECKPOINT_MAX_BYTES);
+	enum im_rc rc;
+
+	if (c == NULL) {
+		(void)err_set(err, IM_ENOMEM, "no memory for a frame of records");
+		return NULL;
+	}
+	c->first = log->range.size;
+	c->count = log->count;
+	tlog_range_root(&log->next, &log->hasher, &c->root);
+	rc = checkpoint_sign(&log->params.keys->signer, log->next.size, &c->root, &text, err);
+	c->checkpoint_len = text.len;
+	c->checkpoint = rc == IM_OK ? strdup(buf_cstr(&text)) : NULL;
+	buf_done(&text);
+	c->leaf = malloc(c->count * sizeof(*c->leaf));
+	c->records = malloc(log->records.len);
+	if (rc != IM_OK || c->checkpoint == NULL || c->leaf == NULL || c->records == NULL) {
+		if (rc == IM_OK)
+			(void)err_set(err, IM_ENOMEM, "no memory for a frame of records");
+		chunk_free(c);
+		return NULL;
+	}
+	memcpy(c->leaf, log->leaf, c->count * sizeof(*c->leaf));
+	memcpy(c->records, log->records.data, log->records.len);
+	c->records_len = log->records.len;
+	return c;
+}
+
+static void
+forget_frame(struct audit_log *log)
+{
+	while (log->dedup.next > log->dedup.settled)
+		dedup_pop(&log->dedup);
+	log->next = log->range;
+	log->frame_time_us = log->log_time_us;
+	log->count = 0;
+	buf_clear(&log->records);
+}
+
+enum im_rc
+audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
+{
+	struct chunk *c = NULL;
+	struct wal_frame frame;
+	struct im_err why;
+	char *text = NULL;
+	enum im_rc rc;
+
+	if (log->count == 0)
+		return IM_OK;
+	if (log->dead.rc != IM_OK && err != NULL)
+		*err = log->dead;
+	rc = log->dead.rc;
+	if (rc == IM_OK && !urgent)
+		rc = publisher_room(&log->publisher, err);
+	if (rc != IM_OK)
+		goto fail;
+	c = make_chunk(log, err);
+	text = c != NULL ? strdup(c->checkpoint) : NULL;
+	if (text == NULL) {
+		rc = c == NULL ? IM_ENOMEM : err_set(err, IM_ENOMEM, "no memory for a checkpoint");
+		goto fail;
+	}
+	frame = (struct wal_frame){ .first = c->first, .count = c->count, .records = c->records,
+		.records_len = c->records_len, .root = c->root, .checkpoint = c->checkpoint,
+		.checkpoint_len = c->checkpoint_len };
+	rc = wal_append(&log->wal, &frame, urgent, &why);
+	if (rc != IM_OK) {
+		if (rc == IM_EIO)
+			log->dead = why;
+		if (err != NULL)
+			*err = why;
+		goto fail;
+	}
+	/* Durable: from here on nothing can fail. */
+	free(log->checkpoint);
+	log->checkpoint = text;
+	log->checkpoint_len = c->checkpoint_len;
+	log->range = log->next;
+	log->log_time_us = log->frame_time_us;
+	dedup_settle(&log->dedup);
+	log->count = 0;
+	buf_clear(&log->records);
+	publisher_push(&log->publisher, c);
+	wal_recycle(&log->wal, publisher_published(&log->publisher));
+	return IM_OK;
+fail:
+	free(text);
+	chunk_free(c);
+	forget_frame(log);
+	return rc;
+}

@@ -1,0 +1,90 @@
+/*
+ * audit/log.h - the log itself: events become records, records become a frame of the write-ahead log, and only a durable
+ * frame counts. Synchronous and without a thread of its own for commits: the committer calls it, tests do too.
+ */
+#ifndef AUDIT_LOG_H
+#define AUDIT_LOG_H
+
+#include "audit/checkpoint.h"
+#include "audit/dedup.h"
+#include "audit/keyfile.h"
+#include "audit/publisher.h"
+#include "audit/wal.h"
+
+struct audit_log_params {
+	const struct disk_ops *ops;
+	const char *dir;
+	const struct keyfile *keys; /* must outlive the log */
+	uint64_t segment_bytes;
+	uint32_t batch_records;
+	size_t batch_bytes;
+	uint64_t publish_ms;
+	uint64_t (*now_us)(void); /* wall clock, microseconds since 1970 */
+	audit_fatal_fn fatal;     /* from the publisher's thread */
+	void *user;
+};
+
+struct audit_log {
+	struct audit_log_params params;
+	char dir[DISK_PATH_MAX];
+	int lock_fd;
+	struct hasher hasher;
+	struct note_verifier verifier; /* our own */
+	struct wal wal;
+	struct dedup dedup;
+	struct publisher publisher;
+	struct tlog_range range; /* of what is durable */
+	char *checkpoint;        /* signed, of 'range'; "" while it is empty */
+	size_t checkpoint_len;
+	uint64_t log_time_us; /* of the last record */
+	struct wal_found recovered;
+
+	/* The frame that is being gathered. */
+	struct tlog_range next;
+	struct buf records;
+	struct hash *leaf;
+	uint32_t count;
+	uint64_t frame_time_us; /* log_time of its last record */
+
+	struct im_err dead; /* rc IM_EIO: the disk failed us, nothing may be written any more */
+};
+
+/**
+ * Open the log in params->dir (made if missing) and recover it: afterwards every record that was ever acknowledged is in
+ * it. IM_EEXIST: another process has it open. IM_ECORRUPT: bytes were changed, or the folder was rolled back; nothing was
+ * changed. IM_EUNAVAILABLE (no space), IM_EIO, IM_EINVAL, IM_ENOMEM. Reads up to DEDUP_OPEN records: seconds at most.
+ */
+IM_MUST_CHECK enum im_rc audit_log_open(const struct audit_log_params *params,
+    struct audit_log **ret_log, struct im_err *err);
+
+/** Release all; what is not committed is lost. The publisher is stopped first. NULL is fine. */
+void audit_log_close(struct audit_log *log);
+
+/**
+ * Put one event into the frame that is being gathered, or find that the log has it already: 'ret_index' is its index
+ * either way. IM_OK; IM_EAGAIN: the frame is full, commit it first; IM_ETOOBIG: its entry would be over 65,535 bytes;
+ * IM_ENOMEM.
+ */
+IM_MUST_CHECK enum im_rc audit_log_add(struct audit_log *log, const struct audit_event *event,
+    uint64_t *ret_index, struct im_err *err);
+
+/** True if nothing was gathered since the last commit. */
+bool audit_log_idle(const struct audit_log *log);
+
+/**
+ * Make what was gathered durable: sign, write, sync. On any failure nothing of it is in the log and it is forgotten.
+ * IM_EUNAVAILABLE and IM_ENOMEM: try later with new events. IM_EIO: the process must end. 'urgent' may use the reserved
+ * space: for GAP and STOP.
+ */
+IM_MUST_CHECK enum im_rc audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err);
+
+/** Entries that are durable. */
+uint64_t audit_log_size(const struct audit_log *log);
+
+/** Upper bound of the bytes that an event's entry takes; for checking before it is queued. */
+size_t audit_log_event_bytes(const struct audit_event *event);
+
+/* recover.c */
+IM_MUST_CHECK enum im_rc audit_log_recover(struct audit_log *log, struct im_err *err);
+
+#endif

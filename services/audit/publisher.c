@@ -1,0 +1,230 @@
+/*
+ * audit/publisher.c - the thread behind the commit thread; see publisher.h.
+ */
+#include "audit/publisher.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+enum im_rc
+publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, void *user,
+    struct im_err *err)
+{
+	pthread_condattr_t attr;
+	int failed;
+
+	p->publish_ms = publish_ms;
+	p->fatal = fatal;
+	p->user = user;
+	p->published = p->store.published;
+	list_init(&p->chunks);
+	(void)pthread_mutex_init(&p->lock, NULL);
+	failed = pthread_condattr_init(&attr);
+	if (failed == 0) {
+		(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+		failed = pthread_cond_init(&p->wake, &attr);
+		(void)pthread_condattr_destroy(&attr);
+	}
+	return failed == 0 ? IM_OK : err_set(err, IM_ENOMEM, "no memory for the publisher");
+}
+
+void
+publisher_push(struct publisher *p, struct chunk *c)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	list_push_back(&p->chunks, &c->node);
+	p->backlog += chunk_bytes(c);
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+enum im_rc
+publisher_room(struct publisher *p, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->backlog >= PUBLISHER_BACKLOG_MAX) {
+		if (p->trouble.rc != IM_OK)
+			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "%s", p->trouble.text);
+		else
+			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE,
+			    "the disk of %s is too slow for the tiles", p->store.dir);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+uint64_t
+publisher_published(struct publisher *p)
+{
+	uint64_t v;
+
+	(void)pthread_mutex_lock(&p->lock);
+	v = p->published;
+	(void)pthread_mutex_unlock(&p->lock);
+	return v;
+}
+
+static struct chunk *
+first_chunk(struct publisher *p)
+{
+	struct chunk *c = NULL;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (!list_empty(&p->chunks))
+		c = CONTAINER_OF(p->chunks.next, struct chunk, node);
+	(void)pthread_mutex_unlock(&p->lock);
+	return c;
+}
+
+static void
+drop_chunk(struct publisher *p, struct chunk *c)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	list_remove(&c->node);
+	p->backlog -= chunk_bytes(c);
+	(void)pthread_mutex_unlock(&p->lock);
+	chunk_free(c);
+}
+
+/* Take in all chunks but the last, whose checkpoint is needed to publish. */
+static enum im_rc
+take_in(struct publisher *p, struct chunk **ret_last, struct im_err *err)
+{
+	struct chunk *c, *last = NULL;
+	enum im_rc rc = IM_OK;
+
+	while ((c = first_chunk(p)) != NULL && c != last) {
+		bool more;
+
+		rc = store_add(&p->store, c, err);
+		if (rc != IM_OK)
+			return rc;
+		(void)pthread_mutex_lock(&p->lock);
+		more = c->node.next != &p->chunks;
+		(void)pthread_mutex_unlock(&p->lock);
+		if (more)
+			drop_chunk(p, c);
+		else
+			last = c;
+	}
+	*ret_last = last;
+	return IM_OK;
+}
+
+enum im_rc
+publisher_pass(struct publisher *p, bool publish, struct im_err *err)
+{
+	struct chunk *last = NULL;
+	struct im_err why = { 0 };
+	enum im_rc rc;
+
+	rc = take_in(p, &last, &why);
+	if (rc == IM_OK)
+		rc = store_flush(&p->store, &why);
+	if (rc == IM_OK && publish && last != NULL)
+		rc = store_publish(&p->store, last->checkpoint, last->checkpoint_len, &why);
+	if (rc == IM_OK && publish && last != NULL)
+		drop_chunk(p, last);
+	(void)pthread_mutex_lock(&p->lock);
+	p->published = p->store.published;
+	p->trouble = why;
+	p->trouble.rc = rc;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (rc != IM_OK && err != NULL)
+		*err = why;
+	return rc;
+}
+
+/* Wait for work. Returns false when it is time to stop. */
+static bool
+wait_for_work(struct publisher *p, uint64_t due_ms)
+{
+	struct timespec until = { (time_t)(due_ms / 1000), (long)(due_ms % 1000) * 1000000 };
+	bool stop;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (!p->stop) {
+		if (list_empty(&p->chunks)) {
+			(void)pthread_cond_wait(&p->wake, &p->lock);
+			continue;
+		}
+		if ((p->backlog >= PUBLISHER_EARLY && p->trouble.rc == IM_OK) || clock_mono_ms() >= due_ms)
+			break;
+		(void)pthread_cond_timedwait(&p->wake, &p->lock, &until);
+	}
+	stop = p->stop;
+	(void)pthread_mutex_unlock(&p->lock);
+	return !stop;
+}
+
+static void *
+run(void *arg)
+{
+	struct publisher *p = arg;
+	uint64_t due_ms = clock_mono_ms() + p->publish_ms;
+	struct im_err err;
+	bool going = true;
+
+	while (going) {
+		bool due;
+		enum im_rc rc;
+
+		going = wait_for_work(p, due_ms);
+		due = !going || clock_mono_ms() >= due_ms;
+		rc = publisher_pass(p, due, &err);
+		if (due)
+			due_ms = clock_mono_ms() + p->publish_ms;
+		if (rc == IM_EIO || rc == IM_ECORRUPT) {
+			p->fatal(p->user, &err);
+			break; /* only a test gets here */
+		}
+	}
+	return NULL;
+}
+
+enum im_rc
+publisher_start(struct publisher *p, struct im_err *err)
+{
+	sigset_t all, was;
+	int failed;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
+	failed = pthread_create(&p->thread, NULL, run, p);
+	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (failed != 0)
+		return err_errno(err, IM_ENOMEM, failed, "cannot start the publishing thread");
+	p->running = true;
+	return IM_OK;
+}
+
+void
+publisher_stop(struct publisher *p)
+{
+	if (!p->running)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+	(void)pthread_join(p->thread, NULL);
+	p->running = false;
+}
+
+void
+publisher_done(struct publisher *p)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&p->chunks)) != NULL)
+		chunk_free(CONTAINER_OF(node, struct chunk, node));
+	(void)pthread_cond_destroy(&p->wake);
+	(void)pthread_mutex_destroy(&p->lock);
+	store_done(&p->store);
+}

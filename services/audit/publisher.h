@@ -1,0 +1,60 @@
+/*
+ * audit/publisher.h - the thread that turns durable chunks into tiles and publishes the checkpoint, at most once in
+ * publish_ms. Never delays an acknowledgement, unless it falls so far behind that memory would run out.
+ */
+#ifndef AUDIT_PUBLISHER_H
+#define AUDIT_PUBLISHER_H
+
+#include <pthread.h>
+
+#include "audit/store.h"
+
+#define PUBLISHER_BACKLOG_MAX (64u * 1024 * 1024) /* bytes that wait; then the log takes no records */
+#define PUBLISHER_EARLY       (4u * 1024 * 1024)  /* bytes that wait; then full tiles are written before their time */
+
+/* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
+typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);
+
+struct publisher {
+	struct store store; /* the thread's own */
+	uint64_t publish_ms;
+	audit_fatal_fn fatal;
+	void *user;
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	struct list chunks;
+	size_t backlog; /* bytes in 'chunks' */
+	uint64_t published;
+	struct im_err trouble; /* why it cannot write; rc IM_OK = it can */
+	bool stop;
+	pthread_t thread;
+	bool running;
+};
+
+/** 'p->store' is open. Nothing runs yet: without publisher_start() the owner calls publisher_pass(). */
+IM_MUST_CHECK enum im_rc publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal,
+    void *user, struct im_err *err);
+
+IM_MUST_CHECK enum im_rc publisher_start(struct publisher *p, struct im_err *err);
+
+/** Hand over 'c'. Any thread. */
+void publisher_push(struct publisher *p, struct chunk *c);
+
+/** IM_OK while there is room for more, else IM_EUNAVAILABLE and why. Any thread. */
+IM_MUST_CHECK enum im_rc publisher_room(struct publisher *p, struct im_err *err);
+
+/** Size in the checkpoint file. Any thread. */
+uint64_t publisher_published(struct publisher *p);
+
+/** Take in what is waiting, write full tiles, and publish if 'publish'. IM_OK, or why not. Its thread, or its owner while
+ *  there is none. */
+IM_MUST_CHECK enum im_rc publisher_pass(struct publisher *p, bool publish, struct im_err *err);
+
+/** Publish what is there and end the thread; waits for it. What cannot be written stays in the write-ahead log. */
+void publisher_stop(struct publisher *p);
+
+/** After publisher_stop(), or if it was never started. The store is closed too. */
+void publisher_done(struct publisher *p);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * audit/record.h - one entry of the log as a plain struct, and its one and only encoding: 0x01 and deterministic protobuf.
+ * proto/infermesh/v1/audit.proto holds the meaning of each member. Never makes up a value.
+ */
+#ifndef AUDIT_RECORD_H
+#define AUDIT_RECORD_H
+
+#include "audit/hasher.h"
+#include "wire/mesh.h"
+
+#define RECORD_VERSION      0x01
+#define RECORD_PSEUDO_BYTES 16
+#define RECORD_BLIND_BYTES  16
+#define RECORD_ID_BYTES     16
+
+struct record {
+	enum record_kind kind;
+	uint8_t request_id[RECORD_ID_BYTES];
+	bool has_request_id;
+	uint64_t prev_index; /* index of the REQUEST plus one; 0 = none */
+	uint8_t caller[RECORD_PSEUDO_BYTES], tenant[RECORD_PSEUDO_BYTES];
+	bool has_caller, has_tenant;
+	uint64_t request_time_us, response_time_us, log_time_us; /* since 1970 */
+	struct hash input_commitment, output_commitment;
+	bool has_input, has_output;
+	const char *model, *model_digest;
+	uint8_t config_digest[32];
+	bool has_config_digest;
+	enum outcome outcome;
+	uint32_t status_code;
+	struct routing routing;
+	bool has_routing;
+	struct usage usage;
+	bool has_usage;
+	struct gap gap;
+	bool has_gap;
+	uint8_t blind[RECORD_BLIND_BYTES];
+};
+
+/** Append the entry. False when the buffer failed. Strings may be NULL for "". */
+bool record_encode(const struct record *r, struct buf *out);
+
+/**
+ * Decode the untrusted 'len' bytes of an entry. Strings point into 'arena'. Strict: what encodes to other bytes than
+ * these is IM_EPROTO, so each record has one encoding and one hash. IM_ENOMEM.
+ */
+IM_MUST_CHECK enum im_rc record_decode(const uint8_t *entry, size_t len, struct arena *arena,
+    struct record *ret, struct im_err *err);
+
+/** True for the kinds that end a request: one of them for each REQUEST. */
+bool record_is_terminal(enum record_kind kind);
+
+#endif

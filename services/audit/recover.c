@@ -1,0 +1,300 @@
+/*
+ * audit/recover.c - opening a log: what the checkpoint file says, what the tiles hold, what the write-ahead log adds; see
+ * log.h. Refuses rather than repairs: only a torn tail, which was never acknowledged, is dropped.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/log.h"
+#include "audit/record.h"
+
+/* What a scan of the write-ahead log gathers. */
+struct replay {
+	struct audit_log *log;
+	uint64_t published;
+	uint64_t end;     /* after the last frame seen; 0 = none */
+	struct list live; /* chunks that the tiles do not have */
+	struct chunk *last_covered; /* the frame that ends at 'published' */
+};
+
+/* What is missing or malformed in a log that we wrote ourselves was damaged since. */
+static enum im_rc
+damaged(enum im_rc rc, struct im_err *err)
+{
+	if (rc != IM_ENOTFOUND && rc != IM_EPROTO && rc != IM_ETOOBIG)
+		return rc;
+	if (err != NULL)
+		err->rc = IM_ECORRUPT;
+	return IM_ECORRUPT;
+}
+
+static struct chunk *
+chunk_of(const struct wal_frame *f, struct hasher *h)
+{
+	struct chunk *c = calloc(1, sizeof(*c));
+	struct bundle_iter it;
+	const uint8_t *entry;
+	size_t len;
+
+	if (c == NULL)
+		return NULL;
+	c->first = f->first;
+	c->count = f->count;
+	c->root = f->root;
+	c->records_len = f->records_len;
+	c->records = malloc(f->records_len);
+	c->leaf = malloc(f->count * sizeof(*c->leaf));
+	c->checkpoint = strndup(f->checkpoint, f->checkpoint_len);
+	if (c->records == NULL || c->leaf == NULL || c->checkpoint == NULL) {
+		chunk_free(c);
+		return NULL;
+	}
+	c->checkpoint_len = strlen(c->checkpoint);
+	memcpy(c->records, f->records, f->records_len);
+	it = (struct bundle_iter){ c->records, c->records_len };
+	for (uint32_t i = 0; i < c->count && bundle_next(&it, &entry, &len); i++)
+		tlog_leaf(h, entry, len, &c->leaf[i]);
+	return c;
+}
+
+/* Does the frame's signed checkpoint say what the frame says? */
+static bool
+frame_trusted(void *user, const struct wal_frame *f)
+{
+	const struct replay *r = user;
+	struct checkpoint cp;
+
+	return checkpoint_open(f->checkpoint, f->checkpoint_len, &r->log->verifier, &cp, NULL) == IM_OK &&
+	    cp.size == f->first + f->count && tlog_equal(&cp.root, &f->root);
+}
+
+static enum im_rc
+on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+{
+	struct replay *r = user;
+	struct audit_log *log = r->log;
+	uint64_t end = f->first + f->count;
+	struct hash root;
+	struct chunk *c;
+
+	if (!frame_trusted(r, f))
+		return err_set(err, IM_ECORRUPT, "%s: the frame is not signed by %s", where, log->verifier.name);
+	if (r->end != 0 && f->first != r->end)
+		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, not at %llu", where,
+		    (unsigned long long)f->first, (unsigned long long)r->end);
+	r->end = end;
+	if (end < r->published)
+		return IM_OK;
+	if (end > r->published && f->first != log->range.size)
+		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, but the log ends at %llu",
+		    where, (unsigned long long)f->first, (unsigned long long)log->range.size);
+	c = chunk_of(f, &log->hasher);
+	if (c == NULL)
+		return err_set(err, IM_ENOMEM, "no memory to recover the log");
+	if (end == r->published) {
+		chunk_free(r->last_covered);
+		r->last_covered = c;
+		return IM_OK;
+	}
+	for (uint32_t i = 0; i < c->count; i++)
+		tlog_range_add(&log->range, &log->hasher, &c->leaf[i], NULL, NULL);
+	list_push_back(&r->live, &c->node);
+	tlog_range_root(&log->range, &log->hasher, &root);
+	if (!tlog_equal(&root, &f->root))
+		return err_set(err, IM_ECORRUPT, "%s: the records do not have the root that was signed", where);
+	return IM_OK;
+}
+
+/* Sizes and text of the checkpoint file; size 0 when there is none yet. */
+static enum im_rc
+read_checkpoint(struct audit_log *log, struct checkpoint *ret, struct buf *text, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = disk_path(path, log->dir, "checkpoint", err);
+
+	if (rc != IM_OK)
+		return rc;
+	ret->size = 0;
+	rc = disk_read(path, STORE_CHECKPOINT_MAX, text, err);
+	if (rc == IM_ENOTFOUND)
+		return IM_OK;
+	if (rc == IM_OK)
+		rc = checkpoint_open(buf_cstr(text), text->len, &log->verifier, ret, err);
+	if (rc != IM_OK)
+		err_prefix(err, "%s", path);
+	return damaged(rc, err);
+}
+
+static enum im_rc
+know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_err *err)
+{
+	struct arena arena = { 0 };
+	struct record r;
+	enum im_rc rc = record_decode(entry, len, &arena, &r, err);
+
+	if (rc == IM_OK) {
+		log->log_time_us = r.log_time_us;
+		rc = dedup_add(&log->dedup, r.has_request_id ? r.request_id : NULL, r.kind);
+		dedup_settle(&log->dedup);
+	} else {
+		err_prefix(err, "record %llu", (unsigned long long)log->dedup.next);
+	}
+	arena_done(&arena);
+	return damaged(rc, err);
+}
+
+static enum im_rc
+know_bundle(struct audit_log *log, const uint8_t *data, size_t data_len, struct im_err *err)
+{
+	struct bundle_iter it = { data, data_len };
+	const uint8_t *entry;
+	enum im_rc rc = IM_OK;
+	size_t len;
+
+	while (rc == IM_OK && bundle_next(&it, &entry, &len))
+		rc = know_record(log, entry, len, err);
+	return rc;
+}
+
+/* Fill the table of recent records from the bundles and the frames behind them. */
+static enum im_rc
+rebuild_dedup(struct audit_log *log, const struct replay *r, struct im_err *err)
+{
+	uint64_t begin = log->range.size > DEDUP_OPEN ? log->range.size - DEDUP_OPEN : 0;
+	struct buf b = { 0 };
+	enum im_rc rc;
+
+	begin -= begin % TILE_WIDTH;
+	if (begin > r->published)
+		begin = r->published - r->published % TILE_WIDTH;
+	rc = dedup_init(&log->dedup, begin, err);
+	for (uint64_t at = begin; at < r->published && rc == IM_OK; at += TILE_WIDTH) {
+		struct tile t = { TILE_ENTRIES, at / TILE_WIDTH, 0 };
+
+		t.width = tile_width(r->published, TILE_ENTRIES, t.n);
+		rc = store_read_tile(log->dir, &t, &b, err);
+		if (rc == IM_OK)
+			rc = know_bundle(log, b.data, b.len, err);
+	}
+	buf_done(&b);
+	LIST_FOREACH (&r->live, c, struct chunk, node)
+		if (rc == IM_OK)
+			rc = know_bundle(log, c->records, c->records_len, err);
+	return damaged(rc, err);
+}
+
+static void
+frame_of(const struct chunk *c, struct wal_frame *f)
+{
+	*f = (struct wal_frame){ .first = c->first, .count = c->count, .records = c->records,
+		.records_len = c->records_len, .root = c->root, .checkpoint = c->checkpoint,
+		.checkpoint_len = c->checkpoint_len };
+}
+
+/* Begin a new epoch with what is still needed. */
+static enum im_rc
+begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
+{
+	struct wal_frame *frames;
+	size_t count = 0;
+	enum im_rc rc;
+
+	if (log->recovered.epoch == UINT32_MAX)
+		return err_set(err, IM_ECORRUPT, "the write-ahead log in %s has an impossible epoch", log->dir);
+	LIST_FOREACH (&r->live, c, struct chunk, node)
+		count++;
+	frames = calloc(count + 1, sizeof(*frames));
+	if (frames == NULL)
+		return err_set(err, IM_ENOMEM, "no memory to recover the log");
+	count = 0;
+	LIST_FOREACH (&r->live, c, struct chunk, node)
+		frame_of(c, &frames[count++]);
+	if (count == 0 && r->last_covered != NULL)
+		frame_of(r->last_covered, &frames[count++]);
+	rc = wal_begin(&log->wal, log->params.ops, log->dir, log->recovered.epoch + 1,
+	    log->params.segment_bytes, frames, count, err);
+	free(frames);
+	if (rc == IM_OK)
+		wal_remove_older(&log->wal);
+	return rc;
+}
+
+/* Keep the newest checkpoint's text: that of the last frame, or of the file. */
+static enum im_rc
+keep_checkpoint(struct audit_log *log, const struct replay *r, struct buf *file, struct im_err *err)
+{
+	const char *text = buf_cstr(file);
+
+	if (!list_empty(&r->live))
+		text = CONTAINER_OF(r->live.prev, struct chunk, node)->checkpoint;
+	log->checkpoint = strdup(text);
+	if (log->checkpoint == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for a checkpoint");
+	log->checkpoint_len = strlen(log->checkpoint);
+	return IM_OK;
+}
+
+static enum im_rc
+replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_err *err)
+{
+	const struct wal_scan scan = { on_frame, frame_trusted, r };
+	struct checkpoint cp;
+	enum im_rc rc;
+
+	rc = read_checkpoint(log, &cp, text, err);
+	if (rc != IM_OK)
+		return rc;
+	r->published = cp.size;
+	rc = store_open(&log->publisher.store, log->params.ops, log->dir, cp.size, &cp.root, err);
+	if (rc != IM_OK)
+		return damaged(rc, err);
+	log->range = log->publisher.store.edge.range;
+	rc = wal_read(log->dir, &scan, &log->recovered, err);
+	if (rc != IM_OK)
+		return rc;
+	if (r->end < r->published)
+		return err_set(err, IM_ECORRUPT,
+		    "the write-ahead log in %s ends at record %llu, but a checkpoint of %llu was published: the folder "
+		    "was rolled back or files are missing; restore it from its newest copy",
+		    log->dir, (unsigned long long)r->end, (unsigned long long)r->published);
+	rc = rebuild_dedup(log, r, err);
+	if (rc == IM_OK)
+		rc = keep_checkpoint(log, r, text, err);
+	if (rc == IM_OK)
+		rc = begin_wal(log, r, err);
+	return rc;
+}
+
+enum im_rc
+audit_log_recover(struct audit_log *log, struct im_err *err)
+{
+	struct replay r = { .log = log };
+	struct buf text = { 0 };
+	struct list *node;
+	bool ready = false;
+	enum im_rc rc;
+
+	list_init(&r.live);
+	rc = replay_all(log, &r, &text, err);
+	if (log->publisher.store.ops != NULL) {
+		enum im_rc made = publisher_init(&log->publisher, log->params.publish_ms, log->params.fatal,
+		    log->params.user, rc == IM_OK ? err : NULL);
+
+		if (rc == IM_OK)
+			rc = made;
+		ready = rc == IM_OK;
+	}
+	while ((node = list_pop_front(&r.live)) != NULL) {
+		struct chunk *c = CONTAINER_OF(node, struct chunk, node);
+
+		if (ready)
+			publisher_push(&log->publisher, c);
+		else
+			chunk_free(c);
+	}
+	chunk_free(r.last_covered);
+	buf_done(&text);
+	log->frame_time_us = log->log_time_us;
+	return rc;
+}

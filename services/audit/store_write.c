@@ -1,0 +1,173 @@
+/*
+ * audit/store_write.c - the files themselves: tiles, bundles and the checkpoint onto the disk; see store.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/store.h"
+
+/* Folders with new names in them, to be synced once each: consecutive files mostly share theirs. */
+struct dirs {
+	const struct disk_ops *ops;
+	char last[DISK_PATH_MAX];
+};
+
+static enum im_rc
+dirs_sync(struct dirs *d, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	if (d->last[0] != '\0')
+		rc = disk_sync_dir(d->ops, d->last, err);
+	d->last[0] = '\0';
+	return rc;
+}
+
+/* Folders of 'path' below the log folder, and remember the innermost. */
+static enum im_rc
+dirs_need(struct dirs *d, const char *log_dir, const char *path, struct im_err *err)
+{
+	char part[DISK_PATH_MAX];
+	size_t dir_len = (size_t)(strrchr(path, '/') - path);
+	enum im_rc rc;
+
+	memcpy(part, path, dir_len);
+	part[dir_len] = '\0';
+	if (strcmp(part, d->last) == 0)
+		return IM_OK;
+	rc = dirs_sync(d, err);
+	for (size_t i = strlen(log_dir) + 1; i <= dir_len && rc == IM_OK; i++) {
+		if (i < dir_len && path[i] != '/')
+			continue;
+		part[i] = '\0';
+		rc = disk_mkdir(d->ops, part, err);
+		part[i] = path[i];
+	}
+	if (rc == IM_OK) {
+		part[dir_len] = '\0';
+		memcpy(d->last, part, dir_len + 1);
+	}
+	return rc;
+}
+
+static enum im_rc
+write_tile(struct store *s, struct dirs *dirs, const struct tile *t, const void *data, size_t len,
+    struct im_err *err)
+{
+	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
+	enum im_rc rc;
+
+	tile_path(t, name);
+	rc = disk_path(path, s->dir, name, err);
+	if (rc == IM_OK)
+		rc = dirs_need(dirs, s->dir, path, err);
+	if (rc == IM_OK)
+		rc = disk_replace(s->ops, path, data, len, err);
+	return rc;
+}
+
+/* The full one is durable: partial versions are not needed any more. A failure only leaves rubbish. */
+static void
+remove_partials(struct store *s, const struct tile *full)
+{
+	struct tile t = *full;
+	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
+
+	for (t.width = 1; t.width < TILE_WIDTH; t.width++) {
+		tile_path(&t, name);
+		if (disk_path(path, s->dir, name, NULL) != IM_OK)
+			return;
+		*strrchr(path, '/') = '\0';
+		if (t.width == 1 && access(path, F_OK) < 0)
+			return; /* there never was one */
+		path[strlen(path)] = '/';
+		(void)s->ops->unlink(path);
+	}
+	*strrchr(path, '/') = '\0';
+	(void)rmdir(path);
+}
+
+enum im_rc
+store_flush(struct store *s, struct im_err *err)
+{
+	struct dirs dirs = { .ops = s->ops };
+	enum im_rc rc = IM_OK;
+	struct list *node;
+
+	if (list_empty(&s->full))
+		return IM_OK;
+	LIST_FOREACH (&s->full, f, struct store_file, node) {
+		rc = write_tile(s, &dirs, &f->tile, f->data, f->len, err);
+		if (rc != IM_OK)
+			return rc;
+	}
+	rc = dirs_sync(&dirs, err);
+	if (rc != IM_OK)
+		return rc;
+	while ((node = list_pop_front(&s->full)) != NULL) {
+		struct store_file *f = CONTAINER_OF(node, struct store_file, node);
+
+		remove_partials(s, &f->tile);
+		free(f);
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+write_partial(struct store *s, struct dirs *dirs, int level, const void *data, size_t len,
+    struct im_err *err)
+{
+	uint64_t count = tile_level_count(s->edge.range.size, level);
+	struct tile t = { level, count / TILE_WIDTH, (unsigned)(count % TILE_WIDTH) };
+	struct tile *was = &s->written[level + 1];
+	enum im_rc rc;
+
+	if (t.width == 0 || (was->width == t.width && was->n == t.n))
+		return IM_OK;
+	rc = write_tile(s, dirs, &t, data, len, err);
+	if (rc == IM_OK)
+		*was = t;
+	return rc;
+}
+
+static enum im_rc
+write_partials(struct store *s, struct im_err *err)
+{
+	struct dirs dirs = { .ops = s->ops };
+	struct tile was[TILE_LEVELS + 1];
+	enum im_rc rc;
+
+	memcpy(was, s->written, sizeof(was));
+	rc = write_partial(s, &dirs, TILE_ENTRIES, s->bundle.data, s->bundle.len, err);
+	for (int level = 0; level < TILE_LEVELS && rc == IM_OK; level++)
+		rc = write_partial(s, &dirs, level, s->edge.level[level].hash,
+		    s->edge.level[level].count * HASH_BYTES, err);
+	if (rc == IM_OK)
+		rc = dirs_sync(&dirs, err);
+	if (rc != IM_OK) /* what was not synced must be written again */
+		memcpy(s->written, was, sizeof(was));
+	return rc;
+}
+
+enum im_rc
+store_publish(struct store *s, const char *text, size_t len, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc;
+
+	rc = store_flush(s, err);
+	if (rc == IM_OK)
+		rc = write_partials(s, err);
+	if (rc == IM_OK)
+		rc = disk_path(path, s->dir, "checkpoint", err);
+	if (rc == IM_OK)
+		rc = disk_replace(s->ops, path, text, len, err);
+	if (rc == IM_OK)
+		rc = disk_sync_dir(s->ops, s->dir, err);
+	if (rc == IM_OK)
+		s->published = s->edge.range.size;
+	return rc;
+}

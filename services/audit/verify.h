@@ -1,0 +1,66 @@
+/*
+ * audit/verify.h - recomputes a log folder from its bytes alone: entries → leaf hashes → every tile of every level → root →
+ * the checkpoint's signature, then the write-ahead log behind it. Trusts nothing, changes nothing, needs no service.
+ */
+#ifndef AUDIT_VERIFY_H
+#define AUDIT_VERIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audit/hasher.h"
+#include "audit/record.h"
+#include "base/err.h"
+
+#define VERIFY_PROBLEMS_MAX 16
+#define VERIFY_OPEN_MAX     64
+
+struct verify_options {
+	bool no_wal;         /* look at the published part only */
+	unsigned open_ids;   /* how many open requests to name, at most VERIFY_OPEN_MAX */
+	/* Called now and then with records done and to do; NULL = not. Returning false ends the verification. */
+	bool (*progress)(void *user, uint64_t done, uint64_t total);
+	void *user;
+};
+
+struct verify_open {
+	uint8_t request_id[RECORD_ID_BYTES];
+	uint64_t index;
+};
+
+struct verify_report {
+	/* What the log is. */
+	char origin[256];
+	uint64_t published_size; /* of the checkpoint file */
+	struct hash root;        /* of 'published_size' */
+	uint64_t size;           /* with the records of the write-ahead log behind it */
+	bool signature_checked;  /* a verifier key was given */
+	bool has_wal;
+	bool torn; /* the write-ahead log ends in an unfinished frame, as after a crash; no problem */
+
+	/* What is in it. */
+	uint64_t kinds[RECORD_STOP + 1];
+	uint64_t outcomes[OUTCOME_REJECTED + 1]; /* of terminal records */
+	uint64_t first_time_us, last_time_us;    /* log_time */
+	uint64_t gap_records;                    /* that GAP records say are missing */
+	uint64_t open;                           /* REQUESTs without a terminal record */
+	struct verify_open open_first[VERIFY_OPEN_MAX];
+	unsigned open_named;
+	uint64_t orphans; /* terminal records whose REQUEST the log did not know */
+
+	/* What is wrong; 0 = the log is what it claims to be. */
+	uint64_t problems;
+	char problem[VERIFY_PROBLEMS_MAX][512]; /* the first ones: which file or record, and what */
+};
+
+/**
+ * Verify the log folder 'dir'. 'vkey' is the verifier key that was got from elsewhere; with NULL signatures are not checked
+ * and ret->signature_checked says so. Returns IM_OK when it could be looked at to the end, whatever it found: see
+ * ret->problems. IM_ENOTFOUND: there is no log; IM_EINVAL: malformed vkey; IM_EIO; IM_ENOMEM; IM_ECANCELED: 'progress'
+ * said so. 'options' may be NULL. Memory: one bit a record and 40 bytes an open request. Threads: reentrant.
+ */
+IM_MUST_CHECK enum im_rc audit_verify(const char *dir, const char *vkey,
+    const struct verify_options *options, struct verify_report *ret, struct im_err *err);
+
+#endif

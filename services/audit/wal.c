@@ -1,0 +1,286 @@
+/*
+ * audit/wal.c - writing the write-ahead log; see wal.h. Reading is in wal_read.c.
+ */
+#include "audit/wal.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+
+struct retired {
+	struct list node;
+	uint64_t generation;
+	uint64_t end;
+};
+
+void
+wal_name(uint64_t generation, char ret[WAL_NAME_MAX])
+{
+	(void)snprintf(ret, WAL_NAME_MAX, "%016llx.wal", (unsigned long long)generation);
+}
+
+bool
+wal_name_parse(const char *name, uint64_t *ret_generation)
+{
+	uint8_t raw[8];
+	char digits[17], again[WAL_NAME_MAX];
+	uint64_t v = 0;
+
+	if (strlen(name) != 20 || strcmp(name + 16, ".wal") != 0)
+		return false;
+	memcpy(digits, name, 16);
+	digits[16] = '\0';
+	if (!hex_decode(digits, raw, 8))
+		return false;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | raw[i];
+	wal_name(v, again);
+	if (strcmp(again, name) != 0)
+		return false;
+	*ret_generation = v;
+	return true;
+}
+
+static enum im_rc
+segment_path(const struct wal *w, uint64_t generation, char ret[DISK_PATH_MAX], struct im_err *err)
+{
+	char name[WAL_NAME_MAX];
+
+	wal_name(generation, name);
+	return disk_path(ret, w->dir, name, err);
+}
+
+/* Set space aside, so that a full disk is met here and not in the middle of a frame. */
+static enum im_rc
+set_aside(const struct wal *w, int fd, const char *path, uint64_t at, uint64_t limit,
+    struct im_err *err)
+{
+	int errnum;
+
+	do {
+		errnum = w->ops->fallocate(fd, (off_t)at, (off_t)(limit - at));
+	} while (errnum == EINTR);
+	/* A file system that cannot do it only costs the early warning. */
+	if (errnum == 0 || errnum == EOPNOTSUPP || errnum == ENOSYS || errnum == EINVAL)
+		return IM_OK;
+	return disk_failed(err, errnum, false, "set space aside for", path);
+}
+
+/* Make the next segment the current one. The old one stays current on failure. */
+static enum im_rc
+rotate(struct wal *w, struct im_err *err)
+{
+	struct retired *old = malloc(sizeof(*old));
+	char path[DISK_PATH_MAX];
+	enum im_rc rc;
+	int fd;
+
+	if (old == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for a write-ahead segment");
+	rc = segment_path(w, w->generation + 1, path, err);
+	if (rc != IM_OK)
+		goto out_free;
+	fd = w->ops->open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0) {
+		rc = disk_failed(err, errno, false, "make", path);
+		goto out_free;
+	}
+	rc = set_aside(w, fd, path, 0, w->segment_bytes, err);
+	if (rc == IM_OK && w->ops->fsync(fd) < 0)
+		rc = disk_failed(err, errno, true, "sync", path);
+	if (rc == IM_OK)
+		rc = disk_sync_dir(w->ops, w->dir, err);
+	if (rc != IM_OK) {
+		(void)close(fd);
+		(void)w->ops->unlink(path);
+		goto out_free;
+	}
+	*old = (struct retired){ .generation = w->generation, .end = w->end };
+	list_push_back(&w->retired, &old->node);
+	(void)close(w->fd);
+	w->fd = fd;
+	memcpy(w->path, path, sizeof(path));
+	w->generation++;
+	w->offset = 0;
+	w->limit = w->segment_bytes;
+	return IM_OK;
+out_free:
+	free(old);
+	return rc;
+}
+
+/* Take back what a failed write left behind the last good frame. */
+static enum im_rc
+cut(struct wal *w, struct im_err *err)
+{
+	struct im_err ignored;
+
+	if (w->ops->ftruncate(w->fd, (off_t)w->offset) < 0)
+		return disk_failed(err, EIO, false, "cut the unfinished frame off", w->path);
+	if (w->ops->fdatasync(w->fd) < 0)
+		return disk_failed(err, errno, true, "sync", w->path);
+	/* Without it the reserve of this segment is gone, no more. */
+	(void)!set_aside(w, w->fd, w->path, w->offset, w->limit, &ignored);
+	return IM_OK;
+}
+
+enum im_rc
+wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *err)
+{
+	uint64_t total = wal_frame_bytes(frame);
+	uint64_t limit = urgent ? w->limit : w->limit - WAL_RESERVE_BYTES;
+	enum im_rc rc;
+
+	assert(w->fd >= 0 && frame->first == w->end && total <= w->segment_bytes - WAL_RESERVE_BYTES);
+	if (w->offset + total > limit) {
+		rc = rotate(w, err);
+		if (rc != IM_OK)
+			return rc;
+	}
+	frame->generation = w->generation;
+	buf_clear(&w->out);
+	if (!wal_frame_put(&w->out, frame))
+		return err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
+	rc = disk_write(w->ops, w->fd, w->path, w->out.data, w->out.len, w->offset, err);
+	if (rc == IM_EIO)
+		return rc;
+	if (rc != IM_OK) {
+		struct im_err cut_err;
+
+		if (cut(w, &cut_err) == IM_OK)
+			return rc;
+		if (err != NULL)
+			*err = cut_err;
+		return IM_EIO;
+	}
+	if (w->ops->fdatasync(w->fd) < 0)
+		return disk_failed(err, errno, true, "sync", w->path);
+	w->offset += total;
+	w->end = frame->first + frame->count;
+	return IM_OK;
+}
+
+static enum im_rc
+copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size_t count,
+    struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	for (size_t i = 0; i < count && rc == IM_OK; i++) {
+		struct wal_frame f = frames[i];
+
+		f.generation = w->generation;
+		buf_clear(&w->out);
+		if (!wal_frame_put(&w->out, &f))
+			return err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
+		rc = disk_write(w->ops, w->fd, tmp, w->out.data, w->out.len, w->offset, err);
+		w->offset += w->out.len;
+		w->end = f.first + f.count;
+	}
+	return rc;
+}
+
+enum im_rc
+wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t epoch,
+    uint64_t segment_bytes, const struct wal_frame *frames, size_t count, struct im_err *err)
+{
+	char tmp[DISK_PATH_MAX];
+	uint64_t copied = 0;
+	enum im_rc rc;
+
+	*w = (struct wal){ .ops = ops, .fd = -1, .segment_bytes = segment_bytes,
+		.generation = (uint64_t)epoch << 32 };
+	list_init(&w->retired);
+	rc = disk_path(w->dir, dir, "wal", err);
+	if (rc == IM_OK)
+		rc = disk_mkdir(ops, w->dir, err);
+	if (rc == IM_OK)
+		rc = segment_path(w, w->generation, w->path, err);
+	if (rc != IM_OK)
+		return rc;
+	for (size_t i = 0; i < count; i++)
+		copied += wal_frame_bytes(&frames[i]);
+	w->limit = copied + WAL_RESERVE_BYTES > segment_bytes ? copied + WAL_RESERVE_BYTES : segment_bytes;
+	if (snprintf(tmp, sizeof(tmp), "%s.tmp", w->path) >= (int)sizeof(tmp))
+		return err_set(err, IM_EINVAL, "the path %s is too long", w->path);
+	w->fd = ops->open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	if (w->fd < 0)
+		return disk_failed(err, errno, false, "make", tmp);
+	rc = set_aside(w, w->fd, tmp, 0, w->limit, err);
+	if (rc == IM_OK)
+		rc = copy_frames(w, tmp, frames, count, err);
+	if (rc == IM_OK && ops->fsync(w->fd) < 0)
+		rc = disk_failed(err, errno, true, "sync", tmp);
+	if (rc == IM_OK && ops->rename(tmp, w->path) < 0)
+		rc = disk_failed(err, errno, false, "rename", tmp);
+	if (rc == IM_OK)
+		rc = disk_sync_dir(ops, w->dir, err);
+	if (rc != IM_OK)
+		(void)ops->unlink(tmp);
+	return rc;
+}
+
+void
+wal_recycle(struct wal *w, uint64_t published)
+{
+	struct list *node, *next;
+	char path[DISK_PATH_MAX];
+
+	for (node = w->retired.next; node != &w->retired; node = next) {
+		struct retired *r = CONTAINER_OF(node, struct retired, node);
+		bool last = node->next == &w->retired;
+
+		next = node->next;
+		/* The write-ahead log must always reach the published size: that is how a rolled-back one shows. */
+		if (r->end > published || (last && w->offset == 0))
+			return;
+		if (segment_path(w, r->generation, path, NULL) != IM_OK ||
+		    (w->ops->unlink(path) < 0 && errno != ENOENT))
+			return;
+		list_remove(node);
+		free(r);
+	}
+}
+
+void
+wal_remove_older(struct wal *w)
+{
+	DIR *d = opendir(w->dir);
+	struct dirent *e;
+	char path[DISK_PATH_MAX];
+
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+		size_t len = strlen(e->d_name);
+		uint64_t generation;
+		bool older = wal_name_parse(e->d_name, &generation) && generation < w->generation;
+		bool leftover = len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0;
+
+		if ((older || leftover) && disk_path(path, w->dir, e->d_name, NULL) == IM_OK)
+			(void)w->ops->unlink(path);
+	}
+	(void)closedir(d);
+}
+
+void
+wal_close(struct wal *w)
+{
+	struct list *node;
+
+	if (w->ops == NULL)
+		return;
+	while ((node = list_pop_front(&w->retired)) != NULL)
+		free(CONTAINER_OF(node, struct retired, node));
+	if (w->fd >= 0)
+		(void)close(w->fd);
+	w->fd = -1;
+	buf_done(&w->out);
+}
