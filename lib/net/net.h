@@ -75,7 +75,8 @@ struct endpoint_ops {
 	void (*trouble)(void *user, const struct im_err *why);
 };
 
-/** Let nng start threads for 'n' processors at most; default 1. Before the first net_new() or door_open() of the process. */
+/** Let nng size its thread pools for 'n' processors at most (default 1): 7 + 3n threads. Before the first net_listen(),
+ *  net_dial() or door_open() of the process; later it does nothing. Any thread. */
 void net_limit_threads(unsigned n);
 
 /** 'params' is copied. Returns IM_OK, IM_EINVAL, IM_ENOMEM. */
@@ -201,9 +202,5 @@ struct net_counters {
 };
 
 void net_counters(const struct net *net, struct net_counters *ret);
-
-/** Size nng's thread pools as if the machine had 'n' cores (1 unless this is called): 7 + 3n threads. Before the first
- *  net_listen(), net_dial() or door_open(); later it does nothing. Any thread. */
-void net_limit_threads(unsigned n);
 
 #endif

@@ -358,7 +358,8 @@ rig_ask(struct rig_end *e, struct rig_call *c, const char *method, const void *b
 	enum im_rc rc = IM_EUNAVAILABLE;
 
 	memset(c, 0, sizeof(*c));
-	c->in_order = c->grant = true;
+	c->in_order = true;
+	c->grant = !e->withhold;
 	loop_enter(e->on->loop);
 	if (e->link != NULL)
 		rc = call_start(e->link, &req, &rig_call_ops, c, &c->call, &c->err);

@@ -47,6 +47,7 @@ struct rig_end {
 	uint32_t last_budget_ms, last_priority;
 	char last_traceparent[64];
 	struct list held;         /* of struct rig_served */
+	bool withhold;            /* calls asked from now on grant nothing by themselves */
 	unsigned streams_waiting; /* Test/Stream calls that wait for credit */
 	bool closed;
 };
