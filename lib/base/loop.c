@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct loop {
 	struct list queue;   /* of struct loop_task, guarded by qlock */
 	atomic_uint queued;  /* length of 'queue' */
 	atomic_uint waiters; /* threads in loop_enter() */
+	atomic_uint posters; /* threads in loop_post() */
 	struct list last;    /* tasks of loop_post_last() */
 
 	struct loop_timer **heap; /* 1-based, earliest first */
@@ -80,6 +82,9 @@ loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	/* The last task may have told somebody to free the loop while its thread was still on its way out. */
+	while (atomic_load(&l->posters) > 0)
+		(void)sched_yield();
 	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers == 0);
 	if (l->epfd >= 0)
 		(void)close(l->epfd);
@@ -169,6 +174,7 @@ loop_post(struct loop *l, struct loop_task *t)
 {
 	const struct loop *outer = held;
 
+	atomic_fetch_add(&l->posters, 1);
 	(void)pthread_mutex_lock(&l->qlock);
 	if (!t->queued) {
 		t->queued = true;
@@ -176,10 +182,11 @@ loop_post(struct loop *l, struct loop_task *t)
 		atomic_fetch_add(&l->queued, 1);
 	}
 	(void)pthread_mutex_unlock(&l->qlock);
-	if (outer == l || pthread_mutex_trylock(&l->run) != 0)
-		return;
-	held = l;
-	finish(l, outer);
+	if (outer != l && pthread_mutex_trylock(&l->run) == 0) {
+		held = l;
+		finish(l, outer);
+	}
+	atomic_fetch_sub(&l->posters, 1);
 }
 
 void
