@@ -137,6 +137,7 @@ test_call_failure_carries_the_error(enum where where)
 	assert_int_equal(c.err.rc, IM_ELIMIT);
 	assert_string_equal(c.err.reason, "busy");
 	assert_int_equal(c.err.retry_after_ms, 1500);
+	rig_call_done(&c);
 	fixture_close(&f);
 }
 EACH_TRANSPORT(test_call_failure_carries_the_error)
@@ -276,6 +277,7 @@ test_call_deadline_ends_it_at_both_sides(enum where where)
 	fixture_close(&f);
 	assert_int_equal(f.server.cancels, 1);
 	assert_int_equal(c.ends, 1);
+	rig_call_done(&c);
 }
 EACH_TRANSPORT(test_call_deadline_ends_it_at_both_sides)
 
@@ -304,8 +306,10 @@ test_link_close_ends_the_calls_of_both_sides_and_dials_again(enum where where)
 	for (int i = 0; i < 8; i++) {
 		rig_wait(i % 2 == 0 ? &f.client : &f.server, asked[i].ends, 1);
 		assert_int_equal(asked[i].err.rc, IM_EUNAVAILABLE);
+		rig_call_done(&asked[i]);
 	}
 	assert_int_equal(mute.ends, 1);
+	rig_call_done(&mute);
 	assert_int_equal(f.server.cancels, 5);
 	assert_int_equal(f.client.cancels, 4);
 	assert_int_equal(f.server.downs, 1);

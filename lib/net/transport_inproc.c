@@ -289,7 +289,7 @@ pipe_new(struct loop *dialling, struct loop *accepting, const char *name)
 		struct side *s = &p->side[i];
 
 		s->conn.vt = &side_vtable;
-		(void)snprintf(s->conn.address, sizeof(s->conn.address), "inproc://%s", name);
+		(void)snprintf(s->conn.address, sizeof(s->conn.address), "inproc://%.100s", name);
 		s->pipe = p;
 		s->loop = i == 0 ? dialling : accepting;
 		s->task.fn = side_deliver;
