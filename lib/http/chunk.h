@@ -50,6 +50,6 @@ struct chunk_decoder {
  * an error. After an error the decoder is of no use.
  */
 enum chunk_rc chunk_decode(struct chunk_decoder *d, const uint8_t *in, size_t len, size_t max_bytes,
-    struct buf *body, size_t *ret_used);
+			   struct buf *body, size_t *ret_used);
 
 #endif

@@ -30,19 +30,6 @@ static void conn_event(void *arg, uint32_t events);
 static void conn_turn(void *arg);
 static void conn_expired(void *arg);
 
-size_t
-conn_unsent(const struct conn *c)
-{
-	return c->out.len - c->out_at;
-}
-
-bool
-conn_idle(const struct conn *c)
-{
-	return c->state == CONN_READING && c->reader.state == READER_IDLE && conn_unsent(c) == 0 &&
-	    c->early.len == 0;
-}
-
 void
 conn_post(struct conn *c)
 {
@@ -79,9 +66,11 @@ close_fd(struct conn *c)
 	c->out_at = 0;
 }
 
+/* Runs at the end of the turn in which 'c' died: the functions that were at work on it have returned. */
 static void
-conn_free(struct conn *c)
+conn_reap(void *arg)
 {
+	struct conn *c = arg;
 	struct http_server *server = c->server;
 
 	free(c);
@@ -99,22 +88,8 @@ conn_destroy(struct conn *c)
 	list_remove(&c->node);
 	exchange_free(c->x);
 	c->x = NULL;
-	if (c->holds == 0)
-		conn_free(c);
-}
-
-/* While a function is at work on 'c' a callback may end it; its memory stays until the function is done. */
-static void
-hold(struct conn *c)
-{
-	c->holds++;
-}
-
-static void
-release(struct conn *c)
-{
-	if (--c->holds == 0 && c->state == CONN_DEAD)
-		conn_free(c);
+	c->turn.fn = conn_reap;
+	loop_post_last(c->server->loop, &c->turn);
 }
 
 /* The client is not there any more. An open exchange keeps 'c' until the owner has ended it. */
@@ -231,13 +206,6 @@ dispatch(struct conn *c)
 	c->server->ops.request(c->server->user, c->x);
 }
 
-/* True while the next request may be read. Who does not read its replies is not asked for more requests. */
-static bool
-may_read(const struct conn *c)
-{
-	return c->state == CONN_READING && conn_unsent(c) <= c->server->params.write_high_bytes;
-}
-
 /* Take the bytes as far as it may be; the number of those that were. */
 static size_t
 input(struct conn *c, const uint8_t *data, size_t len)
@@ -245,7 +213,7 @@ input(struct conn *c, const uint8_t *data, size_t len)
 	unsigned requests = 0;
 	size_t at = 0;
 
-	while (at < len && may_read(c) && requests < REQUESTS_A_TURN) {
+	while (at < len && conn_may_read(c) && requests < REQUESTS_A_TURN) {
 		bool first = c->reader.state == READER_IDLE;
 		size_t used;
 		enum reader_event ev = reader_feed(&c->reader, data + at, len - at, &used);
@@ -274,7 +242,7 @@ input(struct conn *c, const uint8_t *data, size_t len)
 			break;
 		}
 	}
-	c->resume = at < len && may_read(c);
+	c->resume = at < len && conn_may_read(c);
 	return at;
 }
 
@@ -326,7 +294,7 @@ go_on(struct conn *c)
 	c->resume = false;
 	if (c->server->draining && conn_idle(c))
 		conn_destroy(c);
-	if (!may_read(c))
+	if (!conn_may_read(c))
 		return;
 	if (c->early.len > 0) {
 		c->early_at += input(c, c->early.data + c->early_at, c->early.len - c->early_at);
@@ -335,63 +303,8 @@ go_on(struct conn *c)
 		buf_done(&c->early);
 		c->early_at = 0;
 	}
-	if (may_read(c) && tls_pending(c->tls))
+	if (conn_may_read(c) && tls_pending(c->tls))
 		readable(c);
-}
-
-/* What to wait for. */
-
-static uint32_t
-wanted_events(const struct conn *c)
-{
-	uint32_t want = 0;
-
-	switch (c->state) {
-	case CONN_HANDSHAKE:
-	case CONN_LINGER:
-		want = EPOLLIN;
-		break;
-	case CONN_READING:
-		/* The same as while busy, so that the usual request changes nothing in the kernel. */
-		if (may_read(c) && c->early.len == 0)
-			want = EPOLLIN | EPOLLRDHUP;
-		break;
-	case CONN_BUSY:
-		want = EPOLLRDHUP | (c->muted ? 0 : EPOLLIN);
-		break;
-	case CONN_CLOSING:
-	case CONN_GONE:
-	case CONN_DEAD:
-		break;
-	}
-	if (c->blocked || c->want_writable || c->resume || c->tls_out)
-		want |= EPOLLOUT;
-	if (c->tls_in)
-		want |= EPOLLIN;
-	return want;
-}
-
-/* Until when; 0 = for ever. */
-static uint64_t
-deadline_us(const struct conn *c)
-{
-	const struct http_params *p = &c->server->params;
-
-	if (c->state == CONN_LINGER)
-		return c->phase_us + CONN_LINGER_US;
-	/* An owner that waits for 'writable' has output even when the kernel has just swallowed the last of it. */
-	if (c->blocked || c->want_writable || c->state == CONN_CLOSING) {
-		uint64_t since = c->progress_us > c->phase_us ? c->progress_us : c->phase_us;
-
-		return since + p->write_timeout_ms * 1000ull;
-	}
-	if (c->state == CONN_HANDSHAKE || c->reader.state == READER_IN_HEAD)
-		return c->phase_us + p->header_timeout_ms * 1000ull;
-	if (c->state != CONN_READING)
-		return 0;
-	if (c->reader.state == READER_IN_BODY)
-		return c->phase_us + p->body_timeout_ms * 1000ull;
-	return c->phase_us + p->idle_timeout_ms * 1000ull;
 }
 
 /* Tell the loop what 'c' waits for now. A timer that is set for an earlier time is left alone: it finds the new deadline
@@ -407,12 +320,12 @@ settle(struct conn *c)
 		return;
 	if (c->state != CONN_BUSY)
 		c->muted = false;
-	want = wanted_events(c);
+	want = conn_wanted_events(c);
 	if (want != c->watched) {
 		loop_fd_events(loop, &c->w, want);
 		c->watched = want;
 	}
-	until = deadline_us(c);
+	until = conn_deadline_us(c);
 	if (until == 0 || (loop_timer_armed(&c->timer) && c->timer.at_us <= until))
 		return;
 	now = clock_mono_us();
@@ -424,9 +337,8 @@ static void
 conn_expired(void *arg)
 {
 	struct conn *c = arg;
-	uint64_t until = deadline_us(c);
+	uint64_t until = conn_deadline_us(c);
 
-	hold(c);
 	if (until != 0 && until <= clock_mono_us()) {
 		if (c->state == CONN_READING && !c->blocked && c->reader.state != READER_IDLE)
 			refuse(c, 408, "the request did not arrive in time");
@@ -434,7 +346,6 @@ conn_expired(void *arg)
 			lost(c);
 	}
 	settle(c);
-	release(c);
 }
 
 static void
@@ -485,10 +396,8 @@ conn_event(void *arg, uint32_t events)
 {
 	struct conn *c = arg;
 
-	hold(c);
 	serve(c, events);
 	settle(c);
-	release(c);
 }
 
 static void
@@ -496,13 +405,11 @@ conn_turn(void *arg)
 {
 	struct conn *c = arg;
 
-	hold(c);
 	if (c->state == CONN_BUSY || c->state == CONN_READING || c->state == CONN_CLOSING)
 		flush(c);
 	if (c->w.fd >= 0)
 		go_on(c);
 	settle(c);
-	release(c);
 }
 
 static void
@@ -516,7 +423,7 @@ keep_peer(struct conn *c, const struct sockaddr *peer, size_t peer_len)
 
 void
 conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_t peer_len,
-    bool crowded)
+	  bool crowded)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -534,7 +441,6 @@ conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_
 	c->timer = (struct loop_timer){ .fn = conn_expired, .arg = c };
 	c->w = (struct loop_fd){ .fn = conn_event, .arg = c, .fd = fd };
 	phase(c, CONN_READING);
-	hold(c);
 	if (server->tls != NULL) {
 		c->tls = tls_new(server->tls, fd);
 		c->state = CONN_HANDSHAKE;
@@ -548,5 +454,4 @@ conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_
 			refuse(c, 503, "the server has too many connections");
 		settle(c);
 	}
-	release(c);
 }

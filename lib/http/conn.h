@@ -17,11 +17,12 @@
 #include "http/request.h"
 #include "http/tls.h"
 
-#define CONN_READ_BYTES  65536 /* of one read; also the most that is kept of requests that came too early */
+#define CONN_READ_BYTES                                                                            \
+	65536 /* of one read; also the most that is kept of requests that came too early */
 #define CONN_PEER_MAX    64
-#define CONN_EXTRA       64                /* connections over the limit that are told so with 503 at a time */
-#define CONN_LINGER_US   (5 * 1000 * 1000) /* how long a closing connection waits for its client to see the reply */
-#define CONN_LINGER_MORE (1024 * 1024)     /* bytes read and dropped meanwhile, beside twice the largest body */
+#define CONN_EXTRA       64 /* connections over the limit that are told so with 503 at a time */
+#define CONN_LINGER_US   5000000u /* how long a closing connection waits for its client to read */
+#define CONN_LINGER_MORE 1048576u /* bytes dropped meanwhile, beside twice the largest body */
 
 struct http_server {
 	struct loop *loop;
@@ -42,8 +43,9 @@ struct http_server {
 	bool draining;
 	bool closed;
 
-	uint8_t *scratch; /* CONN_READ_BYTES: all connections read into it, so that an idle one has no buffer */
-	char date[40];    /* of the second 'date_s' */
+	uint8_t *
+	    scratch; /* CONN_READ_BYTES: all connections read into it, so that an idle one has no buffer */
+	char date[40]; /* of the second 'date_s' */
 	uint64_t date_s;
 };
 
@@ -67,7 +69,8 @@ struct conn {
 	struct tls *tls;
 	struct loop_task turn; /* writes what was gathered and goes on */
 	struct loop_timer timer;
-	uint64_t phase_us;    /* when the present wait began: for a request, its head, its body, the end */
+	uint64_t
+	    phase_us; /* when the present wait began: for a request, its head, its body, the end */
 	uint64_t progress_us; /* when the client took output last */
 
 	struct reader reader;
@@ -79,13 +82,12 @@ struct conn {
 	struct http_exchange *x;
 	size_t lingered; /* bytes read and dropped */
 
-	unsigned holds;     /* functions that are at work on it; freed after the last */
-	bool blocked;       /* the client must read before more can be written */
-	bool want_writable; /* http_stream_write() said false */
-	bool resume;        /* there is something to do without waiting for the client */
-	bool muted;         /* it sent more while busy: do not look for that until it is read */
-	bool linger;        /* when closing: let the client read the reply first */
-	bool broken;        /* when closing: do not say that the transfer is complete */
+	bool blocked;         /* the client must read before more can be written */
+	bool want_writable;   /* http_stream_write() said false */
+	bool resume;          /* there is something to do without waiting for the client */
+	bool muted;           /* it sent more while busy: do not look for that until it is read */
+	bool linger;          /* when closing: let the client read the reply first */
+	bool broken;          /* when closing: do not say that the transfer is complete */
 	bool tls_in, tls_out; /* TLS waits for the other direction */
 
 	union {
@@ -110,9 +112,9 @@ struct http_exchange {
 
 /** Take over 'fd'. 'crowded': answer 503 and close. On failure 'fd' is closed. */
 void conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_t peer_len,
-    bool crowded);
+	       bool crowded);
 
-/** Close at once without a word to anybody. Its memory may go later. */
+/** Close at once without a word to anybody. Its memory goes at the end of the loop's turn. */
 void conn_destroy(struct conn *c);
 
 /** True if it waits for a request and owes nothing. */
@@ -120,6 +122,15 @@ bool conn_idle(const struct conn *c);
 
 /** Output was appended or the exchange is over: go on at the end of the loop's turn. */
 void conn_post(struct conn *c);
+
+/** True while the next request may be read. Who does not read its replies is not asked for more requests. */
+bool conn_may_read(const struct conn *c);
+
+/** The events that 'c' waits for now. */
+uint32_t conn_wanted_events(const struct conn *c);
+
+/** Until when it waits (CLOCK_MONOTONIC); 0 = for ever. */
+uint64_t conn_deadline_us(const struct conn *c);
 
 /** Unsent bytes. */
 size_t conn_unsent(const struct conn *c);

@@ -166,16 +166,17 @@ http_user(const struct http_exchange *x)
 static const char *
 date(struct http_server *s)
 {
-	static const char days[] = "SunMonTueWedThuFriSat";
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	uint64_t now_s = clock_wall_us() / 1000000;
 	time_t t = (time_t)now_s;
 	struct tm tm;
 
 	if (now_s != s->date_s && gmtime_r(&t, &tm) != NULL) {
-		(void)snprintf(s->date, sizeof(s->date), "%.3s, %02d %.3s %d %02d:%02d:%02d GMT",
-		    days + tm.tm_wday * 3, tm.tm_mday, months + tm.tm_mon * 3, tm.tm_year + 1900,
-		    tm.tm_hour, tm.tm_min, tm.tm_sec);
+		(void)snprintf(s->date, sizeof(s->date), "%s, %02d %s %d %02d:%02d:%02d GMT",
+			       days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
+			       tm.tm_hour, tm.tm_min, tm.tm_sec);
 		s->date_s = now_s;
 	}
 	return s->date;
@@ -197,8 +198,9 @@ put_number(struct buf *out, uint64_t n)
 static bool
 is_ours(const char *name)
 {
-	return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "transfer-encoding") == 0 ||
-	    strcasecmp(name, "connection") == 0 || strcasecmp(name, "date") == 0;
+	return strcasecmp(name, "content-length") == 0 ||
+	       strcasecmp(name, "transfer-encoding") == 0 || strcasecmp(name, "connection") == 0 ||
+	       strcasecmp(name, "date") == 0;
 }
 
 bool
@@ -308,7 +310,7 @@ compact(struct conn *c)
 
 void
 http_reply(struct http_exchange *x, int status, const struct http_header *headers,
-    size_t header_count, const void *body, size_t len)
+	   size_t header_count, const void *body, size_t len)
 {
 	struct conn *c = x->conn;
 
@@ -330,7 +332,7 @@ http_reply(struct http_exchange *x, int status, const struct http_header *header
 
 void
 http_stream_begin(struct http_exchange *x, int status, const struct http_header *headers,
-    size_t header_count)
+		  size_t header_count)
 {
 	struct conn *c = x->conn;
 

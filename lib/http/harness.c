@@ -16,11 +16,12 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/clock.h"
 
-#define PATIENCE_S 10
+#define PATIENCE_S   10
 #define STREAM_PIECE 16384
 
 /* The server. */
@@ -29,16 +30,15 @@ static void
 stream_on(struct harness *h, struct http_exchange *x)
 {
 	static const char piece[STREAM_PIECE];
-	uintptr_t left = (uintptr_t)http_user(x);
+	size_t *left = http_user(x);
 
-	while (left > 0) {
-		size_t n = left < sizeof(piece) ? (size_t)left : sizeof(piece);
+	while (*left > 0) {
+		size_t n = *left < sizeof(piece) ? *left : sizeof(piece);
 		bool more = http_stream_write(x, piece, n);
 
-		left -= n;
+		*left -= n;
 		atomic_fetch_add(&h->produced, n);
-		http_set_user(x, (void *)left);
-		if (!more && left > 0)
+		if (!more && *left > 0)
 			return;
 	}
 	atomic_store(&h->produced_all, true);
@@ -81,7 +81,8 @@ on_request(void *user, struct http_exchange *x)
 
 	atomic_fetch_add(&h->requests, 1);
 	if (strcmp(path, "/hello") == 0) {
-		http_reply(x, 200, &(struct http_header){ "Content-Type", "text/plain" }, 1, "hello", 5);
+		http_reply(x, 200, &(struct http_header){ "Content-Type", "text/plain" }, 1,
+			   "hello", 5);
 	} else if (strcmp(path, "/echo") == 0) {
 		serve_echo(x);
 	} else if (strcmp(path, "/hold") == 0) {
@@ -92,7 +93,9 @@ on_request(void *user, struct http_exchange *x)
 		atomic_store(&h->held_count, n + 1);
 	} else if (strcmp(path, "/stream") == 0) {
 		http_stream_begin(x, 200, NULL, 0);
-		http_set_user(x, (void *)(uintptr_t)strtoull(http_query(x), NULL, 10));
+		h->left[h->streams] = strtoul(http_query(x), NULL, 10);
+		http_set_user(x, &h->left[h->streams]);
+		h->streams = (h->streams + 1) % HARNESS_HELD;
 		stream_on(h, x);
 	} else if (strcmp(path, "/abort") == 0) {
 		http_stream_begin(x, 200, NULL, 0);
@@ -144,7 +147,8 @@ on_common_headers(void *user, struct http_exchange *x, struct buf *headers)
 {
 	(void)user;
 	(void)http_put_header(headers, "X-Common", x != NULL ? "exchange" : "none");
-	(void)buf_append_str(headers, "no header line\r\nX Bad: 1\r\nConnection: upgrade\r\nX-Raw: 1\r\n");
+	(void)buf_append_str(headers,
+			     "no header line\r\nX Bad: 1\r\nConnection: upgrade\r\nX-Raw: 1\r\n");
 }
 
 static const struct http_ops ops = {
@@ -191,7 +195,7 @@ act(void *arg)
 static void
 nap(void)
 {
-	(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	(void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
 void
@@ -267,7 +271,8 @@ harness_await_connections(struct harness *h, unsigned value)
 
 	while (harness_connections(h) != value) {
 		if (clock_mono_us() > until_us)
-			fail_msg("waited for %u connections, but there are %u", value, harness_connections(h));
+			fail_msg("waited for %u connections, but there are %u", value,
+				 harness_connections(h));
 		nap();
 	}
 }
@@ -452,7 +457,8 @@ response_header(const struct response *r, const char *name)
 	static char value[256];
 	size_t len = strlen(name);
 
-	for (const char *line = strchr(r->head, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
+	for (const char *line = strchr(r->head, '\n'); line != NULL;
+	     line = strchr(line + 1, '\n')) {
 		const char *at = line + 1;
 
 		if (strncasecmp(at, name, len) != 0 || at[len] != ':')

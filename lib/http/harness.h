@@ -34,6 +34,8 @@ struct harness {
 
 	struct http_exchange *held[HARNESS_HELD]; /* on the loop */
 	atomic_uint held_count;
+	size_t left[HARNESS_HELD]; /* of streams, on the loop */
+	unsigned streams;
 	atomic_uint requests;
 	atomic_uint gone;
 	atomic_size_t produced; /* bytes given to http_stream_write() */

@@ -75,7 +75,7 @@ scan_too_long(bool in_first_line, struct http_refusal *ret)
 
 enum http_scan
 http_head_scan(const uint8_t *buf, size_t len, size_t max_bytes, size_t *pos,
-    struct http_refusal *ret)
+	       struct http_refusal *ret)
 {
 	const size_t line_max = HTTP_TARGET_MAX + HTTP_METHOD_MAX + sizeof("  HTTP/1.1\r\n\r\n");
 	const uint8_t *nl;
@@ -168,7 +168,8 @@ parse_target(struct parser *p, size_t from, size_t to)
 		return refuse(p->refusal, 414, "the request target is too long");
 	for (size_t i = from; i < to; i++)
 		if ((class_of[buf[i]] & C_TARGET) == 0)
-			return refuse(p->refusal, 400, "the request target holds a forbidden character");
+			return refuse(p->refusal, 400,
+				      "the request target holds a forbidden character");
 	if (buf[from] == '*' && to - from == 1) {
 		if (h->method.len != 7 || memcmp(buf + h->method.at, "OPTIONS", 7) != 0)
 			return refuse(p->refusal, 400, "the target '*' is for OPTIONS only");
@@ -181,7 +182,8 @@ parse_target(struct parser *p, size_t from, size_t to)
 
 		path = from + skip;
 		if (skip == 0 || buf[path] == '/' || buf[path] == '?')
-			return refuse(p->refusal, 400, "the request target is neither a path nor a URL");
+			return refuse(p->refusal, 400,
+				      "the request target is neither a path nor a URL");
 		while (path < to && buf[path] != '/' && buf[path] != '?')
 			path++;
 	}
@@ -317,7 +319,8 @@ take_field(struct parser *p, const struct http_field *f)
 	}
 	if (span_is(p, f->name, "expect") && p->head->minor == 1) {
 		if (!span_is(p, f->value, "100-continue"))
-			return refuse(p->refusal, 417, "the only expectation met here is 100-continue");
+			return refuse(p->refusal, 417,
+				      "the only expectation met here is 100-continue");
 		p->head->expect_continue = true;
 	}
 	return true;
@@ -362,7 +365,8 @@ check_framing(struct parser *p)
 	if (p->hosts > 1 || (p->hosts == 0 && h->minor == 1))
 		return refuse(p->refusal, 400, "there must be one Host header");
 	if (p->coding && h->has_length)
-		return refuse(p->refusal, 400, "Content-Length and Transfer-Encoding exclude each other");
+		return refuse(p->refusal, 400,
+			      "Content-Length and Transfer-Encoding exclude each other");
 	if (p->coding && h->minor == 0)
 		return refuse(p->refusal, 400, "HTTP/1.0 has no Transfer-Encoding");
 	if (p->bad_coding)
@@ -377,7 +381,7 @@ check_framing(struct parser *p)
 
 bool
 http_head_parse(const uint8_t *buf, size_t len, struct http_head *ret_head,
-    struct http_refusal *ret)
+		struct http_refusal *ret)
 {
 	struct parser p = { .buf = buf, .len = len, .head = ret_head, .refusal = ret };
 	bool first = true;
@@ -413,7 +417,7 @@ http_head_own(struct http_head *head, char *text)
 
 	for (uint32_t i = 0; i < head->path.len; i++) {
 		if (path[i] == '%') {
-			path[n++] = (uint8_t)(hex_value(path[i + 1]) << 4 | hex_value(path[i + 2]));
+			path[n++] = (uint8_t)(hex_value(path[i + 1]) * 16 + hex_value(path[i + 2]));
 			i += 2;
 		} else {
 			path[n++] = path[i];

@@ -57,14 +57,14 @@ enum http_scan {
  * not begin like a request (400).
  */
 enum http_scan http_head_scan(const uint8_t *buf, size_t len, size_t max_bytes, size_t *pos,
-    struct http_refusal *ret);
+			      struct http_refusal *ret);
 
 /**
  * Parse the whole head of 'len' bytes at 'buf', as http_head_scan() found it. True: '*ret_head' is set, its spans are
  * offsets in 'buf'. False: 'ret' says why; '*ret_head' holds rubbish.
  */
 bool http_head_parse(const uint8_t *buf, size_t len, struct http_head *ret_head,
-    struct http_refusal *ret);
+		     struct http_refusal *ret);
 
 /**
  * Turn a private copy of the parsed bytes into C strings, in place: each span ends in NUL and the path is percent-decoded

@@ -19,18 +19,21 @@
 struct http_server;
 struct http_exchange; /* one request and its response */
 
+/* 0 or NULL stands for the default in brackets. */
 struct http_params {
-	const char *listen;         /* "HOST:PORT", "[::1]:PORT", port 0 = any free one; "unix:PATH" (mode 0600) */
-	size_t header_bytes;        /* request line and headers together; 0 = 32 KiB; over: 431 */
-	size_t body_bytes;          /* after chunked decoding; 0 = 10 MiB; over: 413 */
-	uint32_t max_connections;   /* 0 = 16384; over: accepted, 503, closed */
-	uint32_t header_timeout_ms; /* from the first byte to the last header, whatever trickles in; 0 = 10,000 */
-	uint32_t body_timeout_ms;   /* from the headers to the last body byte; 0 = 60,000 */
-	uint32_t idle_timeout_ms;   /* keep-alive without a request; 0 = 75,000 */
-	uint32_t write_timeout_ms;  /* a client that takes no byte of waiting output for so long is dropped; 0 = 60,000 */
-	size_t write_high_bytes;    /* unsent output above which http_stream_write() says stop; 0 = 64 KiB */
-	const char *tls_cert_file;  /* PEM chain; NULL = no TLS */
-	const char *tls_key_file;
+	const char
+	    *listen; /* "HOST:PORT", "[::1]:PORT", port 0 = any free one; "unix:PATH" (mode 0600) */
+	size_t header_bytes;        /* request line and headers together [32 KiB]; over: 431 */
+	size_t body_bytes;          /* after chunked decoding [10 MiB]; over: 413 */
+	uint32_t max_connections;   /* [16384]; over: accepted, 503, closed */
+	uint32_t header_timeout_ms; /* first byte to last header, whatever trickles in [10,000] */
+	uint32_t body_timeout_ms;   /* from the headers to the last body byte [60,000] */
+	uint32_t idle_timeout_ms;   /* keep-alive without a request [75,000] */
+	uint32_t write_timeout_ms;  /* a client takes no byte of waiting output [60,000]: dropped */
+	size_t
+	    write_high_bytes; /* unsent output above which http_stream_write() says stop [64 KiB] */
+	const char *tls_cert_file; /* PEM chain [no TLS] */
+	const char *tls_key_file;  /* PEM, readable by its owner and group only */
 };
 
 struct http_header {
@@ -54,9 +57,11 @@ struct http_ops {
 	void (*common_headers)(void *user, struct http_exchange *x, struct buf *headers);
 };
 
-/** 'params' is copied. Returns IM_OK, IM_EINVAL (address, certificate, key: says which), IM_EEXIST (address in use), IM_EIO, IM_ENOMEM. */
+/** 'params' is copied. Returns IM_OK, IM_EINVAL (address, certificate, key: says which), IM_EEXIST (address in use),
+ *  IM_EIO, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc http_server_open(struct loop *loop, const struct http_params *params,
-    const struct http_ops *ops, void *user, struct http_server **ret_server, struct im_err *err);
+					  const struct http_ops *ops, void *user,
+					  struct http_server **ret_server, struct im_err *err);
 
 /** Where it listens, with the real port: "127.0.0.1:8080" or "unix:PATH". */
 const char *http_server_address(const struct http_server *server);
@@ -67,19 +72,22 @@ void http_server_drain(struct http_server *server);
 /** Connections that are open. */
 uint32_t http_server_connections(const struct http_server *server);
 
-/** Close everything at once; 'gone' is not called; all exchanges are invalid. NULL is fine. */
+/** Close everything at once; 'gone' is not called; all exchanges are invalid. Memory goes at the end of the loop's turn.
+ *  NULL is fine. */
 void http_server_close(struct http_server *server);
 
 /* The request. All strings live as long as the exchange. */
 
 const char *http_method(const struct http_exchange *x);
-const char *http_path(const struct http_exchange *x); /* of the target, percent-decoded, without the query */
+/** Of the target, percent-decoded, without the query. */
+const char *http_path(const struct http_exchange *x);
 const char *http_query(const struct http_exchange *x); /* raw, "" if none */
 /** Value of the header (case-insensitive), or NULL. Several of the same name are joined with ", ". */
 const char *http_header(const struct http_exchange *x, const char *name);
 const uint8_t *http_body(const struct http_exchange *x, size_t *ret_len);
 const char *http_peer(const struct http_exchange *x); /* address for logs */
-uint64_t http_started_us(const struct http_exchange *x); /* CLOCK_MONOTONIC when the first byte of it was read */
+/** CLOCK_MONOTONIC when the first byte of it was read. */
+uint64_t http_started_us(const struct http_exchange *x);
 void http_set_user(struct http_exchange *x, void *user);
 void *http_user(const struct http_exchange *x);
 
@@ -93,11 +101,11 @@ bool http_put_header(struct buf *headers, const char *name, const char *value);
 
 /** A whole response. Content-Length, Date and Connection are added. 'body' is copied. HEAD gets no body. */
 void http_reply(struct http_exchange *x, int status, const struct http_header *headers,
-    size_t header_count, const void *body, size_t len);
+		size_t header_count, const void *body, size_t len);
 
 /** Status and headers of a response whose length is not known (chunked; HTTP/1.0: until close). Sent at once. */
 void http_stream_begin(struct http_exchange *x, int status, const struct http_header *headers,
-    size_t header_count);
+		       size_t header_count);
 
 /** Body bytes, copied and written at the end of the loop's turn. False: over write_high_bytes, stop until 'writable'
  *  (what was given is kept). After the client left nothing is kept and it says true. */

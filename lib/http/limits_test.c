@@ -11,11 +11,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "http/harness.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define MIB       ((size_t)1048576)
 #define SOON_MS   50
 
 static int
@@ -23,7 +25,7 @@ start(void **state)
 {
 	static struct harness h;
 
-	harness_start(&h, (struct http_params){ .body_bytes = 1024 * 1024, .max_connections = 8 });
+	harness_start(&h, (struct http_params){ .body_bytes = MIB, .max_connections = 8 });
 	*state = &h;
 	return 0;
 }
@@ -33,11 +35,11 @@ start_hasty(void **state)
 {
 	static struct harness h;
 
-	harness_start(&h,
-	    (struct http_params){ .header_timeout_ms = SOON_MS,
-	        .body_timeout_ms = SOON_MS,
-	        .idle_timeout_ms = SOON_MS,
-	        .write_timeout_ms = SOON_MS });
+	harness_start(&h, (struct http_params){ .header_bytes = MIB,
+						.header_timeout_ms = SOON_MS,
+						.body_timeout_ms = SOON_MS,
+						.idle_timeout_ms = SOON_MS,
+						.write_timeout_ms = SOON_MS });
 	*state = &h;
 	return 0;
 }
@@ -73,18 +75,19 @@ test_limits_too_large_body_is_413_while_it_is_sent(void **state)
 {
 	struct harness *h = *state;
 	int fd = client_connect(h->address, 0);
-	char *body = calloc(1, 2 * 1024 * 1024);
+	char *body = calloc(1, 2 * MIB);
 
 	assert_non_null(body);
 	client_send(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n");
 	/* A client that writes all before it reads: what it writes must not reset the connection. */
-	client_send_bytes(fd, body, 2 * 1024 * 1024);
+	client_send_bytes(fd, body, 2 * MIB);
 	expect_refusal(fd, 413, "exchange");
 	(void)close(fd);
 
 	fd = client_connect(h->address, 0);
-	client_send(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n");
-	client_send_bytes(fd, body, 1024 * 1024);
+	client_send(
+	    fd, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n");
+	client_send_bytes(fd, body, MIB);
 	expect_refusal(fd, 413, "exchange");
 	(void)close(fd);
 	free(body);
@@ -101,9 +104,9 @@ test_limits_endless_body_after_a_refusal_is_cut(void **state)
 	size_t sent = 0;
 
 	client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n");
-	while (sent < 64 * 1024 * 1024 && client_try_send(fd, block, sizeof(block)))
+	while (sent < 64 * MIB && client_try_send(fd, block, sizeof(block)))
 		sent += sizeof(block);
-	assert_true(sent < 64 * 1024 * 1024);
+	assert_true(sent < 64 * MIB);
 	(void)close(fd);
 	harness_await_connections(h, 0);
 }
@@ -113,15 +116,15 @@ test_limits_body_of_exactly_the_limit_is_taken(void **state)
 {
 	struct harness *h = *state;
 	int fd = client_connect(h->address, 0);
-	char *body = calloc(1, 1024 * 1024);
+	char *body = calloc(1, MIB);
 	struct response r;
 
 	assert_non_null(body);
 	client_send(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n");
-	client_send_bytes(fd, body, 1024 * 1024);
+	client_send_bytes(fd, body, MIB);
 	client_read(fd, &r, false);
 	assert_int_equal(r.status, 200);
-	assert_int_equal(r.len, 1024 * 1024);
+	assert_int_equal(r.len, MIB);
 	response_done(&r);
 	free(body);
 	(void)close(fd);
@@ -161,7 +164,9 @@ test_limits_refused_expectation_gets_no_continue(void **state)
 	struct harness *h = *state;
 	int fd = client_connect(h->address, 0);
 
-	client_send(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n");
+	client_send(
+	    fd,
+	    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n");
 	expect_refusal(fd, 413, "exchange");
 	(void)close(fd);
 }
@@ -215,13 +220,14 @@ test_limits_no_descriptors_left_recovers(void **state)
 	struct rlimit was, now;
 	int fd = client_connect(h->address, 0);
 	int first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fillers[64], n = 0, waiting;
+	int fillers[64] = { 0 }, n = 0, waiting;
 	struct response r;
 
 	client_ask(fd, GET("/hello"), 200, &r);
 	response_done(&r);
 	(void)close(first);
-	waiting = client_connect(h->address, 0); /* takes 'first'; the server's end needs one more */
+	waiting =
+	    client_connect(h->address, 0); /* takes 'first'; the server's end needs one more */
 	harness_await_connections(h, 2);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	now = was;
@@ -256,7 +262,8 @@ test_limits_slow_head_is_408(void **state)
 	/* However busily it trickles. */
 	for (const char *c = "GET / HTTP/1.1\r\nA: "; *c != '\0'; c++)
 		client_send_bytes(fd, c, 1);
-	while (client_try_send(fd, "a", 1) && recv(fd, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+	while (client_try_send(fd, "a", 1) &&
+	       recv(fd, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
 		continue;
 	expect_refusal(fd, 408, "none");
 	(void)close(fd);

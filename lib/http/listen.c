@@ -29,7 +29,8 @@ unix_answers(const struct sockaddr_un *sun)
 
 	if (fd < 0)
 		return true; /* not known: leave it alone */
-	answers = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 || errno != ECONNREFUSED;
+	answers =
+	    connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 || errno != ECONNREFUSED;
 	(void)close(fd);
 	return answers;
 }
@@ -40,19 +41,25 @@ unix_bind(int fd, const char *address, const struct sockaddr_un *sun, struct im_
 	struct stat st;
 
 	if (lstat(sun->sun_path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode))
-			return err_set(err, IM_EINVAL,
-			    "cannot listen on %s: the file exists and is no socket; name another", address);
-		if (unix_answers(sun))
-			return err_set(err, IM_EEXIST,
-			    "cannot listen on %s: another process does; stop it or choose another path", address);
+		if (!S_ISSOCK(st.st_mode)) {
+			return err_set(
+			    err, IM_EINVAL,
+			    "cannot listen on %s: the file exists and is no socket; name another",
+			    address);
+		}
+		if (unix_answers(sun)) {
+			return err_set(
+			    err, IM_EEXIST,
+			    "cannot listen on %s: another process does; stop it or choose another path",
+			    address);
+		}
 		(void)unlink(sun->sun_path);
 	}
 	/* On Linux bind() makes the file with the mode of the socket, so there is no moment in which others may connect. */
 	if (fchmod(fd, S_IRUSR | S_IWUSR) != 0 ||
 	    bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0)
 		return err_errno(err, errno == EADDRINUSE ? IM_EEXIST : IM_EINVAL, errno,
-		    "cannot listen on %s; check the path and its folder", address);
+				 "cannot listen on %s; check the path and its folder", address);
 	return IM_OK;
 }
 
@@ -64,10 +71,12 @@ unix_open(const char *address, int *ret_fd, char *ret_address, size_t cap, struc
 	enum im_rc rc;
 	int fd;
 
-	if (path[0] == '\0' || strlen(path) >= sizeof(sun.sun_path))
-		return err_set(err, IM_EINVAL,
-		    "cannot listen on %s: a socket's path has 1 to %zu bytes; choose a shorter one", address,
-		    sizeof(sun.sun_path) - 1);
+	if (path[0] == '\0' || strlen(path) >= sizeof(sun.sun_path)) {
+		return err_set(
+		    err, IM_EINVAL,
+		    "cannot listen on %s: a socket's path has 1 to %zu bytes; choose a shorter one",
+		    address, sizeof(sun.sun_path) - 1);
+	}
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -128,15 +137,19 @@ tcp_bind(const struct addrinfo *ai, const char *address, int *ret_fd, struct im_
 		*ret_fd = fd;
 		return IM_OK;
 	}
-	if (errno == EADDRINUSE)
-		rc = err_set(err, IM_EEXIST,
+	if (errno == EADDRINUSE) {
+		rc = err_set(
+		    err, IM_EEXIST,
 		    "cannot listen on %s: the port is in use; stop the other process or choose another port",
 		    address);
-	else if (errno == EADDRNOTAVAIL || errno == EACCES)
-		rc = err_errno(err, IM_EINVAL, errno,
-		    "cannot listen on %s; choose an address of this host and a port above 1023", address);
-	else
+	} else if (errno == EADDRNOTAVAIL || errno == EACCES) {
+		rc = err_errno(
+		    err, IM_EINVAL, errno,
+		    "cannot listen on %s; choose an address of this host and a port above 1023",
+		    address);
+	} else {
 		rc = err_errno(err, IM_EIO, errno, "cannot listen on %s", address);
+	}
 	(void)close(fd);
 	return rc;
 }
@@ -165,7 +178,8 @@ real_address(int fd, char *ret, size_t cap)
 enum im_rc
 listen_open(const char *address, int *ret_fd, char *ret_address, size_t cap, struct im_err *err)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+				  .ai_socktype = SOCK_STREAM };
 	struct addrinfo *found = NULL;
 	char host[256];
 	const char *port;
@@ -173,17 +187,20 @@ listen_open(const char *address, int *ret_fd, char *ret_address, size_t cap, str
 	int gai;
 
 	if (address == NULL)
-		return err_set(err, IM_EINVAL, "there is no address to listen on; give HOST:PORT or unix:PATH");
+		return err_set(err, IM_EINVAL,
+			       "there is no address to listen on; give HOST:PORT or unix:PATH");
 	if (strncmp(address, "unix:", 5) == 0)
 		return unix_open(address, ret_fd, ret_address, cap, err);
 	port = split(address, host, sizeof(host));
 	if (port == NULL)
 		return err_set(err, IM_EINVAL,
-		    "cannot listen on '%s': write HOST:PORT, [IPV6]:PORT or unix:PATH", address);
+			       "cannot listen on '%s': write HOST:PORT, [IPV6]:PORT or unix:PATH",
+			       address);
 	gai = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &found);
 	if (gai != 0)
-		return err_set(err, IM_EINVAL, "cannot listen on '%s': %s; use an address of this host",
-		    address, gai_strerror(gai));
+		return err_set(err, IM_EINVAL,
+			       "cannot listen on '%s': %s; use an address of this host", address,
+			       gai_strerror(gai));
 	rc = tcp_bind(found, address, ret_fd, err);
 	freeaddrinfo(found);
 	if (rc == IM_OK)

@@ -14,6 +14,6 @@
  * with the real port. Returns IM_OK, IM_EINVAL, IM_EEXIST (somebody listens there), IM_EIO.
  */
 IM_MUST_CHECK enum im_rc listen_open(const char *address, int *ret_fd, char *ret_address,
-    size_t cap, struct im_err *err);
+				     size_t cap, struct im_err *err);
 
 #endif

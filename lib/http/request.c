@@ -11,7 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_AT_ONCE 65536 /* larger bodies get their memory as they come: a promise costs a stranger nothing */
+#define BODY_AT_ONCE                                                                               \
+	65536 /* larger bodies get their memory as they come: a promise costs a stranger nothing */
 
 void
 reader_init(struct reader *r, size_t header_bytes, size_t body_bytes)
@@ -62,7 +63,8 @@ refuse(struct reader *r, int status, const char *text)
 static struct request *
 request_new(const struct http_head *head, const uint8_t *text, size_t len)
 {
-	size_t head_size = offsetof(struct http_head, fields) + head->field_count * sizeof(struct http_field);
+	size_t head_size =
+	    offsetof(struct http_head, fields) + head->field_count * sizeof(struct http_field);
 	struct request *req = malloc(sizeof(*req) + head_size + len + 1);
 
 	if (req == NULL)
@@ -125,7 +127,7 @@ feed_head(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
 		if (!buf_append(&r->partial, data, len))
 			return refuse(r, 503, "the server is out of memory");
 		scan = http_head_scan(r->partial.data, r->partial.len, r->header_bytes, &r->scanned,
-		    &r->refusal);
+				      &r->refusal);
 	}
 	if (scan == SCAN_REFUSED) {
 		r->state = READER_BROKEN;
@@ -161,7 +163,8 @@ feed_body(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
 			return refuse(r, 503, "the server is out of memory");
 		}
 	} else {
-		n = req->head->length - body->len < len ? (size_t)(req->head->length - body->len) : len;
+		n = req->head->length - body->len < len ? (size_t)(req->head->length - body->len)
+							: len;
 		*ret_used = n;
 		if (!buf_append(body, data, n))
 			return refuse(r, 503, "the server is out of memory");

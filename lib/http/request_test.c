@@ -4,11 +4,12 @@
  */
 #include "http/request.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #define HEADER_MAX 2048
@@ -25,7 +26,7 @@ feed(struct reader *r, const char *bytes, size_t len, size_t step, size_t *ret_a
 	while (at < len && (ev == READER_MORE || ev == READER_HEAD)) {
 		size_t n = len - at < step ? len - at : step;
 		/* A copy of its own, so that a sanitizer sees a read beyond the piece. */
-		uint8_t *piece = malloc(n);
+		uint8_t *piece = malloc(n > 0 ? n : 1);
 		size_t used;
 
 		assert_non_null(piece);
@@ -102,8 +103,10 @@ static const struct refused_case refused[] = {
 	{ 400, "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n" },
 	{ 400, "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n" },
 	/* Framing. */
-	{ 400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n" },
-	{ 400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n" },
+	{ 400,
+	  "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n" },
+	{ 400,
+	  "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n" },
 	{ 400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\nContent-Length: 0\r\n\r\n" },
 	{ 400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n" },
 	{ 400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\nContent-Length: 1\r\n\r\n" },
@@ -120,11 +123,13 @@ static const struct refused_case refused[] = {
 	{ 501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n" },
 	{ 501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \r\n\r\n" },
 	{ 501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;a\r\n\r\n" },
-	{ 501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" },
-	{ 501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" },
+	{ 501, "POST / HTTP/1.1\r\n" HOST
+	       "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" },
+	{ 501, "POST / HTTP/1.1\r\n" HOST
+	       "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" },
 	{ 400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n" },
 	{ 417, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nExpect: 200-ok\r\n\r\n" },
-	/* Chunks. */
+/* Chunks. */
 #define CHUNKED "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
 	{ 400, CHUNKED "\r\n" },
 	{ 400, CHUNKED "g\r\n" },
@@ -159,8 +164,9 @@ test_reader_bad_request_is_refused(void **state)
 			reader_init(&r, HEADER_MAX, BODY_MAX);
 			ev = feed(&r, refused[i].bytes, strlen(refused[i].bytes), step, &at);
 			if (ev != READER_REFUSED || r.refusal.status != refused[i].status)
-				fail_msg("case %zu, step %zu: event %d, status %d, not %d: %s", i, step,
-				    (int)ev, r.refusal.status, refused[i].status, refused[i].bytes);
+				fail_msg("case %zu, step %zu: event %d, status %d, not %d: %s", i,
+					 step, (int)ev, r.refusal.status, refused[i].status,
+					 refused[i].bytes);
 			assert_true(r.refusal.text[0] != '\0');
 			reader_done(&r);
 		}
@@ -198,7 +204,8 @@ struct taken_case {
 static const struct taken_case taken[] = {
 	{ "GET / HTTP/1.1\r\n" HOST "\r\n", "GET", "/", "", NULL, "", false, false },
 	{ "\r\nGET / HTTP/1.1\r\n" HOST "\r\n", "GET", "/", "", NULL, "", false, false },
-	{ "GET /a%20b%2Fc?d=%00&e HTTP/1.1\r\nhost:\r\n\r\n", "GET", "/a b/c", "d=%00&e", NULL, "", false, false },
+	{ "GET /a%20b%2Fc?d=%00&e HTTP/1.1\r\nhost:\r\n\r\n", "GET", "/a b/c", "d=%00&e", NULL, "",
+	  false, false },
 	{ "GET /a?b?c HTTP/1.1\r\n" HOST "A:b\r\n\r\n", "GET", "/a", "b?c", "b", "", false, false },
 	{ "GET http://h:1/x?y HTTP/1.1\r\n" HOST "\r\n", "GET", "/x", "y", NULL, "", false, false },
 	{ "GET HTTPS://h HTTP/1.1\r\n" HOST "\r\n", "GET", "/", "", NULL, "", false, false },
@@ -206,25 +213,32 @@ static const struct taken_case taken[] = {
 	{ "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "OPTIONS", "*", "", NULL, "", false, false },
 	{ "get / HTTP/1.1\r\n" HOST "\r\n", "get", "/", "", NULL, "", false, false },
 	{ "GET / HTTP/1.0\r\n\r\n", "GET", "/", "", NULL, "", true, false },
-	{ "GET / HTTP/1.1\r\n" HOST "a: \t b c \t\r\n\r\n", "GET", "/", "", "b c", "", false, false },
-	{ "GET / HTTP/1.1\r\n" HOST "A: \xc3\xa4\r\n\r\n", "GET", "/", "", "\xc3\xa4", "", false, false },
-	{ "GET / HTTP/1.1\r\n" HOST "A: 1\r\nB: 2\r\na:\r\nA: 3\r\n\r\n", "GET", "/", "", "1, , 3", "", false, false },
-	{ "GET / HTTP/1.1\r\n" HOST "Connection: x, Close\r\n\r\n", "GET", "/", "", NULL, "", true, false },
-	{ "GET / HTTP/1.1\r\n" HOST "Connection: closed, keep-alive\r\n\r\n", "GET", "/", "", NULL, "", false, false },
-	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc", "POST", "/", "", NULL, "abc", false, false },
-	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 003\r\nContent-Length: 3\r\n\r\nabc", "POST", "/", "", NULL, "abc",
-	    false, false },
-	{ "POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: x\r\n\r\nabc", "POST", "/", "", NULL, "abc", true, false },
-	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\na", "POST", "/", "", NULL, "a", false,
-	    true },
-	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n", "POST", "/", "", NULL, "", false,
-	    false },
+	{ "GET / HTTP/1.1\r\n" HOST "a: \t b c \t\r\n\r\n", "GET", "/", "", "b c", "", false,
+	  false },
+	{ "GET / HTTP/1.1\r\n" HOST "A: \xc3\xa4\r\n\r\n", "GET", "/", "", "\xc3\xa4", "", false,
+	  false },
+	{ "GET / HTTP/1.1\r\n" HOST "A: 1\r\nB: 2\r\na:\r\nA: 3\r\n\r\n", "GET", "/", "", "1, , 3",
+	  "", false, false },
+	{ "GET / HTTP/1.1\r\n" HOST "Connection: x, Close\r\n\r\n", "GET", "/", "", NULL, "", true,
+	  false },
+	{ "GET / HTTP/1.1\r\n" HOST "Connection: closed, keep-alive\r\n\r\n", "GET", "/", "", NULL,
+	  "", false, false },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc", "POST", "/", "", NULL, "abc",
+	  false, false },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 003\r\nContent-Length: 3\r\n\r\nabc", "POST",
+	  "/", "", NULL, "abc", false, false },
+	{ "POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: x\r\n\r\nabc", "POST", "/", "", NULL,
+	  "abc", true, false },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\na", "POST",
+	  "/", "", NULL, "a", false, true },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n", "POST",
+	  "/", "", NULL, "", false, false },
 	{ CHUNKED "0\r\n\r\n", "POST", "/", "", NULL, "", false, false },
 	{ CHUNKED "1\r\na\r\n02\r\nbc\r\n00\r\n\r\n", "POST", "/", "", NULL, "abc", false, false },
-	{ CHUNKED "A;x=\"y\";z\r\n0123456789\r\n0\r\nTrailer: a\r\nB: c\r\n\r\n", "POST", "/", "", NULL, "0123456789", false,
-	    false },
-	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n1\r\n\r\r\n0\r\n\r\n", "POST", "/", "", NULL, "\r",
-	    false, false },
+	{ CHUNKED "A;x=\"y\";z\r\n0123456789\r\n0\r\nTrailer: a\r\nB: c\r\n\r\n", "POST", "/", "",
+	  NULL, "0123456789", false, false },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n1\r\n\r\r\n0\r\n\r\n",
+	  "POST", "/", "", NULL, "\r", false, false },
 };
 
 static void
@@ -233,12 +247,14 @@ check_taken(const struct taken_case *c, struct request *req)
 	const char *a = request_header(req, "A");
 
 	assert_string_equal(req->text + req->head->method.at, c->method);
-	assert_string_equal(req->head->path.len > 0 ? req->text + req->head->path.at : "/", c->path);
+	assert_string_equal(req->head->path.len > 0 ? req->text + req->head->path.at : "/",
+			    c->path);
 	assert_string_equal(req->text + req->head->query.at, c->query);
 	assert_int_equal(req->head->close, c->close);
 	assert_int_equal(req->head->expect_continue, c->expect_continue);
 	assert_int_equal(req->body.len, strlen(c->body));
-	assert_memory_equal(req->body.len > 0 ? (char *)req->body.data : "", c->body, req->body.len);
+	assert_memory_equal(req->body.len > 0 ? (char *)req->body.data : "", c->body,
+			    req->body.len);
 	if (c->header_a == NULL)
 		assert_null(a);
 	else
@@ -264,8 +280,9 @@ test_reader_good_request_is_taken_and_the_next_left(void **state)
 			reader_init(&r, HEADER_MAX, BODY_MAX);
 			ev = feed(&r, bytes, strlen(bytes), step, &at);
 			if (ev != READER_REQUEST || at != len)
-				fail_msg("case %zu, step %zu: event %d (%s), %zu of %zu", i, step, (int)ev,
-				    r.refusal.text != NULL ? r.refusal.text : "", at, len);
+				fail_msg("case %zu, step %zu: event %d (%s), %zu of %zu", i, step,
+					 (int)ev, r.refusal.text != NULL ? r.refusal.text : "", at,
+					 len);
 			req = reader_take(&r);
 			check_taken(&taken[i], req);
 			request_free(req);

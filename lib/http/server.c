@@ -15,7 +15,7 @@
 #include "http/listen.h"
 
 #define ACCEPTS_A_TURN 64
-#define PAUSE_US       (100 * 1000) /* without descriptors the next try comes after this */
+#define PAUSE_US       100000u /* without descriptors the next try comes after this */
 
 static void
 take_params(struct http_params *to, const struct http_params *from)
@@ -23,9 +23,9 @@ take_params(struct http_params *to, const struct http_params *from)
 	*to = *from;
 	to->listen = to->tls_cert_file = to->tls_key_file = NULL;
 	if (to->header_bytes == 0)
-		to->header_bytes = 32 * 1024;
+		to->header_bytes = (size_t)32 * 1024;
 	if (to->body_bytes == 0)
-		to->body_bytes = 10 * 1024 * 1024;
+		to->body_bytes = (size_t)10 * 1024 * 1024;
 	if (to->max_connections == 0)
 		to->max_connections = 16384;
 	if (to->header_timeout_ms == 0)
@@ -37,7 +37,7 @@ take_params(struct http_params *to, const struct http_params *from)
 	if (to->write_timeout_ms == 0)
 		to->write_timeout_ms = 60 * 1000;
 	if (to->write_high_bytes == 0)
-		to->write_high_bytes = 64 * 1024;
+		to->write_high_bytes = (size_t)64 * 1024;
 }
 
 static int
@@ -84,9 +84,10 @@ acceptable(void *arg, uint32_t events)
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
 		int fd = accept4(s->listener.fd, (struct sockaddr *)&peer, &len,
-		    SOCK_CLOEXEC | SOCK_NONBLOCK);
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		if (fd < 0 &&
+		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			out_of_descriptors(s);
 			return;
 		}
@@ -97,7 +98,8 @@ acceptable(void *arg, uint32_t events)
 		if (s->open >= s->params.max_connections + CONN_EXTRA)
 			(void)close(fd);
 		else
-			conn_open(s, fd, (struct sockaddr *)&peer, len, s->open >= s->params.max_connections);
+			conn_open(s, fd, (struct sockaddr *)&peer, len,
+				  s->open >= s->params.max_connections);
 	}
 }
 
@@ -137,7 +139,7 @@ start(struct http_server *s, const struct http_params *params, struct im_err *er
 		return err_set(err, IM_ENOMEM, "no memory for an HTTP server");
 	if ((params->tls_cert_file == NULL) != (params->tls_key_file == NULL))
 		return err_set(err, IM_EINVAL,
-		    "TLS needs a certificate and a key; give both files or none");
+			       "TLS needs a certificate and a key; give both files or none");
 	if (params->tls_cert_file != NULL) {
 		rc = tls_server_new(params->tls_cert_file, params->tls_key_file, &s->tls, err);
 		if (rc != IM_OK)
@@ -151,13 +153,14 @@ start(struct http_server *s, const struct http_params *params, struct im_err *er
 	s->reserve_fd = open_reserve();
 	rc = loop_fd_add(s->loop, &s->listener, EPOLLIN);
 	if (rc != IM_OK)
-		return err_set(err, rc, "cannot watch the socket of %s; check 'ulimit -n'", s->address);
+		return err_set(err, rc, "cannot watch the socket of %s; check 'ulimit -n'",
+			       s->address);
 	return IM_OK;
 }
 
 enum im_rc
 http_server_open(struct loop *loop, const struct http_params *params, const struct http_ops *ops,
-    void *user, struct http_server **ret_server, struct im_err *err)
+		 void *user, struct http_server **ret_server, struct im_err *err)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
 	enum im_rc rc;
@@ -200,8 +203,7 @@ http_server_drain(struct http_server *s)
 		return;
 	s->draining = true;
 	stop_listening(s);
-	LIST_FOREACH_SAFE(&s->conns, c, struct conn, node)
-	{
+	LIST_FOREACH_SAFE (&s->conns, c, struct conn, node) {
 		if (conn_idle(c))
 			conn_destroy(c);
 	}
@@ -213,8 +215,7 @@ http_server_close(struct http_server *s)
 	if (s == NULL)
 		return;
 	stop_listening(s);
-	LIST_FOREACH_SAFE(&s->conns, c, struct conn, node)
-	{
+	LIST_FOREACH_SAFE (&s->conns, c, struct conn, node) {
 		conn_destroy(c);
 	}
 	s->closed = true;

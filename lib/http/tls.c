@@ -63,7 +63,8 @@ bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 static BIO_METHOD *
 bio_method_new(void)
 {
-	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "infermesh socket");
+	BIO_METHOD *m =
+	    BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "infermesh socket");
 
 	if (m == NULL)
 		return NULL;
@@ -77,7 +78,7 @@ bio_method_new(void)
 /* A client that offers protocols is told that we speak HTTP/1.1, if that is among them. */
 static int
 select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-    const unsigned char *in, unsigned int in_len, void *arg)
+		const unsigned char *in, unsigned int in_len, void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 	unsigned char *chosen;
@@ -106,10 +107,12 @@ check_key_mode(const char *key_file, struct im_err *err)
 
 	if (stat(key_file, &st) != 0)
 		return err_errno(err, IM_EINVAL, errno, "TLS key %s", key_file);
-	if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-		return err_set(err, IM_EINVAL,
-		    "TLS key %s: others can read or change it (mode %04o); run 'chmod 600 %s'", key_file,
-		    (unsigned)(st.st_mode & 07777), key_file);
+	if ((st.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+		return err_set(
+		    err, IM_EINVAL,
+		    "TLS key %s: others can read or change it (mode %04o); run 'chmod 600 %s'",
+		    key_file, (unsigned)(st.st_mode & 07777), key_file);
+	}
 	return IM_OK;
 }
 
@@ -123,17 +126,19 @@ load_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct im_
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
 		return err_set(err, IM_EINVAL, "TLS certificate %s: %s; it must be a chain in PEM",
-		    cert_file, openssl_reason());
-	if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
-		return err_set(err, IM_EINVAL,
+			       cert_file, openssl_reason());
+	if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1) {
+		return err_set(
+		    err, IM_EINVAL,
 		    "TLS key %s: %s; it must be the certificate's private key in PEM, without a passphrase",
 		    key_file, openssl_reason());
+	}
 	return IM_OK;
 }
 
 enum im_rc
 tls_server_new(const char *cert_file, const char *key_file, struct tls_server **ret_server,
-    struct im_err *err)
+	       struct im_err *err)
 {
 	struct tls_server *s = calloc(1, sizeof(*s));
 	enum im_rc rc;
@@ -149,7 +154,8 @@ tls_server_new(const char *cert_file, const char *key_file, struct tls_server **
 	}
 	/* A write may be repeated from a buffer that has moved, and says how much went out. */
 	(void)SSL_CTX_set_mode(s->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+					   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+					   SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_num_tickets(s->ctx, 1);
 	SSL_CTX_set_alpn_select_cb(s->ctx, select_protocol, NULL);
 	rc = load_files(s->ctx, cert_file, key_file, err);
@@ -185,7 +191,8 @@ tls_new(struct tls_server *server, int fd)
 		tls_free(tls);
 		return NULL;
 	}
-	BIO_set_data(bio, (void *)(intptr_t)fd); /* NOLINT(performance-no-int-to-ptr): the BIO's one slot is a pointer */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the BIO's one slot is a pointer. */
+	BIO_set_data(bio, (void *)(intptr_t)fd);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(tls->ssl, bio, bio);
 	SSL_set_accept_state(tls->ssl);

@@ -24,7 +24,7 @@ enum {
 
 /** Load the PEM files. IM_EINVAL says which file is wrong and how; a key file must not be readable by others. IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc tls_server_new(const char *cert_file, const char *key_file,
-    struct tls_server **ret_server, struct im_err *err);
+					struct tls_server **ret_server, struct im_err *err);
 void tls_server_free(struct tls_server *server);
 
 /** Server side of a connection on 'fd', which stays the caller's. NULL without memory. */

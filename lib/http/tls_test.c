@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "http/harness.h"
@@ -37,7 +38,8 @@ self_signed(EVP_PKEY *key)
 	(void)X509_gmtime_adj(X509_getm_notBefore(x), -3600);
 	(void)X509_gmtime_adj(X509_getm_notAfter(x), 3600);
 	(void)X509_set_pubkey(x, key);
-	(void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+	(void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test",
+					 -1, -1, 0);
 	(void)X509_set_issuer_name(x, name);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
 	return x;
@@ -73,9 +75,9 @@ start(void **state)
 	(void)snprintf(f.key, sizeof(f.key), "%s/key.pem", f.dir);
 	write_files(&f);
 	harness_start(&f.h, (struct http_params){ .tls_cert_file = f.cert,
-	                        .tls_key_file = f.key,
-	                        .header_timeout_ms = 300,
-	                        .write_timeout_ms = 300 });
+						  .tls_key_file = f.key,
+						  .header_timeout_ms = 300,
+						  .write_timeout_ms = 300 });
 	f.ctx = SSL_CTX_new(TLS_client_method());
 	assert_non_null(f.ctx);
 	*state = &f;
@@ -136,7 +138,8 @@ test_tls_13_serves_requests(void **state)
 {
 	struct fixture *f = *state;
 	SSL *ssl = tls_connect(f, 0);
-	static const char two[] = GET("/hello") "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	static const char two[] =
+	    GET("/hello") "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 	char text[1024];
 	size_t len;
 
@@ -157,7 +160,8 @@ test_tls_alpn_is_http11(void **state)
 	const unsigned char *proto;
 	unsigned len;
 
-	assert_int_equal(SSL_set_alpn_protos(ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12), 0);
+	assert_int_equal(SSL_set_alpn_protos(ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12),
+			 0);
 	assert_int_equal(SSL_connect(ssl), 1);
 	SSL_get0_alpn_selected(ssl, &proto, &len);
 	assert_int_equal(len, 8);
@@ -186,19 +190,22 @@ test_tls_large_body_and_stream_arrive_whole(void **state)
 	static char body[300000], text[400000];
 	char head[128];
 	size_t len, total = 0;
-	int n = snprintf(head, sizeof(head), "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
-	    sizeof(body));
+	int n =
+	    snprintf(head, sizeof(head),
+		     "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizeof(body));
 
 	for (size_t i = 0; i < sizeof(body); i++)
 		body[i] = (char)('a' + i % 26);
 	assert_int_equal(SSL_connect(ssl), 1);
 	assert_int_equal(SSL_write(ssl, head, n), n);
 	assert_int_equal(SSL_write(ssl, body, sizeof(body)), sizeof(body));
-	while (total < sizeof(body) && (n = SSL_read(ssl, text + total, (int)(sizeof(text) - total))) > 0) {
+	while (total < sizeof(body) &&
+	       (n = SSL_read(ssl, text + total, (int)(sizeof(text) - total))) > 0) {
 		total += (size_t)n;
 	}
 	assert_true(total > sizeof(body));
-	assert_memory_equal(strstr(text, "\r\n\r\n") + 4, body, total - (size_t)(strstr(text, "\r\n\r\n") + 4 - text));
+	assert_memory_equal(strstr(text, "\r\n\r\n") + 4, body,
+			    total - (size_t)(strstr(text, "\r\n\r\n") + 4 - text));
 	tls_close(ssl);
 
 	ssl = tls_connect(f, 65536);
@@ -249,7 +256,9 @@ test_tls_client_that_leaves_or_stalls_is_noticed(void **state)
 static enum im_rc
 open_with(struct fixture *f, const char *cert, const char *key, struct im_err *err)
 {
-	struct http_params params = { .listen = "127.0.0.1:0", .tls_cert_file = cert, .tls_key_file = key };
+	struct http_params params = { .listen = "127.0.0.1:0",
+				      .tls_cert_file = cert,
+				      .tls_key_file = key };
 	const struct http_ops none = { 0 };
 	struct http_server *s = NULL;
 	enum im_rc rc;
