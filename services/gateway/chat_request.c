@@ -1,0 +1,382 @@
+/*
+ * gateway/chat_request.c - the members of a chat request; see chat_request.h.
+ */
+#include "gateway/chat_request.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/chat_reader.h"
+
+struct row;
+typedef enum im_rc (*row_fn)(struct chat_reader *r, const struct row *row, struct json_span v,
+			     struct chat_request *out);
+
+/* One known member of a request. */
+struct row {
+	const char *name;
+	row_fn parse;
+	size_t at;     /* of the value in struct chat_request */
+	double lo, hi; /* numbers */
+	const char *expected;
+};
+
+/* Bits of rows that were seen. */
+typedef uint64_t row_set;
+
+static enum im_rc
+parse_double(struct chat_reader *r, const struct row *row, struct json_span v,
+	     struct chat_request *out)
+{
+	struct opt_double *to = (struct opt_double *)(void *)((char *)out + row->at);
+	double d;
+
+	if (span_type(v) != SPAN_NUMBER)
+		return chat_wrong_type(r, row->name, "a number", span_type(v));
+	d = span_double(v);
+	if (!(d >= row->lo && d <= row->hi))
+		return chat_wrong_value(r, row->name, row->expected);
+	*to = (struct opt_double){ true, d };
+	return IM_OK;
+}
+
+static enum im_rc
+parse_whole(struct chat_reader *r, const struct row *row, struct json_span v, int64_t *ret)
+{
+	if (span_type(v) != SPAN_NUMBER)
+		return chat_wrong_type(r, row->name, "a whole number", span_type(v));
+	if (!span_i64(v, ret) || (double)*ret < row->lo || (double)*ret > row->hi)
+		return chat_wrong_value(r, row->name, row->expected);
+	return IM_OK;
+}
+
+static enum im_rc
+parse_u32(struct chat_reader *r, const struct row *row, struct json_span v,
+	  struct chat_request *out)
+{
+	struct opt_u32 *to = (struct opt_u32 *)(void *)((char *)out + row->at);
+	int64_t n;
+	enum im_rc rc = parse_whole(r, row, v, &n);
+
+	if (rc == IM_OK)
+		*to = (struct opt_u32){
+			true, n < 0 ? 0 : (uint32_t)n
+		}; /* top_k -1 is another way to say 0 */
+	return rc;
+}
+
+static enum im_rc
+parse_seed(struct chat_reader *r, const struct row *row, struct json_span v,
+	   struct chat_request *out)
+{
+	int64_t n;
+
+	if (span_type(v) != SPAN_NUMBER)
+		return chat_wrong_type(r, row->name, "a whole number", span_type(v));
+	if (!span_i64(v, &n))
+		return chat_wrong_value(r, row->name, row->expected);
+	out->generate.seed = (struct opt_i64){ true, n };
+	return IM_OK;
+}
+
+/* max_completion_tokens and its older name; both together only if they agree. */
+static enum im_rc
+parse_max_tokens(struct chat_reader *r, const struct row *row, struct json_span v,
+		 struct chat_request *out)
+{
+	struct opt_u32 *to = &out->generate.max_tokens;
+	int64_t n;
+	enum im_rc rc = parse_whole(r, row, v, &n);
+
+	if (rc != IM_OK)
+		return rc;
+	if (to->set && to->v != (uint32_t)n)
+		return chat_wrong_value(r, row->name,
+					"the same number in max_tokens and max_completion_tokens");
+	*to = (struct opt_u32){ true, (uint32_t)n };
+	return IM_OK;
+}
+
+static enum im_rc
+parse_n(struct chat_reader *r, const struct row *row, struct json_span v, struct chat_request *out)
+{
+	int64_t n;
+	enum im_rc rc = parse_whole(r, row, v, &n);
+
+	if (rc == IM_OK)
+		out->generate.n = (uint32_t)n;
+	return rc;
+}
+
+static enum im_rc
+parse_logprobs(struct chat_reader *r, const struct row *row, struct json_span v,
+	       struct chat_request *out)
+{
+	if (span_type(v) != SPAN_BOOL)
+		return chat_wrong_type(r, row->name, "a boolean", span_type(v));
+	out->generate.logprobs = (struct opt_bool){ true, span_bool(v) };
+	return IM_OK;
+}
+
+static enum im_rc
+parse_stream(struct chat_reader *r, const struct row *row, struct json_span v,
+	     struct chat_request *out)
+{
+	if (span_type(v) != SPAN_BOOL)
+		return chat_wrong_type(r, row->name, "a boolean", span_type(v));
+	out->generate.stream = span_bool(v);
+	return IM_OK;
+}
+
+static enum im_rc
+parse_stream_options(struct chat_reader *r, const struct row *row, struct json_span v,
+		     struct chat_request *out)
+{
+	struct json_span usage;
+
+	if (span_type(v) != SPAN_OBJECT)
+		return chat_wrong_type(r, row->name, "an object", span_type(v));
+	if (!json_member(v, "include_usage", &usage) || span_type(usage) == SPAN_NULL)
+		return IM_OK;
+	if (span_type(usage) != SPAN_BOOL)
+		return chat_wrong_type(r, "stream_options.include_usage", "a boolean",
+				       span_type(usage));
+	out->include_usage = span_bool(usage);
+	return IM_OK;
+}
+
+static enum im_rc
+parse_string(struct chat_reader *r, const struct row *row, struct json_span v,
+	     struct chat_request *out)
+{
+	return chat_string(r, row->name, v, (const char **)(void *)((char *)out + row->at));
+}
+
+static enum im_rc
+parse_model(struct chat_reader *r, const struct row *row, struct json_span v,
+	    struct chat_request *out)
+{
+	enum im_rc rc = chat_string(r, row->name, v, &out->generate.model);
+	size_t len;
+
+	if (rc != IM_OK)
+		return rc;
+	len = strlen(out->generate.model);
+	return len == 0 || len > GENERATE_MODEL_MAX ? chat_wrong_value(r, row->name, row->expected)
+						    : IM_OK;
+}
+
+static enum im_rc
+parse_array(struct chat_reader *r, const struct row *row, struct json_span v,
+	    struct chat_request *out)
+{
+	return chat_verbatim(r, row->name, v, SPAN_ARRAY,
+			     (const char **)(void *)((char *)out + row->at));
+}
+
+static enum im_rc
+parse_object(struct chat_reader *r, const struct row *row, struct json_span v,
+	     struct chat_request *out)
+{
+	return chat_verbatim(r, row->name, v, SPAN_OBJECT,
+			     (const char **)(void *)((char *)out + row->at));
+}
+
+static enum im_rc
+parse_tool_choice(struct chat_reader *r, const struct row *row, struct json_span v,
+		  struct chat_request *out)
+{
+	enum span_type type = span_type(v);
+
+	if (type != SPAN_STRING && type != SPAN_OBJECT)
+		return chat_wrong_type(r, row->name, "a string or an object", type);
+	return chat_verbatim(r, row->name, v, type, &out->generate.tool_choice_json);
+}
+
+static enum im_rc
+add_stop(struct chat_reader *r, const struct row *row, const char *member, struct json_span v,
+	 struct generate_request *req)
+{
+	enum im_rc rc;
+
+	if (req->stop_count == GENERATE_STOPS_MAX)
+		return chat_wrong_value(r, row->name, row->expected);
+	rc = chat_string(r, member, v, &req->stop[req->stop_count]);
+	if (rc != IM_OK)
+		return rc;
+	if (req->stop[req->stop_count++][0] == '\0')
+		return chat_wrong_value(r, member, "a string that is not empty");
+	return IM_OK;
+}
+
+static enum im_rc
+parse_stop(struct chat_reader *r, const struct row *row, struct json_span v,
+	   struct chat_request *out)
+{
+	struct generate_request *req = &out->generate;
+	struct json_span name, value;
+	struct json_iter it;
+	enum im_rc rc = IM_OK;
+
+	if (span_type(v) != SPAN_STRING && span_type(v) != SPAN_ARRAY)
+		return chat_wrong_type(r, row->name, "a string or an array of strings",
+				       span_type(v));
+	req->stop = arena_calloc(r->arena, GENERATE_STOPS_MAX, sizeof(*req->stop));
+	if (req->stop == NULL)
+		return chat_no_memory(r);
+	if (span_type(v) == SPAN_STRING)
+		return add_stop(r, row, row->name, v, req);
+	(void)json_iter_init(&it, v);
+	while (rc == IM_OK && json_iter_next(&it, &name, &value)) {
+		char member[24];
+
+		(void)snprintf(member, sizeof(member), "stop[%zu]", req->stop_count);
+		rc = add_stop(r, row, member, value, req);
+	}
+	return rc;
+}
+
+static enum im_rc
+parse_messages(struct chat_reader *r, const struct row *row, struct json_span v,
+	       struct chat_request *out)
+{
+	(void)row;
+	return chat_messages_parse(r, v, &out->generate);
+}
+
+#define AT(member) offsetof(struct chat_request, generate.member)
+#define NUMBER(n, lo, hi)                                                                                       \
+	{                                                                                                       \
+#		n, parse_double, AT(n), lo, hi, "a number from " #                lo " to " #                hi \
+	}
+#define WHOLE(n, lo, hi)                                                                                           \
+	{                                                                                                          \
+#		n, parse_u32, AT(n), lo, hi, "a whole number from " #                lo " to " #                hi \
+	}
+#define TOKENS(n)                                                                                  \
+	{                                                                                          \
+#		n, parse_max_tokens, 0, 1, UINT32_MAX, "a whole number from 1 on"                 \
+	}
+#define OTHER(n, fn, expected)                                                                     \
+	{                                                                                          \
+		n, fn, 0, 0, 0, expected                                                           \
+	}
+#define VERBATIM(n, fn, member)                                                                    \
+	{                                                                                          \
+		n, fn, AT(member), 0, 0, NULL                                                      \
+	}
+
+static const struct row rows[] = {
+	OTHER("model", parse_model, "the name of a model, 1 to 256 bytes"),
+	OTHER("messages", parse_messages, NULL),
+	OTHER("stream", parse_stream, NULL),
+	OTHER("stream_options", parse_stream_options, NULL),
+	NUMBER(temperature, 0, 2),
+	NUMBER(top_p, 0, 1),
+	NUMBER(min_p, 0, 1),
+	NUMBER(frequency_penalty, -2, 2),
+	NUMBER(presence_penalty, -2, 2),
+	NUMBER(repeat_penalty, 0, 10),
+	WHOLE(top_k, -1, 4294967295),
+	WHOLE(top_logprobs, 0, 20),
+	TOKENS(max_tokens),
+	TOKENS(max_completion_tokens),
+	{ "n", parse_n, 0, 1, GENERATE_CHOICES_MAX, "a whole number from 1 to 128" },
+	OTHER("seed", parse_seed, "a whole number of at most 64 bits"),
+	OTHER("logprobs", parse_logprobs, NULL),
+	OTHER("stop", parse_stop, "a string or at most 16 strings"),
+	VERBATIM("tools", parse_array, tools_json),
+	OTHER("tool_choice", parse_tool_choice, NULL),
+	VERBATIM("response_format", parse_object, response_format_json),
+	VERBATIM("user", parse_string, user),
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+_Static_assert(ROWS <= 64, "row_set has a bit for each row");
+
+static size_t
+row_find(const char *name)
+{
+	size_t i = 0;
+
+	while (i < ROWS && strcmp(rows[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+static enum im_rc
+parse_members(struct chat_reader *r, struct json_span body, struct chat_request *out,
+	      struct chat_extra *extra)
+{
+	struct json_span raw, value;
+	struct json_iter it;
+	row_set seen = 0;
+	enum im_rc rc = IM_OK;
+
+	(void)json_iter_init(&it, body);
+	while (rc == IM_OK && json_iter_next(&it, &raw, &value)) {
+		const char *name = span_name(raw, r->arena);
+		size_t row;
+
+		if (name == NULL)
+			return chat_no_memory(r);
+		row = row_find(name);
+		if (row == ROWS) {
+			rc = chat_extra_add(r, extra, name, raw, value);
+			continue;
+		}
+		if ((seen & (row_set)1 << row) != 0)
+			return chat_twice(r, name);
+		seen |= (row_set)1 << row;
+		if (span_type(value) != SPAN_NULL) /* null = not given */
+			rc = rows[row].parse(r, &rows[row], value, out);
+	}
+	return rc;
+}
+
+static enum im_rc
+check_required(struct chat_reader *r, const struct chat_request *req)
+{
+	if (req->generate.model == NULL)
+		return chat_missing(r, "model");
+	if (req->generate.messages == NULL)
+		return chat_missing(r, "messages");
+	return IM_OK;
+}
+
+enum im_rc
+chat_request_parse(const uint8_t *body, size_t len, struct arena *arena, struct chat_request *ret,
+		   struct im_err *err)
+{
+	struct chat_reader r = { .arena = arena, .err = err };
+	struct json_span text = { (const char *)body, len };
+	struct chat_extra extra = { .text = BUF_INIT(len + 16) };
+	struct chat_request out = { 0 };
+	enum im_rc rc, end;
+
+	rc = json_check(text.at, len, CHAT_DEPTH_MAX, err);
+	if (rc != IM_OK) {
+		err_prefix(err, "The body of the request cannot be read");
+		if (err != NULL)
+			err->reason[0] = '\0'; /* clients know no word for this */
+		return rc;
+	}
+	while (strchr(" \t\r\n", text.at[0]) != NULL) {
+		text.at++;
+		text.len--;
+	}
+	if (span_type(text) != SPAN_OBJECT)
+		return err_reason(err, IM_EINVAL, "invalid_type",
+				  "The body of the request must be a JSON object, but it is %s.",
+				  span_type_text(span_type(text)));
+	rc = parse_members(&r, text, &out, &extra);
+	end = chat_extra_end(&r, &extra, &out.generate.extra_json);
+	if (rc == IM_OK)
+		rc = end;
+	if (rc == IM_OK)
+		rc = check_required(&r, &out);
+	if (rc == IM_OK)
+		*ret = out;
+	return rc;
+}

@@ -1,0 +1,42 @@
+/*
+ * gateway/gateway_state.h - the service's state, for its handlers. Inside this room only.
+ *
+ * Threads: all of it belongs to the loop.
+ */
+#ifndef GATEWAY_GATEWAY_STATE_H
+#define GATEWAY_GATEWAY_STATE_H
+
+#include <openssl/evp.h>
+
+#include "base/list.h"
+#include "daemon/daemon.h"
+#include "gateway/auth.h"
+#include "gateway/cors.h"
+#include "gateway/gateway_metrics.h"
+#include "http/http.h"
+
+struct gateway {
+	struct loop *loop;
+	const struct config *config;
+	struct http_server *http;
+
+	struct endpoint *router; /* dials for ever */
+	struct link *link;       /* NULL while the router is not there */
+
+	struct gateway_auth auth;
+	struct gateway_cors cors;
+	struct gateway_metrics metrics;
+	struct loop_timer keys_timer;
+	EVP_MD *sha256; /* fetched once: fetching costs more than hashing */
+
+	struct list requests; /* of struct gateway_request */
+	uint32_t running;     /* length of 'requests' */
+	int refused_status;   /* between http_ops.refused and .common_headers of one refusal */
+	bool draining;
+
+	void (*link_gone)(struct gateway *g); /* stopping: to be called when the link is down */
+	loop_fn stopped;
+	void *stopped_arg;
+};
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * gateway/headers.h - request headers that are more than text: traceparent and Cache-Control. Pure.
+ */
+#ifndef GATEWAY_HEADERS_H
+#define GATEWAY_HEADERS_H
+
+#include <stdbool.h>
+
+#include "wire/generate.h"
+
+#define TRACEPARENT_LEN 55
+
+/** Is it a traceparent that may be passed on (W3C Trace Context, level 1; later versions only if they look the same)?
+ *  NULL is none. */
+bool gateway_traceparent_valid(const char *s);
+
+/** Cache-Control of a request (RFC 9111 section 5.2.1; NULL = none) → what it asks of our cache. Unknown directives are
+ *  ignored. */
+void gateway_cache_control(const char *s, struct generate_request *req);
+
+#endif

@@ -1,0 +1,190 @@
+/*
+ * gateway/request.c - the life of one HTTP request; see request.h.
+ *
+ *   new ──▶ handler ──▶ reply | fail | stream_end ──▶ access log, metrics ──▶ gone
+ *                 └──▶ work ──client left──▶ drop ──┘
+ */
+#include "gateway/request.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "gateway/errors.h"
+#include "gateway/headers.h"
+
+#define STATUS_CLIENT_LEFT 499 /* for the log: nobody receives it */
+
+static void
+make_id(char out[REQUEST_ID_LEN + 1])
+{
+	uint8_t random[REQUEST_ID_LEN / 2];
+
+	random_bytes(random, sizeof(random));
+	hex_encode(random, sizeof(random), out);
+}
+
+struct gateway_request *
+gateway_request_new(struct gateway *g, struct http_exchange *x)
+{
+	struct gateway_request *rq = calloc(1, sizeof(*rq));
+	const char *traceparent = http_header(x, "traceparent");
+
+	if (rq == NULL) {
+		http_reply(x, 503, NULL, 0, NULL, 0);
+		return NULL;
+	}
+	rq->gateway = g;
+	rq->x = x;
+	rq->received_us = clock_wall_us();
+	make_id(rq->id);
+	if (gateway_traceparent_valid(traceparent))
+		rq->traceparent = traceparent;
+	list_push_back(&g->requests, &rq->node);
+	g->running++;
+	http_set_user(x, rq);
+	return rq;
+}
+
+uint64_t
+gateway_request_age_us(const struct gateway_request *rq)
+{
+	uint64_t now = clock_mono_us(), from = http_started_us(rq->x);
+
+	return now > from ? now - from : 0;
+}
+
+static void
+access_log(const struct gateway_request *rq, int status, const char *error, uint64_t age_us)
+{
+	bool api = gateway_route_is_api(rq->match.route);
+	char trace[33] = "";
+
+	if (rq->traceparent != NULL)
+		(void)snprintf(trace, sizeof(trace), "%.32s", rq->traceparent + 3);
+	/* Probes and scrapes come every few seconds and say nothing unless they fail. */
+	LOG_AT(api || error != NULL ? LOG_INFO : LOG_DEBUG, "request",
+	       LOG_STR("http.request.method", http_method(rq->x)),
+	       LOG_STR("url.path", http_path(rq->x)), LOG_INT("http.response.status_code", status),
+	       LOG_STR("http.request.id", rq->id), LOG_STR("trace.id", trace),
+	       LOG_UINT("event.duration", age_us * 1000),
+	       LOG_STR("client.address", http_peer(rq->x)), LOG_STR("user.name", rq->caller.caller),
+	       LOG_STR("organization.name", rq->caller.tenant),
+	       LOG_STR("gen_ai.request.model", rq->model), LOG_STR("infermesh.cache", rq->cache),
+	       LOG_UINT("gen_ai.usage.input_tokens", rq->usage.prompt_tokens),
+	       LOG_UINT("gen_ai.usage.output_tokens", rq->usage.completion_tokens),
+	       LOG_STR("error.type", error == NULL ? "" : error));
+}
+
+/* Say what became of it, while the exchange is still there. */
+static void
+account(const struct gateway_request *rq, int status, const char *error)
+{
+	uint64_t age_us = gateway_request_age_us(rq);
+
+	access_log(rq, status, error, age_us);
+	gateway_metrics_response(&rq->gateway->metrics, rq->match.route, status, error,
+				 (double)age_us / 1e6);
+}
+
+static void
+forget(struct gateway_request *rq)
+{
+	list_remove(&rq->node);
+	rq->gateway->running--;
+	free(rq);
+}
+
+void
+gateway_request_reply(struct gateway_request *rq, int status, const struct http_header *headers,
+		      size_t header_count, const struct buf *body, const char *error)
+{
+	account(rq, status, error);
+	http_reply(rq->x, status, headers, header_count, body == NULL ? NULL : body->data,
+		   body == NULL ? 0 : body->len);
+	forget(rq); /* after it: the common headers look at the request */
+}
+
+void
+gateway_request_fail(struct gateway_request *rq, const struct im_err *err)
+{
+	struct api_error_headers headers;
+	struct buf body = { 0 };
+	struct api_error e;
+
+	api_error_of(err, &e);
+	api_error_headers(&e, &headers);
+	api_error_put(&e, &body);
+	gateway_request_reply(rq, e.status, headers.list, headers.count, &body,
+			      e.code != NULL ? e.code : "other");
+	buf_done(&body);
+}
+
+void
+gateway_request_stream_end(struct gateway_request *rq, const char *error)
+{
+	account(rq, 200, error);
+	if (error == NULL)
+		http_stream_end(rq->x);
+	else
+		http_abort(rq->x);
+	forget(rq);
+}
+
+void
+gateway_request_gone(struct gateway_request *rq)
+{
+	if (rq->work != NULL)
+		rq->work->drop(rq->work_data);
+	account(rq, STATUS_CLIENT_LEFT, "client_closed_request");
+	http_abort(rq->x);
+	forget(rq);
+}
+
+void
+gateway_request_discard(struct gateway_request *rq)
+{
+	if (rq->work != NULL)
+		rq->work->drop(rq->work_data);
+	account(rq, 503, "other");
+	forget(rq);
+}
+
+/* What a refusal by the parser cannot put next to its body. */
+static void
+put_refusal(int status, struct buf *headers)
+{
+	struct im_err err = { .rc = status == 503 ? IM_EUNAVAILABLE : IM_EINVAL };
+	struct api_error_headers list;
+	struct api_error e;
+
+	if (status == 408) /* worth another try, now */
+		return;
+	api_error_of(&err, &e);
+	api_error_headers(&e, &list);
+	for (size_t i = 1; i < list.count; i++) /* all but Content-Type, which is the body's */
+		(void)buf_printf(headers, "%s: %s\r\n", list.list[i].name, list.list[i].value);
+}
+
+void
+gateway_request_common_headers(struct gateway *g, const struct gateway_request *rq,
+			       const struct http_exchange *x, struct buf *headers)
+{
+	char id[REQUEST_ID_LEN + 1];
+
+	if (rq == NULL)
+		make_id(id);
+	(void)buf_printf(headers, "x-request-id: %s\r\nopenai-processing-ms: %" PRIu64 "\r\n",
+			 rq == NULL ? id : rq->id,
+			 rq == NULL ? 0 : gateway_request_age_us(rq) / 1000);
+	if (rq != NULL && rq->cache[0] != '\0')
+		(void)buf_printf(headers, "x-infermesh-cache: %s\r\n", rq->cache);
+	if (rq == NULL && g->refused_status != 0)
+		put_refusal(g->refused_status, headers);
+	g->refused_status = 0;
+	gateway_cors_put(&g->cors, x == NULL ? NULL : http_header(x, "origin"), headers);
+}
