@@ -318,7 +318,7 @@ size_status(const char *before, size_t fill, const char *after, size_t header_ma
 {
 	size_t len = strlen(before) + fill + strlen(after);
 	char *bytes = malloc(len + 1);
-	int status[3], n = 0;
+	int status[3] = { 0 }, n = 0;
 
 	assert_non_null(bytes);
 	(void)snprintf(bytes, len + 1, "%s%*s%s", before, (int)fill, "", after);
