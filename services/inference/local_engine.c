@@ -1,0 +1,459 @@
+/*
+ * inference/local_engine.c - the decode thread; see local_engine.h.
+ */
+#include "inference/local_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <llama.h>
+
+#include "base/clock.h"
+
+#define STACK_BYTES      (16 * 1024 * 1024) /* some tokenizers recurse over the text */
+#define ABORTABLE_TOKENS 16 /* a step of so many tokens and more is worth breaking off */
+
+/* On the decode thread. */
+
+static bool
+out_of_time(const struct job *job)
+{
+	return job->deadline_us != UINT64_MAX && clock_mono_us() >= job->deadline_us;
+}
+
+/* The job's turn came, or will not come any more. */
+static void
+mark_begun(struct engine *e, struct job *job)
+{
+	if (!job->begun)
+		atomic_fetch_sub(&e->stats.waiting, 1);
+	job->begun = true;
+}
+
+/* An ending job leaves its seats and the queue: nothing here knows it once it was published. */
+static void
+drop_job(struct engine *e, struct job *job)
+{
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].job == job)
+			seat_leave(e, i, FINISH_NONE);
+	list_remove(&job->node);
+	mark_begun(e, job);
+	job_touch(e, job);
+}
+
+/* End 'job' if it was cancelled, is out of time or has failed. */
+static void
+check_job(struct engine *e, struct job *job)
+{
+	struct im_err err;
+
+	if (atomic_load(&job->cancelled)) {
+		(void)err_set(&err, IM_ECANCELED, "cancelled");
+		job_end(e, job, &err);
+	} else if (out_of_time(job)) {
+		(void)err_reason(
+		    &err, IM_EDEADLINE, "timeout",
+		    "the time for this request was over before the answer was; ask for less, or give it more time");
+		job_end(e, job, &err);
+	}
+	if (job->ending)
+		drop_job(e, job);
+}
+
+static void
+check_jobs(struct engine *e)
+{
+	LIST_FOREACH_SAFE (&e->waiting, job, struct job, node)
+		check_job(e, job);
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].job != NULL)
+			check_job(e, e->seats[i].job);
+}
+
+/* Tokenise when the job's turn has come. False: it ended with an error. */
+static bool
+begin_job(struct engine *e, struct job *job)
+{
+	struct im_err err;
+
+	if (job->begun)
+		return true;
+	mark_begun(e, job);
+	if (prompt_tokens(e->model->vocab, &job->prompt, e->model->context_tokens, &job->tokens,
+			  &job->token_count, &err) != IM_OK) {
+		job_end(e, job, &err);
+		return false;
+	}
+	job->usage.prompt_tokens = job->token_count;
+	return true;
+}
+
+/* Index of a free seat; seat_count if there is none. */
+static uint32_t
+free_seat(const struct engine *e)
+{
+	uint32_t i = 0;
+
+	while (i < e->seat_count && e->seats[i].job != NULL)
+		i++;
+	return i;
+}
+
+/* Give free seats to waiting jobs, the eldest first. */
+static void
+admit(struct engine *e)
+{
+	struct im_err err;
+	uint32_t i = free_seat(e);
+
+	while (i < e->seat_count && !list_empty(&e->waiting)) {
+		struct job *job = CONTAINER_OF(e->waiting.next, struct job, node);
+
+		if (begin_job(e, job) && !seat_take(e, i, job)) {
+			(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
+			job_end(e, job, &err);
+		}
+		if (job->ending)
+			drop_job(e, job);
+		else if (job->started == job->params.choices)
+			list_remove(&job->node);
+		i = free_seat(e);
+	}
+}
+
+static void
+batch_add(struct engine *e, uint32_t index, llama_token token, bool output)
+{
+	struct llama_batch *b = e->batch;
+	struct seat *s = &e->seats[index];
+	int32_t at = b->n_tokens++;
+
+	b->token[at] = token;
+	b->pos[at] = (llama_pos)(s->fed + s->in_batch);
+	b->n_seq_id[at] = 1;
+	b->seq_id[at][0] = (llama_seq_id)index;
+	b->logits[at] = output;
+	s->in_batch++;
+	if (output)
+		s->output = at;
+}
+
+static bool
+runnable(const struct seat *s)
+{
+	return s->job != NULL && !atomic_load(&s->job->paused);
+}
+
+static void
+feed_prompt(struct engine *e, uint32_t index, uint32_t most)
+{
+	struct seat *s = &e->seats[index];
+	const struct job *job = s->job;
+
+	while (most-- > 0 && s->fed + s->in_batch < job->token_count) {
+		uint32_t at = s->fed + s->in_batch;
+
+		batch_add(e, index, job->tokens[at], at + 1 == job->token_count);
+	}
+}
+
+/* One token of every answer under way, then as much of the prompts as fits, shared evenly. */
+static void
+build_batch(struct engine *e)
+{
+	uint32_t prompts = 0, left;
+
+	e->batch->n_tokens = 0;
+	for (uint32_t i = 0; i < e->seat_count; i++) {
+		struct seat *s = &e->seats[i];
+
+		s->output = -1;
+		s->in_batch = 0;
+		s->runs = runnable(s); /* the loop may change it while we are here */
+		if (!s->runs)
+			continue;
+		if (s->fed >= s->job->token_count)
+			batch_add(e, i, s->last, true);
+		else
+			prompts++;
+	}
+	left = e->model->batch_tokens - (uint32_t)e->batch->n_tokens;
+	for (uint32_t n = 0; n < e->seat_count && prompts > 0; n++) {
+		uint32_t i = (e->next_prompt + n) % e->seat_count;
+		struct seat *s = &e->seats[i];
+		uint32_t share = (left + prompts - 1) / prompts;
+
+		if (!s->runs || s->in_batch > 0)
+			continue;
+		feed_prompt(e, i, share);
+		left -= s->in_batch;
+		prompts--;
+	}
+	e->next_prompt = (e->next_prompt + 1) % e->seat_count;
+}
+
+static bool
+abort_step(void *arg)
+{
+	struct engine *e = arg;
+
+	return atomic_load_explicit(&e->abortable, memory_order_relaxed) &&
+	       atomic_load_explicit(&e->abort, memory_order_relaxed);
+}
+
+/* Make the context what it was before the step: some of its tokens may be in. */
+static void
+undo_step(struct engine *e)
+{
+	llama_memory_t memory = llama_get_memory(e->model->context);
+
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].in_batch > 0)
+			(void)llama_memory_seq_rm(memory, (llama_seq_id)i,
+						  (llama_pos)e->seats[i].fed, -1);
+}
+
+static void
+fail_step(struct engine *e, int code)
+{
+	struct im_err err;
+
+	(void)err_reason(
+	    &err, IM_EINTERNAL, "decode_failed",
+	    "llama.cpp could not decode (code %d); if it happens again, lower workers[].max_batch_size",
+	    code);
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].job != NULL && e->seats[i].in_batch > 0)
+			job_end(e, e->seats[i].job, &err);
+	check_jobs(e);
+}
+
+static void
+take_outputs(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->seat_count; i++) {
+		struct seat *s = &e->seats[i];
+
+		if (s->job == NULL || s->in_batch == 0)
+			continue;
+		if (s->fed < s->job->token_count)
+			atomic_fetch_add(&e->stats.prompt_tokens, s->in_batch);
+		s->fed += s->in_batch;
+		if (s->output >= 0)
+			seat_sample(e, i);
+	}
+}
+
+static void
+step(struct engine *e)
+{
+	int rc;
+
+	build_batch(e);
+	if (e->batch->n_tokens == 0)
+		return;
+	atomic_store(&e->abortable, e->batch->n_tokens >= ABORTABLE_TOKENS);
+	rc = llama_decode(e->model->context, *e->batch);
+	atomic_fetch_add(&e->stats.steps, 1);
+	if (rc == 0) {
+		take_outputs(e);
+		return;
+	}
+	undo_step(e);
+	if (rc != 2) /* 2: broken off for a cancelled job; the others do the step again */
+		fail_step(e, rc);
+}
+
+/* Hand what the step made to the loop. */
+static void
+publish(struct engine *e)
+{
+	struct list *node;
+
+	if (list_empty(&e->touched))
+		return;
+	(void)pthread_mutex_lock(&e->lock);
+	while ((node = list_pop_front(&e->touched)) != NULL) {
+		struct job *job = CONTAINER_OF(node, struct job, touched_node);
+
+		if ((!buf_ok(&job->stage) ||
+		     !buf_append(&job->out, job->stage.data, job->stage.len)) &&
+		    !job->failed) {
+			job->failed = true;
+			job->ending = true;
+			(void)err_set(&job->err, IM_ENOMEM,
+				      "no memory for the answer; try again later");
+		}
+		buf_clear(&job->stage);
+		if (!list_linked(&job->ready_node))
+			list_push_back(&e->ready, &job->ready_node);
+		/* With a seat it is not over: drop_job() comes first, which touches it again. */
+		job->done = job->ending && job->finished == job->started;
+	}
+	(void)pthread_mutex_unlock(&e->lock);
+	loop_post(e->loop, &e->deliver);
+}
+
+/* Wait until there is something to do. False: the end. */
+static bool
+take_inbox(struct engine *e)
+{
+	struct list *node;
+	/* A seat that became free in the last step is for whoever waits. */
+	bool busy = !list_empty(&e->waiting) && free_seat(e) < e->seat_count;
+	bool stopping;
+
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		busy = busy || runnable(&e->seats[i]);
+	(void)pthread_mutex_lock(&e->lock);
+	while (!busy && !e->wake)
+		(void)pthread_cond_wait(&e->changed, &e->lock);
+	e->wake = false;
+	atomic_store(&e->abort, false); /* the flags of jobs that it stood for are looked at now */
+	stopping = e->stopping;
+	while ((node = list_pop_front(&e->inbox)) != NULL)
+		list_push_back(&e->waiting, node);
+	(void)pthread_mutex_unlock(&e->lock);
+	return !stopping;
+}
+
+static void *
+engine_main(void *arg)
+{
+	struct engine *e = arg;
+
+	while (take_inbox(e)) {
+		check_jobs(e);
+		admit(e);
+		step(e);
+		check_jobs(e);
+		publish(e);
+	}
+	LIST_FOREACH (&e->waiting, job, struct job, node)
+		atomic_store(&job->cancelled, true);
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].job != NULL)
+			atomic_store(&e->seats[i].job->cancelled, true);
+	check_jobs(e);
+	publish(e);
+	loop_post(e->loop, &e->exited);
+	return NULL;
+}
+
+/* On the loop. */
+
+static void
+deliver(void *arg)
+{
+	struct engine *e = arg;
+	struct list now, *node;
+
+	list_init(&now);
+	(void)pthread_mutex_lock(&e->lock);
+	while ((node = list_pop_front(&e->ready)) != NULL)
+		list_push_back(&now, &CONTAINER_OF(node, struct job, ready_node)->loop_node);
+	(void)pthread_mutex_unlock(&e->lock);
+	while ((node = list_pop_front(&now)) != NULL) {
+		struct job *job = CONTAINER_OF(node, struct job, loop_node);
+		struct buf pieces;
+		bool done;
+
+		(void)pthread_mutex_lock(&e->lock);
+		pieces = job->out;
+		buf_init(&job->out, 0);
+		done = job->done;
+		(void)pthread_mutex_unlock(&e->lock);
+		if (pieces.len > 0)
+			e->on_piece(job, &pieces);
+		buf_done(&pieces);
+		if (done)
+			e->on_done(job);
+	}
+}
+
+enum im_rc
+engine_start(struct engine *e, struct loop *loop, struct local_model *model, uint32_t seats,
+	     void (*on_piece)(struct job *, struct buf *), void (*on_done)(struct job *),
+	     struct im_err *err)
+{
+	pthread_attr_t attr;
+
+	*e = (struct engine){ .loop = loop, .model = model, .seat_count = seats };
+	e->on_piece = on_piece;
+	e->on_done = on_done;
+	e->deliver.fn = deliver;
+	e->deliver.arg = e;
+	list_init(&e->inbox);
+	list_init(&e->ready);
+	list_init(&e->waiting);
+	list_init(&e->touched);
+	(void)pthread_mutex_init(&e->lock, NULL);
+	(void)pthread_cond_init(&e->changed, NULL);
+	e->seats = calloc(seats, sizeof(*e->seats));
+	e->batch = calloc(1, sizeof(*e->batch));
+	if (e->seats != NULL && e->batch != NULL) {
+		*e->batch = llama_batch_init((int32_t)model->batch_tokens, 0, 1);
+		llama_set_abort_callback(model->context, abort_step, e);
+		(void)pthread_attr_init(&attr);
+		(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+		e->running = pthread_create(&e->thread, &attr, engine_main, e) == 0;
+		(void)pthread_attr_destroy(&attr);
+	}
+	if (e->running)
+		return IM_OK;
+	engine_join(e);
+	return err_set(err, IM_ENOMEM,
+		       "cannot start the decode thread; check memory and 'ulimit -u'");
+}
+
+void
+engine_wake(struct engine *e, bool cancelled)
+{
+	(void)pthread_mutex_lock(&e->lock);
+	e->wake = true;
+	if (cancelled)
+		atomic_store(&e->abort, true);
+	(void)pthread_cond_signal(&e->changed);
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
+void
+engine_submit(struct engine *e, struct job *job)
+{
+	atomic_fetch_add(&e->stats.waiting, 1);
+	(void)pthread_mutex_lock(&e->lock);
+	list_push_back(&e->inbox, &job->node);
+	e->wake = true;
+	(void)pthread_cond_signal(&e->changed);
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
+void
+engine_stop(struct engine *e, loop_fn exited, void *arg)
+{
+	e->exited.fn = exited;
+	e->exited.arg = arg;
+	(void)pthread_mutex_lock(&e->lock);
+	e->stopping = true;
+	e->wake = true;
+	atomic_store(&e->abort, true);
+	(void)pthread_cond_signal(&e->changed);
+	(void)pthread_mutex_unlock(&e->lock);
+}
+
+void
+engine_join(struct engine *e)
+{
+	if (e->loop == NULL)
+		return;
+	if (e->running)
+		(void)pthread_join(e->thread, NULL);
+	if (e->batch != NULL && e->batch->token != NULL)
+		llama_batch_free(*e->batch);
+	free(e->batch);
+	free(e->seats);
+	(void)pthread_cond_destroy(&e->changed);
+	(void)pthread_mutex_destroy(&e->lock);
+	*e = (struct engine){ 0 };
+}

@@ -1,0 +1,173 @@
+/*
+ * inference/local_engine.h - the decode thread of the local backend: it alone touches llama.cpp's context. Jobs come in
+ * through a locked inbox, pieces of answers go back to the loop in batches, one delivery a step.
+ *
+ *            loop                        |             decode thread
+ *   submit ──▶ inbox ───────────────────▶|▶ waiting ──seat free──▶ seats: prompt, then a token a step ──▶ done
+ *   frame, end ◀── deliver ◀── ready ◀───|◀── pieces of the step, and 'done'
+ *   cancel, pause: flags of the job, seen between two steps (a long prompt is broken off)
+ *
+ * A job belongs to the engine from engine_submit() until it was delivered as done; only the loop frees it. So cancelling
+ * never races with freeing: a cancelled job comes back as done, without anybody to tell.
+ */
+#ifndef INFERENCE_LOCAL_ENGINE_H
+#define INFERENCE_LOCAL_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "inference/backend.h"
+#include "inference/local_model.h"
+#include "inference/local_params.h"
+#include "inference/local_prompt.h"
+#include "inference/local_text.h"
+
+struct llama_sampler;
+
+enum finish {
+	FINISH_NONE, /* not yet; or never, because it was cancelled or failed */
+	FINISH_STOP,
+	FINISH_LENGTH,
+};
+
+/* A piece of an answer in job.out: this, then 'len' bytes of text. */
+struct piece {
+	uint32_t choice;
+	uint32_t len;
+	bool first; /* of its choice: carries the role */
+	enum finish finish;
+};
+
+struct job {
+	/* The loop's. */
+	struct backend *owner;
+	const struct job_ops *ops; /* NULL = cancelled */
+	void *user;
+	struct list loop_node; /* in a list of what is being delivered */
+
+	/* Made before engine_submit(), then read-only. */
+	struct prompt prompt;
+	struct local_params params;
+	char **stops;
+	size_t stop_count;
+	uint64_t deadline_us; /* UINT64_MAX = none */
+
+	/* Set by the loop, read by the engine. */
+	atomic_bool cancelled;
+	atomic_bool paused;
+
+	/* The engine's. */
+	struct list node; /* inbox or waiting; unlinked while all its choices sit */
+	int32_t *tokens;
+	uint32_t token_count;
+	uint32_t started, finished; /* choices */
+	struct buf stage;           /* pieces of this step */
+	struct list touched_node;
+	bool begun; /* its turn came, or it ended before */
+	bool ending;
+	struct im_err err;
+	bool failed;
+	struct usage usage;
+
+	/* Guarded by the engine's lock. */
+	struct list ready_node;
+	struct buf out;
+	bool done;
+};
+
+/* A sequence of the context and the choice that it generates. The engine's. */
+struct seat {
+	struct job *job; /* NULL = free */
+	uint32_t choice;
+	bool runs;         /* in this step: not paused */
+	uint32_t fed;      /* tokens in the context, prompt and answer */
+	uint32_t in_batch; /* tokens of this step */
+	int32_t output;    /* index in the batch whose logits are ours; -1 = none */
+	uint32_t generated;
+	int32_t last; /* the token to feed next, once the prompt is fed */
+	bool said;    /* the role went out */
+	struct llama_sampler *sampler;
+	struct local_text text;
+};
+
+/* Written by the engine, read by anybody. */
+struct engine_stats {
+	atomic_ullong steps, prompt_tokens, generated_tokens;
+	atomic_uint seated, waiting; /* choices that sit, jobs that did not begin */
+};
+
+struct engine {
+	struct loop *loop;
+	struct local_model *model;
+	struct engine_stats stats;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct list inbox; /* guarded by lock, as are the next four */
+	struct list ready;
+	bool wake;
+	bool stopping;
+	bool running; /* the thread was started */
+
+	atomic_bool abort;     /* break the step off */
+	atomic_bool abortable; /* it is a long one */
+
+	struct loop_task deliver; /* job pieces → the loop */
+	void (*on_piece)(struct job *job, struct buf *pieces);
+	void (*on_done)(struct job *job); /* frees it */
+	struct loop_task exited;
+
+	/* The thread's. */
+	pthread_t thread;
+	struct list waiting;
+	struct list touched;
+	struct seat *seats;
+	uint32_t seat_count;
+	uint32_t next_prompt; /* the seat whose prompt is fed first, so that all get their turn */
+	struct llama_batch *batch;
+};
+
+/**
+ * Start the thread over 'model', which stays the caller's and is not touched by others until the end. 'on_piece' and
+ * 'on_done' are called on the loop. IM_OK or IM_ENOMEM.
+ */
+IM_MUST_CHECK enum im_rc engine_start(struct engine *e, struct loop *loop,
+				      struct local_model *model, uint32_t seats,
+				      void (*on_piece)(struct job *, struct buf *),
+				      void (*on_done)(struct job *), struct im_err *err);
+
+/** Hand 'job' over. On the loop. */
+void engine_submit(struct engine *e, struct job *job);
+
+/** A flag of a job changed: look. On the loop. 'cancelled': break off what is under way if it is long. */
+void engine_wake(struct engine *e, bool cancelled);
+
+/** End all jobs as cancelled and end the thread; then 'exited' runs on the loop, maybe in that very thread: engine_join()
+ *  comes after it, in another callback. On the loop. */
+void engine_stop(struct engine *e, loop_fn exited, void *arg);
+
+/** Wait for the thread's last instructions and free. A zeroed engine is fine. */
+void engine_join(struct engine *e);
+
+/* local_seat.c: one choice on its sequence. For the engine. */
+
+/** Seat the next choice of 'job'. False when memory ran out. */
+bool seat_take(struct engine *e, uint32_t index, struct job *job);
+
+/** The choice is over. Frees the sequence. */
+void seat_leave(struct engine *e, uint32_t index, enum finish finish);
+
+/** Sample from the logits of this step and take the token in. */
+void seat_sample(struct engine *e, uint32_t index);
+
+/** End 'job' with 'err' (NULL = well) as soon as its seats are empty. */
+void job_end(struct engine *e, struct job *job, const struct im_err *err);
+
+/** Something of 'job' is to be delivered after this step. */
+void job_touch(struct engine *e, struct job *job);
+
+#endif

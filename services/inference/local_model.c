@@ -1,0 +1,278 @@
+/*
+ * inference/local_model.c - loading a model; see local_model.h.
+ */
+#include "inference/local_model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ggml-cpu.h>
+#include <llama.h>
+
+#include "base/hex.h"
+#include "inference/gguf_header.h"
+
+#define SHA256_BYTES 32
+
+/* llama.cpp's last complaint in this thread: the cause of a failed load. Its log goes nowhere else. */
+static __thread char complaint[256];
+
+static void
+keep_complaint(enum ggml_log_level level, const char *text, void *arg)
+{
+	(void)arg;
+	if (level != GGML_LOG_LEVEL_ERROR)
+		return;
+	(void)snprintf(complaint, sizeof(complaint), "%s", text);
+	complaint[strcspn(complaint, "\n")] = '\0';
+}
+
+static void
+init_llama(void)
+{
+	llama_log_set(keep_complaint, NULL);
+	llama_backend_init();
+}
+
+static enum im_rc
+check_processor(struct im_err *err)
+{
+#if defined(__x86_64__)
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+	    !__builtin_cpu_supports("bmi2"))
+		return err_set(
+		    err, IM_EUNAVAILABLE,
+		    "this processor has no AVX2, FMA and BMI2, which the local backend was built for; use an upstream, or "
+		    "build llama.cpp for this machine");
+#endif
+	(void)err;
+	return IM_OK;
+}
+
+/* The demo model of this installation, else that of the source tree. */
+static enum im_rc
+find_file(const char *file, char *ret_path, size_t cap, struct im_err *err)
+{
+	static const char *const demo[] = { INFERMESH_DEMO_MODEL_INSTALLED,
+					    INFERMESH_DEMO_MODEL_BUILT };
+
+	if (file != NULL) {
+		if (snprintf(ret_path, cap, "%s", file) >= (int)cap)
+			return err_set(err, IM_EINVAL, "the path of the model is too long");
+		return IM_OK;
+	}
+	for (size_t i = 0; i < sizeof(demo) / sizeof(demo[0]); i++) {
+		(void)snprintf(ret_path, cap, "%s", demo[i]);
+		if (access(ret_path, R_OK) == 0)
+			return IM_OK;
+	}
+	return err_set(
+	    err, IM_ENOTFOUND,
+	    "the bundled demo model is neither at %s nor at %s; install it, or set workers[].model_file",
+	    demo[0], demo[1]);
+}
+
+static enum im_rc
+hash(const uint8_t *data, size_t len, uint8_t digest[SHA256_BYTES], struct im_err *err)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned n = 0;
+	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+		  EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, digest, &n) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	if (!ok || n != SHA256_BYTES)
+		return err_set(err, IM_ENOMEM, "cannot compute its SHA-256");
+	return IM_OK;
+}
+
+/* Check what the mapped file holds and fill in its digest. */
+static enum im_rc
+check_bytes(const uint8_t *data, size_t len, const char *want, struct local_model *m,
+	    struct im_err *err)
+{
+	struct gguf_header header;
+	uint8_t digest[SHA256_BYTES];
+	enum im_rc rc = gguf_header_check(data, len, &header, err);
+
+	if (rc == IM_OK)
+		rc = hash(data, len, digest, err);
+	if (rc != IM_OK)
+		return rc;
+	memcpy(m->digest, "sha256:", 7);
+	hex_encode(digest, sizeof(digest), m->digest + 7);
+	if (want != NULL && strcasecmp(want, m->digest + 7) != 0)
+		return err_set(
+		    err, IM_EINVAL,
+		    "its SHA-256 is %s, not %s as workers[].sha256 says: it is another file, or was changed",
+		    m->digest + 7, want);
+	return IM_OK;
+}
+
+static enum im_rc
+check_file(FILE *f, const char *want, struct local_model *m, struct im_err *err)
+{
+	struct stat st;
+	void *data;
+	enum im_rc rc;
+
+	if (fstat(fileno(f), &st) != 0)
+		return err_errno(err, IM_EIO, errno, "cannot be examined");
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, IM_EINVAL, "this is no file; give the path of a GGUF file");
+	if (st.st_size == 0)
+		return err_set(err, IM_ECORRUPT, "it is empty; fetch it again");
+	m->created = (uint64_t)st.st_mtime;
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fileno(f), 0);
+	if (data == MAP_FAILED)
+		return err_errno(err, IM_EIO, errno, "cannot be mapped");
+	rc = check_bytes(data, (size_t)st.st_size, want, m, err);
+	(void)munmap(data, (size_t)st.st_size);
+	return rc;
+}
+
+/* How many tokens one step takes at most: enough to be quick, few enough that a long prompt stalls nobody for long. */
+static uint32_t
+step_tokens(const struct llama_model *llama, uint32_t sequences)
+{
+	uint64_t parameters = llama_model_n_params(llama);
+	uint32_t n = parameters < 100000000 ? 256 : parameters < 1000000000 ? 128 : 64;
+
+	return n > sequences ? n : sequences;
+}
+
+static uint32_t
+processors(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return n > 0 ? (uint32_t)n : 1;
+}
+
+static uint32_t
+longest_token(const struct llama_vocab *vocab)
+{
+	size_t longest = 1;
+
+	for (llama_token t = 0; t < llama_vocab_n_tokens(vocab); t++) {
+		const char *text = llama_vocab_get_text(vocab, t);
+		size_t len = text != NULL ? strlen(text) : 0;
+
+		if (len > longest)
+			longest = len;
+	}
+	return (uint32_t)longest;
+}
+
+static enum im_rc
+make_context(const struct local_model_params *p, struct local_model *m, struct im_err *err)
+{
+	struct llama_context_params cp = llama_context_default_params();
+	struct ggml_threadpool_params tp =
+	    ggml_threadpool_params_default((int)(p->threads > 0 ? p->threads : processors()));
+	int32_t trained = llama_model_n_ctx_train(m->llama);
+
+	m->context_tokens = p->context_tokens;
+	if (trained > 0 && m->context_tokens > (uint32_t)trained)
+		m->context_tokens = (uint32_t)trained;
+	m->batch_tokens = step_tokens(m->llama, p->sequences);
+	cp.n_ctx = m->context_tokens * p->sequences;
+	cp.n_batch = cp.n_ubatch = m->batch_tokens;
+	cp.n_seq_max = p->sequences;
+	cp.n_outputs_max = p->sequences;
+	cp.n_threads = cp.n_threads_batch = tp.n_threads;
+	cp.kv_unified =
+	    false; /* independent prompts: one buffer for all is slower the more there are */
+	cp.flash_attn_type =
+	    LLAMA_FLASH_ATTN_TYPE_DISABLED; /* its sums depend on what else is in the batch */
+	cp.no_perf = true;
+	m->context = llama_init_from_model(m->llama, cp);
+	if (m->context == NULL)
+		return err_set(
+		    err, IM_ENOMEM,
+		    "no context for %u sequences of %u tokens (%s); lower workers[].max_batch_size or max_context_length",
+		    p->sequences, m->context_tokens, complaint);
+	/* Threads that wait for work by spinning starve the rest of the machine: ours sleep. */
+	tp.poll = 0;
+	m->threads = ggml_threadpool_new(&tp);
+	if (m->threads == NULL)
+		return err_set(err, IM_ENOMEM, "cannot start %d threads; lower workers[].threads",
+			       tp.n_threads);
+	llama_attach_threadpool(m->context, m->threads, m->threads);
+	return IM_OK;
+}
+
+static enum im_rc
+load(FILE *f, const struct local_model_params *p, struct local_model *m, struct im_err *err)
+{
+	enum im_rc rc = check_file(f, p->sha256, m, err);
+
+	if (rc != IM_OK)
+		return rc;
+	rewind(f);
+	complaint[0] = '\0';
+	/* The same open file that was checked, so that nobody can put another one in its place. */
+	m->llama = llama_model_load_from_file_ptr(f, llama_model_default_params());
+	if (m->llama == NULL)
+		return err_set(
+		    err, IM_ECORRUPT,
+		    "llama.cpp cannot load it (%s); take another conversion of the model",
+		    complaint[0] != '\0' ? complaint : "no reason given");
+	if (!llama_model_has_decoder(m->llama) || llama_model_has_encoder(m->llama))
+		return err_set(err, IM_EINVAL, "it does not generate text; take a chat model");
+	m->vocab = llama_model_get_vocab(m->llama);
+	m->token_bytes = longest_token(m->vocab);
+	rc = local_template_init(&m->chat, llama_model_chat_template(m->llama, NULL), err);
+	return rc == IM_OK ? make_context(p, m, err) : rc;
+}
+
+enum im_rc
+local_model_load(const struct local_model_params *params, struct local_model *ret,
+		 struct im_err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct local_model m = { 0 };
+	FILE *f;
+	enum im_rc rc = check_processor(err);
+
+	if (rc == IM_OK)
+		rc = find_file(params->file, m.path, sizeof(m.path), err);
+	if (rc != IM_OK)
+		return rc;
+	(void)pthread_once(&once, init_llama);
+	f = fopen(m.path, "rbe");
+	if (f == NULL)
+		return err_errno(err, errno == ENOENT ? IM_ENOTFOUND : IM_EIO, errno,
+				 "model file %s cannot be opened; check workers[].model_file",
+				 m.path);
+	rc = load(f, params, &m, err);
+	(void)fclose(f);
+	if (rc != IM_OK) {
+		err_prefix(err, "model file %s", m.path);
+		local_model_done(&m);
+		return rc;
+	}
+	*ret = m;
+	return IM_OK;
+}
+
+void
+local_model_done(struct local_model *m)
+{
+	llama_free(m->context);
+	if (m->threads != NULL)
+		ggml_threadpool_free(m->threads);
+	llama_model_free(m->llama);
+	*m = (struct local_model){ 0 };
+}

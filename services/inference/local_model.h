@@ -1,0 +1,50 @@
+/*
+ * inference/local_model.h - a GGUF file, checked and loaded: the model, a context for several sequences, threads of its
+ * own. Everything here blocks; it is for start and stop.
+ */
+#ifndef INFERENCE_LOCAL_MODEL_H
+#define INFERENCE_LOCAL_MODEL_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "inference/local_prompt.h"
+
+struct ggml_threadpool;
+struct llama_context;
+struct llama_model;
+
+struct local_model_params {
+	const char *file;        /* NULL = the bundled demo model */
+	const char *sha256;      /* 64 hexadecimal digits that the file must have, or NULL */
+	uint32_t sequences;      /* decoded together */
+	uint32_t context_tokens; /* of one sequence, at most */
+	uint32_t threads;        /* 0 = one for each processor that this process may use */
+};
+
+struct local_model {
+	struct llama_model *llama;
+	struct llama_context *context;
+	struct ggml_threadpool *threads;
+	const struct llama_vocab *vocab;
+	struct local_template chat;
+	uint32_t
+	    context_tokens; /* of one sequence: what was asked for, or what the model was trained on if that is less */
+	uint32_t batch_tokens; /* of one step */
+	uint32_t token_bytes;  /* of the longest token */
+	uint64_t created;      /* modification time of the file, seconds since 1970 */
+	char path[4096];
+	char digest[72]; /* "sha256:" and 64 digits */
+};
+
+/**
+ * Find, check and load. IM_OK; IM_ENOTFOUND, IM_EIO, IM_ECORRUPT, IM_EINVAL (another SHA-256, no usable chat template),
+ * IM_EUNAVAILABLE (this processor), IM_ENOMEM: the text names the file and what to do. On failure nothing is left.
+ */
+IM_MUST_CHECK enum im_rc local_model_load(const struct local_model_params *params,
+					  struct local_model *ret, struct im_err *err);
+
+/** Free. A zeroed one is fine. */
+void local_model_done(struct local_model *m);
+
+#endif

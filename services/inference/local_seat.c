@@ -1,0 +1,207 @@
+/*
+ * inference/local_seat.c - one choice on its sequence: sampling, text, the end; see local_engine.h. On the decode thread.
+ */
+#include <stdlib.h>
+
+#include <llama.h>
+
+#include "inference/local_engine.h"
+
+#define PENALTY_TOKENS  4096 /* how far back penalties look, at most */
+#define PIECE_BYTES     256  /* nearly every token's text */
+#define PIECE_BYTES_MAX 65536
+
+static bool
+chain_add(struct llama_sampler *chain, struct llama_sampler *s)
+{
+	if (s == NULL)
+		return false;
+	llama_sampler_chain_add(chain, s);
+	return true;
+}
+
+/* llama.cpp takes 32 bits, and one value of them means "choose one". */
+static uint32_t
+fold_seed(uint64_t seed)
+{
+	uint32_t v = (uint32_t)(seed ^ seed >> 32);
+
+	return v == LLAMA_DEFAULT_SEED ? 0 : v;
+}
+
+/* In llama.cpp's own order: penalties, top_k, top_p, min_p, temperature, the draw. */
+static struct llama_sampler *
+make_sampler(const struct engine *e, const struct local_params *p, uint32_t choice)
+{
+	struct llama_sampler_chain_params cp = llama_sampler_chain_default_params();
+	struct llama_sampler *chain;
+	bool ok = true;
+
+	cp.no_perf = true;
+	chain = llama_sampler_chain_init(cp);
+	if (chain == NULL)
+		return NULL;
+	if (p->repeat_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0)
+		ok = chain_add(
+		    chain, llama_sampler_init_penalties(llama_vocab_n_tokens(e->model->vocab),
+							PENALTY_TOKENS, p->repeat_penalty,
+							p->frequency_penalty, p->presence_penalty));
+	if (p->temperature <= 0) {
+		ok = ok && chain_add(chain, llama_sampler_init_greedy());
+	} else {
+		if (p->top_k > 0)
+			ok = ok && chain_add(chain, llama_sampler_init_top_k(p->top_k));
+		if (p->top_p < 1)
+			ok = ok && chain_add(chain, llama_sampler_init_top_p(p->top_p, 1));
+		if (p->min_p > 0)
+			ok = ok && chain_add(chain, llama_sampler_init_min_p(p->min_p, 1));
+		ok = ok && chain_add(chain, llama_sampler_init_temp(p->temperature)) &&
+		     chain_add(chain, llama_sampler_init_dist(fold_seed(p->seed + choice)));
+	}
+	if (!ok) {
+		llama_sampler_free(chain);
+		return NULL;
+	}
+	return chain;
+}
+
+bool
+seat_take(struct engine *e, uint32_t index, struct job *job)
+{
+	struct seat *s = &e->seats[index];
+
+	*s = (struct seat){ .job = job, .choice = job->started, .output = -1 };
+	s->sampler = make_sampler(e, &job->params, s->choice);
+	if (s->sampler == NULL) {
+		s->job = NULL;
+		return false;
+	}
+	s->text.stops = (const char *const *)job->stops;
+	s->text.stop_count = job->stop_count;
+	job->started++;
+	atomic_fetch_add(&e->stats.seated, 1);
+	return true;
+}
+
+void
+job_touch(struct engine *e, struct job *job)
+{
+	if (!list_linked(&job->touched_node))
+		list_push_back(&e->touched, &job->touched_node);
+}
+
+void
+job_end(struct engine *e, struct job *job, const struct im_err *err)
+{
+	if (err != NULL && !job->failed) {
+		job->failed = true;
+		job->err = *err;
+	}
+	job->ending = true;
+	job_touch(e, job);
+}
+
+static void
+job_no_memory(struct engine *e, struct job *job)
+{
+	struct im_err err;
+
+	(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
+	job_end(e, job, &err);
+}
+
+/* Append a piece: its head, and the text that 'text' holds. */
+static void
+put_piece(struct engine *e, struct seat *s, const struct buf *text, enum finish finish)
+{
+	struct piece p = { .choice = s->choice, .first = !s->said, .finish = finish };
+
+	p.len = text != NULL ? (uint32_t)text->len : 0;
+	s->said = true;
+	(void)buf_append(&s->job->stage, &p, sizeof(p));
+	if (p.len > 0)
+		(void)buf_append(&s->job->stage, text->data, p.len);
+	job_touch(e, s->job);
+}
+
+void
+seat_leave(struct engine *e, uint32_t index, enum finish finish)
+{
+	struct seat *s = &e->seats[index];
+	struct job *job = s->job;
+	struct buf text = BUF_INIT(0);
+	bool ok;
+
+	if (finish != FINISH_NONE) {
+		ok = local_text_finish(&s->text, &text) && buf_ok(&text);
+		/* The role comes first and on its own: the end is never in the first piece. */
+		if (text.len > 0 || !s->said)
+			put_piece(e, s, &text, FINISH_NONE);
+		put_piece(e, s, NULL, finish);
+		if (!ok || !buf_ok(&job->stage))
+			job_no_memory(e, job);
+	}
+	buf_done(&text);
+	job->usage.completion_tokens += s->generated;
+	job->finished++;
+	llama_sampler_free(s->sampler);
+	local_text_done(&s->text);
+	(void)llama_memory_seq_rm(llama_get_memory(e->model->context), (llama_seq_id)index, -1, -1);
+	*s = (struct seat){ .output = -1 };
+	atomic_fetch_sub(&e->stats.seated, 1);
+	if (finish != FINISH_NONE && job->finished == job->params.choices)
+		job_end(e, job, NULL);
+}
+
+/* The bytes of 'token' into the text. False when memory ran out. */
+static bool
+take_token(struct engine *e, struct seat *s, llama_token token, struct buf *out)
+{
+	char small[PIECE_BYTES];
+	char *large = NULL;
+	int32_t n = llama_token_to_piece(e->model->vocab, token, small, sizeof(small), 0, false);
+	bool ok;
+
+	if (n >= 0)
+		return local_text_push(&s->text, small, (size_t)n, out);
+	if (n < -PIECE_BYTES_MAX)
+		return true; /* no such token exists in a sane vocabulary */
+	large = malloc((size_t)-n);
+	if (large == NULL)
+		return false;
+	n = llama_token_to_piece(e->model->vocab, token, large, -n, 0, false);
+	ok = n < 0 || local_text_push(&s->text, large, (size_t)n, out);
+	free(large);
+	return ok;
+}
+
+void
+seat_sample(struct engine *e, uint32_t index)
+{
+	struct seat *s = &e->seats[index];
+	struct job *job = s->job;
+	struct buf text = BUF_INIT(0);
+	llama_token token;
+
+	if (job->params.max_tokens == 0) {
+		seat_leave(e, index, FINISH_LENGTH);
+		return;
+	}
+	token = llama_sampler_sample(s->sampler, e->model->context, s->output);
+	if (llama_vocab_is_eog(e->model->vocab, token)) {
+		seat_leave(e, index, FINISH_STOP);
+		return;
+	}
+	s->last = token;
+	s->generated++;
+	atomic_fetch_add(&e->stats.generated_tokens, 1);
+	if (!take_token(e, s, token, &text) || !buf_ok(&text))
+		job_no_memory(e, job);
+	else if (text.len > 0 || !s->said)
+		put_piece(e, s, &text, FINISH_NONE);
+	buf_done(&text);
+	if (s->text.stopped)
+		seat_leave(e, index, FINISH_STOP);
+	else if (s->generated >= job->params.max_tokens || s->fed >= e->model->context_tokens)
+		seat_leave(e, index, FINISH_LENGTH);
+}
