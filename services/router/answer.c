@@ -42,7 +42,7 @@ struct answer {
 };
 
 struct answer *
-answer_new(size_t max_bytes)
+router_answer_new(size_t max_bytes)
 {
 	struct answer *a = calloc(1, sizeof(*a));
 
@@ -53,7 +53,7 @@ answer_new(size_t max_bytes)
 }
 
 void
-answer_free(struct answer *a)
+router_answer_free(struct answer *a)
 {
 	if (a == NULL) {
 		return;
@@ -83,8 +83,10 @@ gather(struct answer *a, struct buf *b, const char *text, struct im_err *err)
 	size_t len = strlen(text);
 
 	if (len > a->max_bytes - a->used_bytes) {
-		return err_reason(err, IM_ETOOBIG, "answer_too_large",
-		    "the answer is longer than %zu bytes; ask for a stream or set max_tokens", a->max_bytes);
+		return err_reason(
+		    err, IM_ETOOBIG, "answer_too_large",
+		    "the answer is longer than %zu bytes; ask for a stream or set max_tokens",
+		    a->max_bytes);
 	}
 	a->used_bytes += len;
 	if (len > 0 && (!buf_append(b, text, len) || buf_reserve(b, 1) == NULL)) {
@@ -104,14 +106,15 @@ gather_first(struct answer *a, struct buf *b, const char *text, struct im_err *e
 }
 
 static enum im_rc
-gather_tool(struct answer *a, struct gathered_choice *c, const struct tool_call_delta *t, struct im_err *err)
+gather_tool(struct answer *a, struct gathered_choice *c, const struct tool_call_delta *t,
+	    struct im_err *err)
 {
 	struct gathered_tool *tool;
 	enum im_rc rc;
 
 	if (t->index >= ANSWER_TOOL_CALLS_MAX) {
-		return err_set(err, IM_EPROTO, "tool call %u of a choice: at most %d are taken", t->index,
-		    ANSWER_TOOL_CALLS_MAX);
+		return err_set(err, IM_EPROTO, "tool call %u of a choice: at most %d are taken",
+			       t->index, ANSWER_TOOL_CALLS_MAX);
 	}
 	if (t->index >= c->tool_count) {
 		struct gathered_tool *tools = realloc(c->tools, (t->index + 1) * sizeof(*tools));
@@ -135,13 +138,14 @@ gather_tool(struct answer *a, struct gathered_choice *c, const struct tool_call_
 static enum im_rc
 gather_delta(struct answer *a, const struct delta *d, struct im_err *err)
 {
-	const char *texts[TEXT_COUNT] = { d->role, d->content, d->reasoning_content, d->refusal, d->finish_reason };
+	const char *texts[TEXT_COUNT] = { d->role, d->content, d->reasoning_content, d->refusal,
+					  d->finish_reason };
 	struct gathered_choice *c;
 	enum im_rc rc = IM_OK;
 
 	if (d->index >= GENERATE_CHOICES_MAX) {
-		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken", d->index,
-		    GENERATE_CHOICES_MAX);
+		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken",
+			       d->index, GENERATE_CHOICES_MAX);
 	}
 	c = a->choices[d->index];
 	if (c == NULL) {
@@ -152,8 +156,9 @@ gather_delta(struct answer *a, const struct delta *d, struct im_err *err)
 		return err_set(err, IM_ENOMEM, "no memory to gather an answer");
 	}
 	for (size_t i = 0; i < TEXT_COUNT && rc == IM_OK; i++) {
-		rc = i == TEXT_ROLE || i == TEXT_FINISH ? gather_first(a, &c->texts[i], texts[i], err)
-							: gather(a, &c->texts[i], texts[i], err);
+		rc = i == TEXT_ROLE || i == TEXT_FINISH
+			 ? gather_first(a, &c->texts[i], texts[i], err)
+			 : gather(a, &c->texts[i], texts[i], err);
 	}
 	for (size_t i = 0; i < d->tool_call_count && rc == IM_OK; i++) {
 		rc = gather_tool(a, c, &d->tool_calls[i], err);
@@ -162,7 +167,7 @@ gather_delta(struct answer *a, const struct delta *d, struct im_err *err)
 }
 
 enum im_rc
-answer_add(struct answer *a, const struct generate_frame *frame, struct im_err *err)
+router_answer_add(struct answer *a, const struct generate_frame *frame, struct im_err *err)
 {
 	if (a->system_fingerprint == NULL && frame->system_fingerprint[0] != '\0') {
 		a->system_fingerprint = strndup(frame->system_fingerprint, ANSWER_NAME_MAX);
@@ -181,7 +186,7 @@ answer_add(struct answer *a, const struct generate_frame *frame, struct im_err *
 }
 
 bool
-answer_is_whole(const struct answer *a)
+router_answer_is_whole(const struct answer *a)
 {
 	for (size_t i = 0; i < GENERATE_CHOICES_MAX; i++) {
 		if (a->choices[i] != NULL && a->choices[i]->texts[TEXT_FINISH].len == 0) {
@@ -239,7 +244,7 @@ fill_delta(const struct gathered_choice *c, struct arena *arena, struct delta *d
 }
 
 bool
-answer_frame(const struct answer *a, struct arena *arena, struct generate_frame *ret)
+router_answer_frame(const struct answer *a, struct arena *arena, struct generate_frame *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->system_fingerprint = a->system_fingerprint != NULL ? a->system_fingerprint : "";
@@ -260,11 +265,11 @@ answer_frame(const struct answer *a, struct arena *arena, struct generate_frame 
 }
 
 bool
-answer_choices(const struct answer *a, struct arena *arena, struct generate_reply *ret)
+router_answer_choices(const struct answer *a, struct arena *arena, struct generate_reply *ret)
 {
 	struct generate_frame frame;
 
-	if (!answer_frame(a, arena, &frame)) {
+	if (!router_answer_frame(a, arena, &frame)) {
 		return false;
 	}
 	ret->choices = arena_calloc(arena, frame.delta_count + 1, sizeof(*ret->choices));
@@ -277,11 +282,11 @@ answer_choices(const struct answer *a, struct arena *arena, struct generate_repl
 		struct choice *c = &ret->choices[i];
 
 		*c = (struct choice){ .index = d->index,
-			.role = d->role,
-			.content = d->content,
-			.reasoning_content = d->reasoning_content,
-			.finish_reason = d->finish_reason,
-			.refusal = d->refusal };
+				      .role = d->role,
+				      .content = d->content,
+				      .reasoning_content = d->reasoning_content,
+				      .finish_reason = d->finish_reason,
+				      .refusal = d->refusal };
 		c->tool_calls = arena_calloc(arena, d->tool_call_count + 1, sizeof(*c->tool_calls));
 		if (c->tool_calls == NULL) {
 			return false;
@@ -314,7 +319,7 @@ close_part(struct buf *out, size_t at)
 }
 
 void
-answer_value_encode(const struct answer *a, const struct usage *usage, struct buf *out)
+router_answer_value_encode(const struct answer *a, const struct usage *usage, struct buf *out)
 {
 	static const uint8_t room[4];
 	struct generate_end end = { .usage = *usage, .has_usage = true };
@@ -323,7 +328,7 @@ answer_value_encode(const struct answer *a, const struct usage *usage, struct bu
 	size_t at;
 
 	arena_init(&arena, 0);
-	if (!answer_frame(a, &arena, &frame)) {
+	if (!router_answer_frame(a, &arena, &frame)) {
 		out->failed = true;
 		arena_done(&arena);
 		return;
@@ -349,7 +354,8 @@ take_part(const uint8_t **at, size_t *left, const uint8_t **ret_part, size_t *re
 	if (*left < 4) {
 		return false;
 	}
-	len = (size_t)(*at)[0] | (size_t)(*at)[1] << 8 | (size_t)(*at)[2] << 16 | (size_t)(*at)[3] << 24;
+	len = (size_t)(*at)[0] | (size_t)(*at)[1] << 8 | (size_t)(*at)[2] << 16 |
+	      (size_t)(*at)[3] << 24;
 	if (len > *left - 4) {
 		return false;
 	}
@@ -367,7 +373,8 @@ plausible(const struct generate_frame *f)
 		return false;
 	}
 	for (size_t i = 0; i < f->delta_count; i++) {
-		if (f->deltas[i].finish_reason[0] == '\0' || f->deltas[i].index >= GENERATE_CHOICES_MAX) {
+		if (f->deltas[i].finish_reason[0] == '\0' ||
+		    f->deltas[i].index >= GENERATE_CHOICES_MAX) {
 			return false;
 		}
 	}
@@ -375,8 +382,9 @@ plausible(const struct generate_frame *f)
 }
 
 enum im_rc
-answer_value_decode(const uint8_t *buf, size_t len, struct arena *arena, struct generate_frame *ret_frame,
-    struct usage *ret_usage, struct im_err *err)
+router_answer_value_decode(const uint8_t *buf, size_t len, struct arena *arena,
+			   struct generate_frame *ret_frame, struct usage *ret_usage,
+			   struct im_err *err)
 {
 	const uint8_t *at, *frame_at, *end_at;
 	size_t left, frame_len, end_len;
@@ -385,11 +393,13 @@ answer_value_decode(const uint8_t *buf, size_t len, struct arena *arena, struct 
 	enum im_rc rc;
 
 	if (len == 0 || buf[0] != VALUE_VERSION) {
-		return err_set(err, IM_ECORRUPT, "a cached answer is of another version; it is ignored");
+		return err_set(err, IM_ECORRUPT,
+			       "a cached answer is of another version; it is ignored");
 	}
 	at = buf + 1;
 	left = len - 1;
-	if (!take_part(&at, &left, &frame_at, &frame_len) || !take_part(&at, &left, &end_at, &end_len) || left != 0) {
+	if (!take_part(&at, &left, &frame_at, &frame_len) ||
+	    !take_part(&at, &left, &end_at, &end_len) || left != 0) {
 		return err_set(err, IM_ECORRUPT, "a cached answer is cut; it is ignored");
 	}
 	rc = generate_frame_decode(frame_at, frame_len, arena, &frame, err);

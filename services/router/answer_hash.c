@@ -71,7 +71,7 @@ static bool
 hash_text(EVP_MD_CTX **ctx, const char *text)
 {
 	if (*ctx == NULL) {
-		*ctx = digest_new();
+		*ctx = router_sha256_new();
 	}
 	return *ctx != NULL && EVP_DigestUpdate(*ctx, text, strlen(text)) == 1;
 }
@@ -93,8 +93,8 @@ add_tool(struct hashed_choice *c, const struct tool_call_delta *t, struct im_err
 	struct hashed_tool *tool;
 
 	if (t->index >= ANSWER_TOOL_CALLS_MAX) {
-		return err_set(err, IM_EPROTO, "tool call %u of a choice: at most %d are taken", t->index,
-		    ANSWER_TOOL_CALLS_MAX);
+		return err_set(err, IM_EPROTO, "tool call %u of a choice: at most %d are taken",
+			       t->index, ANSWER_TOOL_CALLS_MAX);
 	}
 	if (t->index >= c->tool_count) {
 		struct hashed_tool *tools = realloc(c->tools, (t->index + 1) * sizeof(*tools));
@@ -122,8 +122,8 @@ add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 	enum im_rc rc;
 
 	if (d->index >= GENERATE_CHOICES_MAX) {
-		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken", d->index,
-		    GENERATE_CHOICES_MAX);
+		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken",
+			       d->index, GENERATE_CHOICES_MAX);
 	}
 	c = h->choices[d->index];
 	if (c == NULL) {
@@ -180,7 +180,7 @@ put_digest(struct buf *out, const EVP_MD_CTX *ctx)
 	uint8_t digest[DIGEST_BYTES];
 	char hex[2 * DIGEST_BYTES + 1];
 
-	if (!digest_peek(ctx, digest)) {
+	if (!router_sha256_peek(ctx, digest)) {
 		return false;
 	}
 	hex_encode(digest, sizeof(digest), hex);
@@ -237,7 +237,7 @@ bool
 answer_hash_final(const struct answer_hash *h, uint8_t out[DIGEST_BYTES])
 {
 	struct buf text = BUF_INIT(0);
-	bool ok = answer_hash_manifest(h, &text) && digest_of(text.data, text.len, out);
+	bool ok = answer_hash_manifest(h, &text) && router_sha256(text.data, text.len, out);
 
 	buf_done(&text);
 	return ok;

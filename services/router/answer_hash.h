@@ -19,7 +19,8 @@ struct answer_hash *answer_hash_new(void);
 void answer_hash_free(struct answer_hash *h); /* NULL is fine */
 
 /** Take the deltas of one frame. IM_OK, IM_ENOMEM, IM_EPROTO (more choices or tool calls than any answer has). */
-IM_MUST_CHECK enum im_rc answer_hash_add(struct answer_hash *h, const struct generate_frame *frame, struct im_err *err);
+IM_MUST_CHECK enum im_rc answer_hash_add(struct answer_hash *h, const struct generate_frame *frame,
+					 struct im_err *err);
 
 /** Append the manifest of what came so far. False without memory. */
 bool answer_hash_manifest(const struct answer_hash *h, struct buf *out);

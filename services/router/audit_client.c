@@ -58,7 +58,8 @@ arm_late_timer(struct audit_client *ac)
 		return;
 	}
 	r = CONTAINER_OF(ac->waiting.next, struct audit_record, wait_node);
-	if (loop_timer_set(ac->loop, &ac->late_timer, r->late_us > now ? r->late_us - now : 0) != IM_OK) {
+	if (loop_timer_set(ac->loop, &ac->late_timer, r->late_us > now ? r->late_us - now : 0) !=
+	    IM_OK) {
 		/* No memory for a timer: the next submit arms it, and requests have their own deadlines. */
 		return;
 	}
@@ -70,7 +71,8 @@ late_fire(void *arg)
 	struct audit_client *ac = arg;
 
 	while (!list_empty(&ac->waiting)) {
-		struct audit_record *r = CONTAINER_OF(ac->waiting.next, struct audit_record, wait_node);
+		struct audit_record *r =
+		    CONTAINER_OF(ac->waiting.next, struct audit_record, wait_node);
 
 		if (r->late_us > clock_mono_us()) {
 			break;
@@ -109,10 +111,11 @@ append_failed(struct audit_client *ac, const struct im_err *why)
 
 	take_back(ac);
 	ac->failing = true;
-	ac->backoff_ms = ac->backoff_ms == 0		     ? BACKOFF_MIN_MS
+	ac->backoff_ms = ac->backoff_ms == 0                   ? BACKOFF_MIN_MS
 			 : ac->backoff_ms < BACKOFF_MAX_MS / 2 ? ac->backoff_ms * 2
-							     : BACKOFF_MAX_MS;
-	if (ac->link != NULL && loop_timer_set(ac->loop, &ac->retry_timer, ac->backoff_ms * 1000ULL) != IM_OK) {
+							       : BACKOFF_MAX_MS;
+	if (ac->link != NULL &&
+	    loop_timer_set(ac->loop, &ac->retry_timer, ac->backoff_ms * 1000ULL) != IM_OK) {
 		loop_timer_cancel(ac->loop, &ac->retry_timer); /* the next tick tries again */
 	}
 	if (before) {
@@ -152,8 +155,8 @@ check_reply(const struct audit_append_call *ap, const uint8_t *body, size_t len,
 	arena_init(&arena, len * 16 + 65536);
 	rc = audit_appended_decode(body, len, &arena, &reply, err);
 	if (rc == IM_OK && reply.count != ap->count) {
-		rc = err_set(err, IM_EPROTO, "the audit service acknowledged %zu records of %zu", reply.count,
-		    ap->count);
+		rc = err_set(err, IM_EPROTO, "the audit service acknowledged %zu records of %zu",
+			     reply.count, ap->count);
 	}
 	arena_done(&arena);
 	return rc;
@@ -203,7 +206,8 @@ send_one(struct audit_client *ac, struct im_err *err)
 
 	ap->count = 0;
 	LIST_FOREACH (&ac->unsent, r, struct audit_record, node) {
-		if (ap->count == AUDIT_EVENTS_MAX || (ap->count > 0 && body.len + r->len > APPEND_BYTES_MAX)) {
+		if (ap->count == AUDIT_EVENTS_MAX ||
+		    (ap->count > 0 && body.len + r->len > APPEND_BYTES_MAX)) {
 			break;
 		}
 		buf_append(&body, r->bytes, r->len);
@@ -238,7 +242,8 @@ submit_gap(struct audit_client *ac)
 	}
 	ev.request_time_us = gap.from_us;
 	ev.response_time_us = gap.to_us;
-	memset(&ac->gap, 0, sizeof(ac->gap)); /* before the submit, which looks whether there is a gap */
+	memset(&ac->gap, 0,
+	       sizeof(ac->gap)); /* before the submit, which looks whether there is a gap */
 	if (audit_client_submit(ac, &ev, NULL, NULL, &record) != AUDIT_TAKEN) {
 		ac->gap = gap;
 		return;
@@ -313,7 +318,7 @@ static const struct endpoint_ops link_ops = { .up = link_up, .down = link_down }
 
 enum im_rc
 audit_client_start(struct audit_client *ac, struct loop *loop, struct net *net, const char *url,
-    const struct audit_client_params *params, struct im_err *err)
+		   const struct audit_client_params *params, struct im_err *err)
 {
 	memset(ac, 0, sizeof(*ac));
 	ac->params = *params;
@@ -331,7 +336,8 @@ audit_client_start(struct audit_client *ac, struct loop *loop, struct net *net, 
 		return IM_OK;
 	}
 	if (url == NULL) {
-		return err_set(err, IM_EINVAL,
+		return err_set(
+		    err, IM_EINVAL,
 		    "audit.address is off; set router.audit_mode to off too if no records are wanted");
 	}
 	return net_dial(net, url, &link_ops, ac, &ac->ep, err);
@@ -406,8 +412,8 @@ record_new(const struct audit_event *event)
 }
 
 enum audit_taken
-audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done, void *user,
-    struct audit_record **ret_record)
+audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+		    void *user, struct audit_record **ret_record)
 {
 	bool terminal = event->kind == RECORD_RESPONSE;
 	bool must = is_request_kind(event) && ac->params.mode == AUDIT_FAIL_CLOSED;

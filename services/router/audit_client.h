@@ -56,24 +56,26 @@ struct audit_client {
 	struct loop *loop;
 	struct endpoint *ep;
 	struct link *link;
-	bool failing;          /* the last Append failed */
+	bool failing; /* the last Append failed */
 	uint32_t backoff_ms;
-	struct list unsent;    /* records behind those of the Appends in flight */
-	struct list waiting;   /* records whose owner waits, oldest deadline first */
-	uint32_t pending;      /* records in Appends and 'unsent' */
+	struct list unsent;  /* records behind those of the Appends in flight */
+	struct list waiting; /* records whose owner waits, oldest deadline first */
+	uint32_t pending;    /* records in Appends and 'unsent' */
 	uint64_t pending_bytes;
 	struct audit_append_call appends[AUDIT_APPENDS_MAX];
 	uint32_t appends_busy, append_first; /* a ring in the order of sending */
 	struct loop_task flush_task;
 	struct loop_timer retry_timer, late_timer;
-	struct gap gap; /* dropped since the last GAP record; count 0 = none */
+	struct gap gap;          /* dropped since the last GAP record; count 0 = none */
 	uint64_t terminals_done; /* terminal records acknowledged, or dropped and counted */
 	uint64_t appended, dropped;
 };
 
 /** 'url' NULL: mode AUDIT_OFF, nothing is dialled and every record counts as taken and done. */
-IM_MUST_CHECK enum im_rc audit_client_start(struct audit_client *ac, struct loop *loop, struct net *net, const char *url,
-    const struct audit_client_params *params, struct im_err *err);
+IM_MUST_CHECK enum im_rc audit_client_start(struct audit_client *ac, struct loop *loop,
+					    struct net *net, const char *url,
+					    const struct audit_client_params *params,
+					    struct im_err *err);
 
 /** Stop dialling; 'down' of the link may still be reported. Pending records are forgotten, no 'done' follows. */
 void audit_client_stop(struct audit_client *ac);
@@ -92,8 +94,9 @@ const char *audit_client_state(const struct audit_client *ac);
  * valid until 'done' was called or audit_client_forget(). In the mode AUDIT_FAIL_CLOSED the records of requests are always
  * taken, memory permitting: audit_client_available() was asked before the request was admitted.
  */
-enum audit_taken audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
-    void *user, struct audit_record **ret_record);
+enum audit_taken audit_client_submit(struct audit_client *ac, const struct audit_event *event,
+				     audit_done_fn done, void *user,
+				     struct audit_record **ret_record);
 
 /** The owner waits no longer; the record stays pending. NULL is fine. */
 void audit_client_forget(struct audit_client *ac, struct audit_record *record);

@@ -33,7 +33,8 @@ static const struct endpoint_ops link_ops = { .up = link_up, .down = link_down }
 
 enum im_rc
 cache_client_start(struct cache_client *cc, struct net *net, const char *url, uint32_t cache_ms,
-    void (*changed)(void *user, bool connected, const struct im_err *why), void *user, struct im_err *err)
+		   void (*changed)(void *user, bool connected, const struct im_err *why),
+		   void *user, struct im_err *err)
 {
 	memset(cc, 0, sizeof(*cc));
 	cc->cache_ms = cache_ms;
@@ -59,8 +60,8 @@ cache_client_state(const struct cache_client *cc)
 }
 
 bool
-cache_client_lookup(struct cache_client *cc, const struct cache_lookup *lookup, const struct call_ops *ops, void *user,
-    struct call **ret_call)
+cache_client_lookup(struct cache_client *cc, const struct cache_lookup *lookup,
+		    const struct call_ops *ops, void *user, struct call **ret_call)
 {
 	struct call_request req = { .method = METHOD_CACHE_LOOKUP, .budget_ms = cc->cache_ms };
 	struct buf body = BUF_INIT(0);
@@ -70,7 +71,8 @@ cache_client_lookup(struct cache_client *cc, const struct cache_lookup *lookup, 
 		cache_lookup_encode(lookup, &body);
 		req.body = body.data;
 		req.body_len = body.len;
-		ok = buf_ok(&body) && call_start(cc->link, &req, ops, user, ret_call, NULL) == IM_OK;
+		ok =
+		    buf_ok(&body) && call_start(cc->link, &req, ops, user, ret_call, NULL) == IM_OK;
 		buf_done(&body);
 	}
 	cc->errors += !ok && cc->ep != NULL;
@@ -78,8 +80,8 @@ cache_client_lookup(struct cache_client *cc, const struct cache_lookup *lookup, 
 }
 
 bool
-cache_client_found(struct cache_client *cc, const struct im_err *err, const uint8_t *body, size_t len,
-    struct arena *arena, struct cache_found *ret)
+cache_client_found(struct cache_client *cc, const struct im_err *err, const uint8_t *body,
+		   size_t len, struct arena *arena, struct cache_found *ret)
 {
 	if (err != NULL || cache_found_decode(body, len, arena, ret, NULL) != IM_OK) {
 		cc->errors++;
@@ -101,7 +103,8 @@ store_end(void *user, struct call *call, const struct im_err *err, const uint8_t
 }
 
 void
-cache_client_store(struct cache_client *cc, const uint8_t key[CACHE_KEY_BYTES], const uint8_t *value, size_t len)
+cache_client_store(struct cache_client *cc, const uint8_t key[CACHE_KEY_BYTES],
+		   const uint8_t *value, size_t len)
 {
 	static const struct call_ops ops = { .end = store_end };
 	struct call_request req = { .method = METHOD_CACHE_STORE, .budget_ms = STORE_MS };

@@ -45,7 +45,7 @@ static void
 put_bytes(struct writer *w, enum tag tag, const void *data, size_t len)
 {
 	uint8_t head[5] = { (uint8_t)tag, (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
-		(uint8_t)(len >> 24) };
+			    (uint8_t)(len >> 24) };
 
 	w->ok = w->ok && len <= UINT32_MAX && EVP_DigestUpdate(w->ctx, head, sizeof(head)) == 1 &&
 		EVP_DigestUpdate(w->ctx, data, len) == 1;
@@ -125,11 +125,11 @@ put_sampling(struct writer *w, const struct generate_request *req)
 }
 
 bool
-cache_key(const struct generate_request *req, const char *tenant, const char *model_digest,
-    uint8_t ret[CACHE_KEY_BYTES])
+cache_key_make(const struct generate_request *req, const char *tenant, const char *model_digest,
+	       uint8_t ret[CACHE_KEY_BYTES])
 {
 	static const char version[] = "infermesh-cache-key/v1"; /* with its NUL */
-	struct writer w = { .ctx = digest_new(), .ok = true };
+	struct writer w = { .ctx = router_sha256_new(), .ok = true };
 
 	w.ok = w.ctx != NULL && EVP_DigestUpdate(w.ctx, version, sizeof(version)) == 1;
 	put_text(&w, TAG_TENANT, tenant);
@@ -157,7 +157,8 @@ cache_key(const struct generate_request *req, const char *tenant, const char *mo
 bool
 cache_wanted(const struct generate_request *req, double max_temperature)
 {
-	bool settled = req->seed.set || (req->temperature.set && req->temperature.v <= max_temperature);
+	bool settled =
+	    req->seed.set || (req->temperature.set && req->temperature.v <= max_temperature);
 
 	return settled && !req->cache_no_store && !(req->logprobs.set && req->logprobs.v);
 }

@@ -13,8 +13,8 @@
  * The key of 'req' for 'tenant', answered with weights of 'model_digest' ("" = not known). How the caller wants to be
  * answered (stream, user, request id, cache policy) does not count. False without memory.
  */
-bool cache_key(const struct generate_request *req, const char *tenant, const char *model_digest,
-    uint8_t ret[CACHE_KEY_BYTES]);
+bool cache_key_make(const struct generate_request *req, const char *tenant,
+		    const char *model_digest, uint8_t ret[CACHE_KEY_BYTES]);
 
 /** True if answers to 'req' may be kept and reused: little chance is involved (temperature up to 'max_temperature', or a
  *  seed), the caller does not forbid it, and no part of the answer is lost on the way (logprobs are). */

@@ -16,13 +16,13 @@
 #define ROUTER_RC_COUNT     (IM_EMETHOD + 1)
 
 /* Why a request was not admitted. */
-#define REFUSED_MAP(X)                                                                                                 \
-	X(REFUSED_INVALID, "invalid")                                                                                  \
-	X(REFUSED_MODEL, "model_not_found")                                                                            \
-	X(REFUSED_DRAINING, "draining")                                                                                \
-	X(REFUSED_CALLS, "calls_max")                                                                                  \
-	X(REFUSED_QUEUE, "queue_full")                                                                                 \
-	X(REFUSED_AUDIT, "audit_unavailable")                                                                          \
+#define REFUSED_MAP(X)                                                                             \
+	X(REFUSED_INVALID, "invalid")                                                              \
+	X(REFUSED_MODEL, "model_not_found")                                                        \
+	X(REFUSED_DRAINING, "draining")                                                            \
+	X(REFUSED_CALLS, "calls_max")                                                              \
+	X(REFUSED_QUEUE, "queue_full")                                                             \
+	X(REFUSED_AUDIT, "audit_unavailable")                                                      \
 	X(REFUSED_MEMORY, "no_memory")
 
 enum refused {
@@ -86,7 +86,8 @@ struct router {
 
 /* rpc.c: what is answered at once */
 
-void router_announce(struct router *router, struct peer *peer, struct served *served, const struct served_request *req);
+void router_announce(struct router *router, struct peer *peer, struct served *served,
+		     const struct served_request *req);
 void router_list_models(const struct router *router, struct served *served);
 void router_status(const struct router *router, struct served *served);
 

@@ -12,7 +12,7 @@ fetch(void)
 }
 
 EVP_MD_CTX *
-digest_new(void)
+router_sha256_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
@@ -25,17 +25,18 @@ digest_new(void)
 }
 
 bool
-digest_peek(const EVP_MD_CTX *ctx, uint8_t out[DIGEST_BYTES])
+router_sha256_peek(const EVP_MD_CTX *ctx, uint8_t out[DIGEST_BYTES])
 {
 	EVP_MD_CTX *copy = EVP_MD_CTX_new();
-	bool ok = copy != NULL && EVP_MD_CTX_copy_ex(copy, ctx) == 1 && EVP_DigestFinal_ex(copy, out, NULL) == 1;
+	bool ok = copy != NULL && EVP_MD_CTX_copy_ex(copy, ctx) == 1 &&
+		  EVP_DigestFinal_ex(copy, out, NULL) == 1;
 
 	EVP_MD_CTX_free(copy);
 	return ok;
 }
 
 bool
-digest_of(const void *data, size_t len, uint8_t out[DIGEST_BYTES])
+router_sha256(const void *data, size_t len, uint8_t out[DIGEST_BYTES])
 {
 	(void)pthread_once(&fetched, fetch);
 	return sha256 != NULL && EVP_Digest(data, len, out, NULL, sha256, NULL) == 1;

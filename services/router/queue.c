@@ -3,20 +3,23 @@
 #define QUEUE_RETRY_MS 1000
 
 bool
-queue_has_room(const struct queue *q)
+waiting_has_room(const struct queue *q)
 {
 	return q->count < q->max;
 }
 
 enum im_rc
-queue_join(struct queue *q, struct model *m, struct queue_entry *e, uint64_t now_ms, struct im_err *err)
+waiting_join(struct queue *q, struct model *m, struct queue_entry *e, uint64_t now_ms,
+	     struct im_err *err)
 {
 	struct list *at = m->waiting.prev;
 
 	if (e->seq == 0) {
-		if (!queue_has_room(q)) {
-			(void)err_reason(err, IM_EUNAVAILABLE, "queue_full",
-			    "%u requests wait for a worker already; try again later or raise router.queue_max", q->max);
+		if (!waiting_has_room(q)) {
+			(void)err_reason(
+			    err, IM_EUNAVAILABLE, "queue_full",
+			    "%u requests wait for a worker already; try again later or raise router.queue_max",
+			    q->max);
 			if (err != NULL) {
 				err->retry_after_ms = QUEUE_RETRY_MS;
 			}
@@ -35,7 +38,7 @@ queue_join(struct queue *q, struct model *m, struct queue_entry *e, uint64_t now
 }
 
 void
-queue_leave(struct queue *q, struct queue_entry *e)
+waiting_leave(struct queue *q, struct queue_entry *e)
 {
 	if (e->model == NULL) {
 		return;
@@ -46,7 +49,8 @@ queue_leave(struct queue *q, struct queue_entry *e)
 }
 
 struct queue_entry *
-queue_first_for(const struct worker *w, bool (*may)(const struct queue_entry *e, const struct worker *w))
+waiting_first_for(const struct worker *w,
+		  bool (*may)(const struct queue_entry *e, const struct worker *w))
 {
 	struct queue_entry *best = NULL;
 

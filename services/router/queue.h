@@ -22,21 +22,22 @@ struct queue_entry {
 };
 
 /** True if one more may wait. */
-bool queue_has_room(const struct queue *q);
+bool waiting_has_room(const struct queue *q);
 
 /**
  * Wait for a worker of 'm'. Somebody who waits again (after a failed attempt) gets the old place back and is not turned
  * away. IM_EUNAVAILABLE (reason queue_full) when there is no room.
  */
-IM_MUST_CHECK enum im_rc queue_join(struct queue *q, struct model *m, struct queue_entry *e, uint64_t now_ms,
-    struct im_err *err);
+IM_MUST_CHECK enum im_rc waiting_join(struct queue *q, struct model *m, struct queue_entry *e,
+				      uint64_t now_ms, struct im_err *err);
 
 /** Does nothing if it does not wait. */
-void queue_leave(struct queue *q, struct queue_entry *e);
+void waiting_leave(struct queue *q, struct queue_entry *e);
 
 /** The one of the models' queues of 'w' that has waited longest and may go to 'w' as 'may' says; NULL if there is none. It
  *  stays in the queue. */
-struct queue_entry *queue_first_for(const struct worker *w,
-    bool (*may)(const struct queue_entry *e, const struct worker *w));
+struct queue_entry *waiting_first_for(const struct worker *w,
+				      bool (*may)(const struct queue_entry *e,
+						  const struct worker *w));
 
 #endif

@@ -27,7 +27,7 @@ reply_with(const struct caller *caller, const struct generate_reply *reply)
 }
 
 void
-caller_fail(const struct caller *caller, const char *request_id, const struct im_err *err)
+router_caller_fail(const struct caller *caller, const char *request_id, const struct im_err *err)
 {
 	struct generate_reply reply = { .failed = true, .err = *err, .request_id = request_id };
 
@@ -41,7 +41,9 @@ caller_fail(const struct caller *caller, const char *request_id, const struct im
 static void
 end_well(struct request *r)
 {
-	struct generate_reply reply = { .request_id = r->id_hex, .model = r->model->id, .cache = r->cache_word };
+	struct generate_reply reply = { .request_id = r->id_hex,
+					.model = r->model->id,
+					.cache = r->cache_word };
 	struct generate_end end = { .usage = r->usage, .has_usage = r->has_usage };
 	struct buf bytes = BUF_INIT(0);
 	struct arena arena;
@@ -60,10 +62,10 @@ end_well(struct request *r)
 	}
 	arena_init(&arena, 0);
 	reply.usage = r->usage;
-	if (answer_choices(r->answer, &arena, &reply)) {
+	if (router_answer_choices(r->answer, &arena, &reply)) {
 		reply_with(&r->caller, &reply);
 	} else {
-		caller_fail(&r->caller, r->id_hex, &err);
+		router_caller_fail(&r->caller, r->id_hex, &err);
 	}
 	arena_done(&arena);
 }
@@ -76,12 +78,17 @@ count_end(struct request *r)
 	uint64_t elsewhere_us = r->waited_us + r->worker_us;
 
 	if (request_state_success(&r->st)) {
-		histogram_add(&router->overhead,
-		    total_us > elsewhere_us ? (double)(total_us - elsewhere_us) / 1e6 : 0);
+		histogram_add(&router->overhead, total_us > elsewhere_us
+						     ? (double)(total_us - elsewhere_us) / 1e6
+						     : 0);
 	}
-	log_debug("request ended", LOG_STR("http.request.id", r->id_hex), LOG_STR("gen_ai.request.model", r->model->id),
-	    LOG_STR("event.outcome", outcome_text(r->st.outcome)), LOG_UINT("event.duration", total_us * 1000),
-	    LOG_UINT("http.response.status_code", request_status(r)), LOG_STR("infermesh.cache", r->cache_word),
+	log_debug(
+	    "request ended", LOG_STR("http.request.id", r->id_hex),
+	    LOG_STR("gen_ai.request.model", r->model->id),
+	    LOG_STR("event.outcome", outcome_text(r->st.outcome)),
+	    LOG_UINT("event.duration", total_us * 1000),
+	    LOG_UINT("http.response.status_code", router_request_status(r)),
+	    LOG_STR("infermesh.cache", r->cache_word),
 	    LOG_STR("infermesh.worker", r->pick.seen_count > 0 ? r->pick.seen[0].name->text : ""),
 	    LOG_UINT("infermesh.attempts", r->st.attempts),
 	    LOG_STR("error.message", r->st.ending == REQUEST_END_ERROR ? r->err.text : ""));
@@ -98,13 +105,14 @@ end_caller(struct request *r)
 		end_well(r);
 		return;
 	case REQUEST_END_AUDIT:
-		(void)err_reason(&err, IM_EUNAVAILABLE, "audit_unavailable",
+		(void)err_reason(
+		    &err, IM_EUNAVAILABLE, "audit_unavailable",
 		    "the audit log took no record of this request in time; try again later");
 		err.retry_after_ms = 1000;
 		break;
 	case REQUEST_END_DEADLINE:
 		(void)err_reason(&err, IM_EDEADLINE, "upstream_timeout",
-		    "the answer was not complete by the request's deadline");
+				 "the answer was not complete by the request's deadline");
 		break;
 	case REQUEST_END_GONE:
 		(void)err_set(&err, IM_ECANCELED, "the caller left");
@@ -112,38 +120,38 @@ end_caller(struct request *r)
 	case REQUEST_END_ERROR:
 		break;
 	}
-	caller_fail(&r->caller, r->id_hex, &err);
+	router_caller_fail(&r->caller, r->id_hex, &err);
 }
 
 static void
 drop_attempt(struct request *r)
 {
-	request_drop_held(r, false);
-	if (!request_answer_reset(r)) {
+	router_request_drop_held(r, false);
+	if (!router_request_answer_reset(r)) {
 		(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
-		request_event(r, REQUEST_EV_FAILED);
+		router_request_event(r, REQUEST_EV_FAILED);
 	}
 }
 
 static void
 record_end(struct request *r)
 {
-	bool taken = request_record_end(r);
+	bool taken = router_request_record_end(r);
 
 	if (taken) {
 		r->router->outcomes[r->st.outcome]++;
-		request_fill_cache(r);
+		router_request_fill_cache(r);
 	} else {
 		r->router->hold_off = true;
 	}
-	request_event(r, taken ? REQUEST_EV_TERMINAL_TAKEN : REQUEST_EV_TERMINAL_NOMEM);
+	router_request_event(r, taken ? REQUEST_EV_TERMINAL_TAKEN : REQUEST_EV_TERMINAL_NOMEM);
 }
 
 static void
 leave(struct request *r)
 {
 	r->waited_us += r->waiting.model != NULL ? clock_mono_us() - r->part_us : 0;
-	queue_leave(&r->router->queue, &r->waiting);
+	waiting_leave(&r->router->queue, &r->waiting);
 }
 
 static void
@@ -162,16 +170,27 @@ free_later(struct request *r)
 }
 
 /* In the order of the actions. */
-static void (*const performers[])(struct request *) = { stop_cache, leave, request_cancel_worker, request_free_slot,
-	drop_attempt, request_ask_cache, request_find_worker, request_dispatch, request_open, request_flush, record_end,
-	end_caller, free_later };
+static void (*const performers[])(struct request *) = { stop_cache,
+							leave,
+							router_request_cancel_worker,
+							router_request_free_slot,
+							drop_attempt,
+							router_request_ask_cache,
+							router_request_find_worker,
+							router_request_dispatch,
+							router_request_open,
+							router_request_flush,
+							record_end,
+							end_caller,
+							free_later };
 
 void
-request_event(struct request *r, enum request_event ev)
+router_request_event(struct request *r, enum request_event ev)
 {
 	struct router *router = r->router;
 
-	assert(r->event_count < REQUEST_EVENTS_MAX); /* a step answers with a handful of events at most */
+	assert(r->event_count <
+	       REQUEST_EVENTS_MAX); /* a step answers with a handful of events at most */
 	r->events[r->event_count++] = ev;
 	if (r->driving) {
 		return; /* an action came back with it: after the present one */
@@ -193,22 +212,22 @@ request_event(struct request *r, enum request_event ev)
 	r->driving = false;
 	if (r->over) {
 		router->running--;
-		request_free(r);
+		router_request_free(r);
 	}
 }
 
 void
-request_free(struct request *r)
+router_request_free(struct request *r)
 {
 	struct router *router = r->router;
 
 	list_remove(&r->node);
 	loop_timer_cancel(router->loop, &r->deadline);
 	audit_client_forget(&router->audit, r->record);
-	request_drop_held(r, true);
+	router_request_drop_held(r, true);
 	answer_hash_free(r->hash);
-	answer_free(r->answer);
-	pick_done(&r->pick);
+	router_answer_free(r->answer);
+	workers_pick_done(&r->pick);
 	if (r->model != NULL) {
 		r->model->users--;
 	}
@@ -217,7 +236,7 @@ request_free(struct request *r)
 }
 
 void
-request_abort(struct request *r)
+router_request_abort(struct request *r)
 {
 	struct router *router = r->router;
 	struct im_err err;
@@ -225,30 +244,31 @@ request_abort(struct request *r)
 	(void)err_reason(&err, IM_EUNAVAILABLE, "draining", "the router stops");
 	stop_cache(r);
 	leave(r);
-	request_cancel_worker(r);
+	router_request_cancel_worker(r);
 	if (r->worker != NULL) {
-		worker_free_slot(r->worker);
+		workers_free_slot(r->worker);
 		r->worker = NULL;
 	}
 	if (!r->st.ended) {
-		caller_fail(&r->caller, r->id_hex, &err);
+		router_caller_fail(&r->caller, r->id_hex, &err);
 	}
 	router->running--;
-	request_free(r);
+	router_request_free(r);
 }
 
 static void
 caller_writable(void *user, struct served *served)
 {
 	(void)served;
-	request_event(user, REQUEST_EV_TICK);
+	router_request_event(user, REQUEST_EV_TICK);
 }
 
 static void
 caller_cancelled(void *user, struct served *served)
 {
 	(void)served;
-	request_event(user, REQUEST_EV_CANCEL);
+	router_request_event(user, REQUEST_EV_CANCEL);
 }
 
-const struct served_ops request_served_ops = { .writable = caller_writable, .cancelled = caller_cancelled };
+const struct served_ops router_request_served_ops = { .writable = caller_writable,
+						      .cancelled = caller_cancelled };

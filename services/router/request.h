@@ -1,7 +1,7 @@
 /*
  * router/request.h - one request from admission to its end: performs what request_state.c decides. The files:
  *
- *   request_admit.c   who may come in, and who is told why not
+ *   router_request_admit.c   who may come in, and who is told why not
  *   request.c         events, actions, the end
  *   request_worker.c  finding a worker, the call to it, the queue
  *   request_answer.c  frames on their way to the caller, and the cache
@@ -27,8 +27,8 @@ enum caller_kind {
 /* Who asks, and over what. */
 struct caller {
 	enum caller_kind kind;
-	struct served *served;       /* not for the door */
-	struct door_request *door;   /* only for the door */
+	struct served *served;     /* not for the door */
+	struct door_request *door; /* only for the door */
 };
 
 /* Bytes on their way to the caller. */
@@ -43,7 +43,8 @@ struct request {
 	struct list node;
 	struct router *router;
 	struct request_state st;
-	enum request_event events[REQUEST_EVENTS_MAX]; /* that arose while another is being worked on */
+	enum request_event
+	    events[REQUEST_EVENTS_MAX]; /* that arose while another is being worked on */
 	uint32_t event_count;
 	bool driving, over;
 
@@ -82,42 +83,43 @@ struct request {
 	struct im_err err;
 	struct audit_record *record; /* that it waits for */
 
-	uint64_t begun_us, part_us;         /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
-	uint64_t waited_us, worker_us;      /* spent waiting for a worker, and at workers */
+	uint64_t begun_us, part_us;    /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
+	uint64_t waited_us, worker_us; /* spent waiting for a worker, and at workers */
 };
 
-/* request_admit.c */
+/* router_request_admit.c */
 
 /** Admit or refuse; answers the caller in either case. 'budget_ms' 0 = none named. */
-void request_admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
-    const struct served_request *req);
+void router_request_admit(struct router *router, const struct caller *caller,
+			  const struct link_peer *peer, const struct served_request *req);
 
 /* request.c */
 
 /** An event from outside. The request may be gone afterwards. */
-void request_event(struct request *r, enum request_event ev);
+void router_request_event(struct request *r, enum request_event ev);
 
 /** End everything at once, without waiting for anybody: the router stops. */
-void request_abort(struct request *r);
+void router_request_abort(struct request *r);
 
 /** Free a request that nothing refers to any more. */
-void request_free(struct request *r);
+void router_request_free(struct request *r);
 
 /** Answer somebody with an error. */
-void caller_fail(const struct caller *caller, const char *request_id, const struct im_err *err);
+void router_caller_fail(const struct caller *caller, const char *request_id,
+			const struct im_err *err);
 
-extern const struct served_ops request_served_ops;
+extern const struct served_ops router_request_served_ops;
 
 /* request_worker.c */
 
-void request_find_worker(struct request *r);
-void request_dispatch(struct request *r);
-void request_cancel_worker(struct request *r);
+void router_request_find_worker(struct request *r);
+void router_request_dispatch(struct request *r);
+void router_request_cancel_worker(struct request *r);
 
 /** The call to its worker has ended with 'err', or was never opened. */
-void request_attempt_failed(struct request *r, const struct im_err *err);
+void router_request_attempt_failed(struct request *r, const struct im_err *err);
 
-void request_free_slot(struct request *r);
+void router_request_free_slot(struct request *r);
 
 /** Capacity may have come free at 'w': let waiting requests have it, after the present callback. */
 void router_pump(struct router *router, struct worker *w);
@@ -127,31 +129,31 @@ void router_pump_fire(void *arg);
 void router_sweep_waiting(struct router *router);
 
 /** True for failures that are the worker's own, so that another worker may do better. */
-bool worker_failure(enum im_rc rc);
+bool router_worker_failed(enum im_rc rc);
 
 /* request_answer.c */
 
-void request_ask_cache(struct request *r);
-void request_fill_cache(struct request *r);
-void request_open(struct request *r);
-void request_flush(struct request *r);
-void request_drop_held(struct request *r, bool head_too);
+void router_request_ask_cache(struct request *r);
+void router_request_fill_cache(struct request *r);
+void router_request_open(struct request *r);
+void router_request_flush(struct request *r);
+void router_request_drop_held(struct request *r, bool head_too);
 
 /** Start gathering and hashing anew. False without memory. */
-bool request_answer_reset(struct request *r);
+bool router_request_answer_reset(struct request *r);
 
 /** Take one frame of the worker. */
-void request_take_frame(struct request *r, const uint8_t *body, size_t len);
+void router_request_take_frame(struct request *r, const uint8_t *body, size_t len);
 
 /* request_record.c */
 
 /** Hand over the REQUEST record. False if it was not taken. */
-bool request_record_begin(struct request *r);
+bool router_request_record_begin(struct request *r);
 
 /** Hand over the terminal record. False without memory. */
-bool request_record_end(struct request *r);
+bool router_request_record_end(struct request *r);
 
 /** HTTP status that the caller was given. */
-uint32_t request_status(const struct request *r);
+uint32_t router_request_status(const struct request *r);
 
 #endif

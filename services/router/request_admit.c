@@ -20,15 +20,16 @@ refuse(struct router *router, const struct caller *caller, enum refused why, str
 	if (why != REFUSED_INVALID && why != REFUSED_MODEL) {
 		err->retry_after_ms = RETRY_AFTER_MS;
 	}
-	log_debug("request refused", LOG_STR("event.reason", err->reason), LOG_STR("error.message", err->text));
-	caller_fail(caller, "", err);
+	log_debug("request refused", LOG_STR("event.reason", err->reason),
+		  LOG_STR("error.message", err->text));
+	router_caller_fail(caller, "", err);
 }
 
 static bool
 any_room(const struct model *m)
 {
 	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		if (worker_has_room(wm->worker)) {
+		if (workers_has_room(wm->worker)) {
 			return true;
 		}
 	}
@@ -37,31 +38,39 @@ any_room(const struct model *m)
 
 /* Is there a place for it at all? REFUSED_COUNT: yes. */
 static enum refused
-check_room(const struct router *router, const struct generate_request *req, struct model **ret_model, struct im_err *err)
+check_room(const struct router *router, const struct generate_request *req,
+	   struct model **ret_model, struct im_err *err)
 {
 	struct model *m = workers_find_model(&router->workers, req->model);
 
 	if (router->draining) {
-		(void)err_reason(err, IM_EUNAVAILABLE, "draining", "the router is being stopped; ask another one");
+		(void)err_reason(err, IM_EUNAVAILABLE, "draining",
+				 "the router is being stopped; ask another one");
 		return REFUSED_DRAINING;
 	}
 	if (m == NULL) {
 		(void)err_reason(err, IM_ENOTFOUND, "model_not_found",
-		    "The model `%s` does not exist or you do not have access to it.", req->model);
+				 "The model `%s` does not exist or you do not have access to it.",
+				 req->model);
 		return REFUSED_MODEL;
 	}
 	if (router->running >= router->set.calls_max) {
-		(void)err_reason(err, IM_EUNAVAILABLE, "calls_max",
-		    "%u requests are under way; try again later or raise router.calls_max", router->running);
+		(void)err_reason(
+		    err, IM_EUNAVAILABLE, "calls_max",
+		    "%u requests are under way; try again later or raise router.calls_max",
+		    router->running);
 		return REFUSED_CALLS;
 	}
-	if (router->set.audit_mode == AUDIT_FAIL_CLOSED && !audit_client_available(&router->audit)) {
-		(void)err_reason(err, IM_EUNAVAILABLE, "audit_unavailable",
+	if (router->set.audit_mode == AUDIT_FAIL_CLOSED &&
+	    !audit_client_available(&router->audit)) {
+		(void)err_reason(
+		    err, IM_EUNAVAILABLE, "audit_unavailable",
 		    "the audit log takes no records at present, so nothing is answered; try again later");
 		return REFUSED_AUDIT;
 	}
-	if (!queue_has_room(&router->queue) && !any_room(m)) {
-		(void)err_reason(err, IM_EUNAVAILABLE, "queue_full",
+	if (!waiting_has_room(&router->queue) && !any_room(m)) {
+		(void)err_reason(
+		    err, IM_EUNAVAILABLE, "queue_full",
 		    "%u requests wait for a worker already; try again later or raise router.queue_max",
 		    router->queue.count);
 		return REFUSED_QUEUE;
@@ -75,8 +84,8 @@ check_room(const struct router *router, const struct generate_request *req, stru
  * the door: what a request says about its own id, input and time is not believed.
  */
 static bool
-identify(struct generate_request *req, const struct link_peer *peer, const struct served_request *in, char id_hex[33],
-    char rpc_name[NET_NAME_MAX + 8])
+identify(struct generate_request *req, const struct link_peer *peer,
+	 const struct served_request *in, char id_hex[33], char rpc_name[NET_NAME_MAX + 8])
 {
 	bool gateway = peer != NULL && strcmp(peer->role, "gateway") == 0;
 	uint8_t id[16];
@@ -87,7 +96,7 @@ identify(struct generate_request *req, const struct link_peer *peer, const struc
 		req->request_id = id_hex;
 	}
 	if (!gateway || !req->has_input_sha256) {
-		if (!digest_of(in->body, in->body_len, req->input_sha256)) {
+		if (!router_sha256(in->body, in->body_len, req->input_sha256)) {
 			return false;
 		}
 		req->has_input_sha256 = true;
@@ -96,7 +105,8 @@ identify(struct generate_request *req, const struct link_peer *peer, const struc
 		req->received_us = clock_wall_us();
 	}
 	if (req->caller[0] == '\0') {
-		(void)snprintf(rpc_name, NET_NAME_MAX + 8, "rpc:%s", peer != NULL ? peer->name : "door");
+		(void)snprintf(rpc_name, NET_NAME_MAX + 8, "rpc:%s",
+			       peer != NULL ? peer->name : "door");
 		req->caller = rpc_name;
 	}
 	if (req->tenant[0] == '\0') {
@@ -135,13 +145,13 @@ request_new(struct router *router, const struct generate_request *req, const cha
 static void
 deadline_fire(void *arg)
 {
-	request_event(arg, REQUEST_EV_DEADLINE);
+	router_request_event(arg, REQUEST_EV_DEADLINE);
 }
 
 /* A gateway's bytes go on as they are; others lack what the door adds. */
 static bool
 keep_body(struct request *r, const struct generate_request *req, const struct link_peer *peer,
-    const struct served_request *in)
+	  const struct served_request *in)
 {
 	struct buf bytes = BUF_INIT(0);
 
@@ -160,8 +170,8 @@ keep_body(struct request *r, const struct generate_request *req, const struct li
 
 /* Everything that can fail for want of memory, before anybody counts on the request. */
 static bool
-prepare(struct request *r, const struct generate_request *req, const struct caller *caller, const struct link_peer *peer,
-    const struct served_request *in, struct model *model)
+prepare(struct request *r, const struct generate_request *req, const struct caller *caller,
+	const struct link_peer *peer, const struct served_request *in, struct model *model)
 {
 	struct router *router = r->router;
 	uint32_t budget_ms = in->budget_ms == 0 ? router->set.request_ms : in->budget_ms;
@@ -174,36 +184,37 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	model->users++;
 	r->max_age_ms = req->cache_max_age_ms;
 	r->cacheable = router->cache.ep != NULL && cache_wanted(req, router->set.cache_temperature);
-	if (r->cacheable && !cache_key(req, req->tenant, model->digest, r->key)) {
+	if (r->cacheable && !cache_key_make(req, req->tenant, model->digest, r->key)) {
 		return false;
 	}
 	r->has_key = r->cacheable;
 	lookup = r->cacheable && !req->cache_no_cache;
 	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
-	if (!keep_body(r, req, peer, in) || !request_answer_reset(r)) {
+	if (!keep_body(r, req, peer, in) || !router_request_answer_reset(r)) {
 		return false;
 	}
 	r->deadline = (struct loop_timer){ .fn = deadline_fire, .arg = r };
 	if (loop_timer_set(router->loop, &r->deadline, budget_ms * 1000ULL) != IM_OK) {
 		return false;
 	}
-	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries, clock_mono_ms(), budget_ms);
-	return request_record_begin(r);
+	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries,
+			   clock_mono_ms(), budget_ms);
+	return router_request_record_begin(r);
 }
 
 static enum im_rc
 check_names(const struct generate_request *req, struct im_err *err)
 {
 	if (strlen(req->caller) > NAME_MAX_BYTES || strlen(req->tenant) > NAME_MAX_BYTES) {
-		return err_reason(err, IM_EINVAL, "invalid_value", "caller and tenant have at most %d bytes",
-		    NAME_MAX_BYTES);
+		return err_reason(err, IM_EINVAL, "invalid_value",
+				  "caller and tenant have at most %d bytes", NAME_MAX_BYTES);
 	}
 	return IM_OK;
 }
 
 static void
-admit(struct router *router, const struct caller *caller, const struct link_peer *peer, const struct served_request *in,
-    struct generate_request *req)
+admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
+      const struct served_request *in, struct generate_request *req)
 {
 	char id_hex[33], rpc_name[NET_NAME_MAX + 8];
 	struct model *model = NULL;
@@ -220,7 +231,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 		: NULL;
 	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
 		if (r != NULL) {
-			request_free(r);
+			router_request_free(r);
 		}
 		(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
 		refuse(router, caller, REFUSED_MEMORY, &err);
@@ -230,14 +241,14 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 	router->running++;
 	list_push_back(&router->requests, &r->node);
 	if (caller->served != NULL) {
-		served_accept(caller->served, &request_served_ops, r);
+		served_accept(caller->served, &router_request_served_ops, r);
 	}
-	request_event(r, REQUEST_EV_ADMIT);
+	router_request_event(r, REQUEST_EV_ADMIT);
 }
 
 void
-request_admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
-    const struct served_request *in)
+router_request_admit(struct router *router, const struct caller *caller,
+		     const struct link_peer *peer, const struct served_request *in)
 {
 	struct generate_request req;
 	struct arena arena;

@@ -7,12 +7,12 @@
 #define FRAME_ARENA_SLACK (64U << 10)
 
 bool
-request_answer_reset(struct request *r)
+router_request_answer_reset(struct request *r)
 {
 	bool once = r->caller.kind != CALLER_STREAM;
 
 	answer_hash_free(r->hash);
-	answer_free(r->answer);
+	router_answer_free(r->answer);
 	r->answer = NULL;
 	r->has_usage = false;
 	memset(&r->usage, 0, sizeof(r->usage));
@@ -21,13 +21,15 @@ request_answer_reset(struct request *r)
 		return false;
 	}
 	if (once || r->cacheable) {
-		r->answer = answer_new(once ? r->router->set.once_bytes : r->router->set.cache_answer_bytes);
+		r->answer = router_answer_new(once ? r->router->set.once_bytes
+						   : r->router->set.cache_answer_bytes);
 	}
-	return r->answer != NULL || !once; /* an answer that is not gathered is not cached, and that is all */
+	return r->answer != NULL ||
+	       !once; /* an answer that is not gathered is not cached, and that is all */
 }
 
 void
-request_drop_held(struct request *r, bool head_too)
+router_request_drop_held(struct request *r, bool head_too)
 {
 	LIST_FOREACH_SAFE (&r->held, f, struct held_frame, node) {
 		if (head_too || !f->head) {
@@ -61,7 +63,7 @@ static void
 out_of_memory(struct request *r)
 {
 	(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
-	request_event(r, REQUEST_EV_FAILED);
+	router_request_event(r, REQUEST_EV_FAILED);
 }
 
 /* The caller's link refused a frame for good. */
@@ -72,7 +74,7 @@ cannot_send(struct request *r, enum im_rc rc)
 		return; /* it left: 'cancelled' says so */
 	}
 	(void)err_set(&r->err, rc, "a part of the answer cannot be sent: %s", im_rc_text(rc));
-	request_event(r, REQUEST_EV_FAILED);
+	router_request_event(r, REQUEST_EV_FAILED);
 }
 
 /* The first frame of the answer is out: the request itself is not needed any more, nobody else will get it. */
@@ -82,12 +84,12 @@ delivered(struct request *r)
 	if (r->body != NULL) {
 		free(r->body);
 		r->body = NULL;
-		request_event(r, REQUEST_EV_DELIVERED);
+		router_request_event(r, REQUEST_EV_DELIVERED);
 	}
 }
 
 void
-request_flush(struct request *r)
+router_request_flush(struct request *r)
 {
 	while (!list_empty(&r->held) && r->caller.kind == CALLER_STREAM) {
 		struct held_frame *f = CONTAINER_OF(r->held.next, struct held_frame, node);
@@ -109,17 +111,19 @@ request_flush(struct request *r)
 		}
 		free(f);
 	}
-	request_event(r, REQUEST_EV_FLUSHED);
+	router_request_event(r, REQUEST_EV_FLUSHED);
 }
 
 void
-request_open(struct request *r)
+router_request_open(struct request *r)
 {
-	struct generate_frame frame = { .has_head = true,
+	struct generate_frame frame = {
+		.has_head = true,
 		.head = { .model = r->model->id,
-		    .cache = r->cache_word,
-		    .worker = r->worker != NULL ? r->worker->name->text : "",
-		    .age_ms = r->age_ms } };
+			  .cache = r->cache_word,
+			  .worker = r->worker != NULL ? r->worker->name->text : "",
+			  .age_ms = r->age_ms }
+	};
 	struct buf bytes = BUF_INIT(0);
 
 	if (r->caller.kind != CALLER_STREAM) {
@@ -147,7 +151,7 @@ relay(struct request *r, const uint8_t *bytes, size_t len)
 	} else if (rc != IM_EAGAIN) {
 		cannot_send(r, rc);
 	} else if (hold(r, bytes, len, false)) {
-		request_event(r, REQUEST_EV_FRAME);
+		router_request_event(r, REQUEST_EV_FRAME);
 	} else {
 		out_of_memory(r);
 	}
@@ -162,9 +166,9 @@ account(struct request *r, const struct generate_frame *frame, struct im_err *er
 	if (rc != IM_OK || r->answer == NULL) {
 		return rc;
 	}
-	rc = answer_add(r->answer, frame, err);
+	rc = router_answer_add(r->answer, frame, err);
 	if (rc != IM_OK && r->caller.kind == CALLER_STREAM) {
-		answer_free(r->answer); /* too long for the cache: that is no failure */
+		router_answer_free(r->answer); /* too long for the cache: that is no failure */
 		r->answer = NULL;
 		rc = IM_OK;
 	}
@@ -178,15 +182,15 @@ frame_failed(struct request *r, enum im_rc rc)
 	struct im_err err = r->err;
 
 	if (rc == IM_EPROTO) {
-		request_cancel_worker(r);
-		request_attempt_failed(r, &err);
+		router_request_cancel_worker(r);
+		router_request_attempt_failed(r, &err);
 		return;
 	}
-	request_event(r, REQUEST_EV_FAILED);
+	router_request_event(r, REQUEST_EV_FAILED);
 }
 
 void
-request_take_frame(struct request *r, const uint8_t *body, size_t len)
+router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 {
 	struct generate_frame frame;
 	struct buf again = BUF_INIT(0);
@@ -225,7 +229,8 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	struct buf bytes = BUF_INIT(0);
 	bool ok;
 
-	if (answer_value_decode(found->value.data, found->value.len, arena, &frame, &r->usage, NULL) != IM_OK) {
+	if (router_answer_value_decode(found->value.data, found->value.len, arena, &frame,
+				       &r->usage, NULL) != IM_OK) {
 		return false;
 	}
 	ok = account(r, &frame, NULL) == IM_OK;
@@ -237,7 +242,8 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	r->has_usage = ok;
 	r->age_ms = found->age_ms;
 	if (ok) {
-		(void)snprintf(r->cache_word, sizeof(r->cache_word), "hit-%s", found->tier[0] != '\0' ? found->tier : "l1");
+		(void)snprintf(r->cache_word, sizeof(r->cache_word), "hit-%s",
+			       found->tier[0] != '\0' ? found->tier : "l1");
 	}
 	return ok;
 }
@@ -253,41 +259,43 @@ lookup_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	(void)call;
 	r->cache_call = NULL;
 	arena_init(&arena, 32 * len + FRAME_ARENA_SLACK);
-	hit = cache_client_found(&r->router->cache, err, body, len, &arena, &found) && take_cached(r, &found, &arena);
+	hit = cache_client_found(&r->router->cache, err, body, len, &arena, &found) &&
+	      take_cached(r, &found, &arena);
 	arena_done(&arena);
 	if (hit) {
-		request_event(r, REQUEST_EV_CACHE_HIT);
+		router_request_event(r, REQUEST_EV_CACHE_HIT);
 		return;
 	}
-	request_drop_held(r, true);
-	if (!request_answer_reset(r)) {
+	router_request_drop_held(r, true);
+	if (!router_request_answer_reset(r)) {
 		out_of_memory(r);
 		return;
 	}
-	request_event(r, REQUEST_EV_CACHE_MISS);
+	router_request_event(r, REQUEST_EV_CACHE_MISS);
 }
 
 void
-request_ask_cache(struct request *r)
+router_request_ask_cache(struct request *r)
 {
 	static const struct call_ops ops = { .end = lookup_end };
 	struct cache_lookup lookup = { .max_age_ms = r->max_age_ms };
 
 	memcpy(lookup.key, r->key, sizeof(lookup.key));
 	if (!cache_client_lookup(&r->router->cache, &lookup, &ops, r, &r->cache_call)) {
-		request_event(r, REQUEST_EV_CACHE_MISS);
+		router_request_event(r, REQUEST_EV_CACHE_MISS);
 	}
 }
 
 void
-request_fill_cache(struct request *r)
+router_request_fill_cache(struct request *r)
 {
 	struct buf value = BUF_INIT(0);
 
-	if (!r->cacheable || r->st.outcome != OUTCOME_OK || r->answer == NULL || !answer_is_whole(r->answer)) {
+	if (!r->cacheable || r->st.outcome != OUTCOME_OK || r->answer == NULL ||
+	    !router_answer_is_whole(r->answer)) {
 		return;
 	}
-	answer_value_encode(r->answer, &r->usage, &value);
+	router_answer_value_encode(r->answer, &r->usage, &value);
 	if (buf_ok(&value) && value.len <= r->router->set.cache_answer_bytes) {
 		cache_client_store(&r->router->cache, r->key, value.data, value.len);
 	}

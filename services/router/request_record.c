@@ -11,7 +11,8 @@ request_durable(void *user, enum audit_result result)
 	struct request *r = user;
 
 	r->record = NULL;
-	request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_RECORD_DURABLE : REQUEST_EV_RECORD_FAILED);
+	router_request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_RECORD_DURABLE
+							: REQUEST_EV_RECORD_FAILED);
 }
 
 static void
@@ -20,7 +21,8 @@ terminal_durable(void *user, enum audit_result result)
 	struct request *r = user;
 
 	r->record = NULL;
-	request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_TERMINAL_DURABLE : REQUEST_EV_TERMINAL_FAILED);
+	router_request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_TERMINAL_DURABLE
+							: REQUEST_EV_TERMINAL_FAILED);
 }
 
 static void
@@ -38,7 +40,7 @@ describe(const struct request *r, struct audit_event *ev)
 }
 
 bool
-request_record_begin(struct request *r)
+router_request_record_begin(struct request *r)
 {
 	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
 	struct audit_event ev;
@@ -46,11 +48,11 @@ request_record_begin(struct request *r)
 	describe(r, &ev);
 	ev.kind = RECORD_REQUEST;
 	return audit_client_submit(&r->router->audit, &ev, waits ? request_durable : NULL, r,
-		   waits ? &r->record : NULL) != AUDIT_NOMEM;
+				   waits ? &r->record : NULL) != AUDIT_NOMEM;
 }
 
 uint32_t
-request_status(const struct request *r)
+router_request_status(const struct request *r)
 {
 	switch (r->st.ending) {
 	case REQUEST_END_OK:
@@ -96,7 +98,7 @@ describe_routing(const struct request *r, struct audit_event *ev)
 }
 
 bool
-request_record_end(struct request *r)
+router_request_record_end(struct request *r)
 {
 	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
 	struct audit_event ev;
@@ -109,7 +111,7 @@ request_record_end(struct request *r)
 	ev.response_time_us = clock_wall_us();
 	ev.model_digest = r->model_digest;
 	ev.outcome = r->st.outcome;
-	ev.status_code = request_status(r);
+	ev.status_code = router_request_status(r);
 	describe_routing(r, &ev);
 	ev.usage = r->usage;
 	ev.has_usage = r->has_usage;
@@ -118,5 +120,5 @@ request_record_end(struct request *r)
 		return false;
 	}
 	return audit_client_submit(&r->router->audit, &ev, waits ? terminal_durable : NULL, r,
-		   waits ? &r->record : NULL) != AUDIT_NOMEM;
+				   waits ? &r->record : NULL) != AUDIT_NOMEM;
 }

@@ -6,7 +6,7 @@
 
 void
 request_state_init(struct request_state *r, enum audit_mode mode, bool ask_cache, uint32_t retries,
-    uint64_t now_ms, uint32_t budget_ms)
+		   uint64_t now_ms, uint32_t budget_ms)
 {
 	memset(r, 0, sizeof(*r));
 	r->mode = mode;
@@ -155,7 +155,8 @@ record_failed(struct request_state *r)
 	r->record = GATE_FAILED;
 	actions = fail(r, OUTCOME_ERROR, REQUEST_END_AUDIT);
 	if (!r->ended) {
-		r->hurry = true; /* the terminal record waits behind this one: the caller need not */
+		r->hurry =
+		    true; /* the terminal record waits behind this one: the caller need not */
 		r->ending = REQUEST_END_AUDIT;
 	}
 	return actions;
@@ -206,7 +207,8 @@ terminal_event(struct request_state *r, enum request_event ev)
 	switch (ev) {
 	case REQUEST_EV_TERMINAL_TAKEN:
 		if (r->terminal == TERMINAL_ASKED) {
-			r->terminal = r->mode == AUDIT_FAIL_CLOSED ? TERMINAL_PENDING : TERMINAL_SETTLED;
+			r->terminal =
+			    r->mode == AUDIT_FAIL_CLOSED ? TERMINAL_PENDING : TERMINAL_SETTLED;
 		}
 		break;
 	case REQUEST_EV_TERMINAL_NOMEM:
@@ -258,7 +260,8 @@ advance(struct request_state *r)
 		r->ended = true;
 		actions |= REQUEST_DO_END;
 	}
-	if (r->ended && !r->freed && (r->terminal == TERMINAL_PENDING || r->terminal == TERMINAL_SETTLED)) {
+	if (r->ended && !r->freed &&
+	    (r->terminal == TERMINAL_PENDING || r->terminal == TERMINAL_SETTLED)) {
 		r->freed = true;
 		actions |= REQUEST_DO_FREE;
 	}
@@ -291,7 +294,8 @@ work_event(struct request_state *r, enum request_event ev, uint64_t now_ms)
 		if (r->work != REQUEST_WAITING) {
 			return 0;
 		}
-		return finish(r, r->attempts > 0 ? OUTCOME_ERROR : OUTCOME_REJECTED, REQUEST_END_ERROR);
+		return finish(r, r->attempts > 0 ? OUTCOME_ERROR : OUTCOME_REJECTED,
+			      REQUEST_END_ERROR);
 	default:
 		return 0;
 	}

@@ -6,7 +6,7 @@
 #include "router/request.h"
 
 bool
-worker_failure(enum im_rc rc)
+router_worker_failed(enum im_rc rc)
 {
 	switch (rc) {
 	case IM_EUNAVAILABLE:
@@ -36,12 +36,13 @@ router_pump(struct router *router, struct worker *w)
 static void
 assign(struct request *r, const struct pick *pick)
 {
-	pick_done(&r->pick);
+	workers_pick_done(&r->pick);
 	r->pick = *pick;
 	r->worker = pick->worker;
-	(void)snprintf(r->model_digest, sizeof(r->model_digest), "%s", worker_digest(r->worker, r->model));
-	worker_take_slot(r->worker);
-	request_event(r, REQUEST_EV_PICKED);
+	(void)snprintf(r->model_digest, sizeof(r->model_digest), "%s",
+		       workers_digest(r->worker, r->model));
+	workers_take_slot(r->worker);
+	router_request_event(r, REQUEST_EV_PICKED);
 }
 
 static bool
@@ -61,7 +62,7 @@ static void
 leave_queue(struct request *r)
 {
 	r->waited_us += clock_mono_us() - r->part_us;
-	queue_leave(&r->router->queue, &r->waiting);
+	waiting_leave(&r->router->queue, &r->waiting);
 }
 
 void
@@ -73,9 +74,10 @@ router_pump_fire(void *arg)
 	while ((node = list_pop_front(&router->pump)) != NULL) {
 		struct worker *w = CONTAINER_OF(node, struct worker, pump_node);
 
-		while (worker_has_room(w)) {
-			struct queue_entry *e = queue_first_for(w, may_go);
-			struct request *r = e == NULL ? NULL : CONTAINER_OF(e, struct request, waiting);
+		while (workers_has_room(w)) {
+			struct queue_entry *e = waiting_first_for(w, may_go);
+			struct request *r =
+			    e == NULL ? NULL : CONTAINER_OF(e, struct request, waiting);
 			struct pick pick;
 
 			if (r == NULL) {
@@ -92,7 +94,7 @@ router_pump_fire(void *arg)
 }
 
 void
-request_find_worker(struct request *r)
+router_request_find_worker(struct request *r)
 {
 	struct router *router = r->router;
 	struct pick pick = { 0 };
@@ -106,26 +108,26 @@ request_find_worker(struct request *r)
 		assign(r, &pick);
 		return;
 	}
-	if (queue_join(&router->queue, r->model, &r->waiting, clock_mono_ms(), &err) != IM_OK) {
+	if (waiting_join(&router->queue, r->model, &r->waiting, clock_mono_ms(), &err) != IM_OK) {
 		r->err = err;
-		request_event(r, REQUEST_EV_NO_WORKER);
+		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
 	r->part_us = clock_mono_us();
 	LIST_FOREACH (&r->model->serving, wm, struct worker_model, model_node) {
-		if (worker_has_room(wm->worker)) {
+		if (workers_has_room(wm->worker)) {
 			router_pump(router, wm->worker);
 		}
 	}
 }
 
 void
-request_free_slot(struct request *r)
+router_request_free_slot(struct request *r)
 {
 	struct worker *w = r->worker;
 
 	r->worker = NULL;
-	worker_free_slot(w);
+	workers_free_slot(w);
 	router_pump(r->router, w);
 }
 
@@ -139,7 +141,7 @@ worker_part_done(struct request *r)
 }
 
 void
-request_cancel_worker(struct request *r)
+router_request_cancel_worker(struct request *r)
 {
 	if (r->call != NULL) {
 		call_cancel(r->call);
@@ -156,51 +158,52 @@ keep_worker_error(struct request *r, const struct im_err *err)
 	if (err->rc == IM_EPROTO || err->rc == IM_EMETHOD || err->rc == IM_ECORRUPT) {
 		r->err.rc = IM_EUPSTREAM;
 	}
-	if (r->err.reason[0] == '\0' && worker_failure(err->rc)) {
+	if (r->err.reason[0] == '\0' && router_worker_failed(err->rc)) {
 		(void)snprintf(r->err.reason, sizeof(r->err.reason), "%s",
-		    err->rc == IM_EUNAVAILABLE ? "worker_unavailable" : "upstream_error");
+			       err->rc == IM_EUNAVAILABLE ? "worker_unavailable"
+							  : "upstream_error");
 	}
 	if (err->rc == IM_EDEADLINE && r->err.reason[0] == '\0') {
 		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_timeout");
 	}
-	if (worker_failure(err->rc)) {
+	if (router_worker_failed(err->rc)) {
 		err_prefix(&r->err, "worker %s", r->worker->name->text);
 	}
 }
 
 void
-request_attempt_failed(struct request *r, const struct im_err *err)
+router_request_attempt_failed(struct request *r, const struct im_err *err)
 {
 	struct router *router = r->router;
 	bool may_retry = !r->st.delivered && (r->st.retries_left > 0 || err->rc == IM_EAGAIN);
 
 	keep_worker_error(r, err);
 	if (err->rc == IM_EDEADLINE && clock_mono_ms() >= r->st.deadline_ms) {
-		request_event(r, REQUEST_EV_DEADLINE);
+		router_request_event(r, REQUEST_EV_DEADLINE);
 		return;
 	}
-	if (err->rc != IM_EAGAIN && !worker_failure(err->rc)) {
-		request_event(r, REQUEST_EV_WORKER_FAILED);
+	if (err->rc != IM_EAGAIN && !router_worker_failed(err->rc)) {
+		router_request_event(r, REQUEST_EV_WORKER_FAILED);
 		return;
 	}
 	router->retries[err->rc] += may_retry;
 	if (err->rc == IM_EAGAIN) {
-		worker_mark_full(r->worker);
-		request_event(r, REQUEST_EV_WORKER_FULL);
+		workers_mark_full(r->worker);
+		router_request_event(r, REQUEST_EV_WORKER_FULL);
 		return;
 	}
 	r->worker->failed++;
 	if (r->tried_count < WORKERS_TRIED_MAX) {
 		r->tried[r->tried_count++] = r->worker->id;
 	}
-	request_event(r, REQUEST_EV_WORKER_RETRY);
+	router_request_event(r, REQUEST_EV_WORKER_RETRY);
 }
 
 static void
 worker_data(void *user, struct call *call, const uint8_t *body, size_t len)
 {
 	(void)call;
-	request_take_frame(user, body, len);
+	router_request_take_frame(user, body, len);
 }
 
 static void
@@ -219,42 +222,43 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 		err = &bad;
 	}
 	if (err != NULL) {
-		request_attempt_failed(r, err);
+		router_request_attempt_failed(r, err);
 	} else {
 		w->succeeded++;
 		r->usage = end.usage;
 		r->has_usage = end.has_usage;
-		request_event(r, REQUEST_EV_WORKER_OK);
+		router_request_event(r, REQUEST_EV_WORKER_OK);
 	}
 	/* After the slot was given back: the worker's count does not hold this request any more. */
 	if (end.has_load && w->link != NULL) {
-		worker_report(w, &end.load);
+		workers_report(w, &end.load);
 		router_pump(router, w);
 	}
 }
 
 void
-request_dispatch(struct request *r)
+router_request_dispatch(struct request *r)
 {
 	static const struct call_ops ops = { .data = worker_data, .end = worker_end };
 	uint64_t now_ms = clock_mono_ms();
 	struct call_request req = { .method = METHOD_WORKER_GENERATE,
-		.traceparent = r->traceparent[0] != '\0' ? r->traceparent : NULL,
-		.priority = r->priority,
-		.body = r->body,
-		.body_len = r->body_len };
+				    .traceparent =
+					r->traceparent[0] != '\0' ? r->traceparent : NULL,
+				    .priority = r->priority,
+				    .body = r->body,
+				    .body_len = r->body_len };
 	struct im_err err;
 
 	r->part_us = clock_mono_us();
 	req.budget_ms = r->st.deadline_ms > now_ms ? (uint32_t)(r->st.deadline_ms - now_ms) : 1;
 	if (r->worker->link == NULL) {
 		(void)err_set(&err, IM_EUNAVAILABLE, "its link is lost");
-		request_attempt_failed(r, &err);
+		router_request_attempt_failed(r, &err);
 		return;
 	}
 	if (call_start(r->worker->link, &req, &ops, r, &r->call, &err) != IM_OK) {
 		r->call = NULL;
-		request_attempt_failed(r, &err);
+		router_request_attempt_failed(r, &err);
 	}
 }
 
@@ -265,14 +269,16 @@ waits_in_vain(struct request *r, uint64_t now_ms)
 	if (workers_any_usable(r->model, r->tried, r->tried_count)) {
 		return false;
 	}
-	if (r->tried_count > 0 && workers_is_here(&r->router->workers, r->tried[r->tried_count - 1])) {
+	if (r->tried_count > 0 &&
+	    workers_is_here(&r->router->workers, r->tried[r->tried_count - 1])) {
 		return true; /* with the worker's own error */
 	}
 	if (now_ms < r->waiting.since_ms + ROUTER_NO_WORKER_MS) {
 		return false;
 	}
 	(void)err_reason(&r->err, IM_EUNAVAILABLE, "no_healthy_worker",
-	    "no worker serves the model %s at present; see 'infermesh status'", r->model->id);
+			 "no worker serves the model %s at present; see 'infermesh status'",
+			 r->model->id);
 	r->err.retry_after_ms = 1000;
 	return true;
 }
@@ -288,9 +294,9 @@ router_sweep_waiting(struct router *router)
 	router->hold_off = false;
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
 		if (r->waiting.model != NULL && waits_in_vain(r, now_ms)) {
-			request_event(r, REQUEST_EV_NO_WORKER);
+			router_request_event(r, REQUEST_EV_NO_WORKER);
 		} else if (r->st.hold_off) {
-			request_event(r, REQUEST_EV_TICK);
+			router_request_event(r, REQUEST_EV_TICK);
 		}
 	}
 }

@@ -25,7 +25,8 @@ audit_changed(void *user, bool connected, const struct im_err *why)
 		if (connected) {
 			log_info("audit service takes records");
 		} else {
-			log_warn("audit service takes no records", LOG_STR("error.message", why != NULL ? why->text : ""));
+			log_warn("audit service takes no records",
+				 LOG_STR("error.message", why != NULL ? why->text : ""));
 		}
 	}
 	router->audit_was_up = connected;
@@ -44,7 +45,7 @@ cache_changed(void *user, bool connected, const struct im_err *why)
 		log_info("cache reached");
 	} else {
 		log_warn("cache lost, answers go on without it",
-		    LOG_STR("error.message", why != NULL ? why->text : ""));
+			 LOG_STR("error.message", why != NULL ? why->text : ""));
 	}
 }
 
@@ -79,7 +80,7 @@ peer_down(void *user, struct link *link, const struct im_err *why)
 		workers_lost(&router->workers, peer->worker, clock_mono_ms());
 		if (!router->stopping && !peer->worker->retired) {
 			log_warn("worker lost", LOG_STR("worker.name", peer->worker->name->text),
-			    LOG_STR("error.message", why != NULL ? why->text : ""));
+				 LOG_STR("error.message", why != NULL ? why->text : ""));
 		}
 	}
 	link_set_user(link, NULL);
@@ -122,10 +123,10 @@ peer_request(void *user, struct link *link, struct served *served, const struct 
 		(void)err_set(&err, IM_EUNAVAILABLE, "this link is being closed");
 		served_end(served, &err, NULL, 0);
 	} else if (strcmp(req->method, METHOD_GENERATE) == 0) {
-		request_admit(router, &caller, link_peer(link), req);
+		router_request_admit(router, &caller, link_peer(link), req);
 	} else if (strcmp(req->method, METHOD_GENERATE_ONCE) == 0) {
 		caller.kind = CALLER_ONCE;
-		request_admit(router, &caller, link_peer(link), req);
+		router_request_admit(router, &caller, link_peer(link), req);
 	} else if (strcmp(req->method, METHOD_ANNOUNCE) == 0) {
 		router_announce(router, peer, served, req);
 	} else if (strcmp(req->method, METHOD_LIST_MODELS) == 0) {
@@ -145,18 +146,20 @@ peer_trouble(void *user, const struct im_err *why)
 }
 
 static const struct endpoint_ops peer_ops = { .up = peer_up,
-	.down = peer_down,
-	.request = peer_request,
-	.goaway = peer_goaway,
-	.trouble = peer_trouble };
+					      .down = peer_down,
+					      .request = peer_request,
+					      .goaway = peer_goaway,
+					      .trouble = peer_trouble };
 
 static void
 door_asked(void *user, struct door_request *request, const uint8_t *body, size_t len)
 {
 	struct caller caller = { .kind = CALLER_DOOR, .door = request };
-	struct served_request req = { .method = METHOD_GENERATE_ONCE, .body = body, .body_len = len };
+	struct served_request req = { .method = METHOD_GENERATE_ONCE,
+				      .body = body,
+				      .body_len = len };
 
-	request_admit(user, &caller, NULL, &req);
+	router_request_admit(user, &caller, NULL, &req);
 }
 
 static void
@@ -184,31 +187,36 @@ read_settings(struct router *router, const struct config *c)
 	router->set.cache_temperature = config_double(c, "router.cache_temperature");
 	router->set.cache_answer_bytes = (size_t)config_int(c, "router.cache_answer_bytes");
 	router->set.once_bytes = (size_t)config_int(c, "mesh.max_frame_bytes");
-	router->set.once_bytes -= router->set.once_bytes > 2 * ONCE_SLACK_BYTES ? ONCE_SLACK_BYTES
-										 : router->set.once_bytes / 2;
-	router->set.audit_mode = strcmp(mode, "off") == 0	 ? AUDIT_OFF
+	router->set.once_bytes -= router->set.once_bytes > 2 * ONCE_SLACK_BYTES
+				      ? ONCE_SLACK_BYTES
+				      : router->set.once_bytes / 2;
+	router->set.audit_mode = strcmp(mode, "off") == 0         ? AUDIT_OFF
 				 : strcmp(mode, "fail-open") == 0 ? AUDIT_FAIL_OPEN
-								 : AUDIT_FAIL_CLOSED;
+								  : AUDIT_FAIL_CLOSED;
 	router->queue.max = (uint32_t)config_int(c, "router.queue_max");
 }
 
 static enum im_rc
 start_clients(struct router *router, const struct service_env *env, struct im_err *err)
 {
-	struct audit_client_params audit = { .mode = router->set.audit_mode,
+	struct audit_client_params audit = {
+		.mode = router->set.audit_mode,
 		.audit_ms = (uint32_t)config_int(env->config, "router.audit_ms"),
 		.pending_max = (uint32_t)config_int(env->config, "router.audit_pending_max"),
 		.changed = audit_changed,
-		.user = router };
+		.user = router
+	};
 	struct audit_event ev = { .kind = RECORD_CONFIG, .has_config_digest = true };
 	enum im_rc rc;
 
-	rc = audit_client_start(&router->audit, env->loop, env->net, mesh_address(env, "audit"), &audit, err);
+	rc = audit_client_start(&router->audit, env->loop, env->net, mesh_address(env, "audit"),
+				&audit, err);
 	if (rc != IM_OK) {
 		return rc;
 	}
 	rc = cache_client_start(&router->cache, env->net, mesh_address(env, "cache"),
-	    (uint32_t)config_int(env->config, "router.cache_ms"), cache_changed, router, err);
+				(uint32_t)config_int(env->config, "router.cache_ms"), cache_changed,
+				router, err);
 	if (rc != IM_OK) {
 		return rc;
 	}
@@ -222,10 +230,11 @@ static enum im_rc
 start_listening(struct router *router, const struct service_env *env, struct im_err *err)
 {
 	const char *urls[] = { config_str(env->config, "router.listen"),
-		env->single_process ? mesh_address(env, "router") : NULL };
+			       env->single_process ? mesh_address(env, "router") : NULL };
 	struct door_params door = { .url = config_str(env->config, "router.door"),
-		.max_message_bytes = (size_t)config_int(env->config, "mesh.max_frame_bytes"),
-		.concurrent = DOOR_CONCURRENT };
+				    .max_message_bytes =
+					(size_t)config_int(env->config, "mesh.max_frame_bytes"),
+				    .concurrent = DOOR_CONCURRENT };
 
 	/* In the single-process mode links are made in memory, but the command line still comes from outside. */
 	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
@@ -234,7 +243,8 @@ start_listening(struct router *router, const struct service_env *env, struct im_
 		if (urls[i] == NULL || strcmp(urls[i], "off") == 0) {
 			continue;
 		}
-		rc = net_listen(env->net, urls[i], &peer_ops, router, &router->listen[router->listen_count], err);
+		rc = net_listen(env->net, urls[i], &peer_ops, router,
+				&router->listen[router->listen_count], err);
 		if (rc != IM_OK) {
 			return rc;
 		}
@@ -317,7 +327,8 @@ router_drain(void *service)
 		const char *role = link_peer(peer->link)->role;
 
 		/* Workers go on to report, operators go on to ask. */
-		if (strcmp(role, "inference") != 0 && strcmp(role, "operator") != 0 && !peer->told_goaway) {
+		if (strcmp(role, "inference") != 0 && strcmp(role, "operator") != 0 &&
+		    !peer->told_goaway) {
 			peer->told_goaway = true;
 			link_goaway(peer->link, "the router is being stopped");
 		}
@@ -349,8 +360,8 @@ stop_step(void *arg)
 	loop_fn stopped = router->stopped;
 	void *stopped_arg = router->stopped_arg;
 
-	if (!list_empty(&router->peers) || router->audit.link != NULL || router->cache.link != NULL ||
-	    (router->door != NULL && !router->door_closed)) {
+	if (!list_empty(&router->peers) || router->audit.link != NULL ||
+	    router->cache.link != NULL || (router->door != NULL && !router->door_closed)) {
 		return;
 	}
 	loop_cancel(router->loop, &router->pump_task);
@@ -368,7 +379,7 @@ router_stop(void *service, loop_fn stopped, void *arg)
 	router->stopped = stopped;
 	router->stopped_arg = arg;
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
-		request_abort(r);
+		router_request_abort(r);
 	}
 	close_all(router);
 	if (router->door != NULL) {
@@ -386,11 +397,12 @@ router_ready(const void *service, struct buf *why)
 	if (router->draining) {
 		buf_append_str(why, "draining; ");
 	}
-	if (router->set.audit_mode == AUDIT_FAIL_CLOSED && !audit_client_available(&router->audit)) {
+	if (router->set.audit_mode == AUDIT_FAIL_CLOSED &&
+	    !audit_client_available(&router->audit)) {
 		buf_append_str(why, "the audit service takes no records; ");
 	}
 	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
-		worker = worker || worker_usable(w);
+		worker = worker || workers_usable(w);
 	}
 	if (!worker) {
 		buf_append_str(why, "no healthy worker; ");

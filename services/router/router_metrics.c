@@ -27,11 +27,13 @@ write_refused(const struct router *router, struct metrics_page *page)
 #undef X
 	};
 
-	metrics_family(page, "infermesh_requests_refused_total", "counter", "Requests that were not admitted.");
+	metrics_family(page, "infermesh_requests_refused_total", "counter",
+		       "Requests that were not admitted.");
 	for (size_t i = 0; i < REFUSED_COUNT; i++) {
 		struct metrics_label label = { "reason", names[i] };
 
-		metrics_value(page, "infermesh_requests_refused_total", &label, 1, (double)router->refused[i]);
+		metrics_value(page, "infermesh_requests_refused_total", &label, 1,
+			      (double)router->refused[i]);
 	}
 }
 
@@ -54,32 +56,38 @@ write_retries(const struct router *router, struct metrics_page *page)
 	};
 
 	metrics_family(page, "infermesh_retries_total", "counter",
-	    "Failed attempts after which another worker was looked for, by failure.");
+		       "Failed attempts after which another worker was looked for, by failure.");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct metrics_label label = { "reason", rows[i].name };
 
-		metrics_value(page, "infermesh_retries_total", &label, 1, (double)router->retries[rows[i].rc]);
+		metrics_value(page, "infermesh_retries_total", &label, 1,
+			      (double)router->retries[rows[i].rc]);
 	}
 }
 
 static void
 write_outcomes(const struct router *router, struct metrics_page *page)
 {
-	metrics_counter(page, "infermesh_requests_admitted_total", "Requests admitted.", router->admitted);
+	metrics_counter(page, "infermesh_requests_admitted_total", "Requests admitted.",
+			router->admitted);
 	metrics_counter(page, "infermesh_requests_ended_total",
-	    "Terminal records acknowledged by the audit log, or dropped and counted.", router->audit.terminals_done);
-	metrics_family(page, "infermesh_outcomes_total", "counter", "Requests by the outcome in their terminal record.");
+			"Terminal records acknowledged by the audit log, or dropped and counted.",
+			router->audit.terminals_done);
+	metrics_family(page, "infermesh_outcomes_total", "counter",
+		       "Requests by the outcome in their terminal record.");
 	for (int i = OUTCOME_OK; i <= OUTCOME_REJECTED; i++) {
 		struct metrics_label label = { "outcome", outcome_text((enum outcome)i) };
 
-		metrics_value(page, "infermesh_outcomes_total", &label, 1, (double)router->outcomes[i]);
+		metrics_value(page, "infermesh_outcomes_total", &label, 1,
+			      (double)router->outcomes[i]);
 	}
 }
 
 static void
 write_workers(const struct router *router, struct metrics_page *page)
 {
-	metrics_family(page, "infermesh_worker_inflight", "gauge", "Requests of this router at a worker.");
+	metrics_family(page, "infermesh_worker_inflight", "gauge",
+		       "Requests of this router at a worker.");
 	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
 		struct metrics_label label = { "worker", w->name->text };
 
@@ -88,14 +96,17 @@ write_workers(const struct router *router, struct metrics_page *page)
 		}
 	}
 	metrics_gauge(page, "infermesh_router_slots_leaked",
-	    "Slots taken at workers minus requests that hold one; always 0.", slots_leaked(router));
-	metrics_family(page, "gen_ai_client_operation_duration_seconds", "histogram", "Calls to workers.");
+		      "Slots taken at workers minus requests that hold one; always 0.",
+		      slots_leaked(router));
+	metrics_family(page, "gen_ai_client_operation_duration_seconds", "histogram",
+		       "Calls to workers.");
 	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
 		LIST_FOREACH (&router->workers.buckets[i], m, struct model, node) {
 			struct metrics_label labels[] = { { "gen_ai_operation_name", "chat" },
-				{ "gen_ai_request_model", m->id } };
+							  { "gen_ai_request_model", m->id } };
 
-			metrics_histogram(page, "gen_ai_client_operation_duration_seconds", labels, 2, &m->duration);
+			metrics_histogram(page, "gen_ai_client_operation_duration_seconds", labels,
+					  2, &m->duration);
 		}
 	}
 }
@@ -113,13 +124,15 @@ write_cache(const struct router *router, struct metrics_page *page)
 	};
 
 	metrics_family(page, "infermesh_cache_requests_total", "counter",
-	    "Lookups in the cache; error: away, late or unreadable.");
+		       "Lookups in the cache; error: away, late or unreadable.");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct metrics_label labels[] = { { "tier", "l1" }, { "result", rows[i].result } };
 
-		metrics_value(page, "infermesh_cache_requests_total", labels, 2, (double)rows[i].count);
+		metrics_value(page, "infermesh_cache_requests_total", labels, 2,
+			      (double)rows[i].count);
 	}
-	metrics_counter(page, "infermesh_cache_stores_total", "Answers handed to the cache.", router->cache.stores);
+	metrics_counter(page, "infermesh_cache_stores_total", "Answers handed to the cache.",
+			router->cache.stores);
 }
 
 void
@@ -127,19 +140,22 @@ router_metrics(const void *service, struct metrics_page *page)
 {
 	const struct router *router = service;
 
-	metrics_gauge(page, "infermesh_requests_running", "Requests admitted whose caller has no end yet.",
-	    router->running);
-	metrics_gauge(page, "infermesh_requests_waiting", "Of these, waiting for a worker.", router->queue.count);
+	metrics_gauge(page, "infermesh_requests_running",
+		      "Requests admitted whose caller has no end yet.", router->running);
+	metrics_gauge(page, "infermesh_requests_waiting", "Of these, waiting for a worker.",
+		      router->queue.count);
 	write_outcomes(router, page);
 	write_refused(router, page);
 	write_retries(router, page);
 	write_workers(router, page);
 	write_cache(router, page);
-	metrics_gauge(page, "infermesh_audit_records_pending", "Records not acknowledged by the audit log yet.",
-	    router->audit.pending);
-	metrics_counter(page, "infermesh_audit_records_dropped_total", "Records given up (fail-open), told by GAP records.",
-	    router->audit.dropped);
-	metrics_family(page, "infermesh_overhead_seconds", "histogram",
+	metrics_gauge(page, "infermesh_audit_records_pending",
+		      "Records not acknowledged by the audit log yet.", router->audit.pending);
+	metrics_counter(page, "infermesh_audit_records_dropped_total",
+			"Records given up (fail-open), told by GAP records.",
+			router->audit.dropped);
+	metrics_family(
+	    page, "infermesh_overhead_seconds", "histogram",
 	    "Time of answered requests inside the router, without workers and waiting for them.");
 	metrics_histogram(page, "infermesh_overhead_seconds", NULL, 0, &router->overhead);
 }

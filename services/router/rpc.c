@@ -31,11 +31,12 @@ record_loads(struct router *router, const struct announced *what, const struct a
 	for (size_t i = 0; i < what->fresh_count; i++) {
 		const struct model_info *m = &a->models[what->fresh[i]];
 		struct audit_event ev = { .kind = RECORD_MODEL_LOAD,
-			.request_time_us = clock_wall_us(),
-			.model = m->id,
-			.model_digest = m->digest,
-			.has_routing = true,
-			.routing = { .worker = a->worker, .policy = "", .reason = "" } };
+					  .request_time_us = clock_wall_us(),
+					  .model = m->id,
+					  .model_digest = m->digest,
+					  .has_routing = true,
+					  .routing = {
+					      .worker = a->worker, .policy = "", .reason = "" } };
 
 		(void)audit_client_submit(&router->audit, &ev, NULL, NULL, NULL);
 	}
@@ -45,19 +46,23 @@ static void
 log_announced(const struct announced *what, const struct announce *a)
 {
 	if (what->replaced != NULL && what->replaced->link != NULL) {
-		log_warn("worker replaced: another process took its name", LOG_STR("worker.name", a->worker));
+		log_warn("worker replaced: another process took its name",
+			 LOG_STR("worker.name", a->worker));
 	}
 	if (what->joined) {
-		log_info("worker joined", LOG_STR("worker.name", a->worker), LOG_STR("worker.backend", a->backend),
-		    LOG_UINT("worker.models", a->model_count), LOG_UINT("worker.capacity", a->load.capacity));
+		log_info("worker joined", LOG_STR("worker.name", a->worker),
+			 LOG_STR("worker.backend", a->backend),
+			 LOG_UINT("worker.models", a->model_count),
+			 LOG_UINT("worker.capacity", a->load.capacity));
 	} else if (what->models_changed) {
 		log_info("worker changed its models", LOG_STR("worker.name", a->worker),
-		    LOG_UINT("worker.models", a->model_count));
+			 LOG_UINT("worker.models", a->model_count));
 	}
 }
 
 static enum im_rc
-take_announce(struct router *router, struct peer *peer, const struct announce *a, struct im_err *err)
+take_announce(struct router *router, struct peer *peer, const struct announce *a,
+	      struct im_err *err)
 {
 	const struct link_peer *who = link_peer(peer->link);
 	struct announced what;
@@ -65,9 +70,11 @@ take_announce(struct router *router, struct peer *peer, const struct announce *a
 	enum im_rc rc;
 
 	if (strcmp(who->role, "inference") != 0) {
-		return err_set(err, IM_EPERM, "only workers announce models; this is a %s", who->role);
+		return err_set(err, IM_EPERM, "only workers announce models; this is a %s",
+			       who->role);
 	}
-	rc = workers_announce(&router->workers, peer->link, who->instance, peer->worker, a, clock_mono_ms(), &what, err);
+	rc = workers_announce(&router->workers, peer->link, who->instance, peer->worker, a,
+			      clock_mono_ms(), &what, err);
 	if (rc != IM_OK) {
 		return rc;
 	}
@@ -82,7 +89,8 @@ take_announce(struct router *router, struct peer *peer, const struct announce *a
 }
 
 void
-router_announce(struct router *router, struct peer *peer, struct served *served, const struct served_request *req)
+router_announce(struct router *router, struct peer *peer, struct served *served,
+		const struct served_request *req)
 {
 	struct announce a;
 	struct arena arena;
@@ -119,11 +127,12 @@ router_list_models(const struct router *router, struct served *served)
 	for (size_t i = 0; list.models != NULL && i < WORKERS_BUCKETS; i++) {
 		LIST_FOREACH (&router->workers.buckets[i], m, struct model, node) {
 			if (!list_empty(&m->serving)) {
-				list.models[list.count++] = (struct model_info){ .id = m->id,
-					.owned_by = m->owned_by,
-					.digest = m->digest,
-					.created = m->created,
-					.context_tokens = m->context_tokens };
+				list.models[list.count++] =
+				    (struct model_info){ .id = m->id,
+							 .owned_by = m->owned_by,
+							 .digest = m->digest,
+							 .created = m->created,
+							 .context_tokens = m->context_tokens };
 			}
 		}
 	}
@@ -142,13 +151,13 @@ static bool
 fill_worker(const struct worker *w, struct arena *arena, struct worker_status *s)
 {
 	*s = (struct worker_status){ .name = w->name->text,
-		.backend = w->backend,
-		.state = worker_state(w),
-		.slots = w->slots,
-		.load = w->load,
-		.dispatched = w->dispatched,
-		.succeeded = w->succeeded,
-		.failed = w->failed };
+				     .backend = w->backend,
+				     .state = workers_state(w),
+				     .slots = w->slots,
+				     .load = w->load,
+				     .dispatched = w->dispatched,
+				     .succeeded = w->succeeded,
+				     .failed = w->failed };
 	s->models = arena_calloc(arena, w->model_count + 1, sizeof(*s->models));
 	if (s->models == NULL) {
 		return false;
@@ -177,19 +186,20 @@ router_status(const struct router *router, struct served *served)
 	struct arena arena;
 	bool ok;
 	struct router_status s = { .name = router->name,
-		.version = INFERMESH_VERSION,
-		.audit = audit_client_state(&router->audit),
-		.cache = cache_client_state(&router->cache),
-		.uptime_ms = clock_mono_ms() - router->started_ms,
-		.draining = router->draining,
-		.calls = (uint32_t)(router->admitted - router->audit.terminals_done),
-		.queued = router->queue.count,
-		.slots = workers_slots(&router->workers),
-		.records_pending = router->audit.pending,
-		.admitted = router->admitted,
-		.ended = router->audit.terminals_done,
-		.refused = refused_sum(router),
-		.records_dropped = router->audit.dropped };
+				   .version = INFERMESH_VERSION,
+				   .audit = audit_client_state(&router->audit),
+				   .cache = cache_client_state(&router->cache),
+				   .uptime_ms = clock_mono_ms() - router->started_ms,
+				   .draining = router->draining,
+				   .calls =
+				       (uint32_t)(router->admitted - router->audit.terminals_done),
+				   .queued = router->queue.count,
+				   .slots = workers_slots(&router->workers),
+				   .records_pending = router->audit.pending,
+				   .admitted = router->admitted,
+				   .ended = router->audit.terminals_done,
+				   .refused = refused_sum(router),
+				   .records_dropped = router->audit.dropped };
 
 	arena_init(&arena, 0);
 	s.workers = arena_calloc(&arena, router->workers.count + 1, sizeof(*s.workers));

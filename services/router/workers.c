@@ -7,13 +7,13 @@
 #include "router/least_connections.h"
 
 void
-worker_name_ref(struct worker_name *name)
+workers_name_ref(struct worker_name *name)
 {
 	name->refs++;
 }
 
 void
-worker_name_unref(struct worker_name *name)
+workers_name_unref(struct worker_name *name)
 {
 	if (name != NULL && --name->refs == 0) {
 		free(name);
@@ -76,7 +76,7 @@ worker_free(struct workers *ws, struct worker *w)
 	list_remove(&w->node);
 	list_remove(&w->pump_node);
 	ws->count--;
-	worker_name_unref(w->name);
+	workers_name_unref(w->name);
 	free(w);
 }
 
@@ -238,11 +238,13 @@ valid_name(const char *name)
 	size_t len = strlen(name);
 
 	return len > 0 && len < NET_NAME_MAX &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+		   len;
 }
 
 static struct worker *
-worker_new(struct workers *ws, struct link *link, const uint8_t instance[16], const struct announce *a)
+worker_new(struct workers *ws, struct link *link, const uint8_t instance[16],
+	   const struct announce *a)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	struct worker_name *name = calloc(1, sizeof(*name));
@@ -264,36 +266,42 @@ worker_new(struct workers *ws, struct link *link, const uint8_t instance[16], co
 }
 
 static enum im_rc
-check_announce(const struct workers *ws, const struct worker *w, const struct announce *a, struct im_err *err)
+check_announce(const struct workers *ws, const struct worker *w, const struct announce *a,
+	       struct im_err *err)
 {
 	if (!valid_name(a->worker)) {
-		return err_set(err, IM_EINVAL,
+		return err_set(
+		    err, IM_EINVAL,
 		    "a worker's name has 1 to %d letters, digits, '-', '_' and '.'; check workers[].name",
 		    NET_NAME_MAX - 1);
 	}
 	if (w != NULL && strcmp(w->name->text, a->worker) != 0) {
-		return err_set(err, IM_EINVAL, "this link belongs to the worker %s already", w->name->text);
+		return err_set(err, IM_EINVAL, "this link belongs to the worker %s already",
+			       w->name->text);
 	}
 	if (w != NULL && w->retired) {
-		return err_reason(err, IM_EEXIST, "name_taken",
+		return err_reason(
+		    err, IM_EEXIST, "name_taken",
 		    "another process has announced itself as the worker %s; give each entry of workers a name of its own",
 		    a->worker);
 	}
 	if (a->model_count > ANNOUNCE_MODELS_MAX || (w == NULL && ws->count >= WORKERS_MAX)) {
-		return err_set(err, IM_ELIMIT, "at most %d workers with %d models each are taken", WORKERS_MAX,
-		    ANNOUNCE_MODELS_MAX);
+		return err_set(err, IM_ELIMIT, "at most %d workers with %d models each are taken",
+			       WORKERS_MAX, ANNOUNCE_MODELS_MAX);
 	}
 	for (size_t i = 0; i < a->model_count; i++) {
 		if (a->models[i].id[0] == '\0' || strlen(a->models[i].id) > GENERATE_MODEL_MAX) {
-			return err_set(err, IM_EINVAL, "a model's name has 1 to %d bytes", GENERATE_MODEL_MAX);
+			return err_set(err, IM_EINVAL, "a model's name has 1 to %d bytes",
+				       GENERATE_MODEL_MAX);
 		}
 		if (strlen(a->models[i].digest) > WORKERS_DIGEST_MAX) {
 			return err_set(err, IM_EINVAL, "a model's digest has at most %d characters",
-			    WORKERS_DIGEST_MAX);
+				       WORKERS_DIGEST_MAX);
 		}
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(a->models[j].id, a->models[i].id) == 0) {
-				return err_set(err, IM_EINVAL, "the model %s is announced twice", a->models[i].id);
+				return err_set(err, IM_EINVAL, "the model %s is announced twice",
+					       a->models[i].id);
 			}
 		}
 	}
@@ -311,8 +319,9 @@ find_fresh(const struct worker *before, const struct announce *a, struct announc
 }
 
 enum im_rc
-workers_announce(struct workers *ws, struct link *link, const uint8_t instance[16], struct worker *worker,
-    const struct announce *a, uint64_t now_ms, struct announced *ret, struct im_err *err)
+workers_announce(struct workers *ws, struct link *link, const uint8_t instance[16],
+		 struct worker *worker, const struct announce *a, uint64_t now_ms,
+		 struct announced *ret, struct im_err *err)
 {
 	struct worker *w = worker;
 	struct worker *old;
@@ -345,8 +354,9 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		if (ret->joined && w != NULL) {
 			worker_free(ws, w);
 		}
-		return err_set(err, IM_ENOMEM, "no memory for a worker's announcement, or more than %d models",
-		    WORKERS_MODELS_MAX);
+		return err_set(err, IM_ENOMEM,
+			       "no memory for a worker's announcement, or more than %d models",
+			       WORKERS_MODELS_MAX);
 	}
 	if (old != NULL) {
 		old->retired = true;
@@ -358,7 +368,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	}
 	(void)snprintf(w->backend, sizeof(w->backend), "%s", a->backend);
 	w->draining = a->draining;
-	worker_report(w, &a->load);
+	workers_report(w, &a->load);
 	ret->worker = w;
 	return IM_OK;
 }
@@ -379,7 +389,7 @@ clamp_load(uint32_t v)
 }
 
 void
-worker_report(struct worker *w, const struct load *load)
+workers_report(struct worker *w, const struct load *load)
 {
 	uint32_t there = clamp_load(load->in_flight) + clamp_load(load->queued);
 
@@ -391,7 +401,7 @@ worker_report(struct worker *w, const struct load *load)
 }
 
 const char *
-worker_digest(const struct worker *w, const struct model *m)
+workers_digest(const struct worker *w, const struct model *m)
 {
 	for (size_t i = 0; i < w->model_count; i++) {
 		if (w->models[i].model == m) {
@@ -402,7 +412,7 @@ worker_digest(const struct worker *w, const struct model *m)
 }
 
 void
-worker_mark_full(struct worker *w)
+workers_mark_full(struct worker *w)
 {
 	uint32_t rest = w->slots > 0 ? w->slots - 1 : 0; /* ours without the refused one */
 
@@ -412,13 +422,13 @@ worker_mark_full(struct worker *w)
 }
 
 uint32_t
-worker_in_flight(const struct worker *w)
+workers_in_flight(const struct worker *w)
 {
 	return w->slots + w->others;
 }
 
 bool
-worker_usable(const struct worker *w)
+workers_usable(const struct worker *w)
 {
 	return w->link != NULL && !w->retired && !w->draining;
 }
@@ -426,22 +436,22 @@ worker_usable(const struct worker *w)
 static struct lc_candidate
 candidate(const struct worker *w)
 {
-	return (struct lc_candidate){ .in_flight = worker_in_flight(w),
-		.capacity = w->load.capacity,
-		.weight = 1,
-		.last_pick = w->last_pick };
+	return (struct lc_candidate){ .in_flight = workers_in_flight(w),
+				      .capacity = w->load.capacity,
+				      .weight = 1,
+				      .last_pick = w->last_pick };
 }
 
 bool
-worker_has_room(const struct worker *w)
+workers_has_room(const struct worker *w)
 {
 	struct lc_candidate c = candidate(w);
 
-	return worker_usable(w) && least_connections_fits(&c);
+	return workers_usable(w) && least_connections_fits(&c);
 }
 
 const char *
-worker_state(const struct worker *w)
+workers_state(const struct worker *w)
 {
 	if (w->link == NULL || w->retired) {
 		return "gone";
@@ -450,14 +460,14 @@ worker_state(const struct worker *w)
 }
 
 void
-worker_take_slot(struct worker *w)
+workers_take_slot(struct worker *w)
 {
 	w->slots++;
 	w->dispatched++;
 }
 
 void
-worker_free_slot(struct worker *w)
+workers_free_slot(struct worker *w)
 {
 	w->slots--;
 }
@@ -477,15 +487,16 @@ static void
 pick_see(struct pick *pick, struct worker *w)
 {
 	if (pick->seen_count < AUDIT_SEEN_MAX) {
-		worker_name_ref(w->name);
+		workers_name_ref(w->name);
 		pick->seen[pick->seen_count].name = w->name;
-		pick->seen[pick->seen_count].in_flight = worker_in_flight(w);
+		pick->seen[pick->seen_count].in_flight = workers_in_flight(w);
 		pick->seen_count++;
 	}
 }
 
 void
-workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, size_t tried_count, struct pick *ret)
+workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, size_t tried_count,
+	     struct pick *ret)
 {
 	struct worker *best = NULL;
 	struct lc_candidate best_c = { 0 };
@@ -494,7 +505,7 @@ workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, s
 	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
 		struct lc_candidate c = candidate(wm->worker);
 
-		if (!worker_has_room(wm->worker) || was_tried(wm->worker, tried, tried_count)) {
+		if (!workers_has_room(wm->worker) || was_tried(wm->worker, tried, tried_count)) {
 			continue;
 		}
 		if (best == NULL || least_connections_better(&c, &best_c)) {
@@ -516,10 +527,10 @@ workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, s
 }
 
 void
-pick_done(struct pick *pick)
+workers_pick_done(struct pick *pick)
 {
 	for (size_t i = 0; i < pick->seen_count; i++) {
-		worker_name_unref(pick->seen[i].name);
+		workers_name_unref(pick->seen[i].name);
 	}
 	pick->seen_count = 0;
 	pick->worker = NULL;
@@ -529,7 +540,7 @@ bool
 workers_any_usable(const struct model *m, const uint64_t *tried, size_t tried_count)
 {
 	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		if (worker_usable(wm->worker) && !was_tried(wm->worker, tried, tried_count)) {
+		if (workers_usable(wm->worker) && !was_tried(wm->worker, tried, tried_count)) {
 			return true;
 		}
 	}

@@ -18,13 +18,13 @@
 #include "net/net.h"
 #include "wire/mesh.h"
 
-#define WORKERS_MAX            4096 /* incarnations */
-#define WORKERS_MODELS_MAX     16384
-#define WORKERS_REMEMBER_MS    60000 /* how long a lost worker and its models stay known */
-#define WORKERS_BUCKETS        1024
-#define WORKERS_DIGEST_MAX     64
-#define WORKERS_LOAD_MAX       1000000 /* a load beyond this is taken as this */
-#define WORKERS_TRIED_MAX      11    /* router.retries + 1 at most */
+#define WORKERS_MAX         4096 /* incarnations */
+#define WORKERS_MODELS_MAX  16384
+#define WORKERS_REMEMBER_MS 60000 /* how long a lost worker and its models stay known */
+#define WORKERS_BUCKETS     1024
+#define WORKERS_DIGEST_MAX  64
+#define WORKERS_LOAD_MAX    1000000 /* a load beyond this is taken as this */
+#define WORKERS_TRIED_MAX   11      /* router.retries + 1 at most */
 
 /* A name that outlives its worker, in routing decisions. */
 struct worker_name {
@@ -32,18 +32,19 @@ struct worker_name {
 	char text[NET_NAME_MAX];
 };
 
-void worker_name_ref(struct worker_name *name);
-void worker_name_unref(struct worker_name *name); /* NULL is fine */
+void workers_name_ref(struct worker_name *name);
+void workers_name_unref(struct worker_name *name); /* NULL is fine */
 
 struct model {
-	struct list node;    /* in a bucket */
-	struct list serving; /* worker_model.model_node: workers that are not gone and not retired */
+	struct list node; /* in a bucket */
+	struct list
+	    serving; /* worker_model.model_node: workers that are not gone and not retired */
 	struct list waiting; /* queue.h */
 	uint64_t lost_ms;    /* since when nobody serves it; 0 = somebody does */
 	uint64_t created;
 	uint32_t context_tokens;
-	uint32_t users;      /* requests that refer to it */
-	char *owned_by, *digest; /* as announced last */
+	uint32_t users;            /* requests that refer to it */
+	char *owned_by, *digest;   /* as announced last */
 	struct histogram duration; /* of calls to workers */
 	char id[];
 };
@@ -59,7 +60,8 @@ struct worker_model {
 
 struct worker {
 	struct list node;
-	uint64_t id; /* unique among all incarnations, so that it can be remembered without a pointer */
+	uint64_t
+	    id; /* unique among all incarnations, so that it can be remembered without a pointer */
 	struct worker_name *name;
 	char backend[16];
 	uint8_t instance[16];
@@ -92,8 +94,8 @@ void workers_done(struct workers *ws);
 /* What an announcement changed. */
 struct announced {
 	struct worker *worker;
-	struct worker *replaced;    /* the incarnation that it retired, or NULL */
-	bool joined;                /* a new incarnation */
+	struct worker *replaced; /* the incarnation that it retired, or NULL */
+	bool joined;             /* a new incarnation */
 	bool models_changed;
 	/* Models that this process of the worker had not announced before, with these weights: indices into announce.models. */
 	size_t fresh[ANNOUNCE_MODELS_MAX];
@@ -105,36 +107,38 @@ struct announced {
  * name, or another one than before on this link); IM_EEXIST (it was retired: another process uses its name); IM_ELIMIT;
  * IM_ENOMEM. On failure nothing has changed.
  */
-IM_MUST_CHECK enum im_rc workers_announce(struct workers *ws, struct link *link, const uint8_t instance[16],
-    struct worker *worker, const struct announce *a, uint64_t now_ms, struct announced *ret, struct im_err *err);
+IM_MUST_CHECK enum im_rc workers_announce(struct workers *ws, struct link *link,
+					  const uint8_t instance[16], struct worker *worker,
+					  const struct announce *a, uint64_t now_ms,
+					  struct announced *ret, struct im_err *err);
 
 /** Its link is lost: no more requests for it. */
 void workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms);
 
 /** What a worker says about itself at the end of a request. */
-void worker_report(struct worker *w, const struct load *load);
+void workers_report(struct worker *w, const struct load *load);
 
 /** It refused a request, which still has its slot, although we thought it had room: believe it until it reports again. */
-void worker_mark_full(struct worker *w);
+void workers_mark_full(struct worker *w);
 
 /** Digest of the weights with which 'w' serves 'm'; "" if it says none. Lives as long as the announcement. */
-const char *worker_digest(const struct worker *w, const struct model *m);
+const char *workers_digest(const struct worker *w, const struct model *m);
 
 /** Requests there now: ours and, from its reports, those of others. */
-uint32_t worker_in_flight(const struct worker *w);
+uint32_t workers_in_flight(const struct worker *w);
 
 /** True if it may get a request now. */
-bool worker_has_room(const struct worker *w);
+bool workers_has_room(const struct worker *w);
 
 /** True if it could get one as soon as it has room. */
-bool worker_usable(const struct worker *w);
+bool workers_usable(const struct worker *w);
 
 /** "ready", "draining" or "gone". */
-const char *worker_state(const struct worker *w);
+const char *workers_state(const struct worker *w);
 
 /** Count a request in and out. */
-void worker_take_slot(struct worker *w);
-void worker_free_slot(struct worker *w);
+void workers_take_slot(struct worker *w);
+void workers_free_slot(struct worker *w);
 
 /** The model called 'id', or NULL if it is not known (any more). */
 struct model *workers_find_model(const struct workers *ws, const char *id);
@@ -150,10 +154,10 @@ struct pick {
 };
 
 /** Let the policy choose among the workers of 'm', except the 'tried' ones. No slot is taken yet. */
-void workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, size_t tried_count,
-    struct pick *ret);
+void workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried,
+		  size_t tried_count, struct pick *ret);
 
-void pick_done(struct pick *pick);
+void workers_pick_done(struct pick *pick);
 
 /** Is there any usable worker for 'm' except the 'tried' ones, busy or not? */
 bool workers_any_usable(const struct model *m, const uint64_t *tried, size_t tried_count);

@@ -1,0 +1,330 @@
+/*
+ * router/workers_test.c - the table of workers and the queue before it, with no link and no clock.
+ */
+#include "router/workers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/queue.h"
+
+/* Links are compared and handed back only: any distinct addresses do. */
+static char link_places[8];
+static const uint8_t instances[8][16] = { { 1 }, { 2 }, { 3 }, { 4 }, { 5 }, { 6 }, { 7 }, { 8 } };
+
+static struct link *
+link_no(size_t i)
+{
+	return (struct link *)(void *)&link_places[i];
+}
+
+static struct model_info models[] = {
+	{ .id = "m1", .owned_by = "us", .digest = "aa" },
+	{ .id = "m2", .owned_by = "us", .digest = "bb" },
+	{ .id = "m1", .owned_by = "us", .digest = "cc" },
+};
+
+static struct announced
+announce(struct workers *ws, size_t link, size_t instance, struct worker *w, const char *name,
+	 size_t first, size_t count, uint32_t in_flight, uint32_t capacity, uint64_t now_ms)
+{
+	struct announce a = { .worker = name,
+			      .backend = "local",
+			      .models = &models[first],
+			      .model_count = count,
+			      .load = { .in_flight = in_flight, .capacity = capacity } };
+	struct announced ret;
+	struct im_err err;
+
+	assert_int_equal(
+	    workers_announce(ws, link_no(link), instances[instance], w, &a, now_ms, &ret, &err),
+	    IM_OK);
+	return ret;
+}
+
+static struct worker *
+pick(struct workers *ws, const char *model, const uint64_t *tried, size_t tried_count)
+{
+	struct pick p;
+	struct worker *w;
+
+	workers_pick(ws, workers_find_model(ws, model), tried, tried_count, &p);
+	w = p.worker;
+	if (w != NULL) {
+		assert_string_equal(p.seen[0].name->text, w->name->text); /* the chosen one first */
+	}
+	workers_pick_done(&p);
+	return w;
+}
+
+static void
+test_workers_announced_models_are_found(void **state)
+{
+	struct workers ws;
+	struct announced a;
+
+	(void)state;
+	workers_init(&ws);
+	assert_null(workers_find_model(&ws, "m1"));
+	a = announce(&ws, 0, 0, NULL, "w1", 0, 2, 0, 4, 1000);
+	assert_true(a.joined);
+	assert_int_equal(a.fresh_count, 2);
+	assert_non_null(workers_find_model(&ws, "m1"));
+	assert_ptr_equal(pick(&ws, "m2", NULL, 0), a.worker);
+	/* Again, unchanged: nothing is new. */
+	a = announce(&ws, 0, 0, a.worker, "w1", 0, 2, 0, 4, 2000);
+	assert_false(a.joined);
+	assert_false(a.models_changed);
+	assert_int_equal(a.fresh_count, 0);
+	/* One model less, then other weights under the old name. */
+	a = announce(&ws, 0, 0, a.worker, "w1", 0, 1, 0, 4, 3000);
+	assert_true(a.models_changed);
+	assert_int_equal(a.fresh_count, 0);
+	assert_null(pick(&ws, "m2", NULL, 0));
+	a = announce(&ws, 0, 0, a.worker, "w1", 2, 1, 0, 4, 4000);
+	assert_int_equal(a.fresh_count, 1);
+	assert_string_equal(workers_digest(a.worker, workers_find_model(&ws, "m1")), "cc");
+	workers_done(&ws);
+}
+
+static void
+test_workers_two_with_other_weights_do_not_flap(void **state)
+{
+	struct workers ws;
+	struct worker *w1, *w2;
+
+	(void)state;
+	workers_init(&ws);
+	w1 = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
+	w2 = announce(&ws, 1, 1, NULL, "w2", 2, 1, 0, 4, 1000).worker;
+	assert_int_equal(announce(&ws, 0, 0, w1, "w1", 0, 1, 0, 4, 2000).fresh_count, 0);
+	assert_int_equal(announce(&ws, 1, 1, w2, "w2", 2, 1, 0, 4, 2000).fresh_count, 0);
+	workers_done(&ws);
+}
+
+static void
+test_workers_pick_balances_and_respects_capacity(void **state)
+{
+	struct workers ws;
+	struct worker *w1, *w2;
+
+	(void)state;
+	workers_init(&ws);
+	w1 = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 2, 1000).worker;
+	w2 = announce(&ws, 1, 1, NULL, "w2", 0, 1, 0, 1, 1000).worker;
+	for (int i = 0; i < 3; i++) {
+		workers_take_slot(pick(&ws, "m1", NULL, 0));
+	}
+	assert_int_equal(w1->slots, 2);
+	assert_int_equal(w2->slots, 1);
+	assert_null(pick(&ws, "m1", NULL, 0));
+	workers_free_slot(w1);
+	assert_ptr_equal(pick(&ws, "m1", NULL, 0), w1);
+	assert_null(pick(&ws, "m1", &w1->id, 1)); /* tried already */
+	workers_free_slot(w1);
+	workers_free_slot(w2);
+	assert_int_equal(workers_slots(&ws), 0);
+	workers_done(&ws);
+}
+
+static void
+test_workers_load_of_other_routers_counts(void **state)
+{
+	struct workers ws;
+	struct worker *w;
+
+	(void)state;
+	workers_init(&ws);
+	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
+	workers_take_slot(w);
+	workers_take_slot(w);
+	workers_report(w, &(struct load){ .in_flight = 3, .capacity = 4 }); /* ours and one more */
+	assert_int_equal(workers_in_flight(w), 3);
+	workers_take_slot(w);
+	assert_int_equal(workers_in_flight(w), 4);
+	assert_false(workers_has_room(w));
+	workers_free_slot(w);
+	workers_report(
+	    w, &(struct load){ .in_flight = 1, .capacity = 4 }); /* ours are still on their way */
+	assert_int_equal(workers_in_flight(w), 2);
+	workers_mark_full(w); /* one of the two was refused */
+	workers_free_slot(w);
+	assert_false(workers_has_room(w));
+	workers_report(w, &(struct load){ .in_flight = UINT32_MAX,
+					  .capacity = UINT32_MAX,
+					  .queued = UINT32_MAX });
+	assert_false(workers_has_room(w));
+	workers_free_slot(w);
+	workers_done(&ws);
+}
+
+static void
+test_workers_lost_worker_is_remembered_for_a_while(void **state)
+{
+	struct workers ws;
+	struct worker *w;
+
+	(void)state;
+	workers_init(&ws);
+	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
+	workers_lost(&ws, w, 2000);
+	assert_string_equal(workers_state(w), "gone");
+	assert_null(pick(&ws, "m1", NULL, 0));
+	assert_false(workers_any_usable(workers_find_model(&ws, "m1"), NULL, 0));
+	workers_sweep(&ws, 2000 + WORKERS_REMEMBER_MS - 1);
+	assert_non_null(workers_find_model(&ws, "m1"));
+	workers_sweep(&ws, 2000 + WORKERS_REMEMBER_MS);
+	assert_null(workers_find_model(&ws, "m1"));
+	assert_int_equal(ws.count, 0);
+	workers_done(&ws);
+}
+
+static void
+test_workers_same_name_on_another_link_replaces(void **state)
+{
+	struct workers ws;
+	struct worker *old, *w;
+	struct announced a;
+	struct im_err err;
+	struct announce again = { .worker = "w1", .backend = "local" };
+
+	(void)state;
+	workers_init(&ws);
+	old = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
+	workers_take_slot(old);
+	a = announce(&ws, 1, 1, NULL, "w1", 0, 1, 0, 4, 2000);
+	w = a.worker;
+	assert_ptr_equal(a.replaced, old);
+	assert_int_equal(a.fresh_count, 1); /* another process has loaded it */
+	assert_ptr_equal(pick(&ws, "m1", NULL, 0), w);
+	assert_int_equal(workers_slots(&ws), 1); /* the old one keeps its request */
+	/* The old one may not take the name back while its link lives. */
+	assert_int_equal(
+	    workers_announce(&ws, link_no(0), instances[0], old, &again, 3000, &a, &err),
+	    IM_EEXIST);
+	workers_free_slot(old);
+	workers_lost(&ws, old, 3000);
+	workers_sweep(&ws, 3001);
+	assert_int_equal(ws.count, 1);
+	/* The same process on a new link: its models are not news. */
+	workers_lost(&ws, w, 4000);
+	a = announce(&ws, 2, 1, NULL, "w1", 0, 1, 0, 4, 4100);
+	assert_true(a.joined);
+	assert_int_equal(a.fresh_count, 0);
+	workers_done(&ws);
+}
+
+static void
+test_workers_bad_announcements_change_nothing(void **state)
+{
+	static const char *const names[] = {
+		"", "a b", "w/1", "w\n",
+		"0123456789012345678901234567890123456789012345678901234567890123"
+	};
+	struct model_info twice[2] = { { .id = "x", .owned_by = "", .digest = "" },
+				       { .id = "x", .owned_by = "", .digest = "" } };
+	struct model_info long_digest = {
+		.id = "x",
+		.owned_by = "",
+		.digest = "01234567890123456789012345678901234567890123456789012345678901234"
+	};
+	struct announce a = {
+		.worker = "w1", .backend = "local", .models = twice, .model_count = 2
+	};
+	struct workers ws;
+	struct announced ret;
+	struct worker *w;
+
+	(void)state;
+	workers_init(&ws);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct announce bad = { .worker = names[i], .backend = "local" };
+
+		assert_int_equal(
+		    workers_announce(&ws, link_no(0), instances[0], NULL, &bad, 1, &ret, NULL),
+		    IM_EINVAL);
+	}
+	assert_int_equal(workers_announce(&ws, link_no(0), instances[0], NULL, &a, 1, &ret, NULL),
+			 IM_EINVAL);
+	a.models = &long_digest;
+	a.model_count = 1;
+	assert_int_equal(workers_announce(&ws, link_no(0), instances[0], NULL, &a, 1, &ret, NULL),
+			 IM_EINVAL);
+	assert_int_equal(ws.count, 0);
+	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
+	a.worker = "w2"; /* a link is one worker */
+	assert_int_equal(workers_announce(&ws, link_no(0), instances[0], w, &a, 1, &ret, NULL),
+			 IM_EINVAL);
+	workers_done(&ws);
+}
+
+static const struct queue_entry *barred;
+
+static bool
+may(const struct queue_entry *e, const struct worker *w)
+{
+	(void)w;
+	return e != barred;
+}
+
+static void
+test_queue_first_come_first_served_over_models(void **state)
+{
+	struct workers ws;
+	struct queue q = { .max = 3 };
+	struct queue_entry e[4] = { 0 };
+	struct worker *w;
+	struct model *m1, *m2;
+	struct im_err err;
+
+	(void)state;
+	workers_init(&ws);
+	w = announce(&ws, 0, 0, NULL, "w1", 0, 2, 0, 1, 1000).worker;
+	m1 = workers_find_model(&ws, "m1");
+	m2 = workers_find_model(&ws, "m2");
+	assert_null(waiting_first_for(w, may));
+	assert_int_equal(waiting_join(&q, m2, &e[0], 1, &err), IM_OK);
+	assert_int_equal(waiting_join(&q, m1, &e[1], 2, &err), IM_OK);
+	assert_int_equal(waiting_join(&q, m2, &e[2], 3, &err), IM_OK);
+	assert_int_equal(waiting_join(&q, m1, &e[3], 4, &err), IM_EUNAVAILABLE);
+	assert_string_equal(err.reason, "queue_full");
+	assert_int_equal(err.retry_after_ms, 1000);
+	assert_ptr_equal(waiting_first_for(w, may), &e[0]);
+	barred = &e[0];
+	assert_ptr_equal(waiting_first_for(w, may), &e[1]);
+	barred = NULL;
+	waiting_leave(&q, &e[0]);
+	waiting_leave(&q, &e[0]); /* twice is harmless */
+	assert_int_equal(q.count, 2);
+	assert_ptr_equal(waiting_first_for(w, may), &e[1]);
+	waiting_leave(&q, &e[1]);
+	assert_ptr_equal(waiting_first_for(w, may), &e[2]);
+	/* Somebody who comes back is in front of those who came later, also when there is no room. */
+	q.max = 1;
+	assert_int_equal(waiting_join(&q, m2, &e[0], 9, &err), IM_OK);
+	assert_ptr_equal(waiting_first_for(w, may), &e[0]);
+	waiting_leave(&q, &e[0]);
+	waiting_leave(&q, &e[2]);
+	assert_int_equal(q.count, 0);
+	workers_done(&ws);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_workers_announced_models_are_found),
+		cmocka_unit_test(test_workers_two_with_other_weights_do_not_flap),
+		cmocka_unit_test(test_workers_pick_balances_and_respects_capacity),
+		cmocka_unit_test(test_workers_load_of_other_routers_counts),
+		cmocka_unit_test(test_workers_lost_worker_is_remembered_for_a_while),
+		cmocka_unit_test(test_workers_same_name_on_another_link_replaces),
+		cmocka_unit_test(test_workers_bad_announcements_change_nothing),
+		cmocka_unit_test(test_queue_first_come_first_served_over_models),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
