@@ -115,8 +115,8 @@ frame_byte(struct chunk_decoder *d, uint8_t c, size_t room)
 }
 
 enum chunk_rc
-chunk_decode(struct chunk_decoder *d, const uint8_t *in, size_t len, size_t max_bytes,
-	     struct buf *body, size_t *ret_used)
+http_chunk_decode(struct chunk_decoder *d, const uint8_t *in, size_t len, size_t max_bytes,
+		  struct buf *body, size_t *ret_used)
 {
 	enum chunk_rc rc = CHUNK_MORE;
 	size_t i = 0;

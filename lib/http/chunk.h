@@ -49,7 +49,7 @@ struct chunk_decoder {
  * 'max_bytes'. '*ret_used' is how many were taken: less than 'len' only with CHUNK_END (the rest is the next request) or
  * an error. After an error the decoder is of no use.
  */
-enum chunk_rc chunk_decode(struct chunk_decoder *d, const uint8_t *in, size_t len, size_t max_bytes,
-			   struct buf *body, size_t *ret_used);
+enum chunk_rc http_chunk_decode(struct chunk_decoder *d, const uint8_t *in, size_t len,
+				size_t max_bytes, struct buf *body, size_t *ret_used);
 
 #endif

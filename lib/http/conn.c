@@ -31,7 +31,7 @@ static void conn_turn(void *arg);
 static void conn_expired(void *arg);
 
 void
-conn_post(struct conn *c)
+http_conn_post(struct conn *c)
 {
 	loop_post_last(c->server->loop, &c->turn);
 }
@@ -55,12 +55,12 @@ close_fd(struct conn *c)
 	loop_fd_del(loop, &c->w);
 	loop_timer_cancel(loop, &c->timer);
 	loop_cancel(loop, &c->turn);
-	tls_free(c->tls);
+	http_tls_free(c->tls);
 	c->tls = NULL;
 	(void)close(c->w.fd);
 	c->w.fd = -1;
 	c->server->open--;
-	reader_done(&c->reader);
+	http_reader_done(&c->reader);
 	buf_done(&c->early);
 	buf_done(&c->out);
 	c->out_at = 0;
@@ -75,18 +75,18 @@ conn_reap(void *arg)
 
 	free(c);
 	server->alive--;
-	server_unref(server);
+	http_server_unref(server);
 }
 
 void
-conn_destroy(struct conn *c)
+http_conn_destroy(struct conn *c)
 {
 	if (c->state == CONN_DEAD)
 		return;
 	close_fd(c);
 	c->state = CONN_DEAD;
 	list_remove(&c->node);
-	exchange_free(c->x);
+	http_exchange_free(c->x);
 	c->x = NULL;
 	c->turn.fn = conn_reap;
 	loop_post_last(c->server->loop, &c->turn);
@@ -99,7 +99,7 @@ lost(struct conn *c)
 	struct http_exchange *x = c->x;
 
 	if (x == NULL) {
-		conn_destroy(c);
+		http_conn_destroy(c);
 		return;
 	}
 	close_fd(c);
@@ -114,9 +114,9 @@ static void
 finish(struct conn *c)
 {
 	if (c->tls != NULL && !c->broken)
-		tls_goodbye(c->tls);
+		http_tls_goodbye(c->tls);
 	if (!c->linger) {
-		conn_destroy(c);
+		http_conn_destroy(c);
 		return;
 	}
 	/* Closing with unread input would reset the connection, and the client might never see the reply. */
@@ -134,8 +134,9 @@ flush(struct conn *c)
 		return;
 	}
 	c->blocked = c->tls_in = false;
-	while (conn_unsent(c) > 0) {
-		ssize_t n = io_write(c->w.fd, c->tls, c->out.data + c->out_at, conn_unsent(c));
+	while (http_conn_unsent(c) > 0) {
+		ssize_t n =
+		    http_io_write(c->w.fd, c->tls, c->out.data + c->out_at, http_conn_unsent(c));
 
 		if (n == IO_AGAIN || n == IO_AGAIN_IN) {
 			c->blocked = true;
@@ -156,15 +157,15 @@ flush(struct conn *c)
 }
 
 void
-conn_response_over(struct conn *c, bool close)
+http_conn_response_over(struct conn *c, bool close)
 {
 	bool client_asked = c->x->req->head->close;
 
-	exchange_free(c->x);
+	http_exchange_free(c->x);
 	c->x = NULL;
 	c->want_writable = false;
 	if (c->state == CONN_GONE) {
-		conn_destroy(c);
+		http_conn_destroy(c);
 		return;
 	}
 	assert(c->state == CONN_BUSY);
@@ -172,7 +173,7 @@ conn_response_over(struct conn *c, bool close)
 	if (close && !client_asked)
 		c->linger = true;
 	phase(c, close ? CONN_CLOSING : CONN_READING);
-	conn_post(c);
+	http_conn_post(c);
 }
 
 /* Input. */
@@ -181,23 +182,23 @@ static void
 refuse(struct conn *c, int status, const char *text)
 {
 	const struct http_refusal refusal = { .status = status, .text = text };
-	struct request *req = reader_take(&c->reader);
-	struct http_exchange *x = req != NULL ? exchange_new(c, req) : NULL;
+	struct request *req = http_reader_take(&c->reader);
+	struct http_exchange *x = req != NULL ? http_exchange_new(c, req) : NULL;
 
-	exchange_refuse(c, x, &refusal);
-	exchange_free(x);
-	reader_done(&c->reader);
+	http_exchange_refuse(c, x, &refusal);
+	http_exchange_free(x);
+	http_reader_done(&c->reader);
 	buf_done(&c->early);
 	c->early_at = 0;
 	c->linger = true;
 	phase(c, CONN_CLOSING);
-	conn_post(c);
+	http_conn_post(c);
 }
 
 static void
 dispatch(struct conn *c)
 {
-	c->x = exchange_new(c, reader_take(&c->reader));
+	c->x = http_exchange_new(c, http_reader_take(&c->reader));
 	if (c->x == NULL) {
 		refuse(c, 503, "the server is out of memory");
 		return;
@@ -213,10 +214,10 @@ input(struct conn *c, const uint8_t *data, size_t len)
 	unsigned requests = 0;
 	size_t at = 0;
 
-	while (at < len && conn_may_read(c) && requests < REQUESTS_A_TURN) {
+	while (at < len && http_conn_may_read(c) && requests < REQUESTS_A_TURN) {
 		bool first = c->reader.state == READER_IDLE;
 		size_t used;
-		enum reader_event ev = reader_feed(&c->reader, data + at, len - at, &used);
+		enum reader_event ev = http_reader_feed(&c->reader, data + at, len - at, &used);
 
 		at += used;
 		if (first) {
@@ -230,7 +231,7 @@ input(struct conn *c, const uint8_t *data, size_t len)
 			c->phase_us = clock_mono_us();
 			if (c->reader.request->head->expect_continue && at == len) {
 				(void)buf_append_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-				conn_post(c);
+				http_conn_post(c);
 			}
 			break;
 		case READER_REQUEST:
@@ -242,7 +243,7 @@ input(struct conn *c, const uint8_t *data, size_t len)
 			break;
 		}
 	}
-	c->resume = at < len && conn_may_read(c);
+	c->resume = at < len && http_conn_may_read(c);
 	return at;
 }
 
@@ -270,11 +271,11 @@ readable(struct conn *c)
 	}
 	if ((c->state != CONN_READING && c->state != CONN_LINGER) || c->early.len > 0)
 		return;
-	n = io_read(c->w.fd, c->tls, server->scratch, CONN_READ_BYTES);
+	n = http_io_read(c->w.fd, c->tls, server->scratch, CONN_READ_BYTES);
 	c->tls_out = n == IO_AGAIN_OUT;
 	if (n == IO_AGAIN || n == IO_AGAIN_OUT)
 		return;
-	if (n == 0 && c->state == CONN_READING && conn_unsent(c) > 0) {
+	if (n == 0 && c->state == CONN_READING && http_conn_unsent(c) > 0) {
 		phase(c, CONN_CLOSING); /* it half-closed; its reply is on the way */
 	} else if (n <= 0) {
 		lost(c);
@@ -283,7 +284,7 @@ readable(struct conn *c)
 	} else {
 		c->lingered += (size_t)n;
 		if (c->lingered > 2 * server->params.body_bytes + CONN_LINGER_MORE)
-			conn_destroy(c);
+			http_conn_destroy(c);
 	}
 }
 
@@ -292,9 +293,9 @@ static void
 go_on(struct conn *c)
 {
 	c->resume = false;
-	if (c->server->draining && conn_idle(c))
-		conn_destroy(c);
-	if (!conn_may_read(c))
+	if (c->server->draining && http_conn_idle(c))
+		http_conn_destroy(c);
+	if (!http_conn_may_read(c))
 		return;
 	if (c->early.len > 0) {
 		c->early_at += input(c, c->early.data + c->early_at, c->early.len - c->early_at);
@@ -303,7 +304,7 @@ go_on(struct conn *c)
 		buf_done(&c->early);
 		c->early_at = 0;
 	}
-	if (conn_may_read(c) && tls_pending(c->tls))
+	if (http_conn_may_read(c) && http_tls_pending(c->tls))
 		readable(c);
 }
 
@@ -320,12 +321,12 @@ settle(struct conn *c)
 		return;
 	if (c->state != CONN_BUSY)
 		c->muted = false;
-	want = conn_wanted_events(c);
+	want = http_conn_wanted_events(c);
 	if (want != c->watched) {
 		loop_fd_events(loop, &c->w, want);
 		c->watched = want;
 	}
-	until = conn_deadline_us(c);
+	until = http_conn_deadline_us(c);
 	if (until == 0 || (loop_timer_armed(&c->timer) && c->timer.at_us <= until))
 		return;
 	now = clock_mono_us();
@@ -337,7 +338,7 @@ static void
 conn_expired(void *arg)
 {
 	struct conn *c = arg;
-	uint64_t until = conn_deadline_us(c);
+	uint64_t until = http_conn_deadline_us(c);
 
 	if (until != 0 && until <= clock_mono_us()) {
 		if (c->state == CONN_READING && !c->blocked && c->reader.state != READER_IDLE)
@@ -351,14 +352,14 @@ conn_expired(void *arg)
 static void
 handshake(struct conn *c)
 {
-	int rc = tls_handshake(c->tls);
+	int rc = http_tls_handshake(c->tls);
 
 	c->tls_out = rc == IO_AGAIN_OUT;
 	if (rc == IO_ERROR)
 		lost(c);
 	if (rc == 1) {
 		phase(c, CONN_READING);
-		if (tls_pending(c->tls))
+		if (http_tls_pending(c->tls))
 			readable(c);
 	}
 }
@@ -379,7 +380,7 @@ serve(struct conn *c, uint32_t events)
 		flush(c);
 	if (c->w.fd < 0)
 		return;
-	if (c->want_writable && conn_unsent(c) <= c->server->params.write_high_bytes / 2 &&
+	if (c->want_writable && http_conn_unsent(c) <= c->server->params.write_high_bytes / 2 &&
 	    (events & EPOLLOUT) != 0) {
 		c->want_writable = false;
 		if (c->server->ops.writable != NULL)
@@ -422,8 +423,8 @@ keep_peer(struct conn *c, const struct sockaddr *peer, size_t peer_len)
 }
 
 void
-conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_t peer_len,
-	  bool crowded)
+http_conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_t peer_len,
+	       bool crowded)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -436,18 +437,18 @@ conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_
 	server->open++;
 	server->alive++;
 	keep_peer(c, peer, peer_len);
-	reader_init(&c->reader, server->params.header_bytes, server->params.body_bytes);
+	http_reader_init(&c->reader, server->params.header_bytes, server->params.body_bytes);
 	c->turn = (struct loop_task){ .fn = conn_turn, .arg = c };
 	c->timer = (struct loop_timer){ .fn = conn_expired, .arg = c };
 	c->w = (struct loop_fd){ .fn = conn_event, .arg = c, .fd = fd };
 	phase(c, CONN_READING);
 	if (server->tls != NULL) {
-		c->tls = tls_new(server->tls, fd);
+		c->tls = http_tls_new(server->tls, fd);
 		c->state = CONN_HANDSHAKE;
 	}
 	if ((server->tls != NULL && (c->tls == NULL || crowded)) ||
 	    loop_fd_add(server->loop, &c->w, EPOLLIN | EPOLLRDHUP) != IM_OK) {
-		conn_destroy(c);
+		http_conn_destroy(c);
 	} else {
 		c->watched = EPOLLIN | EPOLLRDHUP;
 		if (crowded)

@@ -111,41 +111,42 @@ struct http_exchange {
 };
 
 /** Take over 'fd'. 'crowded': answer 503 and close. On failure 'fd' is closed. */
-void conn_open(struct http_server *server, int fd, const struct sockaddr *peer, size_t peer_len,
-	       bool crowded);
+void http_conn_open(struct http_server *server, int fd, const struct sockaddr *peer,
+		    size_t peer_len, bool crowded);
 
 /** Close at once without a word to anybody. Its memory goes at the end of the loop's turn. */
-void conn_destroy(struct conn *c);
+void http_conn_destroy(struct conn *c);
 
 /** True if it waits for a request and owes nothing. */
-bool conn_idle(const struct conn *c);
+bool http_conn_idle(const struct conn *c);
 
 /** Output was appended or the exchange is over: go on at the end of the loop's turn. */
-void conn_post(struct conn *c);
+void http_conn_post(struct conn *c);
 
 /** True while the next request may be read. Who does not read its replies is not asked for more requests. */
-bool conn_may_read(const struct conn *c);
+bool http_conn_may_read(const struct conn *c);
 
 /** The events that 'c' waits for now. */
-uint32_t conn_wanted_events(const struct conn *c);
+uint32_t http_conn_wanted_events(const struct conn *c);
 
 /** Until when it waits (CLOCK_MONOTONIC); 0 = for ever. */
-uint64_t conn_deadline_us(const struct conn *c);
+uint64_t http_conn_deadline_us(const struct conn *c);
 
 /** Unsent bytes. */
-size_t conn_unsent(const struct conn *c);
+size_t http_conn_unsent(const struct conn *c);
 
 /** The response is complete ('close': the connection ends with it). 'x' is freed. */
-void conn_response_over(struct conn *c, bool close);
+void http_conn_response_over(struct conn *c, bool close);
 
 /** Free the server if it is closed and its last connection is gone. */
-void server_unref(struct http_server *server);
+void http_server_unref(struct http_server *server);
 
 /** NULL without memory; then 'req' is freed. */
-struct http_exchange *exchange_new(struct conn *c, struct request *req);
-void exchange_free(struct http_exchange *x);
+struct http_exchange *http_exchange_new(struct conn *c, struct request *req);
+void http_exchange_free(struct http_exchange *x);
 
 /** Append the reply of a refused request to the output. 'x' may be NULL. */
-void exchange_refuse(struct conn *c, struct http_exchange *x, const struct http_refusal *refusal);
+void http_exchange_refuse(struct conn *c, struct http_exchange *x,
+			  const struct http_refusal *refusal);
 
 #endif

@@ -7,26 +7,27 @@
 #include "http/conn.h"
 
 size_t
-conn_unsent(const struct conn *c)
+http_conn_unsent(const struct conn *c)
 {
 	return c->out.len - c->out_at;
 }
 
 bool
-conn_idle(const struct conn *c)
+http_conn_idle(const struct conn *c)
 {
-	return c->state == CONN_READING && c->reader.state == READER_IDLE && conn_unsent(c) == 0 &&
-	       c->early.len == 0;
+	return c->state == CONN_READING && c->reader.state == READER_IDLE &&
+	       http_conn_unsent(c) == 0 && c->early.len == 0;
 }
 
 bool
-conn_may_read(const struct conn *c)
+http_conn_may_read(const struct conn *c)
 {
-	return c->state == CONN_READING && conn_unsent(c) <= c->server->params.write_high_bytes;
+	return c->state == CONN_READING &&
+	       http_conn_unsent(c) <= c->server->params.write_high_bytes;
 }
 
 uint32_t
-conn_wanted_events(const struct conn *c)
+http_conn_wanted_events(const struct conn *c)
 {
 	uint32_t want = 0;
 
@@ -37,7 +38,7 @@ conn_wanted_events(const struct conn *c)
 		break;
 	case CONN_READING:
 		/* The same as while busy, so that the usual request changes nothing in the kernel. */
-		if (conn_may_read(c) && c->early.len == 0)
+		if (http_conn_may_read(c) && c->early.len == 0)
 			want = EPOLLIN | EPOLLRDHUP;
 		break;
 	case CONN_BUSY:
@@ -56,7 +57,7 @@ conn_wanted_events(const struct conn *c)
 }
 
 uint64_t
-conn_deadline_us(const struct conn *c)
+http_conn_deadline_us(const struct conn *c)
 {
 	const struct http_params *p = &c->server->params;
 

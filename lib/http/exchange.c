@@ -65,12 +65,12 @@ status_text(int status)
 }
 
 struct http_exchange *
-exchange_new(struct conn *c, struct request *req)
+http_exchange_new(struct conn *c, struct request *req)
 {
 	struct http_exchange *x = calloc(1, sizeof(*x));
 
 	if (x == NULL) {
-		request_free(req);
+		http_request_free(req);
 		return NULL;
 	}
 	x->conn = c;
@@ -80,11 +80,11 @@ exchange_new(struct conn *c, struct request *req)
 }
 
 void
-exchange_free(struct http_exchange *x)
+http_exchange_free(struct http_exchange *x)
 {
 	if (x == NULL)
 		return;
-	request_free(x->req);
+	http_request_free(x->req);
 	free(x);
 }
 
@@ -111,7 +111,7 @@ http_query(const struct http_exchange *x)
 const char *
 http_header(const struct http_exchange *x, const char *name)
 {
-	return request_header(x->req, name);
+	return http_request_header(x->req, name);
 }
 
 const uint8_t *
@@ -302,7 +302,7 @@ put_headers(struct buf *out, const struct http_header *headers, size_t count)
 static void
 compact(struct conn *c)
 {
-	if (c->out_at == 0 || c->out_at < conn_unsent(c))
+	if (c->out_at == 0 || c->out_at < http_conn_unsent(c))
 		return;
 	buf_consume(&c->out, c->out_at);
 	c->out_at = 0;
@@ -327,7 +327,7 @@ http_reply(struct http_exchange *x, int status, const struct http_header *header
 		if (!x->no_body)
 			(void)buf_append(&c->out, body, len);
 	}
-	conn_response_over(c, x->close);
+	http_conn_response_over(c, x->close);
 }
 
 void
@@ -346,7 +346,7 @@ http_stream_begin(struct http_exchange *x, int status, const struct http_header 
 	put_head(c, x, status, x->close);
 	put_headers(&c->out, headers, header_count);
 	(void)buf_append_str(&c->out, x->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
-	conn_post(c);
+	http_conn_post(c);
 }
 
 static void
@@ -378,8 +378,8 @@ http_stream_write(struct http_exchange *x, const void *data, size_t len)
 		put_chunk(&c->out, data, len);
 	else if (len > 0)
 		(void)buf_append(&c->out, data, len);
-	conn_post(c);
-	if (conn_unsent(c) <= c->server->params.write_high_bytes)
+	http_conn_post(c);
+	if (http_conn_unsent(c) <= c->server->params.write_high_bytes)
 		return true;
 	c->want_writable = true;
 	return false;
@@ -392,7 +392,7 @@ http_stream_end(struct http_exchange *x)
 
 	if (!x->gone && x->chunked && !x->no_body)
 		(void)buf_append_str(&c->out, "0\r\n\r\n");
-	conn_response_over(c, x->close);
+	http_conn_response_over(c, x->close);
 }
 
 void
@@ -403,11 +403,11 @@ http_abort(struct http_exchange *x)
 	c->broken = true;
 	/* Also for a client that asked for the close itself: what was written must reach it. */
 	x->req->head->close = false;
-	conn_response_over(c, true);
+	http_conn_response_over(c, true);
 }
 
 void
-exchange_refuse(struct conn *c, struct http_exchange *x, const struct http_refusal *refusal)
+http_exchange_refuse(struct conn *c, struct http_exchange *x, const struct http_refusal *refusal)
 {
 	struct http_server *s = c->server;
 	struct buf body = BUF_INIT(0);

@@ -29,8 +29,8 @@ add(struct outcome *o, const void *bytes, size_t len)
 static void
 take(struct reader *r, struct outcome *o)
 {
-	struct request *req = reader_take(r);
-	const char *cookie = request_header(req, "cookie");
+	struct request *req = http_reader_take(r);
+	const char *cookie = http_request_header(req, "cookie");
 
 	o->requests++;
 	o->body_bytes += req->body.len;
@@ -47,7 +47,7 @@ take(struct reader *r, struct outcome *o)
 		add(o, cookie, strlen(cookie));
 	if (req->body.len > 0)
 		add(o, req->body.data, req->body.len);
-	request_free(req);
+	http_request_free(req);
 }
 
 static void
@@ -57,12 +57,12 @@ read_all(const uint8_t *data, size_t size, size_t step, struct outcome *o)
 	size_t at = 0;
 
 	memset(o, 0, sizeof(*o));
-	reader_init(&r, 4096, 4096);
+	http_reader_init(&r, 4096, 4096);
 	while (at < size && o->status == 0) {
 		size_t n = size - at < step ? size - at : step;
 		size_t used;
 
-		switch (reader_feed(&r, data + at, n, &used)) {
+		switch (http_reader_feed(&r, data + at, n, &used)) {
 		case READER_MORE:
 		case READER_HEAD:
 			break;
@@ -75,7 +75,7 @@ read_all(const uint8_t *data, size_t size, size_t step, struct outcome *o)
 		}
 		at += used;
 	}
-	reader_done(&r);
+	http_reader_done(&r);
 }
 
 int

@@ -176,7 +176,8 @@ real_address(int fd, char *ret, size_t cap)
 }
 
 enum im_rc
-listen_open(const char *address, int *ret_fd, char *ret_address, size_t cap, struct im_err *err)
+http_listen_open(const char *address, int *ret_fd, char *ret_address, size_t cap,
+		 struct im_err *err)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 				  .ai_socktype = SOCK_STREAM };

@@ -13,7 +13,7 @@
  * is looked up, which may block. '*ret_fd' is the caller's: non-blocking, close-on-exec. 'ret_address' gets the address
  * with the real port. Returns IM_OK, IM_EINVAL, IM_EEXIST (somebody listens there), IM_EIO.
  */
-IM_MUST_CHECK enum im_rc listen_open(const char *address, int *ret_fd, char *ret_address,
-				     size_t cap, struct im_err *err);
+IM_MUST_CHECK enum im_rc http_listen_open(const char *address, int *ret_fd, char *ret_address,
+					  size_t cap, struct im_err *err);
 
 #endif

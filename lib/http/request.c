@@ -1,7 +1,7 @@
 /*
  * http/request.c - the reader of requests; see request.h.
  *
- *  IDLE ──first byte──▶ IN_HEAD ──head, no body──────────────────▶ COMPLETE ──reader_take()──▶ IDLE
+ *  IDLE ──first byte──▶ IN_HEAD ──head, no body──────────────────▶ COMPLETE ──http_reader_take()──▶ IDLE
  *                          │ └─────head, body follows─▶ IN_BODY ──last byte──▶┘
  *                          └───────refused────────────────┴──▶ BROKEN
  */
@@ -15,7 +15,7 @@
 	65536 /* larger bodies get their memory as they come: a promise costs a stranger nothing */
 
 void
-reader_init(struct reader *r, size_t header_bytes, size_t body_bytes)
+http_reader_init(struct reader *r, size_t header_bytes, size_t body_bytes)
 {
 	memset(r, 0, sizeof(*r));
 	r->header_bytes = header_bytes;
@@ -23,7 +23,7 @@ reader_init(struct reader *r, size_t header_bytes, size_t body_bytes)
 }
 
 void
-request_free(struct request *req)
+http_request_free(struct request *req)
 {
 	if (req == NULL)
 		return;
@@ -33,15 +33,15 @@ request_free(struct request *req)
 }
 
 void
-reader_done(struct reader *r)
+http_reader_done(struct reader *r)
 {
 	buf_done(&r->partial);
-	request_free(r->request);
+	http_request_free(r->request);
 	r->request = NULL;
 }
 
 struct request *
-reader_take(struct reader *r)
+http_reader_take(struct reader *r)
 {
 	struct request *req = r->request;
 
@@ -150,7 +150,7 @@ feed_body(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
 	size_t n;
 
 	if (req->head->chunked) {
-		switch (chunk_decode(&req->chunks, data, len, r->body_bytes, body, ret_used)) {
+		switch (http_chunk_decode(&req->chunks, data, len, r->body_bytes, body, ret_used)) {
 		case CHUNK_MORE:
 			return READER_MORE;
 		case CHUNK_END:
@@ -176,7 +176,7 @@ feed_body(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
 }
 
 enum reader_event
-reader_feed(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
+http_reader_feed(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used)
 {
 	*ret_used = 0;
 	switch (r->state) {
@@ -223,7 +223,7 @@ join(struct request *req, const char *name, size_t size)
 }
 
 const char *
-request_header(struct request *req, const char *name)
+http_request_header(struct request *req, const char *name)
 {
 	const char *first = NULL;
 	size_t size = 0;

@@ -28,14 +28,14 @@ enum reader_state {
 	READER_IDLE, /* no byte of a request yet */
 	READER_IN_HEAD,
 	READER_IN_BODY,
-	READER_COMPLETE, /* until reader_take() */
+	READER_COMPLETE, /* until http_reader_take() */
 	READER_BROKEN,
 };
 
 enum reader_event {
 	READER_MORE,    /* all was taken and more must come */
 	READER_HEAD,    /* the head is there, a body follows: feed the rest */
-	READER_REQUEST, /* a request is whole: reader_take() */
+	READER_REQUEST, /* a request is whole: http_reader_take() */
 	READER_REFUSED, /* 'refusal' says why; the bytes that follow have no meaning */
 };
 
@@ -50,21 +50,22 @@ struct reader {
 };
 
 /** 'r' needs no other initialisation than zero and this. */
-void reader_init(struct reader *r, size_t header_bytes, size_t body_bytes);
+void http_reader_init(struct reader *r, size_t header_bytes, size_t body_bytes);
 
 /** Free what it holds. Idempotent. */
-void reader_done(struct reader *r);
+void http_reader_done(struct reader *r);
 
 /** Take up to 'len' untrusted bytes. '*ret_used' is how many: fewer than 'len' with every event but READER_MORE. */
-enum reader_event reader_feed(struct reader *r, const uint8_t *data, size_t len, size_t *ret_used);
+enum reader_event http_reader_feed(struct reader *r, const uint8_t *data, size_t len,
+				   size_t *ret_used);
 
 /** The request (whole, or its head only after a refusal), or NULL; the caller frees it. The next one may follow. */
-struct request *reader_take(struct reader *r);
+struct request *http_reader_take(struct reader *r);
 
 /** NULL is fine. */
-void request_free(struct request *req);
+void http_request_free(struct request *req);
 
 /** As http_header(). */
-const char *request_header(struct request *req, const char *name);
+const char *http_request_header(struct request *req, const char *name);
 
 #endif

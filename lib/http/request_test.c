@@ -31,7 +31,7 @@ feed(struct reader *r, const char *bytes, size_t len, size_t step, size_t *ret_a
 
 		assert_non_null(piece);
 		memcpy(piece, bytes + at, n);
-		ev = reader_feed(r, piece, n, &used);
+		ev = http_reader_feed(r, piece, n, &used);
 		free(piece);
 		assert_true(used <= n);
 		if (ev == READER_MORE)
@@ -161,14 +161,14 @@ test_reader_bad_request_is_refused(void **state)
 			size_t at;
 			enum reader_event ev;
 
-			reader_init(&r, HEADER_MAX, BODY_MAX);
+			http_reader_init(&r, HEADER_MAX, BODY_MAX);
 			ev = feed(&r, refused[i].bytes, strlen(refused[i].bytes), step, &at);
 			if (ev != READER_REFUSED || r.refusal.status != refused[i].status)
 				fail_msg("case %zu, step %zu: event %d, status %d, not %d: %s", i,
 					 step, (int)ev, r.refusal.status, refused[i].status,
 					 refused[i].bytes);
 			assert_true(r.refusal.text[0] != '\0');
-			reader_done(&r);
+			http_reader_done(&r);
 		}
 	}
 }
@@ -187,12 +187,12 @@ test_reader_nul_anywhere_in_head_is_refused(void **state)
 
 		memcpy(bytes, good, sizeof(good));
 		bytes[i] = '\0';
-		reader_init(&r, HEADER_MAX, BODY_MAX);
+		http_reader_init(&r, HEADER_MAX, BODY_MAX);
 		/* Where the NUL breaks a line end more must come; then the next line end shows it. */
 		if (feed(&r, bytes, len, len, &at) == READER_MORE)
 			assert_int_equal(feed(&r, "\r\n\r\n", 4, 4, &at), READER_REFUSED);
 		assert_int_equal(r.refusal.status, 400);
-		reader_done(&r);
+		http_reader_done(&r);
 	}
 }
 
@@ -244,7 +244,7 @@ static const struct taken_case taken[] = {
 static void
 check_taken(const struct taken_case *c, struct request *req)
 {
-	const char *a = request_header(req, "A");
+	const char *a = http_request_header(req, "A");
 
 	assert_string_equal(req->text + req->head->method.at, c->method);
 	assert_string_equal(req->head->path.len > 0 ? req->text + req->head->path.at : "/",
@@ -259,7 +259,7 @@ check_taken(const struct taken_case *c, struct request *req)
 		assert_null(a);
 	else
 		assert_string_equal(a, c->header_a);
-	assert_null(request_header(req, "Nothing"));
+	assert_null(http_request_header(req, "Nothing"));
 }
 
 static void
@@ -277,17 +277,17 @@ test_reader_good_request_is_taken_and_the_next_left(void **state)
 			enum reader_event ev;
 			struct request *req;
 
-			reader_init(&r, HEADER_MAX, BODY_MAX);
+			http_reader_init(&r, HEADER_MAX, BODY_MAX);
 			ev = feed(&r, bytes, strlen(bytes), step, &at);
 			if (ev != READER_REQUEST || at != len)
 				fail_msg("case %zu, step %zu: event %d (%s), %zu of %zu", i, step,
 					 (int)ev, r.refusal.text != NULL ? r.refusal.text : "", at,
 					 len);
-			req = reader_take(&r);
+			req = http_reader_take(&r);
 			check_taken(&taken[i], req);
-			request_free(req);
+			http_request_free(req);
 			assert_int_equal(r.state, READER_IDLE);
-			reader_done(&r);
+			http_reader_done(&r);
 		}
 	}
 }
@@ -304,10 +304,10 @@ test_reader_truncated_request_waits_for_more(void **state)
 			size_t at;
 			enum reader_event ev;
 
-			reader_init(&r, HEADER_MAX, BODY_MAX);
+			http_reader_init(&r, HEADER_MAX, BODY_MAX);
 			ev = feed(&r, taken[i].bytes, cut, cut, &at);
 			assert_true(ev == READER_MORE || ev == READER_HEAD);
-			reader_done(&r); /* frees whatever was begun */
+			http_reader_done(&r); /* frees whatever was begun */
 		}
 	}
 }
@@ -327,10 +327,10 @@ size_status(const char *before, size_t fill, const char *after, size_t header_ma
 		struct reader r;
 		size_t at;
 
-		reader_init(&r, header_max, BODY_MAX);
+		http_reader_init(&r, header_max, BODY_MAX);
 		(void)feed(&r, bytes, len, step, &at);
 		status[n++] = r.refusal.status;
-		reader_done(&r);
+		http_reader_done(&r);
 	}
 	free(bytes);
 	for (int i = 1; i < n; i++)
@@ -373,10 +373,10 @@ test_reader_too_many_headers_are_431(void **state)
 		for (int i = 0; i < count; i++)
 			n += snprintf(bytes + n, sizeof(bytes) - (size_t)n, "a:b\r\n");
 		n += snprintf(bytes + n, sizeof(bytes) - (size_t)n, "\r\n");
-		reader_init(&r, HEADER_MAX, BODY_MAX);
+		http_reader_init(&r, HEADER_MAX, BODY_MAX);
 		(void)feed(&r, bytes, (size_t)n, (size_t)n, &at);
 		assert_int_equal(r.refusal.status, count == 100 ? 431 : 0);
-		reader_done(&r);
+		http_reader_done(&r);
 	}
 }
 

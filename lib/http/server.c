@@ -98,8 +98,8 @@ acceptable(void *arg, uint32_t events)
 		if (s->open >= s->params.max_connections + CONN_EXTRA)
 			(void)close(fd);
 		else
-			conn_open(s, fd, (struct sockaddr *)&peer, len,
-				  s->open >= s->params.max_connections);
+			http_conn_open(s, fd, (struct sockaddr *)&peer, len,
+				       s->open >= s->params.max_connections);
 	}
 }
 
@@ -120,11 +120,11 @@ stop_listening(struct http_server *s)
 }
 
 void
-server_unref(struct http_server *s)
+http_server_unref(struct http_server *s)
 {
 	if (!s->closed || s->alive > 0)
 		return;
-	tls_server_free(s->tls);
+	http_tls_server_free(s->tls);
 	free(s->scratch);
 	free(s);
 }
@@ -141,11 +141,11 @@ start(struct http_server *s, const struct http_params *params, struct im_err *er
 		return err_set(err, IM_EINVAL,
 			       "TLS needs a certificate and a key; give both files or none");
 	if (params->tls_cert_file != NULL) {
-		rc = tls_server_new(params->tls_cert_file, params->tls_key_file, &s->tls, err);
+		rc = http_tls_server_new(params->tls_cert_file, params->tls_key_file, &s->tls, err);
 		if (rc != IM_OK)
 			return rc;
 	}
-	rc = listen_open(params->listen, &s->listener.fd, s->address, sizeof(s->address), err);
+	rc = http_listen_open(params->listen, &s->listener.fd, s->address, sizeof(s->address), err);
 	if (rc != IM_OK)
 		return rc;
 	if (strncmp(s->address, "unix:", 5) == 0)
@@ -204,8 +204,8 @@ http_server_drain(struct http_server *s)
 	s->draining = true;
 	stop_listening(s);
 	LIST_FOREACH_SAFE (&s->conns, c, struct conn, node) {
-		if (conn_idle(c))
-			conn_destroy(c);
+		if (http_conn_idle(c))
+			http_conn_destroy(c);
 	}
 }
 
@@ -216,8 +216,8 @@ http_server_close(struct http_server *s)
 		return;
 	stop_listening(s);
 	LIST_FOREACH_SAFE (&s->conns, c, struct conn, node) {
-		conn_destroy(c);
+		http_conn_destroy(c);
 	}
 	s->closed = true;
-	server_unref(s);
+	http_server_unref(s);
 }

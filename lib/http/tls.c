@@ -137,8 +137,8 @@ load_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct im_
 }
 
 enum im_rc
-tls_server_new(const char *cert_file, const char *key_file, struct tls_server **ret_server,
-	       struct im_err *err)
+http_tls_server_new(const char *cert_file, const char *key_file, struct tls_server **ret_server,
+		    struct im_err *err)
 {
 	struct tls_server *s = calloc(1, sizeof(*s));
 	enum im_rc rc;
@@ -164,12 +164,12 @@ tls_server_new(const char *cert_file, const char *key_file, struct tls_server **
 	*ret_server = s;
 	return IM_OK;
 fail:
-	tls_server_free(s);
+	http_tls_server_free(s);
 	return rc;
 }
 
 void
-tls_server_free(struct tls_server *server)
+http_tls_server_free(struct tls_server *server)
 {
 	if (server == NULL)
 		return;
@@ -179,7 +179,7 @@ tls_server_free(struct tls_server *server)
 }
 
 struct tls *
-tls_new(struct tls_server *server, int fd)
+http_tls_new(struct tls_server *server, int fd)
 {
 	struct tls *tls = calloc(1, sizeof(*tls));
 	BIO *bio = BIO_new(server->bio);
@@ -188,7 +188,7 @@ tls_new(struct tls_server *server, int fd)
 		tls->ssl = SSL_new(server->ctx);
 	if (tls == NULL || bio == NULL || tls->ssl == NULL) {
 		BIO_free(bio);
-		tls_free(tls);
+		http_tls_free(tls);
 		return NULL;
 	}
 	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the BIO's one slot is a pointer. */
@@ -200,7 +200,7 @@ tls_new(struct tls_server *server, int fd)
 }
 
 void
-tls_free(struct tls *tls)
+http_tls_free(struct tls *tls)
 {
 	if (tls == NULL)
 		return;
@@ -209,7 +209,7 @@ tls_free(struct tls *tls)
 }
 
 int
-tls_handshake(struct tls *tls)
+http_tls_handshake(struct tls *tls)
 {
 	int rc;
 
@@ -228,13 +228,13 @@ tls_handshake(struct tls *tls)
 }
 
 bool
-tls_pending(const struct tls *tls)
+http_tls_pending(const struct tls *tls)
 {
 	return tls != NULL && SSL_has_pending(tls->ssl) == 1;
 }
 
 void
-tls_goodbye(struct tls *tls)
+http_tls_goodbye(struct tls *tls)
 {
 	ERR_clear_error();
 	(void)SSL_shutdown(tls->ssl);
@@ -294,7 +294,7 @@ tls_write(struct tls *tls, const uint8_t *data, size_t len)
 }
 
 ssize_t
-io_read(int fd, struct tls *tls, void *buf, size_t cap)
+http_io_read(int fd, struct tls *tls, void *buf, size_t cap)
 {
 	ssize_t n;
 
@@ -309,7 +309,7 @@ io_read(int fd, struct tls *tls, void *buf, size_t cap)
 }
 
 ssize_t
-io_write(int fd, struct tls *tls, const void *data, size_t len)
+http_io_write(int fd, struct tls *tls, const void *data, size_t len)
 {
 	ssize_t n;
 

@@ -23,24 +23,24 @@ enum {
 };
 
 /** Load the PEM files. IM_EINVAL says which file is wrong and how; a key file must not be readable by others. IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc tls_server_new(const char *cert_file, const char *key_file,
-					struct tls_server **ret_server, struct im_err *err);
-void tls_server_free(struct tls_server *server);
+IM_MUST_CHECK enum im_rc http_tls_server_new(const char *cert_file, const char *key_file,
+					     struct tls_server **ret_server, struct im_err *err);
+void http_tls_server_free(struct tls_server *server);
 
 /** Server side of a connection on 'fd', which stays the caller's. NULL without memory. */
-struct tls *tls_new(struct tls_server *server, int fd);
-void tls_free(struct tls *tls);
+struct tls *http_tls_new(struct tls_server *server, int fd);
+void http_tls_free(struct tls *tls);
 
 /** Go on with the handshake: 1 = done, or IO_AGAIN, IO_AGAIN_OUT, IO_ERROR. */
-int tls_handshake(struct tls *tls);
+int http_tls_handshake(struct tls *tls);
 
 /** Bytes that arrived are held here, so that the descriptor may not become readable again for them. */
-bool tls_pending(const struct tls *tls);
+bool http_tls_pending(const struct tls *tls);
 
 /** Tell the peer that nothing follows, as far as that is possible without waiting. */
-void tls_goodbye(struct tls *tls);
+void http_tls_goodbye(struct tls *tls);
 
-ssize_t io_read(int fd, struct tls *tls, void *buf, size_t cap);
-ssize_t io_write(int fd, struct tls *tls, const void *data, size_t len);
+ssize_t http_io_read(int fd, struct tls *tls, void *buf, size_t cap);
+ssize_t http_io_write(int fd, struct tls *tls, const void *data, size_t len);
 
 #endif
