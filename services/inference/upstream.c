@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "daemon/daemon.h"
 
 static enum im_rc
@@ -34,6 +33,7 @@ read_url(struct backend *b, struct im_err *err)
 	return IM_OK;
 }
 
+/* That each value is JSON was checked when the configuration was read. */
 static enum im_rc
 read_extra(struct backend *b, struct im_err *err)
 {
@@ -42,17 +42,8 @@ read_extra(struct backend *b, struct im_err *err)
 	if (n > REQUEST_EXTRA_MAX)
 		return err_set(err, IM_EINVAL, "workers[].extra: at most %d members are taken",
 			       REQUEST_EXTRA_MAX);
-	for (size_t i = 0; i < n; i++) {
-		struct request_extra *e = &b->extra[i];
-		struct im_err why;
-
-		config_map_at(b->item, "workers[].extra", i, &e->name, &e->value);
-		if (json_check(e->value, strlen(e->value), 32, &why) != IM_OK)
-			return err_set(
-			    err, IM_EINVAL,
-			    "workers[].extra.%s: the value must be JSON, such as '\"text\"' or '{\"type\":\"disabled\"}': %s",
-			    e->name, why.text);
-	}
+	for (size_t i = 0; i < n; i++)
+		config_map_at(b->item, "workers[].extra", i, &b->extra[i].name, &b->extra[i].value);
 	b->extra_count = n;
 	return IM_OK;
 }

@@ -1,0 +1,324 @@
+/*
+ * inference/worker_request.c - one Inference/Generate: decoded, given to the backend, its frames sent as credit allows, ended
+ * with the worker's load. Never looks into a frame.
+ *
+ *   RUNNING ──backend ends──▶ (frames still wait for credit) ──last one sent──▶ END
+ *      └──caller cancels, link lost, worker stops──▶ job cancelled ──▶ END
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "inference/worker_state.h"
+
+/* A frame that waits for credit. */
+struct waiting {
+	struct list node;
+	size_t len;
+	uint8_t data[];
+};
+
+struct request {
+	struct list node; /* in worker.requests */
+	struct worker *w;
+	struct served *served;
+	struct job *job; /* NULL once it ended */
+	struct arena arena;
+	struct generate_request req;
+	struct list queue; /* of struct waiting */
+	size_t queued_bytes;
+	bool paused;
+	bool failed; /* 'err' counts */
+	struct im_err err;
+	bool has_usage;
+	struct usage usage;
+	uint64_t started_us, first_us; /* first_us: of the first frame; 0 = none */
+};
+
+/* Take it out, so that the load no longer counts it. */
+static void
+request_free(struct request *r)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&r->queue)) != NULL)
+		free(CONTAINER_OF(node, struct waiting, node));
+	list_remove(&r->node);
+	r->w->request_count--;
+	arena_done(&r->arena);
+	free(r);
+}
+
+static void
+count_end(struct request *r)
+{
+	struct worker_stats *s = &r->w->stats;
+	uint64_t now_us = clock_mono_us();
+
+	histogram_add(&s->seconds, (double)(now_us - r->started_us) / 1e6);
+	if (r->failed) {
+		s->failed[r->err.rc]++;
+		return;
+	}
+	s->ok++;
+	s->prompt_tokens += r->usage.prompt_tokens;
+	s->completion_tokens += r->usage.completion_tokens;
+	if (r->first_us != 0 && r->usage.completion_tokens > 1)
+		histogram_add(&s->per_token, (double)(now_us - r->first_us) / 1e6 /
+						 (r->usage.completion_tokens - 1));
+}
+
+/* The last word to the caller; the load is that after this request. */
+static void
+send_end(struct worker *w, struct served *served, const struct im_err *err,
+	 const struct usage *usage)
+{
+	struct generate_end end = { .load = worker_load(w), .has_load = true };
+	struct im_err no_memory;
+
+	if (usage != NULL) {
+		end.usage = *usage;
+		end.has_usage = true;
+	}
+	buf_clear(&w->scratch);
+	generate_end_encode(&end, &w->scratch);
+	if (!buf_ok(&w->scratch)) {
+		err_set(&no_memory, IM_ENOMEM, "the worker is out of memory");
+		served_end(served, err != NULL ? err : &no_memory, NULL, 0);
+		return;
+	}
+	served_end(served, err, w->scratch.data, w->scratch.len);
+}
+
+static void
+request_end(struct request *r)
+{
+	struct worker *w = r->w;
+	struct served *served = r->served;
+	struct im_err err = r->err;
+	struct usage usage = r->usage;
+	bool failed = r->failed, has_usage = r->has_usage;
+
+	count_end(r);
+	request_free(r);
+	send_end(w, served, failed ? &err : NULL, has_usage ? &usage : NULL);
+}
+
+/* Something of ours failed: the backend is to stop. */
+static void
+request_fail(struct request *r, const struct im_err *why)
+{
+	if (r->job != NULL)
+		r->w->ops->cancel(r->job);
+	r->job = NULL;
+	r->failed = true;
+	r->err = *why;
+	request_end(r);
+}
+
+static void
+set_paused(struct request *r, bool paused)
+{
+	if (r->paused == paused)
+		return;
+	r->paused = paused;
+	if (r->job != NULL)
+		r->w->ops->pause(r->job, paused);
+}
+
+static bool
+enqueue(struct request *r, const struct buf *frame, struct im_err *err)
+{
+	struct waiting *q;
+
+	/* The backend stops soon after it is told to; one that does not must not eat our memory. */
+	if (frame->len > WORKER_QUEUE_MAX - r->queued_bytes) {
+		err_set(err, IM_ENOMEM,
+			"too much of the answer waits for a caller that does not read");
+		return false;
+	}
+	q = malloc(sizeof(*q) + frame->len);
+	if (q == NULL) {
+		err_set(err, IM_ENOMEM, "the worker is out of memory");
+		return false;
+	}
+	q->len = frame->len;
+	memcpy(q->data, frame->data, frame->len);
+	list_push_back(&r->queue, &q->node);
+	r->queued_bytes += frame->len;
+	return true;
+}
+
+static void
+on_frame(void *user, const struct generate_frame *frame)
+{
+	struct request *r = user;
+	struct worker *w = r->w;
+	enum im_rc rc = IM_EAGAIN;
+	struct im_err err;
+
+	if (r->first_us == 0) {
+		r->first_us = clock_mono_us();
+		histogram_add(&w->stats.first_token, (double)(r->first_us - r->started_us) / 1e6);
+	}
+	buf_clear(&w->scratch);
+	generate_frame_encode(frame, &w->scratch);
+	if (!buf_ok(&w->scratch)) {
+		err_set(&err, IM_ENOMEM, "the worker is out of memory");
+		request_fail(r, &err);
+		return;
+	}
+	if (list_empty(&r->queue))
+		rc = served_send(r->served, w->scratch.data, w->scratch.len);
+	switch (rc) {
+	case IM_OK:
+	case IM_EUNAVAILABLE: /* 'cancelled' follows */
+		break;
+	case IM_EAGAIN:
+		if (enqueue(r, &w->scratch, &err))
+			set_paused(r, true);
+		else
+			request_fail(r, &err);
+		break;
+	default:
+		err_set(&err, rc, "a piece of the answer cannot be sent: %s", im_rc_text(rc));
+		request_fail(r, &err);
+		break;
+	}
+}
+
+static void
+on_end(void *user, const struct im_err *err, const struct usage *usage)
+{
+	struct request *r = user;
+
+	r->job = NULL;
+	if (err != NULL) {
+		r->failed = true;
+		r->err = *err;
+	}
+	if (usage != NULL) {
+		r->has_usage = true;
+		r->usage = *usage;
+	}
+	if (list_empty(&r->queue))
+		request_end(r);
+}
+
+static void
+on_writable(void *user, struct served *served)
+{
+	struct request *r = user;
+	struct im_err err;
+
+	while (!list_empty(&r->queue)) {
+		struct waiting *q = CONTAINER_OF(r->queue.next, struct waiting, node);
+		enum im_rc rc = served_send(served, q->data, q->len);
+
+		if (rc == IM_EAGAIN || rc == IM_EUNAVAILABLE)
+			return;
+		if (rc != IM_OK) {
+			err_set(&err, rc, "a piece of the answer cannot be sent: %s",
+				im_rc_text(rc));
+			request_fail(r, &err);
+			return;
+		}
+		list_remove(&q->node);
+		r->queued_bytes -= q->len;
+		free(q);
+	}
+	if (r->job == NULL)
+		request_end(r);
+	else
+		set_paused(r, false);
+}
+
+static void
+on_cancelled(void *user, struct served *served)
+{
+	struct request *r = user;
+
+	if (r->job != NULL)
+		r->w->ops->cancel(r->job);
+	r->w->stats.cancelled++;
+	request_free(r);
+	served_end(served, NULL, NULL, 0); /* sends nothing */
+}
+
+/* Decode the request and find its model. */
+static enum im_rc
+request_read(struct request *r, const struct served_request *sr, struct im_err *err)
+{
+	const char *model;
+	enum im_rc rc = generate_request_decode(sr->body, sr->body_len, &r->arena, &r->req, err);
+
+	if (rc != IM_OK)
+		return rc;
+	model = worker_model(r->w, r->req.model);
+	if (model == NULL)
+		return err_reason(err, IM_ENOTFOUND, "model_not_found",
+				  "The model `%s` does not exist or you do not have access to it.",
+				  r->req.model);
+	r->req.model = model;
+	return IM_OK;
+}
+
+static enum im_rc
+request_begin(struct worker *w, struct served *served, const struct served_request *sr,
+	      struct request **ret, struct im_err *err)
+{
+	static const struct job_ops ops = { .frame = on_frame, .end = on_end };
+	struct request *r;
+	enum im_rc rc;
+
+	if (strcmp(sr->method, METHOD_WORKER_GENERATE) != 0)
+		return err_set(err, IM_EMETHOD, "a worker has no method %.64s", sr->method);
+	if (w->draining || w->stopping)
+		return err_reason(err, IM_EUNAVAILABLE, "worker_draining",
+				  "the worker takes no more requests");
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return err_set(err, IM_ENOMEM, "the worker is out of memory");
+	r->w = w;
+	r->served = served;
+	r->started_us = clock_mono_us();
+	list_init(&r->queue);
+	arena_init(&r->arena, 4 * sr->body_len + WORKER_ARENA_MIN);
+	list_push_back(&w->requests, &r->node);
+	w->request_count++;
+	rc = request_read(r, sr, err);
+	if (rc == IM_OK)
+		rc = w->ops->submit(w->b, &r->req, sr->budget_ms, sr->traceparent, &ops, r, &r->job,
+				    err);
+	if (rc != IM_OK) {
+		request_free(r);
+		return rc;
+	}
+	*ret = r;
+	return IM_OK;
+}
+
+void
+worker_request(void *user, struct link *link, struct served *served,
+	       const struct served_request *sr)
+{
+	static const struct served_ops ops = { .writable = on_writable, .cancelled = on_cancelled };
+	struct worker *w = user;
+	struct request *r;
+	struct im_err err;
+
+	(void)link;
+	if (request_begin(w, served, sr, &r, &err) != IM_OK) {
+		w->stats.refused++;
+		send_end(w, served, &err, NULL);
+		return;
+	}
+	served_accept(served, &ops, r);
+}
+
+void
+worker_end_requests(struct worker *w, const struct im_err *why)
+{
+	LIST_FOREACH_SAFE (&w->requests, r, struct request, node)
+		request_fail(r, why);
+}

@@ -1,0 +1,76 @@
+/*
+ * inference/worker_state.h - the parts of the worker among themselves: worker.c (the service), worker_link.c (routers and
+ * announcements), worker_request.c (one Inference/Generate). Nobody else includes this.
+ */
+#ifndef INFERENCE_WORKER_STATE_H
+#define INFERENCE_WORKER_STATE_H
+
+#include "base/list.h"
+#include "inference/worker.h"
+
+#define WORKER_ROUTERS_MAX 64
+#define WORKER_ANNOUNCE_US 1000000            /* between announcements */
+#define WORKER_LOOK_US     50000              /* while the backend does not know its models yet */
+#define WORKER_QUEUE_MAX   (16 * 1024 * 1024) /* bytes of one answer that wait for credit */
+#define WORKER_ARENA_MIN                                                                           \
+	(8 * 1024 * 1024) /* bound of a decoded request, beside four times its bytes */
+
+struct worker_stats {
+	uint64_t ok, cancelled, refused;
+	uint64_t failed[IM_EMETHOD + 1]; /* by code */
+	uint64_t prompt_tokens, completion_tokens;
+	struct histogram seconds, first_token, per_token;
+};
+
+struct worker {
+	struct service_env env;
+	const struct backend_ops *ops;
+	struct backend *b;
+	struct endpoint *routers[WORKER_ROUTERS_MAX];
+	size_t router_count;
+	struct list links;    /* of struct router_link: those that are up */
+	struct list requests; /* of struct request */
+	uint32_t request_count;
+	struct buf scratch; /* for encoding within one callback */
+	struct loop_timer tick;
+	bool trouble_logged;
+	bool draining;
+	bool stopping, backend_stopped;
+	loop_fn stopped;
+	void *stopped_arg;
+	struct worker_stats stats;
+};
+
+/** How busy the worker is now. */
+struct load worker_load(const struct worker *w);
+
+/** The model behind 'name', which may be an alias: NULL if there is none. */
+const char *worker_model(const struct worker *w, const char *name);
+
+/** Free what is left once links and backend are gone; tells the daemon. Does nothing before. */
+void worker_try_finish(struct worker *w);
+
+/* worker_link.c */
+
+/** Dial every router. On failure none is left dialled. */
+IM_MUST_CHECK enum im_rc worker_dial(struct worker *w, struct im_err *err);
+
+/** Tell every router what we are; one that has not answered yet is told again when it has. */
+void worker_announce(struct worker *w);
+
+/** Tell every router to send no more. */
+void worker_goaway(struct worker *w);
+
+/** Close all endpoints; links report that they are down later. */
+void worker_hang_up(struct worker *w);
+
+/* worker_request.c */
+
+/** An endpoint_ops.request. */
+void worker_request(void *user, struct link *link, struct served *served,
+		    const struct served_request *req);
+
+/** Cancel every request and end it with 'why'. */
+void worker_end_requests(struct worker *w, const struct im_err *why);
+
+#endif

@@ -1,0 +1,523 @@
+/*
+ * inference/worker_test.c - the worker with a backend that does as it is told, seen by a router over an in-process link.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "inference/fake_backend.h"
+#include "inference/worker.h"
+
+#define WINDOW_BYTES 1024
+
+/* The router: on the same loop as the worker; the test's thread runs the loop. */
+static struct router {
+	struct loop *loop;
+	struct config *config;
+	struct net *net;
+	struct endpoint *listener;
+	struct link *link;
+	struct host *host;
+	struct loop_timer alarm;
+	unsigned announced, goaways;
+	char announcement[512]; /* the last one, written down */
+	bool draining;
+	bool closed;
+} router;
+
+/* One Inference/Generate, as the router sees it. */
+struct ask {
+	struct call *call;
+	struct buf text;
+	unsigned frames;
+	size_t held_bytes; /* not granted yet */
+	bool withhold;
+	bool ended, failed;
+	struct im_err err;
+	struct generate_end end;
+};
+
+static struct service_ops service;
+
+static enum im_rc
+start_with_fake(const struct service_env *env, void **ret, struct im_err *err)
+{
+	return worker_start(env, &fake_backend, ret, err);
+}
+
+static void
+on_up(void *user, struct link *link)
+{
+	(void)user;
+	router.link = link;
+}
+
+static void
+on_down(void *user, struct link *link, const struct im_err *why)
+{
+	(void)user;
+	(void)link;
+	(void)why;
+	router.link = NULL;
+	loop_stop(router.loop);
+}
+
+static void
+on_goaway(void *user, struct link *link)
+{
+	(void)user;
+	(void)link;
+	router.goaways++;
+	loop_stop(router.loop);
+}
+
+static void
+on_request(void *user, struct link *link, struct served *served, const struct served_request *req)
+{
+	struct arena arena = { 0 };
+	struct announce a;
+	size_t at;
+
+	(void)user;
+	(void)link;
+	assert_string_equal(req->method, METHOD_ANNOUNCE);
+	assert_int_equal(announce_decode(req->body, req->body_len, &arena, &a, NULL), IM_OK);
+	at = (size_t)snprintf(router.announcement, sizeof(router.announcement),
+			      "%s %s %u/%u+%u%s:", a.worker, a.backend, a.load.in_flight,
+			      a.load.capacity, a.load.queued, a.draining ? " draining" : "");
+	for (size_t i = 0; i < a.model_count; i++)
+		at += (size_t)snprintf(
+		    router.announcement + at, sizeof(router.announcement) - at, " %s%s%s",
+		    a.models[i].id, a.models[i].digest[0] != '\0' ? "=" : "", a.models[i].digest);
+	router.draining = a.draining;
+	router.announced++;
+	arena_done(&arena);
+	served_end(served, NULL, NULL, 0);
+	loop_stop(router.loop);
+}
+
+static void
+on_data(void *user, struct call *call, const uint8_t *body, size_t len)
+{
+	struct ask *a = user;
+	struct arena arena = { 0 };
+	struct generate_frame frame;
+
+	assert_int_equal(generate_frame_decode(body, len, &arena, &frame, NULL), IM_OK);
+	(void)buf_append_str(&a->text, frame.deltas[0].content);
+	a->frames++;
+	arena_done(&arena);
+	if (a->withhold)
+		a->held_bytes += len;
+	else
+		call_grant(call, len);
+	loop_stop(router.loop);
+}
+
+static void
+on_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
+{
+	struct ask *a = user;
+
+	(void)call;
+	assert_false(a->ended);
+	a->ended = true;
+	a->failed = err != NULL;
+	if (err != NULL)
+		a->err = *err;
+	assert_int_equal(generate_end_decode(body, len, &a->end, NULL), IM_OK);
+	loop_stop(router.loop);
+}
+
+static void
+on_alarm(void *arg)
+{
+	(void)arg;
+	(void)fprintf(stderr, "nothing happened within 20 s\n");
+	abort(); /* cmocka's jump out of a callback would leave the loop held */
+}
+
+/* Run the loop until 'condition' holds. */
+#define RUN_UNTIL(condition)                                                                       \
+	do {                                                                                       \
+		loop_enter(router.loop);                                                           \
+		assert_int_equal(loop_timer_set(router.loop, &router.alarm, 20000000), IM_OK);     \
+		loop_leave(router.loop);                                                           \
+		while (!(condition))                                                               \
+			loop_run(router.loop);                                                     \
+		loop_enter(router.loop);                                                           \
+		loop_timer_cancel(router.loop, &router.alarm);                                     \
+		loop_leave(router.loop);                                                           \
+	} while (0)
+
+#define ON_LOOP(statement)                                                                         \
+	do {                                                                                       \
+		loop_enter(router.loop);                                                           \
+		statement;                                                                         \
+		loop_leave(router.loop);                                                           \
+	} while (0)
+
+static void
+on_closed(void *arg)
+{
+	(void)arg;
+	router.closed = true;
+	loop_stop(router.loop);
+}
+
+static int
+setup(void **state)
+{
+	static const char yaml[] =
+	    "workers:\n  - name: w1\n    backend: upstream\n    url: http://127.0.0.1:1\n"
+	    "    aliases: {small: m1, lost: nothing}\n";
+	static const struct endpoint_ops ops = {
+		.up = on_up, .down = on_down, .goaway = on_goaway, .request = on_request
+	};
+	const struct net_params params = { .role = "router",
+					   .name = "r",
+					   .window_bytes = WINDOW_BYTES };
+	struct im_err err;
+
+	(void)state;
+	memset(&router, 0, sizeof(router));
+	memset(&fake_state, 0, sizeof(fake_state));
+	router.alarm.fn = on_alarm;
+	service = inference_service;
+	service.start = start_with_fake;
+	assert_int_equal(loop_new(&router.loop, &err), IM_OK);
+	assert_int_equal(config_parse("t.yaml", yaml, sizeof(yaml) - 1, &router.config, &err),
+			 IM_OK);
+	loop_enter(router.loop);
+	assert_int_equal(net_new(router.loop, &params, &router.net, &err), IM_OK);
+	assert_int_equal(
+	    net_listen(router.net, "inproc://router", &ops, NULL, &router.listener, &err), IM_OK);
+	assert_int_equal(host_start(router.loop, router.config,
+				    config_item(router.config, "workers", 0), &service, "w1", true,
+				    NULL, &router.host, &err),
+			 IM_OK);
+	loop_leave(router.loop);
+	RUN_UNTIL(router.announced > 0);
+	return 0;
+}
+
+static void
+stop_host(void)
+{
+	router.closed = false;
+	ON_LOOP(host_stop(router.host, on_closed, NULL));
+	RUN_UNTIL(router.closed);
+	router.host = NULL;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	if (router.host != NULL)
+		stop_host();
+	router.closed = false;
+	ON_LOOP(net_close(router.net, on_closed, NULL));
+	RUN_UNTIL(router.closed);
+	net_free(router.net);
+	config_free(router.config);
+	loop_free(router.loop);
+	assert_int_equal(fake_state.jobs, 0);
+	return 0;
+}
+
+static const struct call_ops ask_ops = { .data = on_data, .end = on_end };
+
+static void
+ask_raw(struct ask *a, const char *method, const void *body, size_t len)
+{
+	struct call_request req = { .method = method,
+				    .budget_ms = 5000,
+				    .traceparent = "trace",
+				    .body = body,
+				    .body_len = len };
+
+	ON_LOOP(
+	    assert_int_equal(call_start(router.link, &req, &ask_ops, a, &a->call, NULL), IM_OK));
+}
+
+/* Ask and wait until the backend has it. */
+static struct job *
+ask(struct ask *a, const char *model)
+{
+	unsigned submits = fake_state.submits;
+	struct message m = { .role = "user", .content = "hi" };
+	struct generate_request req = { .model = model, .messages = &m, .message_count = 1 };
+	struct buf body = { 0 };
+
+	generate_request_encode(&req, &body);
+	assert_true(buf_ok(&body));
+	ask_raw(a, METHOD_WORKER_GENERATE, body.data, body.len);
+	buf_done(&body);
+	while (fake_state.submits == submits && !a->ended) {
+		struct loop_timer tick = { .fn = (loop_fn)loop_stop, .arg = router.loop };
+
+		ON_LOOP(assert_int_equal(loop_timer_set(router.loop, &tick, 1000), IM_OK));
+		loop_run(router.loop);
+		ON_LOOP(loop_timer_cancel(router.loop, &tick));
+	}
+	return fake_state.last;
+}
+
+static void
+test_worker_announces_itself_its_models_and_aliases(void **state)
+{
+	(void)state;
+	assert_string_equal(router.announcement, "w1 fake 0/4+0: m1=d1 m2 small=d1");
+	/* and again, without being asked */
+	RUN_UNTIL(router.announced > 1);
+}
+
+static void
+test_worker_streams_frames_in_order_and_ends_with_usage_and_load(void **state)
+{
+	struct ask a = { 0 };
+	struct job *j = ask(&a, "small");
+
+	(void)state;
+	assert_non_null(j);
+	assert_string_equal(fake_state.model, "m1");
+	assert_string_equal(fake_state.content, "hi");
+	assert_string_equal(fake_state.traceparent, "trace");
+	assert_in_range(fake_state.budget_ms, 1, 5000);
+	ON_LOOP({
+		fake_frame(j, "Hel");
+		fake_frame(j, "lo");
+		fake_end(j, IM_OK);
+	});
+	RUN_UNTIL(a.ended);
+	assert_false(a.failed);
+	assert_string_equal(buf_cstr(&a.text), "Hello");
+	assert_true(a.end.has_usage);
+	assert_int_equal(a.end.usage.completion_tokens, 5);
+	assert_true(a.end.has_load);
+	assert_int_equal(a.end.load.in_flight, 0);
+	assert_int_equal(a.end.load.capacity, 4);
+	buf_done(&a.text);
+}
+
+static void
+test_worker_backend_failure_reaches_the_caller(void **state)
+{
+	struct ask a = { 0 };
+	struct job *j = ask(&a, "m2");
+
+	(void)state;
+	ON_LOOP({
+		fake_frame(j, "x");
+		fake_end(j, IM_EUPSTREAM);
+	});
+	RUN_UNTIL(a.ended);
+	assert_true(a.failed);
+	assert_int_equal(a.err.rc, IM_EUPSTREAM);
+	assert_string_equal(a.err.reason, "fake");
+	assert_int_equal(a.frames, 1);
+	buf_done(&a.text);
+}
+
+static void
+test_worker_refuses_what_it_cannot_do(void **state)
+{
+	struct ask a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+
+	(void)state;
+	(void)ask(&a, "lost");
+	RUN_UNTIL(a.ended);
+	assert_int_equal(a.err.rc, IM_ENOTFOUND);
+	assert_string_equal(a.err.reason, "model_not_found");
+	ask_raw(&b, "Inference/Unknown", "", 0);
+	RUN_UNTIL(b.ended);
+	assert_int_equal(b.err.rc, IM_EMETHOD);
+	ask_raw(&c, METHOD_WORKER_GENERATE, "\xff\xff\xff", 3);
+	RUN_UNTIL(c.ended);
+	assert_int_equal(c.err.rc, IM_EPROTO);
+	fake_state.refuse = true;
+	(void)ask(&d, "m1");
+	RUN_UNTIL(d.ended);
+	assert_int_equal(d.err.rc, IM_EAGAIN);
+	assert_int_equal(d.end.load.in_flight, 0);
+	assert_true(host_drained(router.host));
+}
+
+static void
+test_worker_cancelled_call_cancels_the_job_at_once(void **state)
+{
+	struct ask a = { 0 };
+
+	(void)state;
+	(void)ask(&a, "m1");
+	assert_int_equal(fake_state.jobs, 1);
+	assert_false(host_drained(router.host));
+	ON_LOOP(call_cancel(a.call));
+	RUN_UNTIL(host_drained(router.host));
+	assert_int_equal(fake_state.cancels, 1);
+	assert_int_equal(fake_state.jobs, 0);
+	assert_false(a.ended);
+}
+
+static void
+test_worker_lost_link_cancels_its_jobs_and_joins_again(void **state)
+{
+	struct ask a = { 0 };
+	struct im_err why;
+	unsigned announced;
+
+	(void)state;
+	(void)ask(&a, "m1");
+	announced = router.announced;
+	err_set(&why, IM_EIO, "cut by the test");
+	ON_LOOP(link_close(router.link, &why));
+	RUN_UNTIL(fake_state.cancels == 1);
+	RUN_UNTIL(router.announced > announced);
+	RUN_UNTIL(a.ended);
+	assert_int_equal(a.err.rc, IM_EUNAVAILABLE);
+	assert_true(host_drained(router.host));
+}
+
+static void
+test_worker_slow_reader_pauses_the_backend_and_gets_everything(void **state)
+{
+	struct ask a = { .withhold = true };
+	struct job *j = ask(&a, "m1");
+	char piece[256], wanted[30 * 255 + 1];
+
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		(void)snprintf(piece, sizeof(piece), "%0255d", i);
+		memcpy(wanted + (size_t)i * 255, piece, 256);
+		ON_LOOP(fake_frame(j, piece));
+	}
+	assert_int_equal(fake_state.pauses, 1);
+	assert_true(fake_state.paused);
+	RUN_UNTIL(a.held_bytes >= WINDOW_BYTES);
+	assert_true(a.frames < 10);
+	/* The backend ends; END must wait behind the frames. */
+	ON_LOOP(fake_end(j, IM_OK));
+	a.withhold = false;
+	ON_LOOP(call_grant(a.call, a.held_bytes));
+	RUN_UNTIL(a.ended);
+	assert_int_equal(a.frames, 30);
+	assert_string_equal(buf_cstr(&a.text), wanted);
+	assert_false(a.failed);
+	buf_done(&a.text);
+}
+
+static void
+test_worker_reader_that_reads_again_resumes_the_backend(void **state)
+{
+	struct ask a = { .withhold = true };
+	struct job *j = ask(&a, "m1");
+	char piece[1025];
+
+	(void)state;
+	(void)snprintf(piece, sizeof(piece), "%01024d", 1);
+	ON_LOOP({
+		fake_frame(j, piece);
+		fake_frame(j, piece);
+		fake_frame(j, piece);
+	});
+	RUN_UNTIL(a.frames == 1);
+	assert_int_equal(fake_state.resumes, 0);
+	a.withhold = false;
+	ON_LOOP(call_grant(a.call, a.held_bytes));
+	RUN_UNTIL(a.frames == 3);
+	assert_int_equal(fake_state.resumes, 1);
+	assert_false(fake_state.paused);
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(a.ended);
+	buf_done(&a.text);
+}
+
+static void
+test_worker_drains_by_refusing_new_and_finishing_old_work(void **state)
+{
+	struct ask a = { 0 };
+	struct job *j = ask(&a, "m1");
+
+	(void)state;
+	ON_LOOP(host_drain(router.host));
+	RUN_UNTIL(router.draining && router.goaways == 1);
+	assert_true(link_draining(router.link));
+	assert_false(host_drained(router.host));
+	ON_LOOP({
+		fake_frame(j, "last");
+		fake_end(j, IM_OK);
+	});
+	RUN_UNTIL(a.ended);
+	assert_false(a.failed);
+	assert_string_equal(buf_cstr(&a.text), "last");
+	assert_true(host_drained(router.host));
+	buf_done(&a.text);
+}
+
+static void
+test_worker_stopped_in_the_middle_ends_every_call(void **state)
+{
+	struct ask a[6] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		(void)ask(&a[i], "m1");
+	assert_int_equal(fake_state.jobs, 6);
+	stop_host();
+	for (int i = 0; i < 6; i++) {
+		RUN_UNTIL(a[i].ended);
+		assert_true(a[i].failed);
+		assert_int_equal(a[i].err.rc, IM_EUNAVAILABLE);
+	}
+	assert_int_equal(fake_state.cancels, 6);
+}
+
+static void
+test_worker_metrics_page_holds_its_counts(void **state)
+{
+	struct metrics_page page = { .out = BUF_INIT(0) };
+	struct ask a = { 0 };
+	struct job *j = ask(&a, "m1");
+
+	(void)state;
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(a.ended);
+	ON_LOOP(host_metrics(router.host, &page));
+	assert_non_null(strstr(buf_cstr(&page.out),
+			       "infermesh_worker_requests_total{worker=\"w1\",result=\"ok\"} 1\n"));
+	assert_non_null(
+	    strstr(buf_cstr(&page.out),
+		   "infermesh_worker_tokens_total{worker=\"w1\",type=\"completion\"} 5\n"));
+	assert_non_null(
+	    strstr(buf_cstr(&page.out), "infermesh_worker_capacity{worker=\"w1\"} 4\n"));
+	buf_done(&page.out);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_worker_announces_itself_its_models_and_aliases),
+		TEST(test_worker_streams_frames_in_order_and_ends_with_usage_and_load),
+		TEST(test_worker_backend_failure_reaches_the_caller),
+		TEST(test_worker_refuses_what_it_cannot_do),
+		TEST(test_worker_cancelled_call_cancels_the_job_at_once),
+		TEST(test_worker_lost_link_cancels_its_jobs_and_joins_again),
+		TEST(test_worker_slow_reader_pauses_the_backend_and_gets_everything),
+		TEST(test_worker_reader_that_reads_again_resumes_the_backend),
+		TEST(test_worker_drains_by_refusing_new_and_finishing_old_work),
+		TEST(test_worker_stopped_in_the_middle_ends_every_call),
+		TEST(test_worker_metrics_page_holds_its_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
