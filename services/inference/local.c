@@ -163,7 +163,7 @@ local_start(struct loop *loop, const struct config *item, struct backend **ret, 
 	rc = local_model_load(&p, &b->model, err);
 	if (rc == IM_OK)
 		rc = name_model(b, item, file, err);
-	(void)snprintf(b->fingerprint, sizeof(b->fingerprint), "fp_%.12s", b->model.digest + 7);
+	(void)snprintf(b->fingerprint, sizeof(b->fingerprint), "fp_%.12s", b->model.digest);
 	if (rc == IM_OK && loop_timer_set(loop, &b->reap, NEVER_US) != IM_OK)
 		rc = err_set(err, IM_ENOMEM, "no memory for the local backend");
 	if (rc == IM_OK)

@@ -109,13 +109,12 @@ check_bytes(const uint8_t *data, size_t len, const char *want, struct local_mode
 		rc = hash(data, len, digest, err);
 	if (rc != IM_OK)
 		return rc;
-	memcpy(m->digest, "sha256:", 7);
-	hex_encode(digest, sizeof(digest), m->digest + 7);
-	if (want != NULL && strcasecmp(want, m->digest + 7) != 0)
+	hex_encode(digest, sizeof(digest), m->digest);
+	if (want != NULL && strcasecmp(want, m->digest) != 0)
 		return err_set(
 		    err, IM_EINVAL,
 		    "its SHA-256 is %s, not %s as workers[].sha256 says: it is another file, or was changed",
-		    m->digest + 7, want);
+		    m->digest, want);
 	return IM_OK;
 }
 

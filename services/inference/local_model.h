@@ -34,7 +34,7 @@ struct local_model {
 	uint32_t token_bytes;  /* of the longest token */
 	uint64_t created;      /* modification time of the file, seconds since 1970 */
 	char path[4096];
-	char digest[72]; /* "sha256:" and 64 digits */
+	char digest[65]; /* lower-case hex SHA-256 */
 };
 
 /**
