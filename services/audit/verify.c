@@ -1,0 +1,398 @@
+/*
+ * audit/verify.c - the walk over a log folder; see verify.h.
+ *
+ * The tree is grown from the entries, as the service grew it; each tile that this completes is compared with the file of
+ * its name. A bundle that cannot be read is replaced by the hashes of its tile, so that the rest is still looked at.
+ */
+#include "audit/verify.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/checkpoint.h"
+#include "audit/store.h"
+#include "audit/tile.h"
+#include "audit/verify_records.h"
+#include "audit/wal.h"
+
+#define PROGRESS_BUNDLES 64
+
+struct verify {
+	const char *dir;
+	const struct verify_options *options;
+	struct verify_report *report;
+	struct note_verifier *key; /* NULL = signatures are not checked */
+	struct hasher hasher;
+	struct tile_edge edge;
+	struct verify_records records;
+	struct buf bundle, tile, other;
+	struct im_err *err;
+	enum im_rc rc; /* of a callback that cannot return one */
+
+	uint64_t wal_end;
+	bool wal_over; /* the service has moved on while we read: the rest of the write-ahead log says nothing to us */
+};
+
+/* Older versions of a partial tile must be its beginning. */
+static enum im_rc
+check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
+{
+	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
+	struct tile full = *t, part;
+	struct im_err why;
+	struct dirent *e;
+	enum im_rc rc = IM_OK;
+	DIR *d;
+
+	full.width = 1;
+	tile_path(&full, name);
+	*strrchr(name, '/') = '\0';
+	rc = disk_path(path, v->dir, name, v->err);
+	if (rc != IM_OK || (d = opendir(path)) == NULL)
+		return rc;
+	while (rc == IM_OK && (e = readdir(d)) != NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+		char part_name[TILE_PATH_MAX + 8];
+
+		if (snprintf(part_name, sizeof(part_name), "%s/%.4s", name, e->d_name) >= (int)sizeof(part_name) ||
+		    !tile_path_parse(part_name, &part) || part.width > t->width)
+			continue;
+		buf_clear(&v->other);
+		rc = disk_path(path, v->dir, part_name, v->err);
+		if (rc == IM_OK)
+			rc = disk_read(path, BUNDLE_MAX_BYTES, &v->other, &why);
+		if (rc == IM_ENOMEM && v->err != NULL)
+			*v->err = why;
+		if (rc == IM_ENOMEM)
+			break;
+		if (rc != IM_OK || v->other.len > whole->len ||
+		    memcmp(v->other.data, whole->data, v->other.len) != 0 ||
+		    (t->level == TILE_ENTRIES ? !bundle_check(v->other.data, v->other.len, part.width)
+					      : v->other.len != part.width * HASH_BYTES))
+			verify_problem(v->report, "%s is not the beginning of its later version", part_name);
+		rc = IM_OK;
+	}
+	(void)closedir(d);
+	return rc;
+}
+
+/* Read a tile or bundle. False: it is missing or malformed, which is noted. */
+static bool
+read_tile(struct verify *v, const struct tile *t, struct buf *out)
+{
+	struct im_err why;
+	enum im_rc rc = store_read_tile(v->dir, t, out, &why);
+	char name[TILE_PATH_MAX];
+
+	if (rc == IM_OK)
+		return true;
+	tile_path(t, name);
+	if (rc == IM_ENOMEM) {
+		v->rc = rc;
+		if (v->err != NULL)
+			*v->err = why;
+	} else if (rc == IM_ENOTFOUND) {
+		verify_problem(v->report, "%s is missing", name);
+	} else {
+		verify_problem(v->report, "%s: %s", name, why.text);
+	}
+	return false;
+}
+
+/* Compare computed hashes with the file of their tile. */
+static void
+check_tile(struct verify *v, const struct tile *t, const struct hash *hash)
+{
+	char name[TILE_PATH_MAX], below[TILE_PATH_MAX];
+	struct tile child = { t->level == 0 ? TILE_ENTRIES : t->level - 1, t->n, TILE_WIDTH };
+
+	if (v->rc != IM_OK || !read_tile(v, t, &v->tile))
+		return;
+	tile_path(t, name);
+	for (unsigned i = 0; i < t->width; i++) {
+		if (memcmp(v->tile.data + (size_t)i * HASH_BYTES, hash[i].b, HASH_BYTES) == 0)
+			continue;
+		if (t->level == 0)
+			child.width = t->width;
+		else
+			child.n = t->n * TILE_WIDTH + i;
+		tile_path(&child, below);
+		verify_problem(v->report, "%s: hash %u does not fit %s%s", name, i, below,
+		    t->level == 0 ? ", the entries that it covers" : ", the tile that it covers");
+		break;
+	}
+	v->rc = check_partials(v, t, &v->tile);
+}
+
+static void
+on_full(void *user, int level, uint64_t n, const struct hash *hash)
+{
+	const struct tile t = { level, n, TILE_WIDTH };
+
+	check_tile(user, &t, hash);
+}
+
+/* The entries of one bundle; 'where' names its file. */
+static enum im_rc
+add_bundle(struct verify *v, const struct tile *t, const char *where)
+{
+	struct bundle_iter it = { v->bundle.data, v->bundle.len };
+	uint64_t index = t->n * TILE_WIDTH;
+	const uint8_t *entry;
+	enum im_rc rc = IM_OK;
+	size_t len;
+
+	while (rc == IM_OK && v->rc == IM_OK && bundle_next(&it, &entry, &len)) {
+		struct hash leaf;
+
+		rc = verify_records_add(&v->records, index++, entry, len, where, v->err);
+		tlog_leaf(&v->hasher, entry, len, &leaf);
+		tile_edge_add(&v->edge, &v->hasher, &leaf, on_full, v);
+	}
+	return rc != IM_OK ? rc : v->rc;
+}
+
+/* The bundle is lost: go on with the hashes that its tile remembers. False if that is lost too. */
+static bool
+add_hashes(struct verify *v, const struct tile *t)
+{
+	struct tile hashes = { 0, t->n, t->width };
+	struct hash *copy;
+
+	if (v->rc != IM_OK || !read_tile(v, &hashes, &v->tile))
+		return false;
+	copy = malloc(TILE_BYTES); /* on_full() reads the same tile again */
+	if (copy == NULL) {
+		v->rc = err_set(v->err, IM_ENOMEM, "no memory to verify the log");
+		return false;
+	}
+	memcpy(copy, v->tile.data, t->width * HASH_BYTES);
+	for (unsigned i = 0; i < t->width; i++)
+		tile_edge_add(&v->edge, &v->hasher, &copy[i], on_full, v);
+	free(copy);
+	return v->rc == IM_OK;
+}
+
+/* All bundles and tiles of the published tree. '*ret_whole' is false when the tree could not be recomputed. */
+static enum im_rc
+check_tree(struct verify *v, uint64_t size, bool *ret_whole)
+{
+	uint64_t bundles = size / TILE_WIDTH + (size % TILE_WIDTH != 0);
+	enum im_rc rc = IM_OK;
+	char name[TILE_PATH_MAX];
+
+	*ret_whole = false;
+	for (uint64_t n = 0; n < bundles; n++) {
+		struct tile t = { TILE_ENTRIES, n, tile_width(size, TILE_ENTRIES, n) };
+
+		if (n % PROGRESS_BUNDLES == 0 && v->options->progress != NULL &&
+		    !v->options->progress(v->options->user, n * TILE_WIDTH, size))
+			return err_set(v->err, IM_ECANCELED, "verification was stopped");
+		if (read_tile(v, &t, &v->bundle)) {
+			tile_path(&t, name);
+			rc = check_partials(v, &t, &v->bundle);
+			if (rc == IM_OK)
+				rc = add_bundle(v, &t, name);
+			if (rc != IM_OK)
+				return rc;
+		} else if (!add_hashes(v, &t)) {
+			return v->rc;
+		}
+	}
+	for (int level = 0; level < TILE_LEVELS && v->rc == IM_OK; level++) {
+		const struct tile t = { level, v->edge.level[level].n, v->edge.level[level].count };
+
+		if (t.width > 0)
+			check_tile(v, &t, v->edge.level[level].hash);
+	}
+	*ret_whole = v->rc == IM_OK;
+	return v->rc;
+}
+
+static bool
+frame_trusted(void *user, const struct wal_frame *f)
+{
+	const struct verify *v = user;
+	struct checkpoint cp;
+
+	return checkpoint_open(f->checkpoint, f->checkpoint_len, v->key, &cp, NULL) == IM_OK &&
+	    cp.size == f->first + f->count && tlog_equal(&cp.root, &f->root);
+}
+
+/* Read and check the checkpoint file. False: it is missing or wrong, which is noted. */
+static bool
+read_checkpoint(const struct verify *v, struct checkpoint *ret, struct im_err *why)
+{
+	struct buf text = { 0 };
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = disk_path(path, v->dir, "checkpoint", why);
+
+	if (rc == IM_OK)
+		rc = disk_read(path, STORE_CHECKPOINT_MAX, &text, why);
+	if (rc == IM_OK)
+		rc = checkpoint_open(buf_cstr(&text), text.len, v->key, ret, why);
+	buf_done(&text);
+	return rc == IM_OK;
+}
+
+/* A frame whose beginning we do not have: damage, unless the service published and recycled meanwhile. */
+static enum im_rc
+frame_gap(struct verify *v, const struct wal_frame *f, const char *where)
+{
+	struct checkpoint now;
+	struct im_err why;
+
+	v->wal_over = read_checkpoint(v, &now, &why) && now.size > v->report->published_size;
+	if (!v->wal_over) {
+		verify_problem(v->report, "%s: the frame begins at record %" PRIu64 ", but the log ends at %" PRIu64,
+		    where, f->first, v->edge.range.size);
+		v->wal_over = true;
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+{
+	struct verify *v = user;
+	struct bundle_iter it = { f->records, f->records_len };
+	uint64_t end = f->first + f->count;
+	const uint8_t *entry;
+	struct hash root;
+	size_t len;
+
+	if (!frame_trusted(v, f))
+		verify_problem(v->report, "%s: the frame's checkpoint is not signed by this log or does not fit", where);
+	v->wal_end = end;
+	if (v->wal_over || end < v->report->published_size)
+		return IM_OK;
+	if (end > v->report->published_size) {
+		if (f->first != v->edge.range.size)
+			return frame_gap(v, f, where);
+		for (uint64_t i = f->first; bundle_next(&it, &entry, &len); i++) {
+			struct hash leaf;
+			enum im_rc rc = verify_records_add(&v->records, i, entry, len, where, err);
+
+			if (rc != IM_OK)
+				return rc;
+			tlog_leaf(&v->hasher, entry, len, &leaf);
+			tile_edge_add(&v->edge, &v->hasher, &leaf, NULL, NULL);
+		}
+		v->report->size = end;
+	}
+	tlog_range_root(&v->edge.range, &v->hasher, &root);
+	if (!tlog_equal(&root, &f->root))
+		verify_problem(v->report, "%s: the records do not have the root that was signed", where);
+	return IM_OK;
+}
+
+static enum im_rc
+check_wal(struct verify *v)
+{
+	const struct wal_scan scan = { on_frame, frame_trusted, v };
+	struct wal_found found = { 0 };
+	struct im_err why;
+	enum im_rc rc = wal_read(v->dir, &scan, &found, &why);
+
+	if (rc == IM_ECORRUPT || rc == IM_EIO) {
+		verify_problem(v->report, "%s", why.text);
+		return IM_OK;
+	}
+	if (rc != IM_OK) {
+		if (v->err != NULL)
+			*v->err = why;
+		return rc;
+	}
+	v->report->torn = found.torn;
+	if (v->wal_end < v->report->published_size)
+		verify_problem(v->report,
+		    "wal: the write-ahead log ends at record %" PRIu64 ", but a checkpoint of %" PRIu64
+		    " was published: the folder was rolled back or files are missing",
+		    v->wal_end, v->report->published_size);
+	return IM_OK;
+}
+
+static bool
+exists(const struct verify *v, const char *name)
+{
+	char path[DISK_PATH_MAX];
+
+	return disk_path(path, v->dir, name, NULL) == IM_OK && access(path, F_OK) == 0;
+}
+
+static enum im_rc
+check_folder(struct verify *v)
+{
+	struct verify_report *r = v->report;
+	bool whole = true, found = exists(v, "checkpoint"), tiles = exists(v, "tile");
+	struct checkpoint cp = { .size = 0 };
+	struct im_err why;
+	struct hash root;
+	enum im_rc rc = IM_OK;
+
+	r->has_wal = exists(v, "wal");
+	if (!found && !tiles && !r->has_wal)
+		return err_set(v->err, IM_ENOTFOUND, "there is no audit log in %s", v->dir);
+	if (found && !read_checkpoint(v, &cp, &why)) {
+		verify_problem(r, "checkpoint: %s", why.text);
+		return IM_OK; /* nothing says what the rest should be */
+	}
+	if (!found && tiles)
+		verify_problem(r, "checkpoint is missing, but there are tiles");
+	memcpy(r->origin, cp.origin, sizeof(r->origin));
+	r->published_size = r->size = cp.size;
+	r->root = cp.root;
+	rc = check_tree(v, cp.size, &whole);
+	if (rc != IM_OK)
+		return rc;
+	tlog_range_root(&v->edge.range, &v->hasher, &root);
+	if (whole && found && !tlog_equal(&root, &cp.root))
+		verify_problem(r, "checkpoint: its root is not that of the %" PRIu64 " entries in tile/entries", cp.size);
+	if (whole && r->has_wal && !v->options->no_wal)
+		rc = check_wal(v);
+	return rc;
+}
+
+enum im_rc
+audit_verify(const char *dir, const char *vkey, const struct verify_options *options,
+    struct verify_report *ret, struct im_err *err)
+{
+	static const struct verify_options none;
+	struct note_verifier key = { 0 };
+	struct verify *v = calloc(1, sizeof(*v));
+	enum im_rc rc = IM_OK;
+
+	if (v == NULL)
+		return err_set(err, IM_ENOMEM, "no memory to verify the log");
+	memset(ret, 0, sizeof(*ret));
+	v->dir = dir;
+	v->options = options != NULL ? options : &none;
+	v->report = ret;
+	v->err = err;
+	verify_records_init(&v->records, ret);
+	if (vkey != NULL) {
+		rc = note_verifier_parse(vkey, &key, err);
+		v->key = &key;
+		ret->signature_checked = true;
+	}
+	if (rc == IM_OK)
+		rc = hasher_init(&v->hasher, err);
+	if (rc == IM_OK)
+		rc = check_folder(v);
+	if (rc == IM_OK) {
+		verify_records_end(&v->records, v->options->open_ids);
+		if (v->options->progress != NULL)
+			(void)v->options->progress(v->options->user, ret->size, ret->size);
+	}
+	verify_records_done(&v->records);
+	buf_done(&v->bundle);
+	buf_done(&v->tile);
+	buf_done(&v->other);
+	hasher_done(&v->hasher);
+	note_verifier_done(&key);
+	free(v);
+	return rc;
+}

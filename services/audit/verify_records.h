@@ -1,0 +1,35 @@
+/*
+ * audit/verify_records.h - what verification looks at in the records themselves: their encoding, their times, and that every
+ * request ends once. Inside verification only; knows nothing of files and hashes.
+ */
+#ifndef AUDIT_VERIFY_RECORDS_H
+#define AUDIT_VERIFY_RECORDS_H
+
+#include "audit/verify.h"
+
+struct open_request;
+
+struct verify_records {
+	struct verify_report *report;
+	struct arena arena;
+	uint64_t last_time_us;
+	struct open_request *table; /* REQUESTs without a terminal record so far: open addressing */
+	size_t count, cap;
+	uint8_t *ended; /* one bit a record: a REQUEST whose terminal record was seen */
+	uint64_t ended_cap; /* bits */
+};
+
+/** Note a problem in the report. */
+void verify_problem(struct verify_report *r, const char *fmt, ...) IM_PRINTF(2, 3);
+
+void verify_records_init(struct verify_records *v, struct verify_report *report);
+void verify_records_done(struct verify_records *v);
+
+/** Look at entry 'index', whose bytes came from 'where'. IM_OK also for a bad one, which is noted; IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc verify_records_add(struct verify_records *v, uint64_t index,
+    const uint8_t *entry, size_t len, const char *where, struct im_err *err);
+
+/** All were added: count and name the open requests, the oldest first. */
+void verify_records_end(struct verify_records *v, unsigned open_ids);
+
+#endif
