@@ -80,8 +80,6 @@ void config_format_int(const struct config_key *row, int64_t v, char *out, size_
 void config_format_double(double v, char *out, size_t cap);
 /* 'text' in quotes, shortened and made printable, for a message. */
 const char *config_quote(const char *text, size_t len, char *out, size_t cap);
-/* Edit distance, capped: above 'max' it is max + 1. */
-unsigned config_distance(const char *a, size_t a_len, const char *b, size_t b_len, unsigned max);
 
 /* config_check.c: what one row alone cannot tell. */
 IM_MUST_CHECK enum im_rc config_check(const struct config *c, struct im_err *err);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "daemon/nearest.h"
+
 struct reader {
 	struct config *c;
 	yaml_document_t *doc;
@@ -98,7 +100,7 @@ unknown_key(const struct reader *r, const yaml_node_t *key, const char *prefix)
 			continue;
 		last = name;
 		last_len = n;
-		d = config_distance(scalar_text(key), len, name, n, limit);
+		d = edit_distance(scalar_text(key), len, name, n, limit);
 		if (d < best_distance) {
 			best_distance = d;
 			best = name;

@@ -120,33 +120,6 @@ config_quote(const char *text, size_t len, char *out, size_t cap)
 	return out;
 }
 
-unsigned
-config_distance(const char *a, size_t a_len, const char *b, size_t b_len, unsigned max)
-{
-	unsigned row[65];
-
-	if (a_len > 64 || b_len > 64)
-		return max + 1;
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= a_len; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= b_len; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[b_len] > max ? max + 1 : row[b_len];
-}
-
 /* Digits and a unit. False if it is neither, or overflows. */
 static bool
 parse_int(const struct config_key *row, const char *text, int64_t *ret)

@@ -1,0 +1,91 @@
+/*
+ * cli/spawn.c - see spawn.h.
+ */
+#include "cli/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* "…/infermesh-ROLE" beside this program if it is there, else the bare name for PATH. */
+static void
+find_program(const char *role, char *out, size_t cap)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n > 0) {
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		if (slash != NULL) {
+			*slash = '\0';
+			if (snprintf(out, cap, "%s/infermesh-%s", self, role) < (int)cap && access(out, X_OK) == 0)
+				return;
+		}
+	}
+	(void)snprintf(out, cap, "infermesh-%s", role);
+}
+
+/* In the child: never returns. */
+static void
+become(const char *program, char *const argv[], const char *notify_socket, pid_t parent)
+{
+	int null = open("/dev/null", O_RDONLY);
+	sigset_t none;
+
+	/* The signal counts from now on; a parent that died before would not send it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	(void)setpgid(0, 0);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)close(null);
+	}
+	/* Standard output is for the words to the user; a daemon writes its log to standard error only. */
+	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+	(void)setenv("NOTIFY_SOCKET", notify_socket, 1);  /* NOLINT(concurrency-mt-unsafe): one thread after fork */
+	(void)unsetenv("WATCHDOG_USEC");                  /* NOLINT(concurrency-mt-unsafe): as above */
+	(void)unsetenv("WATCHDOG_PID");                   /* NOLINT(concurrency-mt-unsafe): as above */
+	(void)execvp(program, argv);
+	(void)fprintf(stderr, "infermesh up: cannot run %s: %m; is it installed beside 'infermesh' or in PATH?\n", program);
+	_exit(127);
+}
+
+enum im_rc
+spawn_daemon(const char *role, const char *config_file, const char *name, const char *notify_socket, pid_t *ret_pid,
+    struct im_err *err)
+{
+	char program[PATH_MAX + 32];
+	const char *argv[6] = { program };
+	size_t n = 1;
+	pid_t parent = getpid(), pid;
+
+	find_program(role, program, sizeof(program));
+	if (config_file != NULL) {
+		argv[n++] = "--config";
+		argv[n++] = config_file;
+	}
+	if (name != NULL) {
+		argv[n++] = "--name";
+		argv[n++] = name;
+	}
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return err_errno(err, IM_EIO, errno, "cannot make a process for infermesh-%s", role);
+	if (pid == 0)
+		become(program, (char *const *)argv, notify_socket, parent);
+	*ret_pid = pid;
+	return IM_OK;
+}
