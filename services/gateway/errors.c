@@ -92,12 +92,35 @@ api_error_of(const struct im_err *err, struct api_error *ret)
 		ret->retry_after_ms = RETRY_MAX_MS;
 }
 
+/* Words that programs inside the mesh use → those of the contract. Words that are not here are passed on. */
+static const struct {
+	const char *mesh, *code;
+} words[] = {
+	{ "link_lost", "router_unavailable" },
+	{ "draining", "router_unavailable" },
+	{ "backlog", "overloaded" },
+	{ "too_many_calls", "overloaded" },
+	{ "worker_busy", "overloaded" },
+	{ "worker_draining", "no_healthy_worker" },
+	{ "worker_stopped", "no_healthy_worker" },
+	{ "deadline", "upstream_timeout" },
+	{ "no_such_method", "upstream_error" },
+};
+
 static void
-reason_set(struct im_err *err, enum im_rc rc, const char *reason)
+reason_set(struct im_err *err, const char *reason)
 {
-	err->rc = rc;
+	(void)snprintf(err->reason, sizeof(err->reason), "%s", reason);
+}
+
+static void
+translate_reason(struct im_err *err, const char *none)
+{
 	if (err->reason[0] == '\0')
-		(void)snprintf(err->reason, sizeof(err->reason), "%s", reason);
+		reason_set(err, none);
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (reason_is(err, words[i].mesh))
+			reason_set(err, words[i].code);
 }
 
 void
@@ -108,19 +131,26 @@ api_error_from_mesh(struct im_err *err)
 	case IM_EMETHOD:
 	case IM_EPROTO:
 	case IM_EEXIST:
-		reason_set(err, IM_EUPSTREAM, "upstream_error");
+		err->rc = IM_EUPSTREAM;
+		translate_reason(err, "upstream_error");
 		break;
 	case IM_ETOOBIG: /* the request was taken, so it is the answer that did not fit */
 		if (!reason_is(err, "context_length_exceeded") &&
-		    !reason_is(err, "request_too_large"))
-			reason_set(err, IM_EUPSTREAM, "upstream_error");
+		    !reason_is(err, "request_too_large")) {
+			err->rc = IM_EUPSTREAM;
+			translate_reason(err, "upstream_error");
+		}
 		break;
 	case IM_ECANCELED: /* by the mesh: the caller's own leaving never comes back to us */
 	case IM_EUNAVAILABLE:
-		reason_set(err, IM_EUNAVAILABLE, "router_unavailable");
+		err->rc = IM_EUNAVAILABLE;
+		translate_reason(err, "router_unavailable");
 		break;
 	case IM_EAGAIN:
-		reason_set(err, IM_EAGAIN, "overloaded");
+		translate_reason(err, "overloaded");
+		break;
+	case IM_EDEADLINE:
+		translate_reason(err, "upstream_timeout");
 		break;
 	default:
 		break;

@@ -34,8 +34,8 @@ void api_error_of(const struct im_err *err, struct api_error *ret);
 
 /**
  * Rewrite an error that came from the mesh into what its cause means to a caller: there, "not authenticated" is about our
- * own key, "too large" about an answer, and so on. An error without a reason that says the router is not reachable gets
- * the reason "router_unavailable".
+ * own key, "too large" about an answer, and so on. The words of the mesh become
+ * those of the contract; a router that is not reachable is "router_unavailable".
  */
 void api_error_from_mesh(struct im_err *err);
 
