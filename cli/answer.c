@@ -99,7 +99,8 @@ take(struct answer *a, bool *ret_done)
 }
 
 static enum im_rc
-show(const struct frame *f, const struct answer_ops *ops, void *user, struct buf *whole, struct im_err *err)
+show(const struct frame *f, const struct answer_ops *ops, void *user, struct buf *whole,
+     struct im_err *err)
 {
 	struct arena arena = { .max_bytes = FRAME_MEMORY_MAX };
 	struct generate_frame frame;
@@ -122,10 +123,11 @@ show(const struct frame *f, const struct answer_ops *ops, void *user, struct buf
 
 /* Until the end, an error or the stop. */
 static enum im_rc
-follow(struct answer *a, struct peer *router, int stop_fd, const struct answer_ops *ops, void *user, struct buf *whole,
-    struct im_err *err)
+follow(struct answer *a, struct peer *router, int stop_fd, const struct answer_ops *ops, void *user,
+       struct buf *whole, struct im_err *err)
 {
-	struct pollfd fds[2] = { { .fd = a->news_fd, .events = POLLIN }, { .fd = stop_fd, .events = POLLIN } };
+	struct pollfd fds[2] = { { .fd = a->news_fd, .events = POLLIN },
+				 { .fd = stop_fd, .events = POLLIN } };
 
 	for (;;) {
 		enum im_rc rc = IM_OK;
@@ -158,8 +160,9 @@ follow(struct answer *a, struct peer *router, int stop_fd, const struct answer_o
 }
 
 enum im_rc
-answer_get(struct peer *router, const struct generate_request *request, unsigned budget_ms, int stop_fd,
-    const struct answer_ops *ops, void *user, struct buf *ret_whole, struct im_err *err)
+answer_get(struct peer *router, const struct generate_request *request, unsigned budget_ms,
+	   int stop_fd, const struct answer_ops *ops, void *user, struct buf *ret_whole,
+	   struct im_err *err)
 {
 	static const struct call_ops call_ops = { .data = on_data, .end = on_end };
 	struct answer a = { .tail = &a.head, .news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
@@ -168,7 +171,8 @@ answer_get(struct peer *router, const struct generate_request *request, unsigned
 	enum im_rc rc = IM_EUNAVAILABLE;
 	bool done;
 
-	(void)err_set(err, rc, "the link to the router is lost; 'infermesh status' shows whether it is back");
+	(void)err_set(
+	    err, rc, "the link to the router is lost; 'infermesh status' shows whether it is back");
 	if (a.news_fd < 0)
 		return err_errno(err, IM_EIO, errno, "cannot wait for an answer");
 	(void)pthread_mutex_init(&a.lock, NULL);

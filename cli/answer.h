@@ -18,7 +18,7 @@ struct answer_ops {
  * 'ret_whole', if not NULL, gets the content appended. Errors: the router's own, or IM_EUNAVAILABLE.
  */
 IM_MUST_CHECK enum im_rc answer_get(struct peer *router, const struct generate_request *request,
-    unsigned budget_ms, int stop_fd, const struct answer_ops *ops, void *user, struct buf *ret_whole,
-    struct im_err *err);
+				    unsigned budget_ms, int stop_fd, const struct answer_ops *ops,
+				    void *user, struct buf *ret_whole, struct im_err *err);
 
 #endif

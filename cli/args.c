@@ -13,7 +13,7 @@ option_index(const struct command *c, const char *name, size_t len)
 	size_t i = 0;
 
 	while (i < CLI_OPTIONS_MAX && c->options[i].name != NULL &&
-	    (strlen(c->options[i].name) != len || memcmp(c->options[i].name, name, len) != 0))
+	       (strlen(c->options[i].name) != len || memcmp(c->options[i].name, name, len) != 0))
 		i++;
 	return i;
 }
@@ -46,7 +46,8 @@ unknown_option(const struct command *c, const char *word, struct im_err *err)
 	unsigned best_distance = 4;
 
 	for (size_t i = 0; is_option(c, i); i++) {
-		unsigned d = edit_distance(name, len, c->options[i].name, strlen(c->options[i].name), 3);
+		unsigned d =
+		    edit_distance(name, len, c->options[i].name, strlen(c->options[i].name), 3);
 
 		if (d < best_distance && d < len) {
 			best_distance = d;
@@ -60,7 +61,8 @@ unknown_option(const struct command *c, const char *word, struct im_err *err)
 
 /* argv[*at] is an option: take it and its value. */
 static enum im_rc
-take_option(const struct command *c, int argc, char **argv, int *at, struct cli_args *ret, struct im_err *err)
+take_option(const struct command *c, int argc, char **argv, int *at, struct cli_args *ret,
+	    struct im_err *err)
 {
 	const char *word = argv[*at], *value = NULL;
 	size_t i = 0;
@@ -88,13 +90,15 @@ take_option(const struct command *c, int argc, char **argv, int *at, struct cli_
 	if (value == NULL && *at + 1 < argc)
 		value = argv[++*at];
 	if (value == NULL)
-		return err_set(err, IM_EINVAL, "--%s needs a value: %s", c->options[i].name, c->options[i].value);
+		return err_set(err, IM_EINVAL, "--%s needs a value: %s", c->options[i].name,
+			       c->options[i].value);
 	ret->value[i] = value;
 	return IM_OK;
 }
 
 enum im_rc
-cli_parse(const struct command *c, int argc, char **argv, struct cli_args *ret, bool *ret_help, struct im_err *err)
+cli_parse(const struct command *c, int argc, char **argv, struct cli_args *ret, bool *ret_help,
+	  struct im_err *err)
 {
 	int kept = 0;
 	bool options = true;
@@ -115,7 +119,9 @@ cli_parse(const struct command *c, int argc, char **argv, struct cli_args *ret, 
 	ret->rest_count = kept;
 	*ret_help = cli_flag(ret, "help");
 	if (!*ret_help && c->rest_max >= 0 && kept > c->rest_max)
-		return err_set(err, IM_EINVAL, "unexpected argument '%.60s'; see 'infermesh %s --help'", argv[c->rest_max], c->name);
+		return err_set(err, IM_EINVAL,
+			       "unexpected argument '%.60s'; see 'infermesh %s --help'",
+			       argv[c->rest_max], c->name);
 	return IM_OK;
 }
 
@@ -156,7 +162,8 @@ cli_find(int argc, char **argv, int *ret_words, struct im_err *err)
 		bool two = strchr(name, ' ') != NULL && argc > 1 && argv[1][0] != '-';
 		unsigned d;
 
-		(void)snprintf(said, sizeof(said), two ? "%.60s %.60s" : "%.60s", argv[0], two ? argv[1] : "");
+		(void)snprintf(said, sizeof(said), two ? "%.60s %.60s" : "%.60s", argv[0],
+			       two ? argv[1] : "");
 		d = edit_distance(said, strlen(said), name, strlen(name), 3);
 		/* The first word alone of a command with two. */
 		if (d > 3 && strncmp(name, argv[0], strlen(argv[0])) == 0)
@@ -167,9 +174,11 @@ cli_find(int argc, char **argv, int *ret_words, struct im_err *err)
 		}
 	}
 	if (best != NULL)
-		(void)err_set(err, IM_EINVAL, "no command '%.60s'; did you mean 'infermesh %s'?", argv[0], best);
+		(void)err_set(err, IM_EINVAL, "no command '%.60s'; did you mean 'infermesh %s'?",
+			      argv[0], best);
 	else
-		(void)err_set(err, IM_EINVAL, "no command '%.60s'; 'infermesh help' lists them", argv[0]);
+		(void)err_set(err, IM_EINVAL, "no command '%.60s'; 'infermesh help' lists them",
+			      argv[0]);
 	return NULL;
 }
 

@@ -34,7 +34,8 @@ print_time(const char *what, uint64_t us)
 	struct tm tm;
 	char text[40];
 
-	if (us != 0 && gmtime_r(&s, &tm) != NULL && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+	if (us != 0 && gmtime_r(&s, &tm) != NULL &&
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
 		(void)printf("%s %s", what, text);
 }
 
@@ -46,7 +47,8 @@ print_counts(const struct verify_report *r)
 	for (size_t i = 0; i < KINDS; i++) {
 		if (r->kinds[i] == 0)
 			continue;
-		(void)printf("%s%s %" PRIu64, between, record_kind_text((enum record_kind)i), r->kinds[i]);
+		(void)printf("%s%s %" PRIu64, between, record_kind_text((enum record_kind)i),
+			     r->kinds[i]);
 		between = ", ";
 	}
 	if (between[0] == ',')
@@ -55,7 +57,8 @@ print_counts(const struct verify_report *r)
 	for (size_t i = 0; i < OUTCOMES; i++) {
 		if (r->outcomes[i] == 0)
 			continue;
-		(void)printf("%s%s %" PRIu64, between, outcome_text((enum outcome)i), r->outcomes[i]);
+		(void)printf("%s%s %" PRIu64, between, outcome_text((enum outcome)i),
+			     r->outcomes[i]);
 		between = ", ";
 	}
 	if (between[0] == ',')
@@ -69,7 +72,9 @@ print_open(const struct verify_report *r)
 
 	if (r->open == 0)
 		return;
-	(void)printf("open:      %" PRIu64 " requests have no end (in flight, or cut off by a crash):\n", r->open);
+	(void)printf("open:      %" PRIu64
+		     " requests have no end (in flight, or cut off by a crash):\n",
+		     r->open);
 	for (unsigned i = 0; i < r->open_named; i++) {
 		hex_encode(r->open_first[i].request_id, RECORD_ID_BYTES, id);
 		(void)printf("           %s, record %" PRIu64 "\n", id, r->open_first[i].index);
@@ -85,19 +90,24 @@ print_report(const struct verify_report *r, const char *dir)
 	(void)printf("log:       ");
 	terminal_put(stdout, r->origin, strlen(r->origin));
 	(void)printf(", %s\n", dir);
-	(void)printf("records:   %" PRIu64 ", of these published %" PRIu64, r->size, r->published_size);
+	(void)printf("records:   %" PRIu64 ", of these published %" PRIu64, r->size,
+		     r->published_size);
 	print_time("; from", r->first_time_us);
 	print_time(" to", r->last_time_us);
 	(void)printf("\nroot:      %s\n", root);
-	(void)printf("signature: %s\n", r->signature_checked ? "checked against --vkey" : "not checked (no --vkey)");
+	(void)printf("signature: %s\n",
+		     r->signature_checked ? "checked against --vkey" : "not checked (no --vkey)");
 	print_counts(r);
 	print_open(r);
 	if (r->gap_records > 0)
-		(void)printf("gaps:      %" PRIu64 " records are missing, as GAP records say (fail-open)\n", r->gap_records);
+		(void)printf("gaps:      %" PRIu64
+			     " records are missing, as GAP records say (fail-open)\n",
+			     r->gap_records);
 	if (r->orphans > 0)
 		(void)printf("orphans:   %" PRIu64 " ends without a known beginning\n", r->orphans);
 	if (r->torn)
-		(void)printf("tail:      the write-ahead log ends in an unfinished frame, as after a crash: nothing is lost\n");
+		(void)printf(
+		    "tail:      the write-ahead log ends in an unfinished frame, as after a crash: nothing is lost\n");
 	for (uint64_t i = 0; i < r->problems && i < VERIFY_PROBLEMS_MAX; i++) {
 		(void)printf("WRONG:     ");
 		terminal_put(stdout, r->problem[i], strlen(r->problem[i]));
@@ -106,7 +116,9 @@ print_report(const struct verify_report *r, const char *dir)
 	if (r->problems == 0)
 		(void)printf("verified:  everything is as it was written\n");
 	else
-		(void)printf("NOT VERIFIED: %" PRIu64 " problems; the log is not what was written\n", r->problems);
+		(void)printf("NOT VERIFIED: %" PRIu64
+			     " problems; the log is not what was written\n",
+			     r->problems);
 }
 
 static void
@@ -119,7 +131,8 @@ json_counts(struct buf *b, const char *name, const uint64_t *counts, size_t len,
 		if (counts[i] == 0)
 			continue;
 		(void)buf_append_str(b, any ? "," : "");
-		(void)json_put_cstr(b, kinds ? record_kind_text((enum record_kind)i) : outcome_text((enum outcome)i));
+		(void)json_put_cstr(b, kinds ? record_kind_text((enum record_kind)i)
+					     : outcome_text((enum outcome)i));
 		(void)buf_printf(b, ":%" PRIu64, counts[i]);
 		any = true;
 	}
@@ -138,17 +151,20 @@ print_json(const struct verify_report *r, const char *dir)
 	(void)json_put_cstr(&b, r->origin);
 	hex_encode((const uint8_t *)&r->root, sizeof(r->root), hex);
 	(void)buf_printf(&b,
-	    ",\"size\":%" PRIu64 ",\"published_size\":%" PRIu64 ",\"root\":\"%s\",\"signature_checked\":%s,\"torn\":%s"
-	    ",\"first_time_us\":%" PRIu64 ",\"last_time_us\":%" PRIu64 ",\"gap_records\":%" PRIu64 ",\"open\":%" PRIu64
-	    ",\"orphans\":%" PRIu64,
-	    r->size, r->published_size, hex, r->signature_checked ? "true" : "false", r->torn ? "true" : "false",
-	    r->first_time_us, r->last_time_us, r->gap_records, r->open, r->orphans);
+			 ",\"size\":%" PRIu64 ",\"published_size\":%" PRIu64
+			 ",\"root\":\"%s\",\"signature_checked\":%s,\"torn\":%s"
+			 ",\"first_time_us\":%" PRIu64 ",\"last_time_us\":%" PRIu64
+			 ",\"gap_records\":%" PRIu64 ",\"open\":%" PRIu64 ",\"orphans\":%" PRIu64,
+			 r->size, r->published_size, hex, r->signature_checked ? "true" : "false",
+			 r->torn ? "true" : "false", r->first_time_us, r->last_time_us,
+			 r->gap_records, r->open, r->orphans);
 	json_counts(&b, "kinds", r->kinds, KINDS, true);
 	json_counts(&b, "outcomes", r->outcomes, OUTCOMES, false);
 	(void)buf_append_str(&b, ",\"open_first\":[");
 	for (unsigned i = 0; i < r->open_named; i++) {
 		hex_encode(r->open_first[i].request_id, RECORD_ID_BYTES, hex);
-		(void)buf_printf(&b, "%s{\"request_id\":\"%s\",\"index\":%" PRIu64 "}", i > 0 ? "," : "", hex, r->open_first[i].index);
+		(void)buf_printf(&b, "%s{\"request_id\":\"%s\",\"index\":%" PRIu64 "}",
+				 i > 0 ? "," : "", hex, r->open_first[i].index);
 	}
 	(void)buf_printf(&b, "],\"problems\":%" PRIu64 ",\"problem\":[", r->problems);
 	for (uint64_t i = 0; i < r->problems && i < VERIFY_PROBLEMS_MAX; i++) {

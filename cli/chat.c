@@ -96,7 +96,8 @@ say(struct chat *c, const char *text, size_t len, struct im_err *err)
 
 	if (!add_message(c, "user", text, len)) {
 		c->count = before;
-		return err_set(err, IM_ETOOBIG, "the conversation is too long; begin a new one with /new");
+		return err_set(err, IM_ETOOBIG,
+			       "the conversation is too long; begin a new one with /new");
 	}
 	c->request.model = c->model;
 	c->request.messages = c->messages;
@@ -107,7 +108,8 @@ say(struct chat *c, const char *text, size_t len, struct im_err *err)
 		(void)putchar('\n');
 	(void)fflush(stdout);
 	if (rc == IM_OK && !add_message(c, "assistant", buf_cstr(&whole), whole.len))
-		rc = err_set(err, IM_ETOOBIG, "the conversation is too long; begin a new one with /new");
+		rc = err_set(err, IM_ETOOBIG,
+			     "the conversation is too long; begin a new one with /new");
 	if (rc != IM_OK)
 		c->count = before;
 	buf_done(&whole);
@@ -125,7 +127,8 @@ choose_model(struct chat *c, struct im_err *err)
 	enum im_rc rc;
 
 	if (named != NULL && strlen(named) >= sizeof(c->model))
-		return err_set(err, IM_EINVAL, "--model is longer than %zu bytes", sizeof(c->model) - 1);
+		return err_set(err, IM_EINVAL, "--model is longer than %zu bytes",
+			       sizeof(c->model) - 1);
 	if (named != NULL) {
 		(void)snprintf(c->model, sizeof(c->model), "%s", named);
 		return IM_OK;
@@ -134,7 +137,8 @@ choose_model(struct chat *c, struct im_err *err)
 	if (rc == IM_OK)
 		rc = model_list_decode(reply.data, reply.len, &arena, &list, err);
 	if (rc == IM_OK && list.count == 0)
-		rc = err_set(err, IM_EUNAVAILABLE, "the mesh has no model yet; 'infermesh status' shows its workers");
+		rc = err_set(err, IM_EUNAVAILABLE,
+			     "the mesh has no model yet; 'infermesh status' shows its workers");
 	if (rc == IM_OK)
 		(void)snprintf(c->model, sizeof(c->model), "%s", list.models[0].id);
 	arena_done(&arena);
@@ -145,22 +149,31 @@ choose_model(struct chat *c, struct im_err *err)
 static bool
 parse_numbers(struct chat *c)
 {
-	const char *temperature = cli_value(c->args, "temperature"), *tokens = cli_value(c->args, "max-tokens");
+	const char *temperature = cli_value(c->args, "temperature"),
+		   *tokens = cli_value(c->args, "max-tokens");
 	char *end;
 
 	if (temperature != NULL) {
 		c->request.temperature.set = true;
 		c->request.temperature.v = strtod(temperature, &end);
-		if (*end != '\0' || end == temperature || !(c->request.temperature.v >= 0 && c->request.temperature.v <= 2)) {
-			(void)fprintf(stderr, "infermesh chat: --temperature: found '%s', allowed: a number from 0 to 2\n", temperature);
+		if (*end != '\0' || end == temperature ||
+		    !(c->request.temperature.v >= 0 && c->request.temperature.v <= 2)) {
+			(void)fprintf(
+			    stderr,
+			    "infermesh chat: --temperature: found '%s', allowed: a number from 0 to 2\n",
+			    temperature);
 			return false;
 		}
 	}
 	if (tokens != NULL) {
 		unsigned long n = strtoul(tokens, &end, 10);
 
-		if (*end != '\0' || tokens[0] < '0' || tokens[0] > '9' || n == 0 || n > 1000000000) {
-			(void)fprintf(stderr, "infermesh chat: --max-tokens: found '%s', allowed: a whole number from 1\n", tokens);
+		if (*end != '\0' || tokens[0] < '0' || tokens[0] > '9' || n == 0 ||
+		    n > 1000000000) {
+			(void)fprintf(
+			    stderr,
+			    "infermesh chat: --max-tokens: found '%s', allowed: a whole number from 1\n",
+			    tokens);
 			return false;
 		}
 		c->request.max_tokens = (struct opt_u32){ .set = true, .v = (uint32_t)n };
@@ -194,11 +207,11 @@ do_command(struct chat *c, const char *line)
 		(void)snprintf(c->model, sizeof(c->model), "%s", line + 7 + strspn(line + 7, " "));
 	} else {
 		(void)fprintf(stderr,
-		    "/new          forget the conversation and begin again\n"
-		    "/model [NAME] show or change the model\n"
-		    "/quit         leave, as Ctrl-D does\n"
-		    "/help         this list\n"
-		    "Everything else is said to the model. Ctrl-C cancels an answer.\n");
+			      "/new          forget the conversation and begin again\n"
+			      "/model [NAME] show or change the model\n"
+			      "/quit         leave, as Ctrl-D does\n"
+			      "/help         this list\n"
+			      "Everything else is said to the model. Ctrl-C cancels an answer.\n");
 	}
 	return true;
 }
@@ -209,7 +222,8 @@ take_signal(const struct chat *c)
 {
 	struct signalfd_siginfo info;
 
-	return read(c->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && info.ssi_signo == SIGTERM;
+	return read(c->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+	       info.ssi_signo == SIGTERM;
 }
 
 /* A line of the terminal or of a pipe, without its line break; the caller frees it. NULL at the end. */
@@ -249,7 +263,9 @@ converse(struct chat *c)
 	int status = EXIT_FINE;
 
 	if (editing)
-		(void)fprintf(stderr, "Talking to %s. /help shows what else there is; Ctrl-D leaves.\n", c->model);
+		(void)fprintf(stderr,
+			      "Talking to %s. /help shows what else there is; Ctrl-D leaves.\n",
+			      c->model);
 	while (going) {
 		char *line = next_line(editing);
 		struct im_err err;
@@ -258,7 +274,8 @@ converse(struct chat *c)
 			break;
 		if (line[0] == '/') {
 			going = do_command(c, line);
-		} else if (line[strspn(line, " \t")] != '\0' && say(c, line, strlen(line), &err) != IM_OK) {
+		} else if (line[strspn(line, " \t")] != '\0' &&
+			   say(c, line, strlen(line), &err) != IM_OK) {
 			if (err.rc == IM_ECANCELED) {
 				going = !take_signal(c);
 				(void)fprintf(stderr, "\n(cancelled)\n");
@@ -298,10 +315,13 @@ answer_once(struct chat *c)
 		ok = read_input(&text);
 	} else {
 		for (int i = 0; i < c->args->rest_count; i++)
-			ok = buf_append_str(&text, i > 0 ? " " : "") && buf_append_str(&text, c->args->rest[i]);
+			ok = buf_append_str(&text, i > 0 ? " " : "") &&
+			     buf_append_str(&text, c->args->rest[i]);
 	}
 	if (!ok || text.len == 0) {
-		(void)err_set(&err, IM_EINVAL, ok ? "there is nothing to say" : "cannot read the text, or it is over 4 MiB");
+		(void)err_set(&err, IM_EINVAL,
+			      ok ? "there is nothing to say"
+				 : "cannot read the text, or it is over 4 MiB");
 		status = cli_fail(c->args, &err);
 	} else if (say(c, (const char *)text.data, text.len, &err) != IM_OK) {
 		status = err.rc == IM_ECANCELED ? 130 : cli_fail(c->args, &err);
@@ -347,7 +367,8 @@ run_chat(const struct cli_args *args)
 		(void)err_set(&err, IM_ENOMEM, "not enough memory or descriptors");
 		status = cli_fail(args, &err);
 	} else if (mesh_open(config, "client", c.user, &mesh, &err) != IM_OK ||
-		   mesh_dial_router(mesh, config, &c.router, &err) != IM_OK || choose_model(&c, &err) != IM_OK) {
+		   mesh_dial_router(mesh, config, &c.router, &err) != IM_OK ||
+		   choose_model(&c, &err) != IM_OK) {
 		status = cli_fail(args, &err);
 	} else {
 		forget(&c);

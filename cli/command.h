@@ -18,8 +18,8 @@
 #define CLI_OPTIONS_MAX 8
 
 struct cli_option {
-	const char *name; /* without the dashes; NULL ends a list */
-	char letter;      /* 0 = none */
+	const char *name;  /* without the dashes; NULL ends a list */
+	char letter;       /* 0 = none */
 	const char *value; /* what the help calls its value; NULL = a flag */
 	const char *help;
 };
@@ -27,8 +27,9 @@ struct cli_option {
 /* What the command line said. */
 struct cli_args {
 	const struct command *command;
-	const char *value[CLI_OPTIONS_MAX]; /* in the order of the command's options; a flag that was given: "" */
-	char **rest;                        /* positional arguments */
+	const char *value
+	    [CLI_OPTIONS_MAX]; /* in the order of the command's options; a flag that was given: "" */
+	char **rest;           /* positional arguments */
 	int rest_count;
 };
 
@@ -52,8 +53,8 @@ bool cli_flag(const struct cli_args *args, const char *name);
 
 /** Parse what follows the command's words. IM_EINVAL with the text for the user. "--help" sets '*ret_help'. 'argv' is
  *  reordered: ret->rest points into it. */
-IM_MUST_CHECK enum im_rc cli_parse(const struct command *command, int argc, char **argv, struct cli_args *ret,
-    bool *ret_help, struct im_err *err);
+IM_MUST_CHECK enum im_rc cli_parse(const struct command *command, int argc, char **argv,
+				   struct cli_args *ret, bool *ret_help, struct im_err *err);
 
 /** The command that 'argv' begins with and how many words its name has; NULL with a text that names the nearest. */
 const struct command *cli_find(int argc, char **argv, int *ret_words, struct im_err *err);

@@ -3,15 +3,24 @@
  */
 #include "cli/command.h"
 
-#define OPT_CONFIG { "config", 'c', "FILE", "read FILE; else $INFERMESH_CONFIG; else the built-in defaults" }
-#define OPT_HELP   { "help", 'h', NULL, "this page" }
+#define OPT_CONFIG                                                                                 \
+	{                                                                                          \
+		"config", 'c', "FILE",                                                             \
+		    "read FILE; else $INFERMESH_CONFIG; else the built-in defaults"                \
+	}
+#define OPT_HELP                                                                                   \
+	{                                                                                          \
+		"help", 'h', NULL, "this page"                                                     \
+	}
 
 const struct command commands[] = {
 	{
 	    .name = "up",
 	    .summary = "start a whole mesh on this machine and keep it running",
-	    .options = { OPT_CONFIG, OPT_HELP,
-		{ "single-process", 's', NULL, "all services in this one process: for small machines and tests" } },
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "single-process", 's', NULL,
+			   "all services in this one process: for small machines and tests" } },
 	    .description =
 		"Starts gateway, router, cache, audit and one inference daemon for each entry of 'workers' (without any: one\n"
 		"that serves the bundled demo model), restarts one that dies, and stops all in order on Ctrl-C. When the mesh\n"
@@ -25,9 +34,12 @@ const struct command commands[] = {
 	{
 	    .name = "status",
 	    .summary = "show workers, load and counters of a running mesh",
-	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" },
-		{ "watch", 'w', NULL, "again every second, until Ctrl-C" } },
-	    .description = "Asks the router, and the cache and audit services if they are reached, over the mesh.",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "json", 'j', NULL, "as one JSON object" },
+			 { "watch", 'w', NULL, "again every second, until Ctrl-C" } },
+	    .description =
+		"Asks the router, and the cache and audit services if they are reached, over the mesh.",
 	    .examples = "infermesh status\n"
 			"infermesh status --watch\n"
 			"infermesh status --json | jq .router.slots",
@@ -38,10 +50,14 @@ const struct command commands[] = {
 	    .summary = "talk to a model",
 	    .rest = "[TEXT...]",
 	    .rest_max = -1,
-	    .options = { OPT_CONFIG, OPT_HELP, { "model", 'm', "MODEL", "which model; default: the first one of the mesh" },
-		{ "system", 's', "TEXT", "instructions that come before the conversation" },
-		{ "temperature", 't', "T", "0 to 2: how freely words are chosen" },
-		{ "max-tokens", 'n', "N", "longest answer in tokens" } },
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "model", 'm', "MODEL",
+			   "which model; default: the first one of the mesh" },
+			 { "system", 's', "TEXT",
+			   "instructions that come before the conversation" },
+			 { "temperature", 't', "T", "0 to 2: how freely words are chosen" },
+			 { "max-tokens", 'n', "N", "longest answer in tokens" } },
 	    .description =
 		"With TEXT: one answer, streamed to standard output. TEXT '-' is all of standard input. Without TEXT: a\n"
 		"conversation, line by line (/help shows its commands). Ctrl-C cancels an answer; at the prompt it leaves.",
@@ -55,8 +71,11 @@ const struct command commands[] = {
 	    .summary = "recompute an audit log from its bytes",
 	    .rest = "[DIR]",
 	    .rest_max = 1,
-	    .options = { OPT_CONFIG, OPT_HELP, { "vkey", 'k', "KEY", "verifier key that the checkpoint must be signed with" },
-		{ "json", 'j', NULL, "the report as one JSON object" } },
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "vkey", 'k', "KEY",
+			   "verifier key that the checkpoint must be signed with" },
+			 { "json", 'j', NULL, "the report as one JSON object" } },
 	    .description =
 		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), checks its signature,\n"
 		"decodes every record and names requests without an end. Status 0: all is as it was written; 1: it is not,\n"
@@ -69,9 +88,12 @@ const struct command commands[] = {
 	{
 	    .name = "key create",
 	    .summary = "make an API key for the gateway",
-	    .options = { OPT_CONFIG, OPT_HELP, { "name", 'n', "CALLER", "who will use it; default: your user name" },
-		{ "tenant", 't', "TENANT", "whose data it sees; default: 'default'" } },
-	    .description = "Prints the key once; gateway.keys_file keeps its hash only. A running gateway takes it within a second.",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "name", 'n', "CALLER", "who will use it; default: your user name" },
+			 { "tenant", 't', "TENANT", "whose data it sees; default: 'default'" } },
+	    .description =
+		"Prints the key once; gateway.keys_file keeps its hash only. A running gateway takes it within a second.",
 	    .examples = "infermesh key create --name ci --tenant acme\n"
 			"export OPENAI_API_KEY=\"$(infermesh key create --name me)\"",
 	    .run = run_key_create,

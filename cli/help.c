@@ -33,19 +33,20 @@ void
 help_command(const struct command *c)
 {
 	(void)printf("NAME\n  infermesh %s - %s\n\n", c->name, c->summary);
-	(void)printf("SYNOPSIS\n  infermesh %s [OPTION...]%s%s\n\nDESCRIPTION\n", c->name, c->rest != NULL ? " " : "",
-	    c->rest != NULL ? c->rest : "");
+	(void)printf("SYNOPSIS\n  infermesh %s [OPTION...]%s%s\n\nDESCRIPTION\n", c->name,
+		     c->rest != NULL ? " " : "", c->rest != NULL ? c->rest : "");
 	print_lines("  ", c->description);
 	(void)printf("\nOPTIONS\n");
 	for (size_t i = 0; i < CLI_OPTIONS_MAX && c->options[i].name != NULL; i++) {
 		const struct cli_option *o = &c->options[i];
 		char left[64];
 
-		(void)snprintf(left, sizeof(left), "-%c, --%s%s%s", o->letter, o->name, o->value != NULL ? " " : "",
-		    o->value != NULL ? o->value : "");
+		(void)snprintf(left, sizeof(left), "-%c, --%s%s%s", o->letter, o->name,
+			       o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
 		(void)printf("  %-24s %s\n", left, o->help);
 	}
-	(void)printf("\nEXIT STATUS\n  0 done; 1 it did not work, standard error says why; 2 wrong arguments\n\nEXAMPLES\n");
+	(void)printf(
+	    "\nEXIT STATUS\n  0 done; 1 it did not work, standard error says why; 2 wrong arguments\n\nEXAMPLES\n");
 	print_lines("  ", c->examples);
 }
 

@@ -17,7 +17,8 @@ user_name(char *out, size_t cap)
 	struct passwd entry, *found = NULL;
 	char room[4096];
 
-	if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &found) == 0 && found != NULL && found->pw_name[0] != '\0')
+	if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &found) == 0 && found != NULL &&
+	    found->pw_name[0] != '\0')
 		(void)snprintf(out, cap, "%s", found->pw_name);
 	else
 		(void)snprintf(out, cap, "uid-%u", (unsigned)geteuid());
@@ -39,11 +40,14 @@ run_key_create(const struct cli_args *args)
 		name = user;
 	if (tenant == NULL)
 		tenant = "default";
-	if (keys_create(config_str(config, "gateway.keys_file"), name, tenant, key, &err) == IM_OK) {
+	if (keys_create(config_str(config, "gateway.keys_file"), name, tenant, key, &err) ==
+	    IM_OK) {
 		/* The key alone on standard output, so that $(…) takes it. */
 		(void)printf("%s\n", key);
-		(void)fprintf(stderr, "This is the only time the key is shown. Caller '%s' of tenant '%s', in %s.\n", name, tenant,
-		    config_str(config, "gateway.keys_file"));
+		(void)fprintf(
+		    stderr,
+		    "This is the only time the key is shown. Caller '%s' of tenant '%s', in %s.\n",
+		    name, tenant, config_str(config, "gateway.keys_file"));
 	} else {
 		status = cli_fail(args, &err);
 	}

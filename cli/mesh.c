@@ -86,11 +86,15 @@ start_thread(struct mesh *m)
 }
 
 enum im_rc
-mesh_open(const struct config *config, const char *role, const char *name, struct mesh **ret_mesh, struct im_err *err)
+mesh_open(const struct config *config, const char *role, const char *name, struct mesh **ret_mesh,
+	  struct im_err *err)
 {
-	const struct net_params params = { .role = role, .name = name,
-		.max_frame_bytes = (size_t)config_int(config, "mesh.max_frame_bytes"),
-		.heartbeat_ms = (uint32_t)config_int(config, "mesh.heartbeat_ms") };
+	const struct net_params params = { .role = role,
+					   .name = name,
+					   .max_frame_bytes =
+					       (size_t)config_int(config, "mesh.max_frame_bytes"),
+					   .heartbeat_ms =
+					       (uint32_t)config_int(config, "mesh.heartbeat_ms") };
 	struct mesh *m = calloc(1, sizeof(*m));
 	pthread_condattr_t attr;
 	sigset_t all, old;
@@ -194,13 +198,17 @@ until(unsigned timeout_ms)
 {
 	uint64_t us = clock_mono_us() + timeout_ms * 1000ULL;
 
-	return (struct timespec){ .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	return (struct timespec){ .tv_sec = (time_t)(us / 1000000),
+				  .tv_nsec = (long)(us % 1000000) * 1000 };
 }
 
 enum im_rc
-mesh_dial(struct mesh *m, const char *url, unsigned timeout_ms, struct peer **ret_peer, struct im_err *err)
+mesh_dial(struct mesh *m, const char *url, unsigned timeout_ms, struct peer **ret_peer,
+	  struct im_err *err)
 {
-	static const struct endpoint_ops ops = { .up = on_up, .down = on_down, .trouble = on_trouble };
+	static const struct endpoint_ops ops = { .up = on_up,
+						 .down = on_down,
+						 .trouble = on_trouble };
 	const struct timespec deadline = until(timeout_ms);
 	struct peer *p;
 	enum im_rc rc;
@@ -222,9 +230,10 @@ mesh_dial(struct mesh *m, const char *url, unsigned timeout_ms, struct peer **re
 	if (p->up)
 		rc = IM_OK;
 	else if (p->refused)
-		rc = err_set(err, IM_EUNAVAILABLE, "%s is not reached: %s", url, p->why.text);
+		rc = err_set(err, IM_EUNAVAILABLE, "%s", p->why.text);
 	else
-		rc = err_set(err, IM_EUNAVAILABLE, "%s did not answer within %u ms", url, timeout_ms);
+		rc = err_set(err, IM_EUNAVAILABLE, "%s did not answer within %u ms", url,
+			     timeout_ms);
 	(void)pthread_mutex_unlock(&m->lock);
 	if (rc == IM_OK)
 		*ret_peer = p;
@@ -232,14 +241,17 @@ mesh_dial(struct mesh *m, const char *url, unsigned timeout_ms, struct peer **re
 }
 
 enum im_rc
-mesh_dial_router(struct mesh *m, const struct config *config, struct peer **ret_peer, struct im_err *err)
+mesh_dial_router(struct mesh *m, const struct config *config, struct peer **ret_peer,
+		 struct im_err *err)
 {
-	enum im_rc rc = mesh_dial(m, config_strings_at(config, "router.addresses", 0), DIAL_TIMEOUT_MS, ret_peer, err);
+	enum im_rc rc = mesh_dial(m, config_strings_at(config, "router.addresses", 0),
+				  DIAL_TIMEOUT_MS, ret_peer, err);
 	struct im_err why;
 
 	if (rc != IM_OK && err != NULL) {
 		why = *err;
-		rc = err_set(err, rc, "no router: %s. Is the mesh up? Start it with 'infermesh up'", why.text);
+		rc = err_set(err, rc, "no router: %s Else start the mesh with 'infermesh up'",
+			     why.text);
 	}
 	return rc;
 }
@@ -263,12 +275,13 @@ on_end(void *user, struct call *call, const struct im_err *error, const uint8_t 
 }
 
 enum im_rc
-mesh_call(struct peer *p, const char *method, const struct buf *body, unsigned timeout_ms, struct buf *reply,
-    struct im_err *err)
+mesh_call(struct peer *p, const char *method, const struct buf *body, unsigned timeout_ms,
+	  struct buf *reply, struct im_err *err)
 {
 	static const struct call_ops ops = { .end = on_end };
-	const struct call_request req = { .method = method, .budget_ms = timeout_ms, .body = body->data,
-		.body_len = body->len };
+	const struct call_request req = {
+		.method = method, .budget_ms = timeout_ms, .body = body->data, .body_len = body->len
+	};
 	struct mesh *m = p->mesh;
 	struct question q = { .mesh = m, .reply = reply };
 	struct call *call;
@@ -279,7 +292,8 @@ mesh_call(struct peer *p, const char *method, const struct buf *body, unsigned t
 	if (p->link != NULL)
 		rc = call_start(p->link, &req, &ops, &q, &call, err);
 	else
-		(void)err_set(err, rc, "%s: the link is lost: %s", endpoint_url(p->ep), p->why.text);
+		(void)err_set(err, rc, "%s: the link is lost: %s", endpoint_url(p->ep),
+			      p->why.text);
 	loop_leave(m->loop);
 	if (rc != IM_OK)
 		return rc;

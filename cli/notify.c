@@ -38,8 +38,9 @@ notify_open(struct notify **ret_notify, struct im_err *err)
 	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0 || setsockopt(n->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 	    bind(n->fd, (struct sockaddr *)&sun,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(n->address))) < 0) {
-		(void)err_errno(err, IM_EIO, errno, "cannot make the socket on which daemons say that they are ready");
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(n->address))) < 0) {
+		(void)err_errno(err, IM_EIO, errno,
+				"cannot make the socket on which daemons say that they are ready");
 		notify_close(n);
 		return IM_EIO;
 	}
@@ -70,13 +71,17 @@ notify_fd(const struct notify *n)
 }
 
 void
-notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, const char *address), void *user)
+notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, const char *address),
+	    void *user)
 {
 	for (;;) {
-		char text[1024], control[CMSG_SPACE(sizeof(struct ucred))] __attribute__((aligned(8)));
+		char text[1024],
+		    control[CMSG_SPACE(sizeof(struct ucred))] __attribute__((aligned(8)));
 		struct iovec iov = { text, sizeof(text) - 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			.msg_controllen = sizeof(control) };
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
+				      .msg_controllen = sizeof(control) };
 		ssize_t len = recvmsg(n->fd, &msg, MSG_CMSG_CLOEXEC);
 		const struct cmsghdr *c;
 		struct ucred who;
@@ -94,6 +99,7 @@ notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, cons
 		serving = strstr(text, SERVING);
 		if (serving != NULL)
 			serving[strcspn(serving, "\n")] = '\0';
-		fn(user, who.pid, strncmp(text, "READY=1", 7) == 0, serving != NULL ? serving + strlen(SERVING) : "");
+		fn(user, who.pid, strncmp(text, "READY=1", 7) == 0,
+		   serving != NULL ? serving + strlen(SERVING) : "");
 	}
 }

@@ -23,6 +23,7 @@ const char *notify_address(const struct notify *notify);
 int notify_fd(const struct notify *notify);
 
 /** Read what is there. 'address': where the sender serves, "" if it did not say. */
-void notify_read(struct notify *notify, void (*fn)(void *user, pid_t pid, bool ready, const char *address), void *user);
+void notify_read(struct notify *notify,
+		 void (*fn)(void *user, pid_t pid, bool ready, const char *address), void *user);
 
 #endif

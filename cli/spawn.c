@@ -26,7 +26,8 @@ find_program(const char *role, char *out, size_t cap)
 		slash = strrchr(self, '/');
 		if (slash != NULL) {
 			*slash = '\0';
-			if (snprintf(out, cap, "%s/infermesh-%s", self, role) < (int)cap && access(out, X_OK) == 0)
+			if (snprintf(out, cap, "%s/infermesh-%s", self, role) < (int)cap &&
+			    access(out, X_OK) == 0)
 				return;
 		}
 	}
@@ -54,17 +55,21 @@ become(const char *program, char *const argv[], const char *notify_socket, pid_t
 	}
 	/* Standard output is for the words to the user; a daemon writes its log to standard error only. */
 	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
-	(void)setenv("NOTIFY_SOCKET", notify_socket, 1);  /* NOLINT(concurrency-mt-unsafe): one thread after fork */
-	(void)unsetenv("WATCHDOG_USEC");                  /* NOLINT(concurrency-mt-unsafe): as above */
-	(void)unsetenv("WATCHDOG_PID");                   /* NOLINT(concurrency-mt-unsafe): as above */
+	(void)setenv("NOTIFY_SOCKET", notify_socket,
+		     1);                 /* NOLINT(concurrency-mt-unsafe): one thread after fork */
+	(void)unsetenv("WATCHDOG_USEC"); /* NOLINT(concurrency-mt-unsafe): as above */
+	(void)unsetenv("WATCHDOG_PID");  /* NOLINT(concurrency-mt-unsafe): as above */
 	(void)execvp(program, argv);
-	(void)fprintf(stderr, "infermesh up: cannot run %s: %m; is it installed beside 'infermesh' or in PATH?\n", program);
+	(void)fprintf(
+	    stderr,
+	    "infermesh up: cannot run %s: %m; is it installed beside 'infermesh' or in PATH?\n",
+	    program);
 	_exit(127);
 }
 
 enum im_rc
-spawn_daemon(const char *role, const char *config_file, const char *name, const char *notify_socket, pid_t *ret_pid,
-    struct im_err *err)
+spawn_daemon(const char *role, const char *config_file, const char *name, const char *notify_socket,
+	     pid_t *ret_pid, struct im_err *err)
 {
 	char program[PATH_MAX + 32];
 	const char *argv[6] = { program };
@@ -83,7 +88,8 @@ spawn_daemon(const char *role, const char *config_file, const char *name, const 
 	(void)fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		return err_errno(err, IM_EIO, errno, "cannot make a process for infermesh-%s", role);
+		return err_errno(err, IM_EIO, errno, "cannot make a process for infermesh-%s",
+				 role);
 	if (pid == 0)
 		become(program, (char *const *)argv, notify_socket, parent);
 	*ret_pid = pid;

@@ -15,6 +15,7 @@
  * message on standard error.
  */
 IM_MUST_CHECK enum im_rc spawn_daemon(const char *role, const char *config_file, const char *name,
-    const char *notify_socket, pid_t *ret_pid, struct im_err *err);
+				      const char *notify_socket, pid_t *ret_pid,
+				      struct im_err *err);
 
 #endif

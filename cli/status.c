@@ -65,16 +65,16 @@ print_duration(uint64_t ms)
 static void
 print_workers(const struct router_status *s)
 {
-	(void)printf("\n%-20s  %-8s  %-8s  %5s  %9s  %6s  %9s  %6s  MODELS\n", "WORKER", "BACKEND", "STATE", "SLOTS", "CAPACITY",
-	    "QUEUED", "ANSWERED", "FAILED");
+	(void)printf("\n%-20s  %-8s  %-8s  %5s  %9s  %6s  %9s  %6s  MODELS\n", "WORKER", "BACKEND",
+		     "STATE", "SLOTS", "CAPACITY", "QUEUED", "ANSWERED", "FAILED");
 	for (size_t i = 0; i < s->worker_count; i++) {
 		const struct worker_status *w = &s->workers[i];
 
 		column(w->name, 20);
 		column(w->backend, 8);
 		column(w->state, 8);
-		(void)printf("%5u  %9u  %6u  %9" PRIu64 "  %6" PRIu64 "  ", w->slots, w->load.capacity, w->load.queued, w->succeeded,
-		    w->failed);
+		(void)printf("%5u  %9u  %6u  %9" PRIu64 "  %6" PRIu64 "  ", w->slots,
+			     w->load.capacity, w->load.queued, w->succeeded, w->failed);
 		for (size_t k = 0; k < w->model_count; k++) {
 			(void)fputs(k > 0 ? ", " : "", stdout);
 			put(w->models[k]);
@@ -96,21 +96,26 @@ print_table(const struct view *v)
 	put(s->version);
 	(void)printf(", up ");
 	print_duration(s->uptime_ms);
-	(void)printf("%s: calls %u, queued %u, slots %u; admitted %" PRIu64 ", ended %" PRIu64 ", refused %" PRIu64 "\n",
-	    s->draining ? ", draining" : "", s->calls, s->queued, s->slots, s->admitted, s->ended, s->refused);
+	(void)printf("%s: calls %u, queued %u, slots %u; admitted %" PRIu64 ", ended %" PRIu64
+		     ", refused %" PRIu64 "\n",
+		     s->draining ? ", draining" : "", s->calls, s->queued, s->slots, s->admitted,
+		     s->ended, s->refused);
 	(void)printf("cache   ");
 	put(s->cache);
 	if (v->has_cache)
-		(void)printf(": entries %" PRIu64 ", %.1f of %.1f MiB; hits %" PRIu64 ", misses %" PRIu64 ", evicted %" PRIu64,
-		    v->cache.entries, (double)v->cache.bytes / 1048576, (double)v->cache.max_bytes / 1048576, v->cache.hits,
-		    v->cache.misses, v->cache.evicted);
+		(void)printf(": entries %" PRIu64 ", %.1f of %.1f MiB; hits %" PRIu64
+			     ", misses %" PRIu64 ", evicted %" PRIu64,
+			     v->cache.entries, (double)v->cache.bytes / 1048576,
+			     (double)v->cache.max_bytes / 1048576, v->cache.hits, v->cache.misses,
+			     v->cache.evicted);
 	(void)printf("\naudit   ");
 	put(s->audit);
 	(void)printf(": records pending %u", s->records_pending);
 	if (s->records_dropped > 0)
 		(void)printf(", dropped %" PRIu64, s->records_dropped);
 	if (v->has_audit) {
-		(void)printf("; log of %" PRIu64 " records, open requests %" PRIu64 ", ", v->audit.size, v->audit.open_requests);
+		(void)printf("; log of %" PRIu64 " records, open requests %" PRIu64 ", ",
+			     v->audit.size, v->audit.open_requests);
 		put(v->audit.state);
 		(void)printf(", ");
 		put(v->audit.dir);
@@ -243,17 +248,21 @@ static enum im_rc
 ask(const struct peers *peers, struct view *v, struct im_err *err)
 {
 	struct buf empty = { 0 }, reply = { 0 };
-	enum im_rc rc = mesh_call(peers->router, METHOD_STATUS, &empty, CALL_TIMEOUT_MS, &reply, err);
+	enum im_rc rc =
+	    mesh_call(peers->router, METHOD_STATUS, &empty, CALL_TIMEOUT_MS, &reply, err);
 
 	arena_init(&v->arena, DECODED_MAX);
 	if (rc == IM_OK)
 		rc = router_status_decode(reply.data, reply.len, &v->arena, &v->router, err);
 	v->has_cache = rc == IM_OK && peers->cache != NULL &&
-		       mesh_call(peers->cache, METHOD_CACHE_STATS, &empty, SIDE_TIMEOUT_MS, &reply, NULL) == IM_OK &&
+		       mesh_call(peers->cache, METHOD_CACHE_STATS, &empty, SIDE_TIMEOUT_MS, &reply,
+				 NULL) == IM_OK &&
 		       cache_stats_decode(reply.data, reply.len, &v->cache, NULL) == IM_OK;
-	v->has_audit = rc == IM_OK && peers->audit != NULL &&
-		       mesh_call(peers->audit, METHOD_AUDIT_STATUS, &empty, SIDE_TIMEOUT_MS, &reply, NULL) == IM_OK &&
-		       audit_status_decode(reply.data, reply.len, &v->arena, &v->audit, NULL) == IM_OK;
+	v->has_audit =
+	    rc == IM_OK && peers->audit != NULL &&
+	    mesh_call(peers->audit, METHOD_AUDIT_STATUS, &empty, SIDE_TIMEOUT_MS, &reply, NULL) ==
+		IM_OK &&
+	    audit_status_decode(reply.data, reply.len, &v->arena, &v->audit, NULL) == IM_OK;
 	buf_done(&reply);
 	return rc;
 }
@@ -308,7 +317,8 @@ static void
 dial_side(struct mesh *mesh, const char *address, struct peer **ret_peer)
 {
 	*ret_peer = NULL;
-	if (strcmp(address, "off") != 0 && mesh_dial(mesh, address, SIDE_TIMEOUT_MS, ret_peer, NULL) != IM_OK)
+	if (strcmp(address, "off") != 0 &&
+	    mesh_dial(mesh, address, SIDE_TIMEOUT_MS, ret_peer, NULL) != IM_OK)
 		*ret_peer = NULL;
 }
 

@@ -28,7 +28,8 @@ example_model(const struct config *config)
 	w = config_item(config, "workers", 0);
 	if (config_strings_len(w, "workers[].models") > 0)
 		return config_strings_at(w, "workers[].models", 0);
-	return config_str(w, "workers[].model_file") == NULL && strcmp(config_str(w, "workers[].backend"), "local") == 0
+	return config_str(w, "workers[].model_file") == NULL &&
+		       strcmp(config_str(w, "workers[].backend"), "local") == 0
 		   ? "demo"
 		   : "MODEL";
 }
@@ -36,14 +37,16 @@ example_model(const struct config *config)
 static void
 print_curl(const struct up *up, const char *url, const char *socket)
 {
-	(void)printf("  try   curl%s%s %s/v1/chat/completions \\\n", socket != NULL ? " --unix-socket " : "",
-	    socket != NULL ? socket : "", url);
+	(void)printf("  try   curl%s%s %s/v1/chat/completions \\\n",
+		     socket != NULL ? " --unix-socket " : "", socket != NULL ? socket : "", url);
 	if (up->key_file[0] != '\0')
-		(void)printf("          -H \"Authorization: Bearer $(cat '%s')\" \\\n", up->key_file);
+		(void)printf("          -H \"Authorization: Bearer $(cat '%s')\" \\\n",
+			     up->key_file);
 	else
 		(void)printf("          -H \"Authorization: Bearer $KEY\" \\\n");
-	(void)printf("          -H 'Content-Type: application/json' \\\n"
-		     "          -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
+	(void)printf(
+	    "          -H 'Content-Type: application/json' \\\n"
+	    "          -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
 	    example_model(up->config));
 }
 
@@ -64,13 +67,14 @@ print_key(const struct up *up)
 	} else if (up->key_file[0] != '\0') {
 		(void)printf("  key   in %s\n", up->key_file);
 	} else {
-		(void)printf("  keys  in %s; make one: infermesh key create\n", config_str(up->config, "gateway.keys_file"));
+		(void)printf("  keys  in %s; make one: infermesh key create\n",
+			     config_str(up->config, "gateway.keys_file"));
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 }
 
 void
-up_banner(const struct up *up, const char *address)
+up_banner(const struct up *up, const char *address, const char *missing)
 {
 	bool tls = config_str(up->config, "gateway.tls_cert") != NULL;
 	bool local = strncmp(address, "unix:", 5) == 0;
@@ -81,10 +85,15 @@ up_banner(const struct up *up, const char *address)
 	if (local)
 		(void)snprintf(url, sizeof(url), "%s://localhost", tls ? "https" : "http");
 	else if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
-		(void)snprintf(url, sizeof(url), "%s://localhost:%.8s", tls ? "https" : "http", strrchr(address, ':') + 1);
+		(void)snprintf(url, sizeof(url), "%s://localhost:%.8s", tls ? "https" : "http",
+			       strrchr(address, ':') + 1);
 	else
 		(void)snprintf(url, sizeof(url), "%s://%.250s", tls ? "https" : "http", address);
-	(void)printf("\ninfermesh is ready at %s\n\n", local ? address : url);
+	if (missing[0] == '\0')
+		(void)printf("\ninfermesh is ready at %s\n\n", local ? address : url);
+	else
+		(void)printf("\ninfermesh is up at %s, but cannot answer yet: %s\n\n",
+			     local ? address : url, missing);
 	print_key(up);
 	print_curl(up, url, local ? address + 5 : NULL);
 	(void)printf("  chat  infermesh chat%s%s\n", more[0] != '\0' ? " --config " : "", more);
@@ -118,8 +127,8 @@ first_key(struct up *up, struct im_err *err)
 	char key[KEYS_KEY_LEN + 1];
 	enum im_rc rc;
 
-	if (snprintf(up->key_file, sizeof(up->key_file), "%s/local.key", config_str(up->config, "mesh.state_dir")) >=
-	    (int)sizeof(up->key_file))
+	if (snprintf(up->key_file, sizeof(up->key_file), "%s/local.key",
+		     config_str(up->config, "mesh.state_dir")) >= (int)sizeof(up->key_file))
 		return err_set(err, IM_EINVAL, "mesh.state_dir: the path is too long");
 	if (access(keys, F_OK) == 0 || errno != ENOENT) {
 		if (access(up->key_file, R_OK) < 0)
@@ -150,8 +159,11 @@ lock_run_dir(const struct config *config, int *ret_fd, struct im_err *err)
 
 		(void)close(fd);
 		if (why == EWOULDBLOCK)
-			return err_set(err, IM_EEXIST, "a mesh is running already (%s is locked): see 'infermesh status', or give this one "
-						       "another mesh.run_dir and mesh.state_dir", path);
+			return err_set(
+			    err, IM_EEXIST,
+			    "a mesh is running already (%s is locked): see 'infermesh status', or give this one "
+			    "another mesh.run_dir and mesh.state_dir",
+			    path);
 		return err_errno(err, IM_EIO, why, "cannot lock %s", path);
 	}
 	*ret_fd = fd;

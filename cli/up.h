@@ -15,8 +15,9 @@ struct up {
 	bool new_key;
 };
 
-/** Say on standard output that the mesh answers, where, and how to try it. 'address': HOST:PORT or unix:PATH. */
-void up_banner(const struct up *up, const char *address);
+/** Say on standard output that the mesh is up, where, and how to try it. 'address': HOST:PORT or unix:PATH. 'missing': what
+ *  keeps it from answering yet, "" = nothing. */
+void up_banner(const struct up *up, const char *address, const char *missing);
 
 /** Run until a signal. Return the exit status. */
 int up_children(const struct up *up);

@@ -22,10 +22,10 @@
 #include "cli/up.h"
 #include "daemon/health.h"
 
-#define HEALTH_EVERY_MS   100
-#define HEALTH_TIMEOUT_MS 500
-#define HEALTH_WARN_MS    15000 /* not answering for so long after the start is worth a word */
-#define STOP_GRACE_MS     12000 /* a daemon's own watchdog bites after 10 s */
+#define HEALTH_EVERY_MS    100
+#define HEALTH_TIMEOUT_MS  500
+#define HEALTH_PATIENCE_MS 15000
+#define STOP_GRACE_MS      12000 /* a daemon's own watchdog bites after 10 s */
 
 /* In the order of stopping. */
 enum stage {
@@ -42,7 +42,7 @@ static const char *const stage_role[] = { "gateway", "router", "inference", "cac
 struct daemon {
 	struct child child;
 	enum stage stage;
-	const char *name; /* role or worker */
+	const char *name;   /* role or worker */
 	const char *worker; /* --name; NULL = none */
 	pid_t pid;
 };
@@ -55,7 +55,6 @@ struct supervisor {
 	struct notify *notify;
 	char address[300]; /* of the gateway, as it said */
 	bool announced;    /* the banner was printed */
-	bool warned;
 	uint64_t started_ms, health_at_ms;
 	bool stopping;
 	enum stage stage; /* which one is stopping */
@@ -79,12 +78,14 @@ start_daemon(struct supervisor *s, struct daemon *d)
 	struct im_err err;
 
 	child_started(&d->child, clock_mono_ms());
-	if (spawn_daemon(stage_role[d->stage], s->up->config_file, d->worker, notify_address(s->notify), &d->pid, &err) ==
-	    IM_OK) {
-		log_info("started", LOG_STR("infermesh.instance", d->name), LOG_INT("process.pid", d->pid));
+	if (spawn_daemon(stage_role[d->stage], s->up->config_file, d->worker,
+			 notify_address(s->notify), &d->pid, &err) == IM_OK) {
+		log_info("started", LOG_STR("infermesh.instance", d->name),
+			 LOG_INT("infermesh.pid", d->pid));
 		return;
 	}
-	log_error("cannot start a daemon", LOG_STR("infermesh.instance", d->name), LOG_STR("error.message", err.text));
+	log_error("cannot start a daemon", LOG_STR("infermesh.instance", d->name),
+		  LOG_STR("error.message", err.text));
 	child_exited(&d->child, clock_mono_ms());
 }
 
@@ -118,7 +119,9 @@ stop_stage(struct supervisor *s)
 				(void)child_stop(&s->daemons[i].child);
 		if (stage_is_over(s))
 			continue;
-		s->stage_until_ms = clock_mono_ms() + (uint64_t)config_int(s->up->config, "mesh.drain_ms") + STOP_GRACE_MS;
+		s->stage_until_ms = clock_mono_ms() +
+				    (uint64_t)config_int(s->up->config, "mesh.drain_ms") +
+				    STOP_GRACE_MS;
 		signal_stage(s, SIGTERM);
 		return;
 	}
@@ -143,9 +146,13 @@ stop_begin(struct supervisor *s, int status)
 static void
 on_signal(struct supervisor *s, const struct signalfd_siginfo *info)
 {
+	char name[16];
+
 	s->signals++;
-	log_info(s->signals == 1 ? "stopping: gateway first, audit last" : "second signal: ending at once",
-	    LOG_STR("infermesh.signal", sigabbrev_np((int)info->ssi_signo)));
+	(void)snprintf(name, sizeof(name), "SIG%s", sigabbrev_np((int)info->ssi_signo));
+	log_info(s->signals == 1 ? "stopping: gateway first, audit last"
+				 : "second signal: ending at once",
+		 LOG_STR("infermesh.signal", name));
 	if (s->signals == 1) {
 		stop_begin(s, EXIT_FINE);
 		return;
@@ -170,20 +177,26 @@ on_exit_of(struct supervisor *s, struct daemon *d, int wait_status)
 	child_exited(&d->child, clock_mono_ms());
 	if (s->stopping) {
 		if (!clean)
-			log_warn("a daemon did not stop cleanly", LOG_STR("infermesh.instance", d->name),
-			    LOG_INT("process.exit_code", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1),
-			    LOG_INT("infermesh.signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0));
+			log_warn("a daemon did not stop cleanly",
+				 LOG_STR("infermesh.instance", d->name),
+				 LOG_INT("process.exit_code",
+					 WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1),
+				 LOG_INT("infermesh.signal",
+					 WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0));
 		if (!clean)
 			s->status = EXIT_TROUBLE;
 		if (stage_is_over(s))
 			stop_stage(s);
 		return;
 	}
-	log_error(d->child.state == CHILD_FAILED ? "a daemon could not start; its own message is above" : "a daemon died",
-	    LOG_STR("infermesh.instance", d->name), LOG_INT("process.pid", d->pid),
+	log_error(
+	    d->child.state == CHILD_FAILED ? "a daemon could not start; its own message is above"
+					   : "a daemon died",
+	    LOG_STR("infermesh.instance", d->name), LOG_INT("infermesh.pid", d->pid),
 	    LOG_INT("process.exit_code", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1),
 	    LOG_INT("infermesh.signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
-	    LOG_UINT("infermesh.restart_in_ms", d->child.state == CHILD_WAITING ? d->child.backoff_ms : 0));
+	    LOG_UINT("infermesh.restart_in_ms",
+		     d->child.state == CHILD_WAITING ? d->child.backoff_ms : 0));
 	if (d->child.state == CHILD_FAILED)
 		stop_begin(s, EXIT_TROUBLE);
 }
@@ -227,33 +240,42 @@ on_notify(void *user, pid_t pid, bool ready, const char *address)
 		(void)snprintf(s->address, sizeof(s->address), "%s", address);
 }
 
-/* Once every daemon says READY, ask the gateway until it is, and say so. */
+/* Everybody has said READY, the gateway is ready, and the router has a worker. 'err' says what is missing. */
+static bool
+is_ready(const struct supervisor *s, struct im_err *err)
+{
+	bool tls = config_str(s->up->config, "gateway.tls_cert") != NULL;
+	const char *router = config_str(s->up->config, "router.admin");
+
+	for (size_t i = 0; i < s->count; i++)
+		if (s->daemons[i].child.state != CHILD_READY) {
+			(void)err_set(err, IM_EUNAVAILABLE, "%s has not started yet",
+				      s->daemons[i].name);
+			return false;
+		}
+	if (health_check(s->address, tls, HEALTH_TIMEOUT_MS, err) != IM_OK)
+		return false;
+	return strcmp(router, "off") == 0 || strrchr(router, ':') == NULL ||
+	       strcmp(strrchr(router, ':'), ":0") == 0 ||
+	       health_check(router, false, HEALTH_TIMEOUT_MS, err) == IM_OK;
+}
+
+/* Tell the user once that the mesh is ready, or after a while what it lacks. */
 static void
 check_health(struct supervisor *s, uint64_t now)
 {
-	bool tls = config_str(s->up->config, "gateway.tls_cert") != NULL;
-	struct im_err err;
+	struct im_err err = { .text = "" };
 
 	if (s->announced || s->stopping || now < s->health_at_ms)
 		return;
 	s->health_at_ms = now + HEALTH_EVERY_MS;
-	(void)err_set(&err, IM_EUNAVAILABLE, "a daemon has not started yet");
-	for (size_t i = 0; i < s->count; i++)
-		if (s->daemons[i].child.state != CHILD_READY) {
-			(void)err_set(&err, IM_EUNAVAILABLE, "%s has not started yet", s->daemons[i].name);
-			goto out;
-		}
-	if (health_check(s->address, tls, HEALTH_TIMEOUT_MS, &err) == IM_OK) {
-		s->announced = true;
-		(void)sd_notify(0, "READY=1");
-		up_banner(s->up, s->address);
+	if (is_ready(s, &err))
+		err.text[0] = '\0';
+	else if (now - s->started_ms < HEALTH_PATIENCE_MS)
 		return;
-	}
-out:
-	if (!s->warned && now - s->started_ms >= HEALTH_WARN_MS) {
-		s->warned = true;
-		log_warn("the mesh does not answer yet", LOG_STR("error.message", err.text));
-	}
+	s->announced = true;
+	(void)sd_notify(0, "READY=1");
+	up_banner(s->up, s->address, err.text);
 }
 
 /* What is due by time. Returns how long nothing will be, in ms, -1 = for ever. */
@@ -277,7 +299,8 @@ on_time(struct supervisor *s)
 		next = s->health_at_ms;
 	if (s->stopping && s->stage < STAGE_END) {
 		if (now >= s->stage_until_ms) {
-			log_error("a daemon does not stop: killing it", LOG_STR("infermesh.instance", stage_role[s->stage]));
+			log_error("a daemon does not stop: killing it",
+				  LOG_STR("infermesh.instance", stage_role[s->stage]));
 			signal_stage(s, SIGKILL);
 			s->stage_until_ms = now + STOP_GRACE_MS;
 		}
@@ -292,7 +315,8 @@ on_time(struct supervisor *s)
 static void
 supervise(struct supervisor *s)
 {
-	struct pollfd fds[2] = { { .fd = s->signal_fd, .events = POLLIN }, { .fd = notify_fd(s->notify), .events = POLLIN } };
+	struct pollfd fds[2] = { { .fd = s->signal_fd, .events = POLLIN },
+				 { .fd = notify_fd(s->notify), .events = POLLIN } };
 
 	for (size_t i = 0; i < s->count; i++)
 		start_daemon(s, &s->daemons[i]);
@@ -317,10 +341,12 @@ plan(const struct config *config, struct daemon *out)
 	for (size_t i = 0; i < workers; i++) {
 		const char *name = config_str(config_item(config, "workers", i), "workers[].name");
 
-		out[n++] = (struct daemon){ .stage = STAGE_INFERENCE, .name = name, .worker = name };
+		out[n++] =
+		    (struct daemon){ .stage = STAGE_INFERENCE, .name = name, .worker = name };
 	}
 	if (workers == 0)
-		out[n++] = (struct daemon){ .stage = STAGE_INFERENCE, .name = "demo", .worker = "demo" };
+		out[n++] =
+		    (struct daemon){ .stage = STAGE_INFERENCE, .name = "demo", .worker = "demo" };
 	out[n++] = (struct daemon){ .stage = STAGE_GATEWAY, .name = "gateway" };
 	return n;
 }
@@ -344,7 +370,9 @@ open_signals(void)
 int
 up_children(const struct up *up)
 {
-	struct supervisor s = { .up = up, .signal_fd = -1, .status = EXIT_TROUBLE, .started_ms = clock_mono_ms() };
+	struct supervisor s = {
+		.up = up, .signal_fd = -1, .status = EXIT_TROUBLE, .started_ms = clock_mono_ms()
+	};
 	struct im_err err;
 
 	s.daemons = calloc(config_items(up->config, "workers") + 5, sizeof(*s.daemons));
@@ -353,10 +381,12 @@ up_children(const struct up *up)
 		return EXIT_TROUBLE;
 	}
 	s.count = plan(up->config, s.daemons);
-	(void)snprintf(s.address, sizeof(s.address), "%s", config_str(up->config, "gateway.listen"));
+	(void)snprintf(s.address, sizeof(s.address), "%s",
+		       config_str(up->config, "gateway.listen"));
 	s.signal_fd = open_signals();
 	if (s.signal_fd < 0 || notify_open(&s.notify, &err) != IM_OK) {
-		log_error("cannot watch signals and daemons", LOG_STR("error.message", s.signal_fd < 0 ? "signalfd" : err.text));
+		log_error("cannot watch signals and daemons",
+			  LOG_STR("error.message", s.signal_fd < 0 ? "signalfd" : err.text));
 	} else {
 		supervise(&s);
 		if (s.status == EXIT_FINE)

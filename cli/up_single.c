@@ -15,11 +15,11 @@
 #include "router/router.h"
 
 static void
-on_ready(void *arg, const char *address)
+on_ready(void *arg, const char *address, const char *why)
 {
 	const struct up *up = arg;
 
-	up_banner(up, address != NULL ? address : config_str(up->config, "gateway.listen"));
+	up_banner(up, address != NULL ? address : config_str(up->config, "gateway.listen"), why);
 }
 
 int
@@ -27,8 +27,12 @@ up_single(const struct up *up)
 {
 	size_t workers = config_items(up->config, "workers"), n = 0;
 	struct process_spec *specs = calloc(workers + 5, sizeof(*specs));
-	struct process_params params = { .config = up->config, .specs = specs, .single_process = true,
-		.stop_on_hangup = true, .ready = on_ready, .arg = (void *)(uintptr_t)up };
+	struct process_params params = { .config = up->config,
+					 .specs = specs,
+					 .single_process = true,
+					 .stop_on_hangup = true,
+					 .ready = on_ready,
+					 .arg = (void *)(uintptr_t)up };
 	int status;
 
 	if (specs == NULL) {
@@ -41,12 +45,13 @@ up_single(const struct up *up)
 	for (size_t i = 0; i < workers; i++) {
 		const struct config *item = config_item(up->config, "workers", i);
 
-		specs[n++] = (struct process_spec){ .ops = &inference_service, .item = item,
-			.name = config_str(item, "workers[].name") };
+		specs[n++] = (struct process_spec){ .ops = &inference_service,
+						    .item = item,
+						    .name = config_str(item, "workers[].name") };
 	}
 	if (workers == 0)
 		specs[n++] = (struct process_spec){ .ops = &inference_service, .name = "demo" };
-	specs[n++] = (struct process_spec){ .ops = &router_ops, .name = "router" };
+	specs[n++] = (struct process_spec){ .ops = &router_service, .name = "router" };
 	specs[n++] = (struct process_spec){ .ops = &gateway_service, .name = "gateway" };
 	params.count = n;
 	process_prepare(true);

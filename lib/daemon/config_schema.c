@@ -7,6 +7,7 @@
 #define MIB (1024LL * KIB)
 #define GIB (1024LL * MIB)
 
+/* clang-format off: a table is read with one row a line */
 #define STR(p, d, h)            { p, CONFIG_STRING, d, 0, 0, NULL, NULL, h }
 #define STRS(p, d, h)           { p, CONFIG_STRINGS, d, 0, 0, NULL, NULL, h }
 #define MAP(p, h)               { p, CONFIG_MAP, NULL, 0, 0, NULL, NULL, h }
@@ -103,5 +104,6 @@ const struct config_key config_schema[] = {
 	INT("workers[].threads", "0", 0, 1024, "local: threads that decode; 0 = one for each processor"),
 	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
 };
+/* clang-format on */
 
 const size_t config_schema_len = sizeof(config_schema) / sizeof(config_schema[0]);

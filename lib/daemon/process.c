@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,9 +24,10 @@
 #include "base/log.h"
 #include "daemon/paths.h"
 
-#define POLL_US       5000  /* between questions whether all is drained */
-#define READY_POLL_US 20000 /* between questions whether all is ready */
-#define STOP_GRACE_MS 10000 /* from the drain deadline to the end of the patience */
+#define POLL_US           5000  /* between questions whether all is drained */
+#define READY_POLL_US     20000 /* between questions whether all is ready */
+#define READY_PATIENCE_US 15000000
+#define STOP_GRACE_MS     10000 /* from the drain deadline to the end of the patience */
 
 /* A thread that waits for the second signal or the end of patience while the loop shuts down: it works also when the loop
  * does not. */
@@ -47,6 +49,7 @@ struct process {
 	struct loop_timer ready; /* until all are ready */
 	struct loop_timer alive; /* WATCHDOG=1 */
 	uint64_t alive_us;
+	uint64_t ready_until_us;
 	uint64_t drain_until_us;
 	struct watchdog watchdog;
 	bool ending;
@@ -219,13 +222,15 @@ on_signal(void *arg, uint32_t events)
 {
 	struct process *p = arg;
 	struct signalfd_siginfo info;
+	char name[16];
 
 	(void)events;
 	if (read(p->signals.fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	/* The next one is the watchdog's. */
 	loop_fd_del(p->loop, &p->signals);
-	log_info("stopping", LOG_STR("infermesh.signal", sigabbrev_np((int)info.ssi_signo)),
+	(void)snprintf(name, sizeof(name), "SIG%s", sigabbrev_np((int)info.ssi_signo));
+	log_info("stopping", LOG_STR("infermesh.signal", name),
 		 LOG_INT("infermesh.drain_ms", config_int(p->params->config, "mesh.drain_ms")));
 	end_begin(p, 0, (uint64_t)config_int(p->params->config, "mesh.drain_ms") * 1000);
 }
@@ -239,8 +244,9 @@ on_ready_poll(void *arg)
 	struct buf why = { 0 };
 
 	host_ready(&why);
-	if (why.len == 0)
-		p->params->ready(p->params->arg, host_address(p->hosts[p->params->count - 1]));
+	if (why.len == 0 || clock_mono_us() >= p->ready_until_us)
+		p->params->ready(p->params->arg, host_address(p->hosts[p->params->count - 1]),
+				 buf_cstr(&why));
 	else
 		arm(p, &p->ready, READY_POLL_US);
 	buf_done(&why);
@@ -293,8 +299,7 @@ start_all(struct process *p)
 			 LOG_STR("infermesh.listen", address_of(p, i)),
 			 LOG_STR("infermesh.admin", host_admin_address(p->hosts[i])),
 			 LOG_STR("service.version", INFERMESH_VERSION),
-			 LOG_STR("infermesh.config", config_file(params->config)),
-			 LOG_INT("process.pid", getpid()));
+			 LOG_STR("infermesh.config", config_file(params->config)));
 	}
 	return true;
 }
@@ -313,6 +318,7 @@ start(struct process *p)
 		p->alive_us = watchdog_us / 2;
 		arm(p, &p->alive, p->alive_us);
 	}
+	p->ready_until_us = clock_mono_us() + READY_PATIENCE_US;
 	if (p->params->ready != NULL)
 		arm(p, &p->ready, 0);
 }

@@ -24,9 +24,9 @@ struct process_params {
 	    stop_grace_ms; /* patience with services that stop, after the drain deadline; 0 = 10,000 */
 	bool
 	    stop_on_hangup; /* SIGHUP stops too, instead of being ignored: for a process that lives with its terminal */
-	/* Once, on the loop, when every service is ready for the first time; 'address' is where the last one started serves, or
-	 * NULL if it does not say. May be NULL. */
-	void (*ready)(void *arg, const char *address);
+	/* Once, on the loop, when every service is ready for the first time, or 15 s after the start with what is missing in
+	 * 'why' (else ""). 'address' is where the last one started serves, NULL if it does not say. May be NULL. */
+	void (*ready)(void *arg, const char *address, const char *why);
 	void *arg;
 };
 
