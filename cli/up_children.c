@@ -22,6 +22,7 @@
 #include "cli/up.h"
 #include "daemon/health.h"
 
+#define ECHO_MS            250
 #define HEALTH_EVERY_MS    100
 #define HEALTH_TIMEOUT_MS  500
 #define HEALTH_PATIENCE_MS 15000
@@ -60,6 +61,7 @@ struct supervisor {
 	enum stage stage; /* which one is stopping */
 	uint64_t stage_until_ms;
 	unsigned signals;
+	uint64_t signalled_ms;
 	int status;
 };
 
@@ -148,7 +150,11 @@ on_signal(struct supervisor *s, const struct signalfd_siginfo *info)
 {
 	char name[16];
 
+	/* One Ctrl-C passed on twice, as 'timeout' does, is one. */
+	if (s->signals > 0 && clock_mono_ms() - s->signalled_ms < ECHO_MS)
+		return;
 	s->signals++;
+	s->signalled_ms = clock_mono_ms();
 	(void)snprintf(name, sizeof(name), "SIG%s", sigabbrev_np((int)info->ssi_signo));
 	log_info(s->signals == 1 ? "stopping: gateway first, audit last"
 				 : "second signal: ending at once",

@@ -7,7 +7,8 @@
 #define MIB (1024LL * KIB)
 #define GIB (1024LL * MIB)
 
-/* clang-format off: a table is read with one row a line */
+/* A table is read with one row a line. */
+/* clang-format off */
 #define STR(p, d, h)            { p, CONFIG_STRING, d, 0, 0, NULL, NULL, h }
 #define STRS(p, d, h)           { p, CONFIG_STRINGS, d, 0, 0, NULL, NULL, h }
 #define MAP(p, h)               { p, CONFIG_MAP, NULL, 0, 0, NULL, NULL, h }

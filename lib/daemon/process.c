@@ -27,14 +27,16 @@
 #define POLL_US           5000  /* between questions whether all is drained */
 #define READY_POLL_US     20000 /* between questions whether all is ready */
 #define READY_PATIENCE_US 15000000
-#define STOP_GRACE_MS     10000 /* from the drain deadline to the end of the patience */
+/* 'timeout', 'sudo' and others pass one Ctrl-C on twice: a second signal so soon is the first one's echo. */
+#define ECHO_US       250000
+#define STOP_GRACE_MS 10000 /* from the drain deadline to the end of the patience */
 
 /* A thread that waits for the second signal or the end of patience while the loop shuts down: it works also when the loop
  * does not. */
 struct watchdog {
 	pthread_t thread;
 	bool running;
-	uint64_t until_us;
+	uint64_t since_us, until_us;
 	atomic_bool done;
 	_Atomic(const char *) busy_with; /* name of the host that is stopping */
 };
@@ -105,6 +107,8 @@ watchdog_main(void *arg)
 
 		if (atomic_load(&w->done))
 			return NULL;
+		if (sig > 0 && clock_mono_us() - w->since_us < ECHO_US)
+			continue;
 		if (sig > 0) {
 			log_warn("second signal: exiting at once",
 				 LOG_STR("infermesh.stopping", name));
@@ -121,6 +125,7 @@ watchdog_main(void *arg)
 static void
 watchdog_start(struct watchdog *w, uint64_t until_us)
 {
+	w->since_us = clock_mono_us();
 	w->until_us = until_us;
 	w->running = pthread_create(&w->thread, NULL, watchdog_main, w) == 0;
 	if (!w->running)

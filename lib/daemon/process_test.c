@@ -263,14 +263,19 @@ static void
 test_daemon_second_signal_ends_a_blocked_stop(void **state)
 {
 	struct world *w = *state;
+	struct pollfd p = { .events = POLLIN };
 
 	dummy_plan.stop_blocks = true;
 	write_config(w, "");
 	spawn(w, &dummy_router, "--config", w->config, NULL);
+	p.fd = w->out;
 	expect(w, "\"listening\"");
 	assert_int_equal(kill(w->child, SIGTERM), 0);
 	expect(w, "\"stopping\"");
-	assert_int_equal(kill(w->child, SIGTERM), 0);
+	/* At once again is an echo; what comes later is meant. */
+	do {
+		assert_int_equal(kill(w->child, SIGTERM), 0);
+	} while (poll(&p, 1, 50) == 0);
 	assert_int_equal(status(w), 1);
 	assert_non_null(strstr(w->text, "second signal"));
 }
