@@ -110,8 +110,8 @@ api_key_init(struct api_key *k, const char *file, const char *env, struct im_err
 			return err_set(err, IM_ENOMEM, "no memory for the upstream's key");
 		rc = api_key_get(k, &ignored, err);
 	} else if (env != NULL) {
-		value = getenv(
-		    env); /* NOLINT(concurrency-mt-unsafe): at start, nothing changes the environment */
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): at start; nothing changes the environment */
+		value = getenv(env);
 		if (value == NULL)
 			return err_set(
 			    err, IM_EINVAL,

@@ -163,6 +163,9 @@ not_found(const struct report *r, const char *model, struct im_err *err)
 		return err_reason(
 		    err, IM_EUPSTREAM, "upstream_error",
 		    "the upstream serves nothing at this address: check workers[].url");
+	if (model == NULL)
+		return err_reason(err, IM_ENOTFOUND, "model_not_found", "%s",
+				  message_or(r, "the upstream does not know the model"));
 	return err_reason(err, IM_ENOTFOUND, "model_not_found",
 			  "The model `%s` does not exist or you do not have access to it.",
 			  model != NULL ? model : "");
@@ -208,11 +211,12 @@ from_status(const struct report *r, long status, const char *model, struct im_er
 	default:
 		break;
 	}
-	if (status >= 300 && status < 400)
+	if (status >= 300 && status < 400) {
 		return err_reason(
 		    err, IM_EUPSTREAM, "upstream_error",
 		    "the upstream answered with a redirect (%ld), which is not followed: check workers[].url",
 		    status);
+	}
 	return unavailable(r, status, err);
 }
 
@@ -254,12 +258,13 @@ errors_from_report(struct json_span root, struct im_err *err)
 	status = strtol(r.code, &end, 10);
 	if (end == r.code || *end != '\0' || status < 400 || status > 599)
 		status = 500;
-	if (status == 500 && !is_context_overflow(&r))
+	if (status == 500 && !is_context_overflow(&r)) {
 		rc = err_reason(err, IM_EUPSTREAM, "upstream_error",
 				"the upstream broke off with an error: %.300s",
 				message_or(&r, "it says no more"));
-	else
+	} else {
 		rc = from_status(&r, status, NULL, err);
+	}
 	arena_done(&a);
 	return rc;
 }

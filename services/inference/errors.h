@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/json.h"
 
-#define ERRORS_BODY_MAX    (64 * 1024) /* of an error's body that is looked at */
-#define ERRORS_RETRY_MAX_S 3600        /* a longer Retry-After is taken as this */
+#define ERRORS_BODY_MAX    ((size_t)64 * 1024) /* of an error's body that is looked at */
+#define ERRORS_RETRY_MAX_S 3600                /* a longer Retry-After is taken as this */
 
 /* An answer other than 2xx. */
 struct upstream_reply {

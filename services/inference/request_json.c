@@ -356,7 +356,8 @@ request_opaque_user(const char *tenant, const char *user, char ret[REQUEST_USER_
 	EVP_MD_CTX_free(ctx);
 	if (!ok)
 		return false;
-	memcpy(ret, "t-", 2);
+	ret[0] = 't';
+	ret[1] = '-';
 	hex_encode(digest, 16, ret + 2);
 	return true;
 }

@@ -185,13 +185,15 @@ transport_new(struct loop *loop, long idle_max, struct transport **ret, struct i
 void
 transport_free(struct transport *t)
 {
+	struct list *node;
+
 	if (t == NULL)
 		return;
 	(void)curl_multi_cleanup(t->multi);
 	loop_timer_cancel(t->loop, &t->timer);
 	loop_cancel(t->loop, &t->reap);
-	while (!list_empty(&t->socks))
-		sock_free(CONTAINER_OF(t->socks.next, struct sock, node));
+	while ((node = list_pop_front(&t->socks)) != NULL)
+		sock_free(CONTAINER_OF(node, struct sock, node));
 	curl_global_cleanup();
 	free(t);
 }

@@ -15,10 +15,10 @@
 #include "inference/request_json.h"
 #include "inference/transport.h"
 
-#define UPSTREAM_CAPACITY    256               /* when the configuration does not say */
-#define UPSTREAM_EVENT_MAX   (1024 * 1024)     /* bytes of one event of a stream */
-#define UPSTREAM_ANSWER_MAX  (8 * 1024 * 1024) /* bytes of a JSON answer */
-#define UPSTREAM_REQUEST_MAX (64 * 1024 * 1024)
+#define UPSTREAM_CAPACITY    256                       /* when the configuration does not say */
+#define UPSTREAM_EVENT_MAX   ((size_t)1024 * 1024)     /* bytes of one event of a stream */
+#define UPSTREAM_ANSWER_MAX  ((size_t)8 * 1024 * 1024) /* bytes of a JSON answer */
+#define UPSTREAM_REQUEST_MAX ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
 #define UPSTREAM_USER_AGENT "infermesh/" INFERMESH_VERSION

@@ -1,61 +1,15 @@
 /*
- * inference/upstream_job.c - one request to the upstream: its body, its answer read piece by piece, its time limits, its
- * end. Sends each request once: to try again is the router's business.
- *
- *   DETECT ──first byte──▶ SSE ──[DONE]──▶ complete ──transfer ends, or grace is over──▶ end
- *      │                    └──the transfer ends before──▶ failure
- *      ├──'{'──▶ JSON ──transfer ends──▶ parsed ──▶ end
- *      └──status is not 2xx──▶ the body is gathered for the error
+ * inference/upstream_job.c - one request to the upstream: how it is sent, paused, cancelled, timed out and ended. Sends it
+ * once: to try again is the router's business.
  */
+#include "inference/upstream_job.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "daemon/daemon.h"
-#include "inference/answer.h"
 #include "inference/errors.h"
-#include "inference/sse.h"
-#include "inference/upstream.h"
-
-#define FRAME_ARENA_MAX (4 * UPSTREAM_ANSWER_MAX)
-
-enum body_mode {
-	BODY_DETECT,
-	BODY_SSE,
-	BODY_JSON
-};
-
-struct job {
-	struct transfer x;
-	struct backend *b;
-	struct list node;
-	const struct job_ops *ops;
-	void *user;
-
-	struct buf request;
-	struct curl_slist *headers;
-	char *model; /* for errors */
-
-	enum body_mode mode;
-	struct sse sse;
-	struct buf body; /* of a JSON answer or an error */
-	struct answer answer;
-	bool complete; /* the answer is whole; what follows is ignored */
-	bool failed;   /* 'err' says why */
-	struct im_err err;
-
-	bool dead;        /* cancelled inside a callback of libcurl: freed by 'task' */
-	bool paused;      /* the reader is slow */
-	bool curl_paused; /* and libcurl was told so */
-	struct loop_task task;
-
-	struct loop_timer timer;
-	uint64_t started_us, last_us; /* last_us: when the upstream showed life */
-	uint64_t budget_end_us;       /* UINT64_MAX = none */
-	uint64_t grace_end_us;        /* after 'complete' */
-	curl_off_t uploaded;
-	bool first_frame_seen;
-};
 
 static void
 job_free(struct job *j)
@@ -94,126 +48,6 @@ job_end(struct job *j, const struct im_err *err)
 	ops->end(user, err, has_usage ? &usage : NULL);
 }
 
-/* Frames to the reader. False: it cancelled the job meanwhile. */
-static bool
-give_frames(struct job *j, const struct answer_frames *frames)
-{
-	for (size_t i = 0; i < frames->count; i++) {
-		if (!j->first_frame_seen) {
-			j->first_frame_seen = true;
-			histogram_add(&j->b->stats.first_token,
-				      (double)(clock_mono_us() - j->started_us) / 1e6);
-		}
-		j->ops->frame(j->user, &frames->frame[i]);
-		if (j->dead)
-			return false;
-	}
-	return true;
-}
-
-static enum im_rc
-cancelled(struct im_err *err)
-{
-	return err_set(err, IM_ECANCELED, "cancelled");
-}
-
-/* One piece of the answer; an sse_fn. */
-static enum im_rc
-take_piece(void *user, const char *text, size_t len, struct im_err *err)
-{
-	struct job *j = user;
-	struct answer_frames frames;
-	struct chunk chunk;
-	struct arena arena;
-	enum im_rc rc;
-
-	arena_init(&arena, FRAME_ARENA_MAX);
-	rc = chunk_parse(text, len, &arena, &chunk, err);
-	if (rc == IM_OK)
-		rc = answer_take(&j->answer, &chunk, &arena, &frames, err);
-	if (rc == IM_OK && !give_frames(j, &frames))
-		rc = cancelled(err);
-	arena_done(&arena);
-	return rc;
-}
-
-static enum im_rc
-take_end(struct job *j, struct im_err *err)
-{
-	struct answer_frames frames;
-	struct arena arena;
-	enum im_rc rc;
-
-	arena_init(&arena, FRAME_ARENA_MAX);
-	rc = answer_finish(&j->answer, &arena, &frames, err);
-	if (rc == IM_OK && !give_frames(j, &frames))
-		rc = cancelled(err);
-	arena_done(&arena);
-	j->complete = rc == IM_OK;
-	return rc;
-}
-
-/* The first byte tells more than Content-Type, which small servers get wrong. */
-static enum im_rc
-detect(struct job *j, char first, struct im_err *err)
-{
-	const char *type = NULL;
-
-	if (first == '{') {
-		j->mode = BODY_JSON;
-		return IM_OK;
-	}
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_CONTENT_TYPE, &type);
-	if ((type != NULL && strncasecmp(type, "text/event-stream", 17) == 0) ||
-	    strchr(":deir\xEF", first) != NULL) {
-		j->mode = BODY_SSE;
-		return IM_OK;
-	}
-	return err_reason(
-	    err, IM_EUPSTREAM, "upstream_error",
-	    "the upstream's answer is neither JSON nor an event stream: check workers[].url");
-}
-
-static enum im_rc
-take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err)
-{
-	enum im_rc rc = IM_OK;
-
-	if (j->mode == BODY_DETECT) { /* blank lines keep the connection alive */
-		while (len > 0 && strchr(" \t\r\n", *bytes) != NULL && *bytes != '\0') {
-			bytes++;
-			len--;
-		}
-		if (len == 0)
-			return IM_OK;
-		rc = detect(j, *bytes, err);
-		if (rc != IM_OK)
-			return rc;
-	}
-	if (j->mode == BODY_SSE) {
-		rc = sse_feed(&j->sse, bytes, len, take_piece, j, err);
-		if (rc == IM_OK && j->sse.finished)
-			rc = take_end(j, err);
-		return rc;
-	}
-	if (len > UPSTREAM_ANSWER_MAX - j->body.len)
-		return err_reason(err, IM_EUPSTREAM, "upstream_error",
-				  "the upstream's answer is longer than %d bytes",
-				  UPSTREAM_ANSWER_MAX);
-	if (!buf_append(&j->body, bytes, len))
-		return err_set(err, IM_ENOMEM, "no memory for the upstream's answer");
-	return IM_OK;
-}
-
-static long
-status_of(const struct job *j)
-{
-	long status = 0;
-
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_RESPONSE_CODE, &status);
-	return status;
-}
-
 /* libcurl has bytes of the body. */
 static size_t
 on_body(char *bytes, size_t one, size_t count, void *user)
@@ -227,7 +61,7 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 		return CURL_WRITEFUNC_ERROR;
 	if (j->complete)
 		return len;
-	if (status_of(j) / 100 != 2) {
+	if (job_status(j) / 100 != 2) {
 		room = ERRORS_BODY_MAX - j->body.len;
 		(void)buf_append(&j->body, bytes, len < room ? len : room);
 		return len;
@@ -236,7 +70,7 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 		j->curl_paused = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
-	rc = take_answer(j, bytes, len, &j->err);
+	rc = job_take_answer(j, bytes, len, &j->err);
 	if (rc != IM_OK) {
 		j->failed = true;
 		return CURL_WRITEFUNC_ERROR;
@@ -250,62 +84,6 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 	return len;
 }
 
-static const char *
-header_of(const struct job *j, const char *name)
-{
-	struct curl_header *h;
-
-	if (curl_easy_header(j->x.easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
-		return NULL;
-	return h->value;
-}
-
-static enum im_rc
-refused(struct job *j, long status, struct im_err *err)
-{
-	struct upstream_reply reply = {
-		.status = status,
-		.body = (const char *)j->body.data,
-		.body_len = j->body.len,
-		.retry_after = header_of(j, "retry-after"),
-		.retry_after_ms = header_of(j, "retry-after-ms"),
-		.model = j->model,
-		.now_s = (int64_t)(clock_wall_us() / 1000000),
-	};
-
-	return errors_from_reply(&reply, err);
-}
-
-/* How it went, now that the transfer is over. */
-static enum im_rc
-outcome(struct job *j, CURLcode code, struct im_err *err)
-{
-	long status = status_of(j);
-	enum im_rc rc;
-
-	if (j->complete)
-		return IM_OK;
-	if (j->failed) {
-		*err = j->err;
-		return err->rc;
-	}
-	/* An error's status counts even if its body was cut. */
-	if (status / 100 != 2 && status >= 300)
-		return refused(j, status, err);
-	if (code != CURLE_OK)
-		return upstream_curl_error(j->b, code, err);
-	switch (j->mode) {
-	case BODY_SSE:
-		return sse_end(&j->sse, err);
-	case BODY_JSON:
-		rc = take_piece(j, (const char *)j->body.data, j->body.len, err);
-		return rc == IM_OK ? take_end(j, err) : rc;
-	case BODY_DETECT:
-		break;
-	}
-	return err_reason(err, IM_EUPSTREAM, "upstream_error", "the upstream's answer is empty");
-}
-
 static void
 on_done(struct transfer *x, CURLcode code)
 {
@@ -314,7 +92,7 @@ on_done(struct transfer *x, CURLcode code)
 	enum im_rc rc = IM_OK;
 
 	if (!j->dead)
-		rc = outcome(j, code, &err);
+		rc = job_outcome(j, code, &err);
 	if (j->dead) /* also when a frame of a JSON answer made the reader leave */
 		job_free(j);
 	else

@@ -9,8 +9,8 @@
 #include "inference/json_text.h"
 #include "inference/upstream.h"
 
-#define LIST_MAX        (4 * 1024 * 1024) /* bytes of the answer */
-#define LIST_ARENA_MAX  (8 * 1024 * 1024)
+#define LIST_MAX        ((size_t)4 * 1024 * 1024) /* bytes of the answer */
+#define LIST_ARENA_MAX  ((size_t)8 * 1024 * 1024)
 #define LIST_TIMEOUT_MS 30000L
 #define PAUSE_MIN_MS    1000
 #define PAUSE_MAX_MS    60000

@@ -9,11 +9,11 @@
 #include "inference/worker.h"
 
 #define WORKER_ROUTERS_MAX 64
-#define WORKER_ANNOUNCE_US 1000000            /* between announcements */
-#define WORKER_LOOK_US     50000              /* while the backend does not know its models yet */
-#define WORKER_QUEUE_MAX   (16 * 1024 * 1024) /* bytes of one answer that wait for credit */
+#define WORKER_ANNOUNCE_US 1000000 /* between announcements */
+#define WORKER_LOOK_US     50000   /* while the backend does not know its models yet */
+#define WORKER_QUEUE_MAX   ((size_t)16 * 1024 * 1024) /* bytes of one answer that wait for credit */
 #define WORKER_ARENA_MIN                                                                           \
-	(8 * 1024 * 1024) /* bound of a decoded request, beside four times its bytes */
+	((size_t)8 * 1024 * 1024) /* bound of a decoded request, beside four times its bytes */
 
 struct worker_stats {
 	uint64_t ok, cancelled, refused;
