@@ -102,7 +102,7 @@ const struct config_key config_schema[] = {
 	STR("workers[].sha256", NULL, "local: refuse the file unless its SHA-256 is this"),
 	INT("workers[].max_batch_size", "4", 1, 256, "local: sequences decoded together"),
 	INT("workers[].max_context_length", "2048", 64, 1048576, "local: tokens of one sequence, prompt and answer"),
-	INT("workers[].threads", "0", 0, 1024, "local: threads that decode; 0 = one for each processor"),
+	INT("workers[].threads", "0", 0, 1024, "local: threads that decode; 0 = one for each processor, for a small model one"),
 	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
 };
 /* clang-format on */
