@@ -22,7 +22,8 @@
 #include "base/hex.h"
 #include "inference/gguf_header.h"
 
-#define SHA256_BYTES 32
+#define SHA256_BYTES     32
+#define SMALL_PARAMETERS 50000000 /* one thread is enough */
 
 /* llama.cpp's last complaint in this thread: the cause of a failed load. Its log goes nowhere else. */
 static __thread char complaint[256];
@@ -150,13 +151,15 @@ step_tokens(const struct llama_model *llama, uint32_t sequences)
 	return n > sequences ? n : sequences;
 }
 
+/* Threads of one step wait for each other by spinning, some hundred times a token. That pays for a large model; with a
+ * small one, and neighbours on the same processors, it costs a thousand times what it brings. */
 static uint32_t
-processors(void)
+default_threads(const struct llama_model *llama)
 {
 	cpu_set_t set;
 	int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 
-	return n > 0 ? (uint32_t)n : 1;
+	return n < 1 || llama_model_n_params(llama) < SMALL_PARAMETERS ? 1 : (uint32_t)n;
 }
 
 static uint32_t
@@ -178,8 +181,8 @@ static enum im_rc
 make_context(const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
 	struct llama_context_params cp = llama_context_default_params();
-	struct ggml_threadpool_params tp =
-	    ggml_threadpool_params_default((int)(p->threads > 0 ? p->threads : processors()));
+	struct ggml_threadpool_params tp = ggml_threadpool_params_default(
+	    (int)(p->threads > 0 ? p->threads : default_threads(m->llama)));
 	int32_t trained = llama_model_n_ctx_train(m->llama);
 
 	m->context_tokens = p->context_tokens;

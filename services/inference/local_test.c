@@ -50,7 +50,7 @@ test_local_same_seed_same_text_alone_and_in_a_batch(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_start(&r, "    threads: 2\n");
+	rig_start(&r, NULL);
 	for (int greedy = 0; greedy < 2; greedy++) {
 		for (size_t i = 0; i < COUNT(questions); i++) {
 			answer_init(&alone[i], &r, questions[i]);
@@ -71,6 +71,28 @@ test_local_same_seed_same_text_alone_and_in_a_batch(void **state)
 			answer_done(&together[i]);
 		}
 	}
+	rig_stop(&r);
+}
+
+static void
+test_local_threads_share_a_step(void **state)
+{
+	struct answer one, two;
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, "    threads: 1\n");
+	answer_init(&one, &r, questions[0]);
+	one.req.max_tokens.v =
+	    4; /* few: on a busy machine threads that wait for each other are slow */
+	(void)answer_ask(&one);
+	rig_stop(&r);
+	rig_start(&r, "    threads: 2\n");
+	answer_init(&two, &r, questions[0]);
+	two.req.max_tokens.v = 4;
+	assert_string_equal(answer_ask(&two), buf_cstr(&one.text[0]));
+	answer_done(&one);
+	answer_done(&two);
 	rig_stop(&r);
 }
 
@@ -540,6 +562,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_local_greedy_answer_is_whole_and_the_same_again),
 		cmocka_unit_test(test_local_same_seed_same_text_alone_and_in_a_batch),
+		cmocka_unit_test(test_local_threads_share_a_step),
 		cmocka_unit_test(test_local_without_a_seed_answers_differ),
 		cmocka_unit_test(test_local_choices_have_seeds_of_their_own),
 		cmocka_unit_test(test_local_max_tokens_ends_with_length),
