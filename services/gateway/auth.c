@@ -128,11 +128,12 @@ gateway_auth_check(const struct gateway_auth *auth, const struct gateway_credent
 		caller_set(ret, "anonymous", "default");
 		return IM_OK;
 	}
-	if (key == NULL || key[0] == '\0')
+	if (key == NULL || key[0] == '\0') {
 		return err_reason(
 		    err, IM_EAUTH, "invalid_api_key",
 		    "No API key was given. Send the header 'Authorization: Bearer KEY'; "
 		    "'infermesh key create' makes a key.");
+	}
 	if (!keys_find(auth->keys, key, strlen(key), &caller, &tenant)) {
 		gateway_auth_mask(key, mask);
 		return err_reason(

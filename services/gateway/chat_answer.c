@@ -188,13 +188,15 @@ chat_answer_frame(struct chat_answer *a, const struct generate_frame *frame, str
 {
 	if (a->fingerprint.len == 0 && !add(a, &a->fingerprint, frame->system_fingerprint))
 		return no_memory(err);
-	for (size_t i = 0; i < frame->delta_count; i++)
-		if (!add_delta(a, &frame->deltas[i]))
-			return err_set(
-			    err, IM_EUPSTREAM,
-			    "The answer does not fit: more than %zu bytes, %d choices, %d tool calls or the free memory. "
-			    "Stream it, or lower max_tokens.",
-			    a->max_bytes, GENERATE_CHOICES_MAX, CHAT_TOOL_CALLS_MAX);
+	for (size_t i = 0; i < frame->delta_count; i++) {
+		if (add_delta(a, &frame->deltas[i]))
+			continue;
+		return err_set(
+		    err, IM_EUPSTREAM,
+		    "The answer does not fit: more than %zu bytes, %d choices, %d tool calls or the free memory. "
+		    "Stream it, or lower max_tokens.",
+		    a->max_bytes, GENERATE_CHOICES_MAX, CHAT_TOOL_CALLS_MAX);
+	}
 	return IM_OK;
 }
 

@@ -56,13 +56,11 @@ parse_u32(struct chat_reader *r, const struct row *row, struct json_span v,
 	  struct chat_request *out)
 {
 	struct opt_u32 *to = (struct opt_u32 *)(void *)((char *)out + row->at);
-	int64_t n;
+	int64_t n = 0;
 	enum im_rc rc = parse_whole(r, row, v, &n);
 
 	if (rc == IM_OK)
-		*to = (struct opt_u32){
-			true, n < 0 ? 0 : (uint32_t)n
-		}; /* top_k -1 is another way to say 0 */
+		*to = (struct opt_u32){ true, n < 0 ? 0 : (uint32_t)n }; /* top_k: -1 is 0 */
 	return rc;
 }
 
@@ -86,7 +84,7 @@ parse_max_tokens(struct chat_reader *r, const struct row *row, struct json_span 
 		 struct chat_request *out)
 {
 	struct opt_u32 *to = &out->generate.max_tokens;
-	int64_t n;
+	int64_t n = 0;
 	enum im_rc rc = parse_whole(r, row, v, &n);
 
 	if (rc != IM_OK)
@@ -101,7 +99,7 @@ parse_max_tokens(struct chat_reader *r, const struct row *row, struct json_span 
 static enum im_rc
 parse_n(struct chat_reader *r, const struct row *row, struct json_span v, struct chat_request *out)
 {
-	int64_t n;
+	int64_t n = 0;
 	enum im_rc rc = parse_whole(r, row, v, &n);
 
 	if (rc == IM_OK)

@@ -167,11 +167,12 @@ chat_stream_frame(struct chat_stream *s, const struct generate_frame *frame, str
 {
 	learn_fingerprint(s, frame->system_fingerprint);
 	for (size_t i = 0; i < frame->delta_count; i++) {
-		if (frame->deltas[i].index >= GENERATE_CHOICES_MAX)
+		if (frame->deltas[i].index >= GENERATE_CHOICES_MAX) {
 			return err_set(err, IM_EUPSTREAM,
 				       "the answer has a choice %" PRIu32
 				       "; at most %d are allowed",
 				       frame->deltas[i].index, GENERATE_CHOICES_MAX);
+		}
 		put_delta(s, &frame->deltas[i], out);
 	}
 	if (!buf_ok(out) || !buf_ok(&s->fingerprint))

@@ -29,11 +29,11 @@ gateway_cors_put(const struct gateway_cors *cors, const char *origin, struct buf
 	const char *allowed = allowed_origin(cors, origin);
 
 	if (!cors->any)
-		(void)buf_append_str(headers, "Vary: Origin\r\n");
+		(void)http_put_header(headers, "Vary", "Origin");
 	if (allowed == NULL)
 		return;
-	(void)buf_printf(headers, "Access-Control-Allow-Origin: %s\r\n", allowed);
-	(void)buf_append_str(headers, "Access-Control-Expose-Headers: " EXPOSED "\r\n");
+	(void)http_put_header(headers, "Access-Control-Allow-Origin", allowed);
+	(void)http_put_header(headers, "Access-Control-Expose-Headers", EXPOSED);
 }
 
 /* Token characters (RFC 9110), commas and blanks. */

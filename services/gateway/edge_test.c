@@ -20,42 +20,42 @@
 
 struct error_case {
 	enum im_rc rc;
-	const char *reason;
 	int status;
+	const char *reason;
 	const char *type, *code; /* as a caller is told */
 	bool never_retry;
 	bool mesh; /* it came from the mesh */
 };
 
 static const struct error_case error_cases[] = {
-	{ IM_EINVAL, "", 400, "invalid_request_error", NULL, true, false },
-	{ IM_EINVAL, "invalid_type", 400, "invalid_request_error", "invalid_type", true, true },
-	{ IM_EAUTH, "", 401, "invalid_request_error", "invalid_api_key", true, false },
-	{ IM_EAUTH, "", 502, "server_error", "upstream_error", false, true },
-	{ IM_EPERM, "", 403, "permission_error", "insufficient_permissions", true, false },
-	{ IM_ENOTFOUND, "model_not_found", 404, "invalid_request_error", "model_not_found", true,
+	{ IM_EINVAL, 400, "", "invalid_request_error", NULL, true, false },
+	{ IM_EINVAL, 400, "invalid_type", "invalid_request_error", "invalid_type", true, true },
+	{ IM_EAUTH, 401, "", "invalid_request_error", "invalid_api_key", true, false },
+	{ IM_EAUTH, 502, "", "server_error", "upstream_error", false, true },
+	{ IM_EPERM, 403, "", "permission_error", "insufficient_permissions", true, false },
+	{ IM_ENOTFOUND, 404, "model_not_found", "invalid_request_error", "model_not_found", true,
 	  true },
-	{ IM_ETOOBIG, "", 413, "invalid_request_error", "request_too_large", true, false },
-	{ IM_ETOOBIG, "", 502, "server_error", "upstream_error", false, true },
-	{ IM_ETOOBIG, "context_length_exceeded", 400, "invalid_request_error",
+	{ IM_ETOOBIG, 413, "", "invalid_request_error", "request_too_large", true, false },
+	{ IM_ETOOBIG, 502, "", "server_error", "upstream_error", false, true },
+	{ IM_ETOOBIG, 400, "context_length_exceeded", "invalid_request_error",
 	  "context_length_exceeded", true, true },
-	{ IM_ELIMIT, "", 429, "requests", "rate_limit_exceeded", false, true },
-	{ IM_ELIMIT, "tokens", 429, "tokens", "rate_limit_exceeded", false, true },
-	{ IM_ELIMIT, "insufficient_quota", 429, "insufficient_quota", "insufficient_quota", true,
+	{ IM_ELIMIT, 429, "", "requests", "rate_limit_exceeded", false, true },
+	{ IM_ELIMIT, 429, "tokens", "tokens", "rate_limit_exceeded", false, true },
+	{ IM_ELIMIT, 429, "insufficient_quota", "insufficient_quota", "insufficient_quota", true,
 	  true },
-	{ IM_EINTERNAL, "", 500, "server_error", NULL, false, true },
-	{ IM_EUPSTREAM, "", 502, "server_error", "upstream_error", false, true },
-	{ IM_EUNAVAILABLE, "", 503, "server_error", "router_unavailable", false, true },
-	{ IM_EUNAVAILABLE, "circuit_open", 503, "server_error", "circuit_open", false, true },
-	{ IM_EDEADLINE, "", 504, "server_error", "upstream_timeout", false, true },
-	{ IM_ECANCELED, "", 503, "server_error", "router_unavailable", false, true },
-	{ IM_EMETHOD, "", 502, "server_error", "upstream_error", false, true },
-	{ IM_EPROTO, "", 502, "server_error", "upstream_error", false, true },
-	{ IM_EAGAIN, "", 503, "server_error", "overloaded", false, true },
-	{ IM_EUNAVAILABLE, "link_lost", 503, "server_error", "router_unavailable", false, true },
-	{ IM_EDEADLINE, "deadline", 504, "server_error", "upstream_timeout", false, true },
-	{ IM_EAGAIN, "backlog", 503, "server_error", "overloaded", false, true },
-	{ IM_OK, "", 500, "server_error", NULL, false, false },
+	{ IM_EINTERNAL, 500, "", "server_error", NULL, false, true },
+	{ IM_EUPSTREAM, 502, "", "server_error", "upstream_error", false, true },
+	{ IM_EUNAVAILABLE, 503, "", "server_error", "router_unavailable", false, true },
+	{ IM_EUNAVAILABLE, 503, "circuit_open", "server_error", "circuit_open", false, true },
+	{ IM_EDEADLINE, 504, "", "server_error", "upstream_timeout", false, true },
+	{ IM_ECANCELED, 503, "", "server_error", "router_unavailable", false, true },
+	{ IM_EMETHOD, 502, "", "server_error", "upstream_error", false, true },
+	{ IM_EPROTO, 502, "", "server_error", "upstream_error", false, true },
+	{ IM_EAGAIN, 503, "", "server_error", "overloaded", false, true },
+	{ IM_EUNAVAILABLE, 503, "link_lost", "server_error", "router_unavailable", false, true },
+	{ IM_EDEADLINE, 504, "deadline", "server_error", "upstream_timeout", false, true },
+	{ IM_EAGAIN, 503, "backlog", "server_error", "overloaded", false, true },
+	{ IM_OK, 500, "", "server_error", NULL, false, false },
 };
 
 static void
@@ -307,7 +307,7 @@ test_auth_broken_or_lost_file_keeps_the_keys(void **state)
 	assert_true(changed);
 	assert_int_equal(gateway_auth_reload(&auth, &changed, &err), IM_OK);
 	assert_false(changed);
-	f = fopen(path, "a");
+	f = fopen(path, "ae");
 	assert_non_null(f);
 	assert_true(fputs("nonsense\n", f) >= 0);
 	assert_int_equal(fclose(f), 0);

@@ -140,13 +140,13 @@ on_refused(void *user, int status, const char *text, struct buf *body)
 	struct api_error e;
 	struct im_err err;
 
-	if (status == 413)
+	(void)err_set(&err, rc_of_refusal(status), "%s", text);
+	if (err.rc == IM_ETOOBIG) {
 		(void)err_set(
 		    &err, IM_ETOOBIG,
 		    "The request is too large: its body may have at most %lld bytes (gateway.body_bytes).",
 		    (long long)config_int(g->config, "gateway.body_bytes"));
-	else
-		(void)err_set(&err, rc_of_refusal(status), "%s", text);
+	}
 	g->refused_status = status;
 	api_error_of(&err, &e);
 	api_error_put(&e, body);
@@ -188,12 +188,13 @@ check_exposure(const struct gateway *g, struct im_err *err)
 
 	if (g->auth.keys != NULL || gateway_listen_is_local(listen))
 		return IM_OK;
-	if (!config_bool(g->config, "gateway.insecure"))
+	if (!config_bool(g->config, "gateway.insecure")) {
 		return err_set(
 		    err, IM_EINVAL,
 		    "gateway.listen is %s, which others can reach, and there are no API keys in %s: make one with "
 		    "'infermesh key create', listen on 127.0.0.1, or set gateway.insecure: true to serve everybody",
 		    listen, g->auth.path == NULL ? "gateway.keys_file" : g->auth.path);
+	}
 	log_warn("everybody who reaches this address may call: there are no API keys",
 		 LOG_STR("server.address", listen));
 	return IM_OK;
@@ -305,8 +306,8 @@ gateway_start(const struct service_env *env, void **ret_service, struct im_err *
 	return IM_OK;
 }
 
-const char *
-gateway_address(const void *service)
+static const char *
+address(const void *service)
 {
 	const struct gateway *g = service;
 
@@ -386,5 +387,6 @@ const struct service_ops gateway_service = {
 	.drained = gateway_drained,
 	.stop = gateway_stop,
 	.ready = ready,
+	.address = address,
 	.metrics = put_metrics,
 };

@@ -9,7 +9,4 @@
 
 extern const struct service_ops gateway_service;
 
-/** Where it listens, with the real port; 'service' as gateway_service.start() made it. For tests and the single process. */
-const char *gateway_address(const void *service);
-
 #endif

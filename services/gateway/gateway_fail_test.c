@@ -64,18 +64,18 @@ test_gateway_error_before_admission_is_a_plain_reply(void **state)
 {
 	static const struct {
 		enum im_rc rc;
-		const char *reason;
 		int status;
+		const char *reason;
 		const char *type, *code;
 	} cases[] = {
-		{ IM_ENOTFOUND, "model_not_found", 404, "invalid_request_error",
+		{ IM_ENOTFOUND, 404, "model_not_found", "invalid_request_error",
 		  "model_not_found" },
-		{ IM_EUNAVAILABLE, "no_healthy_worker", 503, "server_error", "no_healthy_worker" },
-		{ IM_EUNAVAILABLE, "audit_unavailable", 503, "server_error", "audit_unavailable" },
-		{ IM_EAUTH, "", 502, "server_error", "upstream_error" },
-		{ IM_ELIMIT, "", 429, "requests", "rate_limit_exceeded" },
-		{ IM_EDEADLINE, "", 504, "server_error", "upstream_timeout" },
-		{ IM_EINVAL, "context_length_exceeded", 400, "invalid_request_error",
+		{ IM_EUNAVAILABLE, 503, "no_healthy_worker", "server_error", "no_healthy_worker" },
+		{ IM_EUNAVAILABLE, 503, "audit_unavailable", "server_error", "audit_unavailable" },
+		{ IM_EAUTH, 502, "", "server_error", "upstream_error" },
+		{ IM_ELIMIT, 429, "", "requests", "rate_limit_exceeded" },
+		{ IM_EDEADLINE, 504, "", "server_error", "upstream_timeout" },
+		{ IM_EINVAL, 400, "context_length_exceeded", "invalid_request_error",
 		  "context_length_exceeded" },
 	};
 	int fd = client_connect(rig.address, 0);

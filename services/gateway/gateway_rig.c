@@ -313,7 +313,8 @@ gateway_up(struct rig *r, const char *gateway_yaml, struct im_err *err)
 	env.config = r->config;
 	rc = gateway_service.start(&env, &r->gateway, err);
 	if (rc == IM_OK)
-		(void)snprintf(r->address, sizeof(r->address), "%s", gateway_address(r->gateway));
+		(void)snprintf(r->address, sizeof(r->address), "%s",
+			       gateway_service.address(r->gateway));
 	loop_leave(r->loop);
 	return rc;
 }

@@ -125,13 +125,13 @@ gateway_models_begin(struct gateway_request *rq)
 	};
 	struct models *m = calloc(1, sizeof(*m));
 	struct im_err err = { 0 };
-	enum im_rc rc;
 
-	if (m == NULL)
-		rc = err_set(&err, IM_ENOMEM, "no memory for the list of models; try again later");
-	else
-		rc = gateway_link_call(rq->gateway, &req, &ops, m, &m->call, &err);
-	if (rc != IM_OK) {
+	if (m == NULL) {
+		(void)err_set(&err, IM_ENOMEM, "no memory for the list of models; try again later");
+		gateway_request_fail(rq, &err);
+		return;
+	}
+	if (gateway_link_call(rq->gateway, &req, &ops, m, &m->call, &err) != IM_OK) {
 		free(m);
 		gateway_request_fail(rq, &err);
 		return;

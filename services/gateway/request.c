@@ -167,22 +167,23 @@ put_refusal(int status, struct buf *headers)
 	api_error_of(&err, &e);
 	api_error_headers(&e, &list);
 	for (size_t i = 1; i < list.count; i++) /* all but Content-Type, which is the body's */
-		(void)buf_printf(headers, "%s: %s\r\n", list.list[i].name, list.list[i].value);
+		(void)http_put_header(headers, list.list[i].name, list.list[i].value);
 }
 
 void
 gateway_request_common_headers(struct gateway *g, const struct gateway_request *rq,
 			       const struct http_exchange *x, struct buf *headers)
 {
-	char id[REQUEST_ID_LEN + 1];
+	char id[REQUEST_ID_LEN + 1], ms[24] = "0";
 
 	if (rq == NULL)
 		make_id(id);
-	(void)buf_printf(headers, "x-request-id: %s\r\nopenai-processing-ms: %" PRIu64 "\r\n",
-			 rq == NULL ? id : rq->id,
-			 rq == NULL ? 0 : gateway_request_age_us(rq) / 1000);
+	else
+		(void)snprintf(ms, sizeof(ms), "%" PRIu64, gateway_request_age_us(rq) / 1000);
+	(void)http_put_header(headers, "x-request-id", rq == NULL ? id : rq->id);
+	(void)http_put_header(headers, "openai-processing-ms", ms);
 	if (rq != NULL && rq->cache[0] != '\0')
-		(void)buf_printf(headers, "x-infermesh-cache: %s\r\n", rq->cache);
+		(void)http_put_header(headers, "x-infermesh-cache", rq->cache);
 	if (rq == NULL && g->refused_status != 0)
 		put_refusal(g->refused_status, headers);
 	g->refused_status = 0;

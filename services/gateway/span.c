@@ -84,7 +84,9 @@ put_escape(char *to, const char **p, const char *end)
 
 	if (c != 'u' || end - *p < 4) {
 		found = c == '\0' ? NULL : strchr(names, c);
-		*to++ = found == NULL ? c : values[found - names];
+		if (found != NULL)
+			c = values[found - names];
+		*to++ = c;
 		return to;
 	}
 	cp = hex4(*p);
