@@ -19,7 +19,8 @@ struct local_model_params {
 	const char *sha256;      /* 64 hexadecimal digits that the file must have, or NULL */
 	uint32_t sequences;      /* decoded together */
 	uint32_t context_tokens; /* of one sequence, at most */
-	uint32_t threads;        /* 0 = one for each processor that this process may use; for a small model one */
+	uint32_t
+	    threads; /* 0 = one for each processor that this process may use; for a small model one */
 };
 
 struct local_model {

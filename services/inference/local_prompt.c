@@ -13,7 +13,7 @@
 #define MARK_OPEN                                                                                  \
 	'\001' /* a placeholder is MARK_OPEN, digits, MARK_CLOSE: no template has such bytes */
 #define MARK_CLOSE '\002'
-#define MARK_BYTES 16
+#define MARK_BYTES 24
 #define RENDER_MAX (64 * 1024 * 1024)
 
 static const char *const role_names[] = { "system", "user", "assistant" };
