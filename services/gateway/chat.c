@@ -89,8 +89,7 @@ write_out(struct chat *c)
 static void
 arm_keepalive(struct chat *c)
 {
-	uint64_t pause_us =
-	    (uint64_t)config_int(c->rq->gateway->config, "gateway.keepalive_ms") * 1000;
+	uint64_t pause_us = c->rq->gateway->keepalive_us;
 	uint64_t silent_us = clock_mono_us() - c->last_write_us;
 
 	/* Without memory for a timer the stream goes on without comments. */
@@ -102,8 +101,7 @@ static void
 on_keepalive(void *arg)
 {
 	struct chat *c = arg;
-	uint64_t pause_us =
-	    (uint64_t)config_int(c->rq->gateway->config, "gateway.keepalive_ms") * 1000;
+	uint64_t pause_us = c->rq->gateway->keepalive_us;
 
 	if (!c->blocked && clock_mono_us() - c->last_write_us >= pause_us) {
 		(void)buf_append_str(&c->out, KEEPALIVE);
@@ -334,7 +332,7 @@ start_call(struct chat *c, const struct generate_request *req, struct im_err *er
 	struct gateway *g = c->rq->gateway;
 	struct call_request call = {
 		.method = METHOD_GENERATE,
-		.budget_ms = (uint32_t)config_int(g->config, "gateway.request_ms"),
+		.budget_ms = g->request_ms,
 		.traceparent = c->rq->traceparent,
 	};
 	struct buf bytes = { 0 };

@@ -286,6 +286,8 @@ gateway_start(const struct service_env *env, void **ret_service, struct im_err *
 		return err_set(err, IM_ENOMEM, "no memory for the gateway");
 	g->loop = env->loop;
 	g->config = env->config;
+	g->request_ms = (uint32_t)config_int(g->config, "gateway.request_ms");
+	g->keepalive_us = (uint64_t)config_int(g->config, "gateway.keepalive_ms") * 1000;
 	g->keys_timer = (struct loop_timer){ .fn = on_keys_timer, .arg = g };
 	list_init(&g->requests);
 	gateway_metrics_init(&g->metrics);

@@ -18,6 +18,8 @@
 struct gateway {
 	struct loop *loop;
 	const struct config *config;
+	uint32_t request_ms;   /* gateway.request_ms: looked up once */
+	uint64_t keepalive_us; /* gateway.keepalive_ms */
 	struct http_server *http;
 
 	struct endpoint *router; /* dials for ever */
