@@ -41,13 +41,16 @@ def frame(kind, body, call=0, length=None):
     return struct.pack("<IIBBH", len(body) if length is None else length, call, kind, 0, 0) + body
 
 
+# version 1, oldest 1, role "client", name "x", an instance, a window of 256 KiB, frames up to 16 MiB
+HELLO = frame(1, b"\x08\x01\x10\x01\x1a\x06client\x22\x01x\x2a\x10" + bytes(range(16)) + b"\x30\x80\x80\x10\x38\x80\x80\x80\x08")
+
+
 @pytest.mark.short
 @pytest.mark.parametrize("socket_name", ["router.ipc", "cache.ipc", "audit.ipc"])
 def test_hostile_frames_close_their_link_only(start, instant, socket_name):
     mesh = start(workers=one_worker(instant()))
-    hello = frame(1, b"\x08\x01\x10\x01\x1a\x06client\x22\x01x")
     for attack in (os.urandom(4096), frame(1, b"", length=1 << 30), frame(1, b"\xff" * 40), frame(2, b"not a hello"),
-                   hello + frame(2, b"\xff\xff\xff", call=2), hello + frame(2, b"", call=3), hello + hello):
+                   HELLO + frame(2, b"\xff\xff\xff", call=2), HELLO + frame(2, b"", call=3), HELLO + HELLO):
         s = unix(mesh.run_dir / socket_name)
         s.sendall(attack)
         assert closed(s), attack[:20]
@@ -62,7 +65,7 @@ def test_hostile_frames_close_their_link_only(start, instant, socket_name):
 def test_unknown_frames_and_methods_are_survived(start, instant):
     mesh = start(workers=one_worker(instant()))
     s = unix(mesh.run_dir / "router.ipc")
-    s.sendall(frame(1, b"\x08\x01\x10\x01\x1a\x06client\x22\x01x") + frame(200, b"from the future", call=9) +
+    s.sendall(HELLO + frame(200, b"from the future", call=9) +
               frame(3, b"late data", call=77) + frame(7, b""))
     wait_for(lambda: b"\x08" in s.recv(65536), "PONG")
     s.sendall(frame(2, b"\x0a\x0bNo/Suchthing"[:13], call=2))

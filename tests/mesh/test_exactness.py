@@ -35,7 +35,7 @@ def check(mesh, total):
     router = mesh.settled(60)
     report = mesh.verify()
     assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] == router["admitted"]
-    assert report["open_requests"] == 0
+    assert report["open"] == 0
     assert router["admitted"] <= total
     assert mesh.metrics("router")["infermesh_router_slots_leaked"] == 0
     return report

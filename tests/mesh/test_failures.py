@@ -25,7 +25,7 @@ def check_counts(mesh, admitted_at_least):
     router = mesh.settled()
     report = mesh.verify()
     assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] == router["admitted"] >= admitted_at_least
-    assert report["open_requests"] == 0
+    assert report["open"] == 0
     assert mesh.metrics("router")["infermesh_router_slots_leaked"] == 0
     return report
 
@@ -121,8 +121,8 @@ def test_router_killed_gateway_says_so_and_heals(start, instant):
     mesh.settled()
     report = mesh.verify()
     # What the killed router had open stays open, and is named.
-    assert report["kinds"]["REQUEST"] - report["kinds"]["RESPONSE"] == report["open_requests"] > 0
-    assert len(report["open"]) > 0
+    assert report["kinds"]["REQUEST"] - report["kinds"]["RESPONSE"] == report["open"] > 0
+    assert len(report["open_first"]) > 0
 
 
 def test_gateway_killed_calls_are_recorded_as_cancelled(start, instant):

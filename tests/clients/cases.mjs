@@ -1,0 +1,202 @@
+// cases.mjs CASE - one conversation of the openai SDK with the gateway (OPENAI_BASE_URL, OPENAI_API_KEY). Exits 0 if what
+// came back is what the contract says; prints what was different otherwise. Run by test_openai.py.
+import assert from "node:assert/strict";
+import OpenAI from "openai";
+
+const client = new OpenAI({ maxRetries: 0, timeout: 30_000 });
+const user = (content) => [{ role: "user", content }];
+
+async function gather(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return { chunks, text: chunks.map((c) => c.choices[0]?.delta?.content ?? "").join("") };
+}
+
+async function fails(promise, type, check) {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof type, `${error?.constructor?.name}: ${error?.message}`);
+    check(error);
+    return;
+  }
+  assert.fail(`no ${type.name}`);
+}
+
+const cases = {
+  async whole() {
+    const r = await client.chat.completions.create({ model: "echo", messages: user("hello big world") });
+    assert.equal(r.object, "chat.completion");
+    assert.match(r.id, /^chatcmpl-/);
+    assert.equal(r.model, "echo");
+    assert.equal(r.choices[0].message.role, "assistant");
+    assert.equal(r.choices[0].message.content, "hello big world");
+    assert.equal(r.choices[0].finish_reason, "stop");
+    assert.deepEqual([r.usage.prompt_tokens, r.usage.completion_tokens, r.usage.total_tokens], [6, 3, 9]);
+    assert.match(r._request_id, /^[0-9a-f]{32}$/);
+  },
+  async stream() {
+    const { chunks, text } = await gather(
+      await client.chat.completions.create({ model: "echo", stream: true, messages: user("hello big world") }));
+    assert.equal(text, "hello big world");
+    assert.equal(chunks[0].choices[0].delta.role, "assistant");
+    assert.equal(chunks.at(-1).choices[0].finish_reason, "stop");
+    assert.ok(chunks.every((c) => c.object === "chat.completion.chunk" && c.id === chunks[0].id && c.created === chunks[0].created));
+    assert.ok(chunks.every((c) => c.usage == null));
+  },
+  async stream_usage() {
+    const { chunks, text } = await gather(await client.chat.completions.create(
+      { model: "echo", stream: true, stream_options: { include_usage: true }, messages: user("hello big world") }));
+    assert.equal(text, "hello big world");
+    const last = chunks.at(-1);
+    assert.deepEqual(last.choices, []);
+    assert.equal(last.usage.total_tokens, 9);
+    assert.ok(chunks.slice(0, -1).every((c) => c.usage === null));
+  },
+  async dialects() {
+    for (const model of ["deepseek-flash", "vllm", "llama", "ollama"]) {
+      const { chunks, text } = await gather(await client.chat.completions.create(
+        { model, stream: true, stream_options: { include_usage: true }, messages: user("one two") }));
+      assert.equal(text, "one two", model);
+      assert.ok(chunks.some((c) => c.choices[0]?.finish_reason === "stop"), model);
+      assert.equal(chunks.filter((c) => c.usage).length, 1, model);
+      const r = await client.chat.completions.create({ model, messages: user("one two") });
+      assert.equal(r.choices[0].message.content, "one two", model);
+    }
+    const r = await client.chat.completions.create({ model: "deepseek-flash", messages: user("one two") });
+    assert.ok(r.choices[0].message.reasoning_content.length > 0);
+    assert.equal(r.usage.prompt_tokens, r.usage.prompt_cache_hit_tokens + r.usage.prompt_cache_miss_tokens);
+  },
+  async tools() {
+    const tools = [{ type: "function", function: { name: "tool_0", parameters: { type: "object", properties: { n: { type: "integer" } } } } }];
+    const r = await client.chat.completions.create({ model: "tools", tools, messages: user("use them") });
+    assert.deepEqual(r.choices[0].message.tool_calls.map((c) => [c.id, c.function.name, JSON.parse(c.function.arguments).n]),
+      [["call_0", "tool_0", 0], ["call_1", "tool_1", 1]]);
+    const { chunks } = await gather(await client.chat.completions.create({ model: "tools", stream: true, tools, messages: user("use them") }));
+    const calls = chunks.flatMap((c) => c.choices[0]?.delta?.tool_calls ?? []);
+    assert.ok(chunks.every((c) => (c.choices[0]?.delta?.tool_calls ?? []).length <= 1), "one tool call a chunk");
+    assert.deepEqual([...new Set(calls.map((c) => c.index))], [0, 1]);
+    // The next turn: the calls and their results go back.
+    const next = await client.chat.completions.create({
+      model: "echo", tools, messages: [...user("use them"), r.choices[0].message,
+        { role: "tool", tool_call_id: "call_0", content: "42" }, { role: "tool", tool_call_id: "call_1", content: "43" }],
+    });
+    assert.equal(next.choices[0].message.content, "43");
+  },
+  async turns() {
+    const r = await client.chat.completions.create({
+      model: "echo", messages: [{ role: "developer", content: "Be brief." }, ...user("first"),
+        { role: "assistant", content: "an answer" }, ...user([{ type: "text", text: "second" }])],
+    });
+    assert.equal(r.choices[0].message.content, "second");
+    assert.equal(r.usage.prompt_tokens > 6, true);
+  },
+  async unicode() {
+    const text = "Grüße 你好 😀 \u2028 \"quoted\" \\ tab\tend é";
+    const r = await client.chat.completions.create({ model: "echo", messages: user(text) });
+    assert.equal(r.choices[0].message.content, text);
+    const s = await gather(await client.chat.completions.create({ model: "echo", stream: true, messages: user(text + "[[split=1]]") }));
+    assert.equal(s.text, text);
+  },
+  async abort() {
+    const stream = await client.chat.completions.create({ model: "echo-long", stream: true, messages: user("go on") });
+    let n = 0;
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta?.content && ++n === 3) break; // the SDK closes the connection
+    }
+    assert.equal(n, 3);
+  },
+  async abort_whole() {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 300);
+    await fails(client.chat.completions.create({ model: "echo-long", messages: user("go on") }, { signal: controller.signal }),
+      OpenAI.APIUserAbortError, () => {});
+  },
+  async models() {
+    const list = await client.models.list();
+    assert.ok(list.data.some((m) => m.id === "echo" && m.object === "model" && Number.isInteger(m.created)));
+    assert.equal((await client.models.retrieve("echo")).id, "echo");
+    await fails(client.models.retrieve("nonesuch"), OpenAI.NotFoundError, (e) => assert.equal(e.code, "model_not_found"));
+  },
+  async error_401() {
+    const stranger = new OpenAI({ apiKey: "im-nobodyknowsthiskey", maxRetries: 0 });
+    await fails(stranger.chat.completions.create({ model: "echo", messages: user("hi") }), OpenAI.AuthenticationError, (e) => {
+      assert.equal(e.code, "invalid_api_key");
+      assert.ok(!e.message.includes("nobodyknowsthis"), "the key is masked");
+    });
+  },
+  async error_404() {
+    await fails(client.chat.completions.create({ model: "gpt-nonesuch", messages: user("hi") }), OpenAI.NotFoundError, (e) => {
+      assert.equal(e.code, "model_not_found");
+      assert.ok(e.message.includes("The model `gpt-nonesuch` does not exist or you do not have access to it."));
+    });
+  },
+  async error_400() {
+    await fails(client.chat.completions.create({ model: "echo" }), OpenAI.BadRequestError, (e) => {
+      assert.equal(e.code, "missing_required_parameter");
+      assert.equal(e.param, "messages");
+    });
+    await fails(client.chat.completions.create({ model: "echo", messages: [{ role: "wizard", content: "x" }] }),
+      OpenAI.BadRequestError, (e) => assert.equal(e.param, "messages[0].role"));
+    await fails(client.chat.completions.create({ model: "echo", temperature: "hot", messages: user("x") }),
+      OpenAI.BadRequestError, (e) => assert.deepEqual([e.param, e.code], ["temperature", "invalid_type"]));
+  },
+  async error_413() {
+    await fails(client.chat.completions.create({ model: "echo", messages: user("x".repeat(12 << 20)) }), OpenAI.APIError, (e) => {
+      assert.equal(e.status, 413);
+      assert.equal(e.code, "request_too_large");
+    });
+  },
+  async error_429() {
+    await fails(client.chat.completions.create({ model: "limit", messages: user("hi") }), OpenAI.RateLimitError, (e) => {
+      assert.equal(e.code, "rate_limit_exceeded");
+      assert.equal(e.headers.get("retry-after"), "7");
+    });
+  },
+  async error_500() {
+    await fails(client.chat.completions.create({ model: "broken", messages: user("hi") }), OpenAI.InternalServerError, (e) => {
+      assert.equal(e.status, 502);
+      assert.equal(e.code, "upstream_error");
+    });
+  },
+  async error_upstream_key() {
+    await fails(client.chat.completions.create({ model: "locked", messages: user("hi") }), OpenAI.InternalServerError,
+      (e) => assert.equal(e.code, "upstream_error"));
+  },
+  async error_context() {
+    await fails(client.chat.completions.create({ model: "overlong", messages: user("hi") }), OpenAI.BadRequestError, (e) => {
+      assert.equal(e.code, "context_length_exceeded");
+      assert.match(e.message, /maximum context length/);
+    });
+  },
+  async cut() {
+    for (const model of ["cut", "reset", "error", "nodone"]) {
+      const seen = [];
+      await fails((async () => {
+        const stream = await client.chat.completions.create({ model, stream: true, messages: user("hi there you") });
+        for await (const c of stream) seen.push(c);
+      })(), OpenAI.APIError, (e) => assert.ok(e.message.length > 0, model));
+      await fails(client.chat.completions.create({ model, messages: user("hi there you") }), OpenAI.APIError,
+        (e) => assert.ok(e.status >= 500, `${model}: ${e.status}`));
+    }
+  },
+  async retry() {
+    // As the SDK is by default: it tries a 429 again after the time that it was told.
+    const patient = new OpenAI({ maxRetries: 1 });
+    const begin = Date.now();
+    await fails(patient.chat.completions.create({ model: "echo", messages: user("[[status=429 retry-after-ms=200]]") }),
+      OpenAI.RateLimitError, () => assert.ok(Date.now() - begin >= 200));
+  },
+};
+
+const name = process.argv[2];
+if (!cases[name]) {
+  console.error(`no case '${name}'; there are: ${Object.keys(cases).join(" ")}`);
+  process.exit(2);
+}
+try {
+  await cases[name]();
+} catch (error) {
+  console.error(error);
+  process.exit(1);
+}
