@@ -216,14 +216,17 @@ do_command(struct chat *c, const char *line)
 	return true;
 }
 
-/* Take the signal that cancelled an answer. True if it was SIGTERM: then we leave. */
+/* Take the signals that are there, such as the one that cancelled an answer. True if SIGTERM was among them: then we
+ * leave. */
 static bool
 take_signal(const struct chat *c)
 {
 	struct signalfd_siginfo info;
+	bool term = false;
 
-	return read(c->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
-	       info.ssi_signo == SIGTERM;
+	while (read(c->stop_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		term = term || info.ssi_signo == SIGTERM;
+	return term;
 }
 
 /* A line of the terminal or of a pipe, without its line break; the caller frees it. NULL at the end. */
@@ -267,7 +270,8 @@ converse(struct chat *c)
 			      "Talking to %s. /help shows what else there is; Ctrl-D leaves.\n",
 			      c->model);
 	while (going) {
-		char *line = next_line(editing);
+		/* A Ctrl-C that came too late for the answer must not end the conversation at the prompt. */
+		char *line = take_signal(c) ? NULL : next_line(editing);
 		struct im_err err;
 
 		if (line == NULL)
