@@ -527,7 +527,8 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 {
 	struct fixture f;
 	struct raw_peer p;
-	struct buf b = BUF_INIT(0);
+	struct buf b = BUF_INIT(0), body = BUF_INIT(0);
+	struct frame_header h;
 	struct fd_goal fds = { 0 };
 	size_t memory = 0;
 
@@ -535,9 +536,11 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 	fixture_open(&f, NULL);
 	raw_hello_bytes(&b, 0);
 	raw_request_bytes(&b, 2, "Test/Hold");
+	put_frame(&b, 0, 0, FRAME_PING, 0);
 	for (unsigned i = 1; i <= 1100; i++) {
 		raw_connect(&p, f.url);
 		assert_true(raw_write(&p, b.data, b.len));
+		assert_true(raw_expect(&p, FRAME_PONG, &h, &body)); /* so the call is open */
 		raw_close(&p);
 		if (i % 100 == 0) {
 			rig_wait(&f.server, f.server.downs, i);
@@ -554,7 +557,9 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 #endif
 	(void)memory;
 	assert_int_equal(rig_counters(&f.server).served, 0);
+	assert_int_equal(f.server.cancels, 1100);
 	buf_done(&b);
+	buf_done(&body);
 	fixture_close(&f);
 }
 

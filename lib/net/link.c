@@ -92,6 +92,7 @@ last_words(struct link *l)
 	if (!l->sending && !l->broken)
 		link_flush(l);
 	loop_cancel(l->net->loop, &l->flush_task);
+	loop_cancel(l->net->loop, &l->read_task);
 }
 
 /* The end of a link, as a task of its own. */
@@ -212,8 +213,9 @@ link_open(struct endpoint *ep, struct conn *conn, struct link **ret_link)
 	l->peer_max_frame = HELLO_FRAME_MAX;
 	l->close_task.fn = close_link;
 	l->flush_task.fn = link_flush;
+	l->read_task.fn = link_read;
 	l->timer.fn = hello_too_late;
-	l->close_task.arg = l->flush_task.arg = l->timer.arg = l;
+	l->close_task.arg = l->flush_task.arg = l->read_task.arg = l->timer.arg = l;
 	arena_init(&l->arena, REQUEST_NAMES_MAX);
 	call_table_init(&l->calls, net_random(net));
 	call_table_init(&l->served, net_random(net));

@@ -27,8 +27,9 @@ resize(struct link *l, size_t cap)
 }
 
 void
-link_read(struct link *l)
+link_read(void *arg)
 {
+	struct link *l = arg;
 	size_t cap = l->in_cap;
 
 	/* Grow only as bytes come, so that a large length alone costs nothing; a whole frame is bounded by its check. */
@@ -170,5 +171,6 @@ link_received(void *arg, size_t len, const struct im_err *err)
 	l->in_len -= at;
 	if (at > 0 && l->in_len > 0)
 		memmove(l->in, l->in + at, l->in_len);
-	link_read(l);
+	/* After the frames that this turn put on any link have left: they are what others wait for. */
+	loop_post_last(l->net->loop, &l->read_task);
 }

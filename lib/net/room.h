@@ -95,6 +95,7 @@ struct link {
 	size_t in_len, in_cap;
 	uint64_t heard_us;
 	struct arena arena; /* of the frame at hand */
+	struct loop_task read_task;
 	/* Out. */
 	struct buf out;    /* gathered this turn */
 	struct buf flying; /* being sent; the first 'flown' bytes are */
@@ -172,7 +173,7 @@ void link_sent(void *link, size_t len, const struct im_err *err);
 
 /* link_in.c */
 /** Post a receive. */
-void link_read(struct link *l);
+void link_read(void *link);
 /** conn_events.received */
 void link_received(void *link, size_t len, const struct im_err *err);
 
