@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mesh"))
 
-from fixtures import folder, instant, pytest_sessionfinish, pytest_terminal_summary, start  # noqa: E402,F401
+from fixtures import *  # noqa: E402,F401,F403
 from mesh import Mesh  # noqa: E402
 from upstream import Upstream  # noqa: E402
 

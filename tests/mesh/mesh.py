@@ -179,10 +179,11 @@ class Mesh:
 
     def workers_ready(self):
         try:
-            states = {w["name"]: w["state"] for w in self.status()["workers"]}
-        except (AssertionError, KeyError, ValueError):
+            status = self.status()
+        except AssertionError:
             return False
-        return all(states.get(name) == "ready" for name in self.worker_names())
+        states = {w["name"]: w["state"] for w in status["workers"]}
+        return status["router"]["audit"] != "unavailable" and all(states.get(name) == "ready" for name in self.worker_names())
 
     def get(self, path, headers=None):
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -222,8 +223,7 @@ class Mesh:
 
     def router(self):
         """The router's part of the status."""
-        status = self.status()
-        return status.get("router", status)
+        return self.status()["router"]
 
     def settled(self, seconds=20):
         """Wait until nothing is in flight and every admitted request has its terminal record; the router's status."""
