@@ -77,7 +77,9 @@ list_pop_front(struct list *head)
 
 	if (node == head)
 		return NULL;
-	list_remove(node);
+	head->next = node->next;
+	node->next->prev = head;
+	list_init(node);
 	return node;
 }
 

@@ -114,6 +114,7 @@ test_api_key_comes_from_the_environment_or_is_none(void **state)
 	const char *key;
 
 	(void)state;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
 	assert_int_equal(setenv("INFERMESH_TEST_KEY", "sk-env", 1), 0);
 	assert_int_equal(api_key_init(&k, NULL, "INFERMESH_TEST_KEY", &err), IM_OK);
 	assert_int_equal(api_key_get(&k, &key, &err), IM_OK);

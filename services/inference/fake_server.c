@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
-#define REQUEST_MAX     (256 * 1024)
+#define REQUEST_MAX     ((size_t)256 * 1024)
 
 struct fake_server {
 	const struct fake_reply *replies;

@@ -21,14 +21,25 @@ sse_done(struct sse *s)
 	buf_done(&s->data);
 }
 
+static size_t
+line_max(const struct sse *s)
+{
+	return s->max_bytes + strlen("data: ");
+}
+
+static enum im_rc
+too_big(const struct sse *s, struct im_err *err)
+{
+	return err_reason(err, IM_EUPSTREAM, "upstream_error",
+			  "the upstream sent an event of more than %zu bytes", s->max_bytes);
+}
+
 /* Append to the line or to the data; the line may hold the field's name too. */
 static enum im_rc
 gather(const struct sse *s, struct buf *b, const char *bytes, size_t len, struct im_err *err)
 {
-	if (len > s->max_bytes + sizeof("data: ") - b->len)
-		return err_reason(err, IM_EUPSTREAM, "upstream_error",
-				  "the upstream sent an event of more than %zu bytes",
-				  s->max_bytes);
+	if (len > line_max(s) - b->len)
+		return too_big(s, err);
 	if (!buf_append(b, bytes, len))
 		return err_set(err, IM_ENOMEM, "no memory for an event of the upstream");
 	return IM_OK;
@@ -118,6 +129,8 @@ sse_feed(struct sse *s, const char *bytes, size_t len, sse_fn fn, void *user, st
 				return rc;
 			rc = take_line(s, (const char *)s->line.data, s->line.len, fn, user, err);
 			buf_clear(&s->line);
+		} else if (n > line_max(s)) {
+			return too_big(s, err);
 		} else {
 			rc = take_line(s, bytes + at, n, fn, user, err);
 		}

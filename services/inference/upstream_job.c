@@ -110,14 +110,15 @@ timed_out(struct job *j, bool budget)
 {
 	struct im_err err;
 
-	if (budget)
+	if (budget) {
 		err_reason(&err, IM_EDEADLINE, "upstream_timeout",
 			   "the deadline passed before the upstream's answer was whole");
-	else
+	} else {
 		err_reason(
 		    &err, IM_EDEADLINE, "upstream_timeout",
 		    "the upstream was silent for %lld ms: raise workers[].read_ms if it may be",
 		    (long long)config_int(j->b->item, "workers[].read_ms"));
+	}
 	job_end(j, &err);
 }
 
@@ -292,11 +293,12 @@ upstream_submit(struct backend *b, const struct generate_request *req, uint32_t 
 		return err_reason(err, IM_ENOTFOUND, "model_not_found",
 				  "The model `%s` does not exist or you do not have access to it.",
 				  req->model);
-	if (b->in_flight >= b->capacity)
+	if (b->in_flight >= b->capacity) {
 		return err_reason(
 		    err, IM_EAGAIN, "worker_busy",
 		    "the worker has %u requests at the upstream already: raise workers[].capacity if that takes more",
 		    b->in_flight);
+	}
 	j = job_new(b, req, ops, user);
 	if (j == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");

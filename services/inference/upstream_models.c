@@ -152,11 +152,12 @@ fetch_result(struct backend *b, CURLcode code, struct im_err *err)
 	(void)curl_easy_getinfo(f->x.easy, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)
 		return upstream_curl_error(b, code, err);
-	if (status / 100 != 2)
+	if (status / 100 != 2) {
 		return err_set(
 		    err, IM_EUPSTREAM,
 		    "GET …/models was answered with status %ld: check workers[].url and workers[].api_key_file, or name workers[].models",
 		    status);
+	}
 	rc = upstream_models_parse((const char *)f->body.data, f->body.len, &b->model_arena,
 				   &b->models, &b->model_count, err);
 	if (rc != IM_OK)

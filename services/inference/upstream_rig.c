@@ -176,6 +176,7 @@ rig_setup(void **state)
 	(void)snprintf(big_piece, sizeof(big_piece),
 		       "data: {\"choices\":[{\"delta\":{\"content\":\"%01024d\"}}]}\n\n", 0);
 	/* A proxy of the environment must not come between. */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
 	(void)setenv("no_proxy", "127.0.0.1", 1);
 	rig.alarm.fn = on_alarm;
 	rig.server = fake_server_start(replies);

@@ -38,6 +38,7 @@ test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller(void **sta
 	struct result r;
 
 	(void)state;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread looks at the environment */
 	assert_int_equal(setenv("INFERMESH_TEST_KEY", "sk-test", 1), 0);
 	assert_int_equal(rig_backend_start(ALL_MODELS
 					   "    api_key_env: INFERMESH_TEST_KEY\n"
@@ -70,7 +71,7 @@ test_upstream_failures_are_told_apart_and_never_a_success(void **state)
 		const char *model;
 		enum im_rc rc;
 		const char *reason, *text, *got;
-		uint32_t retry_ms;
+		uint64_t retry_ms;
 	} rows[] = {
 		{ "cut", IM_EUPSTREAM, "upstream_error", "broke", "RHello", 0 },
 		{ "no-done", IM_EUPSTREAM, "upstream_error", "before [DONE]", "RHelloF", 0 },
@@ -308,8 +309,8 @@ open_descriptors(void)
 	unsigned n = 0;
 
 	assert_non_null(d);
-	while (readdir(d) !=
-	       NULL) /* NOLINT(concurrency-mt-unsafe): nobody else reads this folder's stream */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else reads this stream */
+	while (readdir(d) != NULL)
 		n++;
 	(void)closedir(d);
 	return n;

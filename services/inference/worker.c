@@ -128,10 +128,10 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 static enum im_rc
 start(const struct service_env *env, void **ret_service, struct im_err *err)
 {
-	const struct backend_ops *ops;
+	const struct backend_ops *ops = NULL;
 	enum im_rc rc = choose_backend(env->item, &ops, err);
 
-	return rc == IM_OK ? worker_start(env, ops, ret_service, err) : rc;
+	return ops != NULL ? worker_start(env, ops, ret_service, err) : rc;
 }
 
 static void

@@ -211,8 +211,7 @@ on_writable(void *user, struct served *served)
 	struct request *r = user;
 	struct im_err err;
 
-	while (!list_empty(&r->queue)) {
-		struct waiting *q = CONTAINER_OF(r->queue.next, struct waiting, node);
+	LIST_FOREACH_SAFE (&r->queue, q, struct waiting, node) {
 		enum im_rc rc = served_send(served, q->data, q->len);
 
 		if (rc == IM_EAGAIN || rc == IM_EUNAVAILABLE)
@@ -300,15 +299,15 @@ request_begin(struct worker *w, struct served *served, const struct served_reque
 
 void
 worker_request(void *user, struct link *link, struct served *served,
-	       const struct served_request *sr)
+	       const struct served_request *req)
 {
 	static const struct served_ops ops = { .writable = on_writable, .cancelled = on_cancelled };
 	struct worker *w = user;
-	struct request *r;
+	struct request *r = NULL;
 	struct im_err err;
 
 	(void)link;
-	if (request_begin(w, served, sr, &r, &err) != IM_OK) {
+	if (request_begin(w, served, req, &r, &err) != IM_OK) {
 		w->stats.refused++;
 		send_end(w, served, &err, NULL);
 		return;

@@ -35,12 +35,12 @@ static struct router {
 struct ask {
 	struct call *call;
 	struct buf text;
-	unsigned frames;
 	size_t held_bytes; /* not granted yet */
+	struct generate_end end;
+	struct im_err err;
+	unsigned frames;
 	bool withhold;
 	bool ended, failed;
-	struct im_err err;
-	struct generate_end end;
 };
 
 static struct service_ops service;
