@@ -42,8 +42,10 @@ gateway_request_new(struct gateway *g, struct http_exchange *x)
 	rq->x = x;
 	rq->received_us = clock_wall_us();
 	make_id(rq->id);
-	if (gateway_traceparent_valid(traceparent))
+	if (gateway_traceparent_valid(traceparent)) {
 		rq->traceparent = traceparent;
+		(void)snprintf(rq->trace_id, sizeof(rq->trace_id), "%.32s", traceparent + 3);
+	}
 	list_push_back(&g->requests, &rq->node);
 	g->running++;
 	http_set_user(x, rq);
@@ -58,26 +60,40 @@ gateway_request_age_us(const struct gateway_request *rq)
 	return now > from ? now - from : 0;
 }
 
+#define LOG_FIELDS_MAX 14
+
+/* What is not known is left out. */
 static void
 access_log(const struct gateway_request *rq, int status, const char *error, uint64_t age_us)
 {
-	bool api = gateway_route_is_api(rq->match.route);
-	char trace[33] = "";
-
-	if (rq->traceparent != NULL)
-		(void)snprintf(trace, sizeof(trace), "%.32s", rq->traceparent + 3);
 	/* Probes and scrapes come every few seconds and say nothing unless they fail. */
-	LOG_AT(api || error != NULL ? LOG_INFO : LOG_DEBUG, "request",
-	       LOG_STR("http.request.method", http_method(rq->x)),
-	       LOG_STR("url.path", http_path(rq->x)), LOG_INT("http.response.status_code", status),
-	       LOG_STR("http.request.id", rq->id), LOG_STR("trace.id", trace),
-	       LOG_UINT("event.duration", age_us * 1000),
-	       LOG_STR("client.address", http_peer(rq->x)), LOG_STR("user.name", rq->caller.caller),
-	       LOG_STR("organization.name", rq->caller.tenant),
-	       LOG_STR("gen_ai.request.model", rq->model), LOG_STR("infermesh.cache", rq->cache),
-	       LOG_UINT("gen_ai.usage.input_tokens", rq->usage.prompt_tokens),
-	       LOG_UINT("gen_ai.usage.output_tokens", rq->usage.completion_tokens),
-	       LOG_STR("error.type", error == NULL ? "" : error));
+	enum log_level level =
+	    gateway_route_is_api(rq->match.route) || error != NULL ? LOG_INFO : LOG_DEBUG;
+	const struct log_field all[LOG_FIELDS_MAX] = {
+		LOG_STR("http.request.method", http_method(rq->x)),
+		LOG_STR("url.path", http_path(rq->x)),
+		LOG_INT("http.response.status_code", status),
+		LOG_STR("http.request.id", rq->id),
+		LOG_STR("trace.id", rq->trace_id),
+		LOG_UINT("event.duration", age_us * 1000),
+		LOG_STR("client.address", http_peer(rq->x)),
+		LOG_STR("user.name", rq->caller.caller),
+		LOG_STR("organization.name", rq->caller.tenant),
+		LOG_STR("gen_ai.request.model", rq->model),
+		LOG_STR("infermesh.cache", rq->cache),
+		LOG_STR("error.type", error == NULL ? "" : error),
+		LOG_UINT("gen_ai.usage.input_tokens", rq->usage.prompt_tokens),
+		LOG_UINT("gen_ai.usage.output_tokens", rq->usage.completion_tokens),
+	};
+	struct log_field known[LOG_FIELDS_MAX + 1] = { 0 };
+	size_t n = 0, end = rq->has_usage ? LOG_FIELDS_MAX : LOG_FIELDS_MAX - 2;
+
+	if (!log_enabled(level))
+		return;
+	for (size_t i = 0; i < end; i++)
+		if (all[i].type != LOG_FIELD_STR || all[i].str[0] != '\0')
+			known[n++] = all[i];
+	log_write(level, "request", known);
 }
 
 /* Say what became of it, while the exchange is still there. */

@@ -36,7 +36,8 @@ struct gateway_request {
 	const struct request_work *work; /* NULL: answered inside the callback */
 	void *work_data;
 
-	/* For the access log. */
+	/* For the access log; "" = not known. */
+	char trace_id[33];
 	char model[GENERATE_MODEL_MAX + 1];
 	char cache[24];
 	bool has_usage;
