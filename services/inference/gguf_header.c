@@ -258,7 +258,7 @@ gguf_header_check(const uint8_t *data, size_t len, struct gguf_header *ret, stru
 		return err_set(
 		    err, IM_ECORRUPT,
 		    "it has %zu bytes, its header promises %llu: it was cut; fetch it again", len,
-		    (unsigned long long)(h.data_offset + end));
+		    (unsigned long long)h.data_offset + (unsigned long long)end);
 	*ret = h;
 	return IM_OK;
 }

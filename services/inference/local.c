@@ -409,9 +409,14 @@ on_piece(struct job *job, struct buf *pieces)
 	struct im_err err;
 	struct piece p;
 
-	if (texts == NULL && job->ops != NULL) {
+	if (job->ops == NULL) {
+		free(texts);
+		return;
+	}
+	if (texts == NULL) {
 		(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
 		fail_job(job, &err);
+		return;
 	}
 	while (job->ops != NULL && at < end) {
 		memcpy(&p, at, sizeof(p));

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-#define STACK_BYTES      (16 * 1024 * 1024) /* some tokenizers recurse over the text */
+#define STACK_BYTES      ((size_t)16 * 1024 * 1024) /* some tokenizers recurse over the text */
 #define ABORTABLE_TOKENS 16 /* a step of so many tokens and more is worth breaking off */
 
 /* On the decode thread. */
@@ -133,7 +133,7 @@ batch_add(struct engine *e, uint32_t index, llama_token token, bool output)
 	b->pos[at] = (llama_pos)(s->fed + s->in_batch);
 	b->n_seq_id[at] = 1;
 	b->seq_id[at][0] = (llama_seq_id)index;
-	b->logits[at] = output;
+	b->logits[at] = output ? 1 : 0;
 	s->in_batch++;
 	if (output)
 		s->output = at;
@@ -190,7 +190,8 @@ build_batch(struct engine *e)
 		left -= s->in_batch;
 		prompts--;
 	}
-	e->next_prompt = (e->next_prompt + 1) % e->seat_count;
+	if (++e->next_prompt >= e->seat_count)
+		e->next_prompt = 0;
 }
 
 static bool

@@ -14,7 +14,7 @@
 	'\001' /* a placeholder is MARK_OPEN, digits, MARK_CLOSE: no template has such bytes */
 #define MARK_CLOSE '\002'
 #define MARK_BYTES 24
-#define RENDER_MAX (64 * 1024 * 1024)
+#define RENDER_MAX ((size_t)64 * 1024 * 1024)
 
 static const char *const role_names[] = { "system", "user", "assistant" };
 
@@ -290,8 +290,12 @@ prompt_render(const struct local_template *t, const struct message *messages, si
 	struct llama_chat_message *chat = calloc(count + 1, sizeof(*chat));
 	struct said *said = calloc(count + 1, sizeof(*said));
 	struct prompt p = { .text = BUF_INIT(RENDER_MAX) };
-	enum im_rc rc = chat == NULL || said == NULL ? no_memory(err) : IM_OK;
+	enum im_rc rc = IM_OK;
 
+	if (chat == NULL || said == NULL) {
+		rc = no_memory(err);
+		goto done;
+	}
 	for (size_t i = 0; i < count && rc == IM_OK; i++) {
 		rc = take_message(t, &messages[i], i, &p, &said[i], &chat[i], err);
 		if (rc == IM_OK && (p.text.len > max_bytes || !buf_ok(&p.text)))
@@ -299,6 +303,7 @@ prompt_render(const struct local_template *t, const struct message *messages, si
 	}
 	if (rc == IM_OK)
 		rc = apply_template(t, chat, count, &p, said, err);
+done:
 	free(chat);
 	free(said);
 	if (rc != IM_OK)
