@@ -147,9 +147,14 @@ infermesh_once(struct infermesh *mesh, const struct infermesh_request *req,
 	struct answer *a = calloc(1, sizeof(*a));
 	struct buf body = BUF_INIT(0), reply = BUF_INIT(0);
 	struct im_err err = { .rc = IM_OK };
-	enum im_rc rc = a != NULL ? client_encode(req, false, &body, &err)
-				  : err_set(&err, IM_ENOMEM, "no memory for an answer");
+	enum im_rc rc;
 
+	if (a == NULL) {
+		(void)err_set(&err, IM_ENOMEM, "no memory for an answer");
+		return client_error(&err, ret_err);
+	}
+	a->arena.max_bytes = CLIENT_ARENA_MAX;
+	rc = client_encode(req, false, &body, &err);
 	if (rc == IM_OK) {
 		const struct call_request call = { .method = METHOD_GENERATE_ONCE,
 						   .budget_ms = req->timeout_ms,
@@ -158,7 +163,6 @@ infermesh_once(struct infermesh *mesh, const struct infermesh_request *req,
 						   .body = body.data,
 						   .body_len = body.len };
 
-		a->arena.max_bytes = CLIENT_ARENA_MAX;
 		rc = client_ask(mesh, &call, &reply, &err);
 	}
 	if (rc == IM_OK)
@@ -166,7 +170,7 @@ infermesh_once(struct infermesh *mesh, const struct infermesh_request *req,
 	buf_done(&body);
 	buf_done(&reply);
 	if (rc != IM_OK) {
-		infermesh_answer_free(a != NULL ? &a->public : NULL);
+		infermesh_answer_free(&a->public);
 		return client_error(&err, ret_err);
 	}
 	*ret_answer = &a->public;

@@ -16,6 +16,8 @@
 #include "fake_router.h"
 #include "infermesh.h"
 
+#define MIB ((size_t)1048576)
+
 struct fixture {
 	struct fake_router router;
 	struct infermesh *mesh;
@@ -316,11 +318,11 @@ test_client_that_does_not_read_stops_the_stream(void **state)
 			continue;
 		infermesh_call_free(other);
 	}
-	assert_true(atomic_load(&f->router.sent) < 1024 * 1024);
-	while (got < 4 * 1024 * 1024)
+	assert_true(atomic_load(&f->router.sent) < MIB);
+	while (got < 4 * MIB)
 		got += strlen(expect(f, call, INFERMESH_DELTA).content);
 	before = atomic_load(&f->router.sent);
-	assert_true(before >= got && before < got + 1024 * 1024);
+	assert_true(before >= got && before < got + MIB);
 	infermesh_call_free(call);
 	fake_router_await(&f->router.cancelled, 1);
 }

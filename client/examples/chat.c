@@ -35,6 +35,7 @@ print_answer(struct infermesh_call *call)
 			break;
 		case INFERMESH_END:
 			printf("\n");
+			fflush(stdout);
 			fprintf(stderr, "[%u + %u tokens]\n", (unsigned)ev.usage.prompt_tokens,
 				(unsigned)ev.usage.completion_tokens);
 			return 0;
