@@ -59,12 +59,13 @@ print_bash(void)
 		const char *space = strchr(commands[i].name, ' ');
 
 		(void)printf("\t\t%.*s) ", (int)strcspn(commands[i].name, " "), commands[i].name);
-		if (space != NULL)
+		if (space != NULL) {
 			(void)printf(
 			    "if [ \"$COMP_CWORD\" -eq 2 ]; then words=\"%s\"; else words=\"",
 			    space + 1);
-		else
+		} else {
 			(void)printf("words=\"");
+		}
 		print_options(&commands[i]);
 		(void)printf("%s;;\n", space != NULL ? "\"; fi" : "\"");
 	}

@@ -38,7 +38,7 @@ find_program(const char *role, char *out, size_t cap)
 static void
 become(const char *program, char *const argv[], const char *notify_socket, pid_t parent)
 {
-	int null = open("/dev/null", O_RDONLY);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 
 	/* The signal counts from now on; a parent that died before would not send it. */
@@ -47,7 +47,7 @@ become(const char *program, char *const argv[], const char *notify_socket, pid_t
 		_exit(1);
 	(void)setpgid(0, 0);
 	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (null >= 0) {
 		(void)dup2(null, STDIN_FILENO);
@@ -55,10 +55,10 @@ become(const char *program, char *const argv[], const char *notify_socket, pid_t
 	}
 	/* Standard output is for the words to the user; a daemon writes its log to standard error only. */
 	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
-	(void)setenv("NOTIFY_SOCKET", notify_socket,
-		     1);                 /* NOLINT(concurrency-mt-unsafe): one thread after fork */
-	(void)unsetenv("WATCHDOG_USEC"); /* NOLINT(concurrency-mt-unsafe): as above */
-	(void)unsetenv("WATCHDOG_PID");  /* NOLINT(concurrency-mt-unsafe): as above */
+	/* The environment belongs to one thread here, after the fork. */
+	(void)setenv("NOTIFY_SOCKET", notify_socket, 1); /* NOLINT(concurrency-mt-unsafe) */
+	(void)unsetenv("WATCHDOG_USEC");                 /* NOLINT(concurrency-mt-unsafe) */
+	(void)unsetenv("WATCHDOG_PID");                  /* NOLINT(concurrency-mt-unsafe) */
 	(void)execvp(program, argv);
 	(void)fprintf(
 	    stderr,

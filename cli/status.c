@@ -102,12 +102,13 @@ print_table(const struct view *v)
 		     s->ended, s->refused);
 	(void)printf("cache   ");
 	put(s->cache);
-	if (v->has_cache)
+	if (v->has_cache) {
 		(void)printf(": entries %" PRIu64 ", %.1f of %.1f MiB; hits %" PRIu64
 			     ", misses %" PRIu64 ", evicted %" PRIu64,
 			     v->cache.entries, (double)v->cache.bytes / 1048576,
 			     (double)v->cache.max_bytes / 1048576, v->cache.hits, v->cache.misses,
 			     v->cache.evicted);
+	}
 	(void)printf("\naudit   ");
 	put(s->audit);
 	(void)printf(": records pending %u", s->records_pending);

@@ -158,12 +158,13 @@ lock_run_dir(const struct config *config, int *ret_fd, struct im_err *err)
 		int why = errno;
 
 		(void)close(fd);
-		if (why == EWOULDBLOCK)
+		if (why == EWOULDBLOCK) {
 			return err_set(
 			    err, IM_EEXIST,
 			    "a mesh is running already (%s is locked): see 'infermesh status', or give this one "
 			    "another mesh.run_dir and mesh.state_dir",
 			    path);
+		}
 		return err_errno(err, IM_EIO, why, "cannot lock %s", path);
 	}
 	*ret_fd = fd;

@@ -176,35 +176,35 @@ on_signal(struct supervisor *s, const struct signalfd_siginfo *info)
 }
 
 static void
-on_exit_of(struct supervisor *s, struct daemon *d, int wait_status)
+log_exit(const char *message, const struct daemon *d, int wait_status)
 {
-	bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-
-	child_exited(&d->child, clock_mono_ms());
-	if (s->stopping) {
-		if (!clean)
-			log_warn("a daemon did not stop cleanly",
-				 LOG_STR("infermesh.instance", d->name),
-				 LOG_INT("process.exit_code",
-					 WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1),
-				 LOG_INT("infermesh.signal",
-					 WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0));
-		if (!clean)
-			s->status = EXIT_TROUBLE;
-		if (stage_is_over(s))
-			stop_stage(s);
-		return;
-	}
 	log_error(
-	    d->child.state == CHILD_FAILED ? "a daemon could not start; its own message is above"
-					   : "a daemon died",
-	    LOG_STR("infermesh.instance", d->name), LOG_INT("infermesh.pid", d->pid),
+	    message, LOG_STR("infermesh.instance", d->name), LOG_INT("infermesh.pid", d->pid),
 	    LOG_INT("process.exit_code", WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1),
 	    LOG_INT("infermesh.signal", WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0),
 	    LOG_UINT("infermesh.restart_in_ms",
 		     d->child.state == CHILD_WAITING ? d->child.backoff_ms : 0));
-	if (d->child.state == CHILD_FAILED)
-		stop_begin(s, EXIT_TROUBLE);
+}
+
+static void
+on_exit_of(struct supervisor *s, struct daemon *d, int wait_status)
+{
+	child_exited(&d->child, clock_mono_ms());
+	if (!s->stopping) {
+		log_exit(d->child.state == CHILD_FAILED
+			     ? "a daemon could not start; its own message is above"
+			     : "a daemon died",
+			 d, wait_status);
+		if (d->child.state == CHILD_FAILED)
+			stop_begin(s, EXIT_TROUBLE);
+		return;
+	}
+	if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
+		log_exit("a daemon did not stop cleanly", d, wait_status);
+		s->status = EXIT_TROUBLE;
+	}
+	if (stage_is_over(s))
+		stop_stage(s);
 }
 
 static void
@@ -226,11 +226,12 @@ read_signals(struct supervisor *s)
 {
 	struct signalfd_siginfo info;
 
-	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(s);
 		else
 			on_signal(s, &info);
+	}
 }
 
 static void
@@ -253,12 +254,13 @@ is_ready(const struct supervisor *s, struct im_err *err)
 	bool tls = config_str(s->up->config, "gateway.tls_cert") != NULL;
 	const char *router = config_str(s->up->config, "router.admin");
 
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		if (s->daemons[i].child.state != CHILD_READY) {
 			(void)err_set(err, IM_EUNAVAILABLE, "%s has not started yet",
 				      s->daemons[i].name);
 			return false;
 		}
+	}
 	if (health_check(s->address, tls, HEALTH_TIMEOUT_MS, err) != IM_OK)
 		return false;
 	return strcmp(router, "off") == 0 || strrchr(router, ':') == NULL ||
@@ -284,11 +286,11 @@ check_health(struct supervisor *s, uint64_t now)
 	up_banner(s->up, s->address, err.text);
 }
 
-/* What is due by time. Returns how long nothing will be, in ms, -1 = for ever. */
-static int
-on_time(struct supervisor *s)
+/* Start what has waited long enough. Returns when the next one is due. */
+static uint64_t
+restart_due(struct supervisor *s, uint64_t now)
 {
-	uint64_t now = clock_mono_ms(), next = UINT64_MAX;
+	uint64_t next = UINT64_MAX;
 
 	for (size_t i = 0; i < s->count; i++) {
 		struct daemon *d = &s->daemons[i];
@@ -300,19 +302,26 @@ on_time(struct supervisor *s)
 		if (d->child.state == CHILD_FAILED)
 			stop_begin(s, EXIT_TROUBLE);
 	}
+	return next;
+}
+
+/* What is due by time. Returns how long nothing will be, in ms, -1 = for ever. */
+static int
+on_time(struct supervisor *s)
+{
+	uint64_t now = clock_mono_ms(), next = restart_due(s, now);
+
 	check_health(s, now);
 	if (!s->announced && !s->stopping && s->health_at_ms < next)
 		next = s->health_at_ms;
-	if (s->stopping && s->stage < STAGE_END) {
-		if (now >= s->stage_until_ms) {
-			log_error("a daemon does not stop: killing it",
-				  LOG_STR("infermesh.instance", stage_role[s->stage]));
-			signal_stage(s, SIGKILL);
-			s->stage_until_ms = now + STOP_GRACE_MS;
-		}
-		if (s->stage_until_ms < next)
-			next = s->stage_until_ms;
+	if (s->stopping && s->stage < STAGE_END && now >= s->stage_until_ms) {
+		log_error("a daemon does not stop: killing it",
+			  LOG_STR("infermesh.instance", stage_role[s->stage]));
+		signal_stage(s, SIGKILL);
+		s->stage_until_ms = now + STOP_GRACE_MS;
 	}
+	if (s->stopping && s->stage < STAGE_END && s->stage_until_ms < next)
+		next = s->stage_until_ms;
 	if (next == UINT64_MAX)
 		return -1;
 	return next > now ? (int)(next - now) : 0;
@@ -368,7 +377,7 @@ open_signals(void)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

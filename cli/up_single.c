@@ -32,7 +32,7 @@ up_single(const struct up *up)
 					 .single_process = true,
 					 .stop_on_hangup = true,
 					 .ready = on_ready,
-					 .arg = (void *)(uintptr_t)up };
+					 .arg = (void *)up };
 	int status;
 
 	if (specs == NULL) {

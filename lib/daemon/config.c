@@ -137,10 +137,8 @@ join(struct config *c, const char *dir, const char *rest)
 	size_t n = strlen(dir), m = strlen(rest);
 	char *out = arena_alloc(&c->arena, n + m + 1);
 
-	if (out != NULL) {
-		memcpy(out, dir, n);
-		memcpy(out + n, rest, m + 1);
-	}
+	if (out != NULL)
+		(void)snprintf(out, n + m + 1, "%s%s", dir, rest);
 	return out;
 }
 

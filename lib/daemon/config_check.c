@@ -114,50 +114,73 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 	}
 	if (n == 0)
 		return fail(c, "router.addresses", err, "found no address, allowed: at least one");
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (!is_mesh_url(config_strings_at(c, "router.addresses", i)))
 			return fail_found(c, "router.addresses",
 					  config_strings_at(c, "router.addresses", i), err,
 					  MESH_URL);
+	}
 	return IM_OK;
 }
 
-/* Every address of pages: its grammar, and that no two are the same. */
-static enum im_rc
-check_http_addresses(const struct config *c, struct im_err *err)
+/* Number 'i' of the addresses of pages: the gateway's, the daemons', then each worker's. False: there are no more. */
+static bool
+http_address(const struct config *c, size_t i, const struct config **ret_in, const char **ret_path)
 {
 	static const char *const rows[] = { "gateway.listen", "router.admin", "cache.admin",
 					    "audit.admin" };
-	const size_t fixed = sizeof(rows) / sizeof(rows[0]), workers = config_items(c, "workers");
+	const size_t fixed = sizeof(rows) / sizeof(rows[0]);
 
-	for (size_t i = 0; i < fixed + workers; i++) {
-		const struct config *in = i < fixed ? c : config_item(c, "workers", i - fixed);
-		const char *path = i < fixed ? rows[i] : "workers[].admin",
-			   *s = config_str(in, path);
-		size_t len = strlen(s);
+	if (i >= fixed + config_items(c, "workers"))
+		return false;
+	*ret_in = i < fixed ? c : config_item(c, "workers", i - fixed);
+	*ret_path = i < fixed ? rows[i] : "workers[].admin";
+	return true;
+}
+
+/* No address before number 'i' may be the same. */
+static enum im_rc
+check_unique(const struct config *c, size_t i, const struct config *in, const char *path,
+	     struct im_err *err)
+{
+	const char *s = config_str(in, path), *other_path;
+	const struct config *other;
+	size_t len = strlen(s);
+	char why[128];
+
+	/* Any free port: they will differ. */
+	if (len > 2 && strcmp(s + len - 2, ":0") == 0)
+		return IM_OK;
+	for (size_t k = 0; k < i && http_address(c, k, &other, &other_path); k++) {
+		if (strcmp(config_str(other, other_path), s) != 0)
+			continue;
+		(void)snprintf(why, sizeof(why), "the same address as %s; give each its own",
+			       other_path);
+		return fail(in, path, err, why);
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+check_http_addresses(const struct config *c, struct im_err *err)
+{
+	const struct config *in;
+	const char *path;
+	enum im_rc rc = IM_OK;
+
+	for (size_t i = 0; rc == IM_OK && http_address(c, i, &in, &path); i++) {
+		const char *s = config_str(in, path);
 
 		if (i > 0 && is_off(s))
 			continue;
 		if (!is_http_address(s))
-			return fail_found(in, path, s, err,
-					  i > 0 ? "HOST:PORT, unix:PATH or off"
-						: "HOST:PORT or unix:PATH");
-		if (len > 2 && strcmp(s + len - 2, ":0") == 0)
-			continue; /* any free port: they will differ */
-		for (size_t k = 0; k < i; k++) {
-			const char *other_path = k < fixed ? rows[k] : "workers[].admin";
-			const struct config *other =
-			    k < fixed ? c : config_item(c, "workers", k - fixed);
-			char why[128];
-
-			if (strcmp(config_str(other, other_path), s) != 0)
-				continue;
-			(void)snprintf(why, sizeof(why),
-				       "the same address as %s; give each its own", other_path);
-			return fail(in, path, err, why);
-		}
+			rc = fail_found(in, path, s, err,
+					i > 0 ? "HOST:PORT, unix:PATH or off"
+					      : "HOST:PORT or unix:PATH");
+		else
+			rc = check_unique(c, i, in, path, err);
 	}
-	return IM_OK;
+	return rc;
 }
 
 static enum im_rc
@@ -207,12 +230,13 @@ check_backend(const struct config *w, bool upstream, struct im_err *err)
 	for (size_t i = 0; i < n; i++) {
 		const struct config_value *v = config_value_at(w, wrong[i]);
 
-		if (v != NULL && v->line != 0)
+		if (v != NULL && v->line != 0) {
 			return fail(
 			    w, wrong[i], err,
 			    upstream
 				? "is for 'backend: local' only; this worker's backend is upstream"
 				: "is for 'backend: upstream' only; this worker's backend is local");
+		}
 	}
 	return IM_OK;
 }

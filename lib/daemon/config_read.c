@@ -212,13 +212,15 @@ read_map(const struct reader *r, struct config *c, const struct config_key *row,
 		if (value->type != YAML_SCALAR_NODE || is_null(value) ||
 		    memchr(scalar_text(value), '\0', value->data.scalar.length) != NULL)
 			return wrong_kind(r, row, value);
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(v->texts[k], scalar_text(key)) == 0)
+		for (size_t k = 0; k < i; k++) {
+			if (strcmp(v->texts[k], scalar_text(key)) == 0) {
 				return config_fail(c, line_of(key), row->path, r->err,
 						   "%s is given twice; remove one",
 						   config_quote(scalar_text(key),
 								key->data.scalar.length, quoted,
 								sizeof(quoted)));
+			}
+		}
 		v->texts[i] = arena_strdup(&c->root->arena, scalar_text(key));
 		v->map_values[i] = arena_strdup(&c->root->arena, scalar_text(value));
 		if (v->texts[i] == NULL || v->map_values[i] == NULL)
@@ -371,7 +373,7 @@ read_root(const struct reader *r, const yaml_node_t *map, bool mesh)
 	for (; pair < map->data.mapping.pairs.top; pair++) {
 		const yaml_node_t *key = yaml_document_get_node(r->doc, pair->key);
 		const yaml_node_t *value = yaml_document_get_node(r->doc, pair->value);
-		const char *name;
+		const char *name = "";
 		size_t i = 0, n = 0;
 		enum im_rc rc = key_text(r, key, NULL);
 

@@ -39,6 +39,13 @@ static const char full[] = "mesh:\n"
 			   "    read_ms: 10m\n"
 			   "  - {name: demo, threads: 2}\n";
 
+static void
+set_env(const char *name, const char *value)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
+	assert_int_equal(setenv(name, value, 1), 0);
+}
+
 static struct config *
 parse(const char *text)
 {
@@ -69,8 +76,8 @@ test_config_without_file_has_every_default(void **state)
 	struct config *c = NULL;
 
 	(void)state;
-	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/run/user/7", 1), 0);
-	assert_int_equal(setenv("XDG_STATE_HOME", "/home/x/.s", 1), 0);
+	set_env("XDG_RUNTIME_DIR", "/run/user/7");
+	set_env("XDG_STATE_HOME", "/home/x/.s");
 	assert_int_equal(config_load(NULL, &c, NULL), IM_OK);
 	assert_string_equal(config_file(c), "(defaults)");
 	assert_string_equal(config_str(c, "mesh.run_dir"), "/run/user/7/infermesh");
@@ -86,8 +93,8 @@ test_config_without_file_has_every_default(void **state)
 	assert_null(config_str(c, "gateway.tls_cert"));
 	assert_int_equal(config_items(c, "workers"), 0);
 	config_free(c);
-	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
-	assert_int_equal(unsetenv("XDG_STATE_HOME"), 0);
+	set_env("XDG_RUNTIME_DIR", "");
+	set_env("XDG_STATE_HOME", "");
 }
 
 static void

@@ -184,14 +184,55 @@ plain_prefix(const char *text, size_t len)
 	return i;
 }
 
+/* The '${…}' at 'text', of 'len' bytes: what stands for it, or NULL. */
+static const char *
+variable(const struct config *root, const char *text, size_t len)
+{
+	if (len == strlen("${run_dir}") && memcmp(text, "${run_dir}", len) == 0)
+		return root->run_dir;
+	if (len == strlen("${state_dir}") && memcmp(text, "${state_dir}", len) == 0)
+		return root->state_dir;
+	return NULL;
+}
+
+/* Append 'text' to 'out', each ${…} replaced. */
+static enum im_rc
+expand_variables(const struct config *c, const struct config_key *row, unsigned line,
+		 const char *text, size_t len, struct buf *out, struct im_err *err)
+{
+	const struct config *root = c->root;
+	const char *end = text + len;
+	char quoted[80];
+
+	while (text < end) {
+		size_t n = plain_prefix(text, (size_t)(end - text));
+		const char *close, *value;
+
+		(void)buf_append(out, text, n);
+		text += n;
+		if (text == end)
+			break;
+		close = memchr(text, '}', (size_t)(end - text));
+		n = (size_t)((close != NULL ? close + 1 : end) - text);
+		value = variable(root, text, n);
+		if (value == NULL)
+			return config_fail(c, line, row->path, err,
+					   "found %s, allowed: ${run_dir} and ${state_dir}%s",
+					   config_quote(text, n, quoted, sizeof(quoted)),
+					   root->run_dir == NULL ? ", and not here" : "");
+		(void)buf_append_str(out, value);
+		text += n;
+	}
+	return IM_OK;
+}
+
 enum im_rc
 config_expand(struct config *c, const struct config_key *row, unsigned line, const char *text,
 	      size_t len, const char **ret, struct im_err *err)
 {
 	struct config *root = c->root;
 	struct buf out = BUF_INIT(64UL * 1024);
-	enum im_rc rc = IM_OK;
-	char quoted[80];
+	enum im_rc rc;
 
 	if (len >= 2 && memcmp(text, "~/", 2) == 0) {
 		if (root->home == NULL)
@@ -201,34 +242,7 @@ config_expand(struct config *c, const struct config_key *row, unsigned line, con
 		text++;
 		len--;
 	}
-	while (len > 0 && rc == IM_OK) {
-		size_t n = plain_prefix(text, len);
-		const char *close;
-		const char *value = NULL;
-
-		(void)buf_append(&out, text, n);
-		text += n;
-		len -= n;
-		if (len == 0)
-			break;
-		close = memchr(text, '}', len);
-		n = close != NULL ? (size_t)(close - text) + 1 : len;
-		if (n == strlen("${run_dir}") && memcmp(text, "${run_dir}", n) == 0)
-			value = root->run_dir;
-		else if (n == strlen("${state_dir}") && memcmp(text, "${state_dir}", n) == 0)
-			value = root->state_dir;
-		if (value == NULL)
-			rc = config_fail(c, line, row->path, err,
-					 "found %s, allowed: ${run_dir} and ${state_dir}%s",
-					 config_quote(text, n, quoted, sizeof(quoted)),
-					 root->run_dir == NULL || root->state_dir == NULL
-					     ? ", and not here"
-					     : "");
-		else
-			(void)buf_append_str(&out, value);
-		text += n;
-		len -= n;
-	}
+	rc = expand_variables(c, row, line, text, len, &out, err);
 	if (rc == IM_OK && !buf_ok(&out))
 		rc = config_fail(c, line, row->path, err, "the text is longer than 64 KiB");
 	if (rc == IM_OK) {

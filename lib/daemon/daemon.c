@@ -60,11 +60,12 @@ print_keys(const struct service_ops *ops)
 		for (size_t i = 0; i < config_schema_len; i++) {
 			const struct config_key *k = &config_schema[i];
 
-			if (strncmp(k->path, prefix, strlen(prefix)) == 0)
+			if (strncmp(k->path, prefix, strlen(prefix)) == 0) {
 				(void)printf("  %-28s %s.%s%s%s\n", k->path, k->help,
 					     k->def != NULL ? " Default: " : "",
 					     k->def != NULL ? k->def : "",
 					     k->def != NULL ? "." : "");
+			}
 		}
 	}
 }
@@ -178,14 +179,15 @@ choose_worker(const struct config *config, const char *name, const struct config
 			return true;
 		}
 	}
-	if (name == NULL)
+	if (name == NULL) {
 		(void)fprintf(
 		    stderr,
 		    "infermesh-inference: %s has several workers; say which one: --name NAME, with NAME of\n",
 		    config_file(config));
-	else
+	} else {
 		(void)fprintf(stderr, "infermesh-inference: %s has no worker '%s'; allowed:%s\n",
 			      config_file(config), name, n == 0 ? " demo" : "");
+	}
 	for (size_t i = 0; i < n; i++)
 		(void)fprintf(stderr, "  %s\n",
 			      config_str(config_item(config, "workers", i), "workers[].name"));

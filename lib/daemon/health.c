@@ -21,7 +21,7 @@ static void
 set_timeouts(int fd, unsigned timeout_ms)
 {
 	const struct timeval t = { .tv_sec = timeout_ms / 1000,
-				   .tv_usec = (timeout_ms % 1000) * 1000 };
+				   .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000 };
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -65,11 +64,12 @@ check_mode(int fd, const char *path, struct im_err *err)
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return err_set(err, IM_EPERM, "%s: the key file belongs to user %u, not to us (%u)",
 			       path, (unsigned)st.st_uid, (unsigned)geteuid());
-	if ((st.st_mode & 027) != 0)
+	if ((st.st_mode & 027) != 0) {
 		return err_set(
 		    err, IM_EPERM,
 		    "%s: others may read or change the key file (mode %04o); run: chmod 0600 '%s'",
 		    path, (unsigned)(st.st_mode & 07777), path);
+	}
 	return IM_OK;
 }
 
@@ -139,11 +139,12 @@ parse_file(struct buf *text, const char *path, struct keys *keys, struct im_err 
 		if (nl == NULL)
 			nl = end;
 		*nl = '\0';
-		if (strlen(at) != (size_t)(nl - at) || !parse_line(at, &key, &used))
+		if (strlen(at) != (size_t)(nl - at) || !parse_line(at, &key, &used)) {
 			return err_set(
 			    err, IM_EINVAL,
 			    "%s:%zu: not a key line, allowed: SHA256-HEX CALLER TENANT CREATED-SECONDS, or # comment",
 			    path, line);
+		}
 		if (used && keys->count == KEYS_MAX)
 			return err_set(err, IM_EINVAL, "%s:%zu: more than %d keys", path, line,
 				       KEYS_MAX);
@@ -249,11 +250,13 @@ make_key(char out[KEYS_KEY_LEN + 1])
 static void
 sync_folder(const char *path)
 {
-	char copy[PATH_MAX];
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
 	int fd;
 
-	(void)snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
+		       slash != NULL ? path : ".");
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)fsync(fd);
 		(void)close(fd);
@@ -295,11 +298,12 @@ keys_create(const char *path, const char *caller, const char *tenant,
 	enum im_rc rc;
 	int fd;
 
-	if (!is_name(caller) || !is_name(tenant))
+	if (!is_name(caller) || !is_name(tenant)) {
 		return err_set(
 		    err, IM_EINVAL,
 		    "a caller or tenant is 1 to %d letters, digits and . _ @ -; found \"%.70s\"",
 		    KEYS_NAME_MAX, is_name(caller) ? tenant : caller);
+	}
 	rc = paths_make_parents(path, err);
 	if (rc != IM_OK)
 		return rc;

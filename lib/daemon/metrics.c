@@ -3,6 +3,7 @@
  */
 #include "daemon/metrics.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -201,6 +202,7 @@ cut_page(const struct metrics_page *page, size_t index, struct family *out, size
 static bool
 same_family(const struct family *a, const struct family *b)
 {
+	assert(a->name != NULL && b->name != NULL);
 	return a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0;
 }
 

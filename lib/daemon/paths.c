@@ -51,11 +51,12 @@ paths_make_private(const char *path, struct im_err *err)
 		return err_set(
 		    err, IM_EPERM,
 		    "%s is no folder; remove it or name another one in the configuration", path);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
+	if (st.st_uid != geteuid() && st.st_uid != 0) {
 		return err_set(
 		    err, IM_EPERM,
 		    "the folder %s belongs to user %u, not to us (%u); name another one in the configuration",
 		    path, (unsigned)st.st_uid, (unsigned)geteuid());
+	}
 	if ((st.st_mode & 022) != 0)
 		return err_set(err, IM_EPERM,
 			       "others may write to the folder %s; run: chmod go-w '%s'", path,

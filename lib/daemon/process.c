@@ -91,6 +91,14 @@ process_prepare(bool stop_on_hangup)
 
 /* The watchdog over the shutdown. */
 
+/* The end of patience: the loop may hang, so this thread ends the process. */
+static void
+give_up(struct watchdog *w, const char *message)
+{
+	log_error(message, LOG_STR("infermesh.stopping", atomic_load(&w->busy_with)));
+	_exit(1);
+}
+
 static void *
 watchdog_main(void *arg)
 {
@@ -103,22 +111,13 @@ watchdog_main(void *arg)
 		const struct timespec wait = { .tv_sec = (time_t)(left / 1000000),
 					       .tv_nsec = (long)(left % 1000000) * 1000 };
 		int sig = sigtimedwait(&set, NULL, &wait);
-		const char *name = atomic_load(&w->busy_with);
 
 		if (atomic_load(&w->done))
 			return NULL;
-		if (sig > 0 && clock_mono_us() - w->since_us < ECHO_US)
-			continue;
-		if (sig > 0) {
-			log_warn("second signal: exiting at once",
-				 LOG_STR("infermesh.stopping", name));
-			_exit(1);
-		}
-		if (errno != EINTR && left == 0) {
-			log_error("the stop hangs: exiting at once",
-				  LOG_STR("infermesh.stopping", name));
-			_exit(1);
-		}
+		if (sig > 0 && clock_mono_us() - w->since_us >= ECHO_US)
+			give_up(w, "second signal: exiting at once");
+		if (sig <= 0 && left == 0)
+			give_up(w, "the stop hangs: exiting at once");
 	}
 }
 
@@ -139,7 +138,8 @@ watchdog_stop(struct watchdog *w)
 	if (!w->running)
 		return;
 	atomic_store(&w->done, true);
-	(void)pthread_kill(w->thread, SIGTERM);
+	/* It is blocked everywhere and only wakes the thread. */
+	(void)pthread_kill(w->thread, SIGINT);
 	(void)pthread_join(w->thread, NULL);
 }
 

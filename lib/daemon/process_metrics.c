@@ -45,13 +45,13 @@ static long
 open_files(void)
 {
 	DIR *d = opendir("/proc/self/fd");
+	const struct dirent *e;
 	long n = 0;
 
 	if (d == NULL)
 		return -1;
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc's readdir() is safe on a stream of one's own */
-	for (const struct dirent *e = readdir(d); e != NULL;
-	     e = readdir(d)) /* NOLINT(concurrency-mt-unsafe) */
+	while ((e = readdir(d)) != NULL)
 		n += e->d_name[0] != '.';
 	(void)closedir(d);
 	return n - 1; /* without the one that counts */

@@ -32,6 +32,13 @@ struct world {
 	size_t len;
 };
 
+static void
+set_env(const char *name, const char *value)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
+	assert_int_equal(value != NULL ? setenv(name, value, 1) : unsetenv(name), 0);
+}
+
 static int
 setup(void **state)
 {
@@ -292,12 +299,12 @@ test_daemon_tells_systemd_when_ready_and_stopping(void **state)
 
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/notify", w->dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	assert_int_equal(setenv("NOTIFY_SOCKET", sun.sun_path, 1), 0);
-	assert_int_equal(setenv("WATCHDOG_USEC", "20000", 1), 0);
+	set_env("NOTIFY_SOCKET", sun.sun_path);
+	set_env("WATCHDOG_USEC", "20000");
 	write_config(w, "");
 	spawn(w, &dummy_router, "--config", w->config, NULL);
-	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-	assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
+	set_env("NOTIFY_SOCKET", NULL);
+	set_env("WATCHDOG_USEC", NULL);
 	n = recv(fd, text, sizeof(text) - 1, 0);
 	assert_true(n > 0);
 	assert_memory_equal(text, "READY=1", 7);
