@@ -1,7 +1,7 @@
 /*
  * audit/store_write.c - the files themselves: tiles, bundles and the checkpoint onto the disk; see store.h.
  */
-#include <errno.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,21 +73,21 @@ write_tile(struct store *s, struct dirs *dirs, const struct tile *t, const void 
 static void
 remove_partials(struct store *s, const struct tile *full)
 {
+	char name[TILE_PATH_MAX], folder[DISK_PATH_MAX], path[DISK_PATH_MAX];
 	struct tile t = *full;
-	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
+	struct dirent *e;
+	DIR *d;
 
-	for (t.width = 1; t.width < TILE_WIDTH; t.width++) {
-		tile_path(&t, name);
-		if (disk_path(path, s->dir, name, NULL) != IM_OK)
-			return;
-		*strrchr(path, '/') = '\0';
-		if (t.width == 1 && access(path, F_OK) < 0)
-			return; /* there never was one */
-		path[strlen(path)] = '/';
-		(void)s->ops->unlink(path);
-	}
-	*strrchr(path, '/') = '\0';
-	(void)rmdir(path);
+	t.width = 1;
+	tile_path(&t, name);
+	*strrchr(name, '/') = '\0';
+	if (disk_path(folder, s->dir, name, NULL) != IM_OK || (d = opendir(folder)) == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+		if (e->d_name[0] != '.' && disk_path(path, folder, e->d_name, NULL) == IM_OK)
+			(void)s->ops->unlink(path);
+	(void)closedir(d);
+	(void)rmdir(folder);
 }
 
 enum im_rc

@@ -1,0 +1,247 @@
+/*
+ * audit/committer_test.c - the commit and publishing threads on a real loop: many jobs, a disk that fails, a clean end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "audit/committer.h"
+#include "audit/testlog.h"
+
+#define JOBS 400
+
+struct fixture {
+	struct testlog t;
+	struct loop *loop;
+	struct audit_log *log;
+	struct committer *c;
+	struct {
+		struct commit_job job;
+		struct audit_event events[8];
+		uint64_t index[8];
+		bool done;
+	} jobs[JOBS];
+	unsigned submitted, done, failed, fatal;
+	struct audit_event stop;
+	struct loop_task begin;
+	pthread_mutex_t lock; /* 'fatal' comes from another thread */
+};
+
+static void
+on_fatal(void *user, const struct im_err *err)
+{
+	struct fixture *f = user;
+
+	assert_int_equal(err->rc, IM_EIO);
+	(void)pthread_mutex_lock(&f->lock);
+	f->fatal++;
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
+static void
+fixture_init(struct fixture **ret, const struct disk_ops *ops)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	testlog_init(&f->t);
+	f->t.ops = ops;
+	f->t.batch_records = 64;
+	testdisk_arm(0, 0);
+	(void)pthread_mutex_init(&f->lock, NULL);
+	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
+	f->log = testlog_open(&f->t);
+	assert_non_null(f->log);
+	assert_int_equal(publisher_start(&f->log->publisher, NULL), IM_OK);
+	loop_enter(f->loop);
+	assert_int_equal(committer_new(f->loop, f->log, on_fatal, f, &f->c, NULL), IM_OK);
+	loop_leave(f->loop);
+	*ret = f;
+}
+
+static void
+on_stopped(void *arg)
+{
+	struct fixture *f = arg;
+
+	loop_stop(f->loop);
+}
+
+/* Everything was answered: end. */
+static void
+stop(struct fixture *f)
+{
+	testlog_event(&f->stop, RECORD_STOP, 0);
+	committer_stop(f->c, &f->stop, on_stopped, f);
+}
+
+static void
+on_done(void *user, struct commit_job *job)
+{
+	struct fixture *f = user;
+	struct checkpoint cp;
+
+	f->done++;
+	if (job->err.rc != IM_OK) {
+		f->failed++;
+	} else {
+		/* The answer's checkpoint covers every event of the job. */
+		assert_int_equal(checkpoint_open(job->checkpoint, strlen(job->checkpoint), &f->log->verifier, &cp,
+		    NULL), IM_OK);
+		for (size_t i = 0; i < job->events.count; i++)
+			assert_true(job->index[i] < cp.size);
+	}
+	free(job->checkpoint);
+	if (f->done == f->submitted)
+		stop(f);
+}
+
+static void
+submit_all(void *arg)
+{
+	struct fixture *f = arg;
+
+	for (unsigned i = 0; i < JOBS; i++) {
+		struct commit_job *job = &f->jobs[i].job;
+
+		for (unsigned e = 0; e < 8; e++)
+			testlog_event(&f->jobs[i].events[e], e % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE,
+			    i * 4 + e / 2);
+		*job = (struct commit_job){ .events = { f->jobs[i].events, 8 }, .index = f->jobs[i].index,
+			.bytes = 1000, .done = on_done, .user = f };
+		assert_int_equal(committer_submit(f->c, job, NULL), IM_OK);
+		f->submitted++;
+	}
+}
+
+static void
+run_all(struct fixture *f)
+{
+	f->begin = (struct loop_task){ .fn = submit_all, .arg = f };
+	loop_enter(f->loop);
+	loop_post(f->loop, &f->begin);
+	loop_leave(f->loop);
+	loop_run(f->loop);
+	assert_int_equal(f->done, JOBS);
+}
+
+static void
+fixture_done(struct fixture *f)
+{
+	loop_enter(f->loop);
+	committer_free(f->c);
+	loop_leave(f->loop);
+	audit_log_close(f->log);
+	loop_free(f->loop);
+	(void)pthread_mutex_destroy(&f->lock);
+	testlog_done(&f->t);
+	free(f);
+}
+
+static void
+test_committer_makes_every_job_durable_and_ends_with_a_published_stop(void **state)
+{
+	struct fixture *f;
+	struct commit_stats s;
+	struct verify_report r;
+
+	(void)state;
+	fixture_init(&f, NULL);
+	run_all(f);
+	committer_stats(f->c, &s);
+	assert_int_equal(f->failed, 0);
+	assert_int_equal(s.records[RECORD_REQUEST], 4 * JOBS);
+	assert_int_equal(s.pending, 0);
+	assert_true(s.frames >= 8 * JOBS / 64);
+	testlog_verify(&f->t, &r);
+	assert_int_equal(r.size, 8 * JOBS + 1);
+	assert_int_equal(r.published_size, 8 * JOBS + 1);
+	assert_int_equal(r.kinds[RECORD_STOP], 1);
+	assert_int_equal(r.open, 0);
+	fixture_done(f);
+}
+
+static void
+test_committer_without_space_fails_jobs_and_recovers(void **state)
+{
+	struct fixture *f;
+	struct verify_report r;
+
+	(void)state;
+	fixture_init(&f, &testdisk);
+	testdisk_arm(1, ENOSPC); /* the first call, which is a frame's write or a tile's */
+	run_all(f);
+	assert_int_equal(f->fatal, 0);
+	testdisk_arm(0, 0);
+	testlog_verify(&f->t, &r);
+	assert_int_equal(r.kinds[RECORD_STOP], 1);
+	fixture_done(f);
+}
+
+static void
+test_committer_on_a_lying_disk_writes_nothing_more(void **state)
+{
+	struct fixture *f;
+	struct verify_report r;
+	uint64_t acked;
+
+	(void)state;
+	fixture_init(&f, &testdisk);
+	testdisk_arm_name("fdatasync", EIO);
+	run_all(f);
+	assert_int_equal(f->failed, JOBS);
+	assert_true(f->fatal > 0);
+	acked = audit_log_size(f->log);
+	assert_int_equal(acked, 0);
+	testdisk_arm(0, 0);
+	/* Whatever reached the disk is consistent all the same. */
+	assert_int_equal(audit_verify(f->t.dir, f->t.vkey, NULL, &r, NULL), IM_OK);
+	assert_int_equal(r.problems, 0);
+	fixture_done(f);
+}
+
+static void
+test_committer_refuses_when_too_much_waits(void **state)
+{
+	struct fixture *f;
+	struct commit_job job = { .bytes = COMMITTER_BYTES_MAX + 1 };
+	struct audit_event e;
+	uint64_t index;
+	struct im_err err;
+
+	(void)state;
+	fixture_init(&f, NULL);
+	testlog_event(&e, RECORD_REQUEST, 1);
+	job.events = (struct audit_append){ &e, 1 };
+	job.index = &index;
+	loop_enter(f->loop);
+	assert_int_equal(committer_submit(f->c, &job, &err), IM_EUNAVAILABLE);
+	assert_string_equal(err.reason, "audit_unavailable");
+	stop(f);
+	job.bytes = 1;
+	assert_int_equal(committer_submit(f->c, &job, &err), IM_EUNAVAILABLE);
+	loop_leave(f->loop);
+	loop_run(f->loop);
+	fixture_done(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
+		cmocka_unit_test(test_committer_without_space_fails_jobs_and_recovers),
+		cmocka_unit_test(test_committer_on_a_lying_disk_writes_nothing_more),
+		cmocka_unit_test(test_committer_refuses_when_too_much_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,159 @@
+/*
+ * audit/dedup_test.c - the table of recent records: windows, undoing, open requests.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "audit/dedup.h"
+
+static uint8_t *
+id_of(uint64_t n)
+{
+	static uint8_t id[RECORD_ID_BYTES];
+
+	memset(id, 0, sizeof(id));
+	memcpy(id, &n, sizeof(n));
+	return id;
+}
+
+static void
+test_dedup_finds_by_id_and_kind(void **state)
+{
+	struct dedup d;
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(dedup_init(&d, 1000, NULL), IM_OK);
+	assert_int_equal(dedup_add(&d, id_of(1), RECORD_REQUEST), IM_OK);
+	assert_int_equal(dedup_add(&d, NULL, RECORD_GAP), IM_OK);
+	assert_int_equal(dedup_add(&d, id_of(1), RECORD_RESPONSE), IM_OK);
+	assert_true(dedup_find(&d, id_of(1), RECORD_REQUEST, &index));
+	assert_int_equal(index, 1000);
+	assert_true(dedup_find(&d, id_of(1), RECORD_RESPONSE, &index));
+	assert_int_equal(index, 1002);
+	assert_false(dedup_find(&d, id_of(2), RECORD_REQUEST, &index));
+	assert_int_equal(d.open, 1);
+	dedup_settle(&d);
+	assert_int_equal(d.open, 0);
+	dedup_done(&d);
+}
+
+static void
+test_dedup_pop_reopens_nothing_and_forgets(void **state)
+{
+	struct dedup d;
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(dedup_init(&d, 0, NULL), IM_OK);
+	assert_int_equal(dedup_add(&d, id_of(1), RECORD_REQUEST), IM_OK);
+	dedup_settle(&d);
+	assert_int_equal(dedup_add(&d, id_of(1), RECORD_RESPONSE), IM_OK);
+	assert_int_equal(dedup_add(&d, id_of(2), RECORD_REQUEST), IM_OK);
+	dedup_pop(&d);
+	dedup_pop(&d);
+	assert_int_equal(d.next, 1);
+	assert_int_equal(d.open, 1);
+	assert_false(dedup_find(&d, id_of(1), RECORD_RESPONSE, &index));
+	assert_false(dedup_find(&d, id_of(2), RECORD_REQUEST, &index));
+	assert_true(dedup_find(&d, id_of(1), RECORD_REQUEST, &index));
+	dedup_done(&d);
+}
+
+static void
+test_dedup_keeps_open_requests_longer_than_closed_ones(void **state)
+{
+	struct dedup d;
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(dedup_init(&d, 0, NULL), IM_OK);
+	/* 100 open ones, then pairs that close at once. */
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(dedup_add(&d, id_of(i), RECORD_REQUEST), IM_OK);
+	for (uint64_t i = 100; d.next < DEDUP_RECENT + 5000; i++) {
+		assert_int_equal(dedup_add(&d, id_of(i), RECORD_REQUEST), IM_OK);
+		assert_int_equal(dedup_add(&d, id_of(i), RECORD_RESPONSE), IM_OK);
+		dedup_settle(&d);
+	}
+	assert_int_equal(d.open, 100);
+	assert_int_equal(d.old_count, 100);
+	assert_true(dedup_find(&d, id_of(7), RECORD_REQUEST, &index));
+	assert_int_equal(index, 7);
+	assert_false(dedup_find(&d, id_of(100), RECORD_REQUEST, &index)); /* closed, and out of the window */
+	assert_int_equal(dedup_add(&d, id_of(7), RECORD_RESPONSE), IM_OK);
+	dedup_settle(&d);
+	assert_int_equal(d.open, 99);
+	assert_false(dedup_find(&d, id_of(7), RECORD_REQUEST, &index));
+	for (uint64_t i = 0; i < 100; i++)
+		assert_true(i == 7 || (dedup_find(&d, id_of(i), RECORD_REQUEST, &index) && index == i));
+	while (d.next < DEDUP_OPEN + 2 * DEDUP_RECENT) {
+		assert_int_equal(dedup_add(&d, NULL, RECORD_CONFIG), IM_OK);
+		dedup_settle(&d);
+	}
+	assert_int_equal(d.open, 0); /* abandoned */
+	assert_int_equal(d.old_count, 0);
+	dedup_done(&d);
+}
+
+static void
+test_dedup_against_a_plain_list_on_random_operations(void **state)
+{
+	enum { N = 2000 };
+	struct {
+		uint64_t id;
+		enum record_kind kind;
+	} log[N];
+	struct dedup d;
+	uint64_t size = 0, settled = 0, index;
+	unsigned seed = 7;
+
+	(void)state;
+	assert_int_equal(dedup_init(&d, 0, NULL), IM_OK);
+	for (unsigned step = 0; step < 20000 && size < N; step++) {
+		unsigned r = (unsigned)rand_r(&seed);
+		uint64_t id = r % 300;
+		enum record_kind kind = (r >> 10) % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE;
+		uint64_t want = UINT64_MAX;
+
+		for (uint64_t i = 0; i < size; i++)
+			if (log[i].id == id && log[i].kind == kind)
+				want = i;
+		assert_int_equal(dedup_find(&d, id_of(id), kind, &index), want != UINT64_MAX);
+		if (want != UINT64_MAX) {
+			assert_int_equal(index, want);
+		} else {
+			assert_int_equal(dedup_add(&d, id_of(id), kind), IM_OK);
+			log[size].id = id;
+			log[size++].kind = kind;
+		}
+		if ((r >> 12) % 16 == 0 && size > settled) {
+			dedup_pop(&d);
+			size--;
+		}
+		if ((r >> 16) % 8 == 0) {
+			dedup_settle(&d);
+			settled = size;
+		}
+	}
+	dedup_done(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dedup_finds_by_id_and_kind),
+		cmocka_unit_test(test_dedup_pop_reopens_nothing_and_forgets),
+		cmocka_unit_test(test_dedup_keeps_open_requests_longer_than_closed_ones),
+		cmocka_unit_test(test_dedup_against_a_plain_list_on_random_operations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

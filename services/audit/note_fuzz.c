@@ -1,0 +1,40 @@
+/*
+ * audit/note_fuzz.c - any bytes as a signed checkpoint, and as keys.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit/checkpoint.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct note_verifier v;
+	struct note_signer s;
+	struct checkpoint c, again;
+	struct buf text = BUF_INIT(0);
+	char *key = malloc(size + 1);
+
+	if (key == NULL)
+		return 0;
+	memcpy(key, data, size);
+	key[size] = '\0';
+	if (note_verifier_parse(key, &v, NULL) == IM_OK)
+		note_verifier_done(&v);
+	if (note_signer_parse(key, &s, NULL) == IM_OK)
+		note_signer_done(&s);
+	/* What is a checkpoint has one spelling. */
+	if (checkpoint_open(key, size, NULL, &c, NULL) == IM_OK) {
+		struct note n;
+
+		if (!checkpoint_put(&text, &c) || note_parse(key, size, &n, NULL) != IM_OK ||
+		    n.text_len != text.len || memcmp(n.text, text.data, text.len) != 0 ||
+		    checkpoint_parse(buf_cstr(&text), text.len, &again, NULL) != IM_OK)
+			abort();
+	}
+	buf_done(&text);
+	free(key);
+	return 0;
+}

@@ -1,0 +1,222 @@
+/*
+ * audit/record_test.c - records to bytes and back, strictly; pseudonyms and commitments against values that another program
+ * computed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "audit/commitment.h"
+#include "audit/pseudonym.h"
+#include "audit/record.h"
+#include "base/hex.h"
+
+static void
+assert_hex(const uint8_t *data, size_t len, const char *hex)
+{
+	char *text = malloc(2 * len + 1);
+
+	assert_non_null(text);
+	hex_encode(data, len, text);
+	assert_string_equal(text, hex);
+	free(text);
+}
+
+static void
+sample(struct record *r)
+{
+	*r = (struct record){
+		.kind = RECORD_RESPONSE,
+		.has_request_id = true,
+		.prev_index = 300,
+		.has_caller = true,
+		.has_tenant = true,
+		.request_time_us = 1000000,
+		.response_time_us = 1000001,
+		.log_time_us = 1000002,
+		.has_input = true,
+		.has_output = true,
+		.model = "demo",
+		.model_digest = "d1",
+		.has_config_digest = true,
+		.outcome = OUTCOME_OK,
+		.status_code = 200,
+		.routing = { .worker = "w1", .policy = "least", .reason = "r", .seen = { { "w1", 1 }, { "w2", 0 } },
+			.seen_count = 2, .has_cache_key = true, .attempts = 1 },
+		.has_routing = true,
+		.usage = { 7, 9, 0, 0 },
+		.has_usage = true,
+	};
+	memset(r->request_id, 0x11, sizeof(r->request_id));
+	memset(r->caller, 0x22, sizeof(r->caller));
+	memset(r->tenant, 0x33, sizeof(r->tenant));
+	memset(&r->input_commitment, 0x44, HASH_BYTES);
+	memset(&r->output_commitment, 0x55, HASH_BYTES);
+	memset(r->config_digest, 0x66, sizeof(r->config_digest));
+	memset(r->routing.cache_key, 0x77, sizeof(r->routing.cache_key));
+	memset(r->blind, 0x88, sizeof(r->blind));
+}
+
+static void
+test_record_golden_bytes_of_a_small_one(void **state)
+{
+	struct record r = { .kind = RECORD_GAP, .log_time_us = 300, .has_gap = true,
+		.gap = { .count = 2, .from_us = 5, .to_us = 6, .reason = "full" } };
+	struct buf b = { 0 };
+
+	(void)state;
+	assert_true(record_encode(&r, &b));
+	assert_hex(b.data, b.len, "01" "0808" "40ac02" "92010c0802100518062204" "66756c6c" "9a0110"
+	    "00000000000000000000000000000000");
+	buf_done(&b);
+}
+
+static void
+test_record_with_every_member_comes_back(void **state)
+{
+	struct record r, back;
+	struct arena arena = { 0 };
+	struct buf b = { 0 }, again = { 0 };
+
+	(void)state;
+	sample(&r);
+	assert_true(record_encode(&r, &b));
+	assert_int_equal(record_decode(b.data, b.len, &arena, &back, NULL), IM_OK);
+	assert_int_equal(back.kind, r.kind);
+	assert_int_equal(back.prev_index, 300);
+	assert_memory_equal(back.request_id, r.request_id, 16);
+	assert_memory_equal(&back.output_commitment, &r.output_commitment, 32);
+	assert_string_equal(back.model, "demo");
+	assert_int_equal(back.routing.seen_count, 2);
+	assert_string_equal(back.routing.seen[1].worker, "w2");
+	assert_int_equal(back.usage.completion_tokens, 9);
+	assert_int_equal(back.log_time_us, 1000002);
+	assert_true(record_encode(&back, &again));
+	assert_int_equal(again.len, b.len);
+	assert_memory_equal(again.data, b.data, b.len);
+	buf_done(&b);
+	buf_done(&again);
+	arena_done(&arena);
+}
+
+static void
+test_record_cut_anywhere_is_refused(void **state)
+{
+	struct record r, back;
+	struct arena arena = { 0 };
+	struct buf b = { 0 };
+
+	(void)state;
+	sample(&r);
+	assert_true(record_encode(&r, &b));
+	for (size_t len = 0; len < b.len; len++) {
+		uint8_t *exact = malloc(len + 1); /* on the heap, so that reading past it is noticed */
+
+		assert_non_null(exact);
+		memcpy(exact, b.data, len);
+		assert_int_equal(record_decode(exact, len, &arena, &back, NULL), IM_EPROTO);
+		free(exact);
+		arena_done(&arena);
+	}
+	buf_done(&b);
+}
+
+/* Each is a record that protobuf would take, but not the one encoding. */
+static void
+test_record_in_another_encoding_is_refused(void **state)
+{
+	static const char blind[] = "9a011000000000000000000000000000000000";
+	static const char *const bad[] = {
+		"01" "888000" "@",             /* kind 8 in a long varint */
+		"01" "0808" "1800" "@",        /* prev_index 0 written out */
+		"01" "40ac02" "0808" "@",      /* tags out of order */
+		"01" "0807" "0808" "@",        /* a member twice */
+		"01" "0808" "@" "a00601",      /* an unknown member */
+		"01" "0808" "5200" "@",        /* an empty string written out */
+		"01" "0863" "@",               /* an unknown kind */
+		"01" "@",                      /* no kind */
+		"01" "0808" "7007" "@",        /* an unknown outcome */
+		"01" "0808" "1201ff" "@",      /* a request id of one byte */
+		"01" "0808",                   /* no blind */
+		"01" "0808" "9a010100",        /* a blind of one byte */
+		"02" "0808" "@",               /* another version */
+		"01" "0808" "9a0110" "000000", /* cut */
+	};
+	struct arena arena = { 0 };
+	struct record r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint8_t raw[128];
+		char hex[256] = "";
+		size_t n = 0;
+
+		for (const char *p = bad[i]; *p != '\0'; p++) {
+			if (*p != '@')
+				hex[n++] = *p;
+			else
+				n += strlen(strcpy(hex + n, blind));
+		}
+		hex[n] = '\0';
+		assert_true(hex_decode(hex, raw, n / 2));
+		if (record_decode(raw, n / 2, &arena, &r, NULL) != IM_EPROTO)
+			fail_msg("number %zu was taken", i);
+		arena_done(&arena);
+	}
+	{
+		uint8_t raw[64];
+		char hex[64] = "010808";
+
+		strcat(hex, blind);
+		assert_true(hex_decode(hex, raw, strlen(hex) / 2)); /* and the one that they vary is fine */
+		assert_int_equal(record_decode(raw, strlen(hex) / 2, &arena, &r, NULL), IM_OK);
+		arena_done(&arena);
+	}
+}
+
+static void
+test_pseudonym_and_commitment_match_an_independent_computation(void **state)
+{
+	struct pseudonym_keys k = { .epoch = 1 };
+	uint8_t id[16], name[PSEUDONYM_BYTES], digest[32];
+	struct hasher h;
+	struct hash subject, opening, c;
+
+	(void)state;
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	for (unsigned i = 0; i < 32; i++)
+		k.master.b[i] = (uint8_t)i;
+	for (unsigned i = 0; i < 16; i++)
+		id[i] = (uint8_t)(0x10 + i);
+	pseudonym_make(&h, &k, "acme", PSEUDONYM_CALLER, "alice", name);
+	assert_hex(name, 16, "fa4733dc2249ee8d5b6177c4c646f361");
+	pseudonym_make(&h, &k, "acme", PSEUDONYM_TENANT, "acme", name);
+	assert_hex(name, 16, "f26f03fc3d9b57d12a3ffedc7d17528e");
+	pseudonym_subject(&h, &k, "acme", "alice", &subject);
+	assert_hex(subject.b, 32, "aa9684f506b8a5c493abf9c9eda7521be7bc912c15e7610daa3635a412a68d9b");
+	commitment_opening(&h, &subject, id, COMMITMENT_INPUT, &opening);
+	assert_hex(opening.b, 32, "6b6b27c3a3fbe7b0adde9688f2692d61e2048f0406eccec6c369f236f94c3eca");
+	assert_true(hex_decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", digest, 32));
+	commitment_make(&h, &opening, COMMITMENT_INPUT, digest, &c);
+	assert_hex(c.b, 32, "335f1231de01bf51dab4a952d9dc0952a6b5fd0af5c39bb60ca432e4b0fa0040");
+	hasher_done(&h);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_record_golden_bytes_of_a_small_one),
+		cmocka_unit_test(test_record_with_every_member_comes_back),
+		cmocka_unit_test(test_record_cut_anywhere_is_refused),
+		cmocka_unit_test(test_record_in_another_encoding_is_refused),
+		cmocka_unit_test(test_pseudonym_and_commitment_match_an_independent_computation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
