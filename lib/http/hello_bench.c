@@ -23,17 +23,17 @@ main(int argc, char **argv)
 	struct im_err err;
 
 	if (loop_new(&loop, &err) != IM_OK) {
-		fprintf(stderr, "%s\n", err.text);
+		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	loop_enter(loop);
 	if (http_server_open(loop, &params, &ops, NULL, &server, &err) != IM_OK) {
 		loop_leave(loop);
 		loop_free(loop);
-		fprintf(stderr, "%s\n", err.text);
+		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	printf("%s\n", http_server_address(server));
+	(void)printf("%s\n", http_server_address(server));
 	(void)fflush(stdout);
 	loop_leave(loop);
 	loop_run(loop);
