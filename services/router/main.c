@@ -6,5 +6,5 @@
 int
 main(int argc, char **argv)
 {
-	return daemon_run(argc, argv, &router_ops);
+	return daemon_run(argc, argv, &router_service);
 }

@@ -409,7 +409,7 @@ router_ready(const void *service, struct buf *why)
 	}
 }
 
-const struct service_ops router_ops = {
+const struct service_ops router_service = {
 	.name = "router",
 	.summary = "Admits requests, balances them over workers, and sees that each is recorded.",
 	.start = router_start,

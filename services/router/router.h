@@ -7,6 +7,6 @@
 
 #include "daemon/daemon.h"
 
-extern const struct service_ops router_ops;
+extern const struct service_ops router_service;
 
 #endif

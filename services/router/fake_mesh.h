@@ -1,0 +1,141 @@
+/*
+ * router/fake_mesh.h - for tests: a real router on one loop, and around it an audit service, a cache, workers and callers that
+ * do what a test tells them. All links are in memory. Never part of a daemon.
+ */
+#ifndef ROUTER_FAKE_MESH_H
+#define ROUTER_FAKE_MESH_H
+
+#include "base/clock.h"
+#include "daemon/daemon.h"
+#include "wire/mesh.h"
+
+#define MESH_WORKERS 4
+#define MESH_ENTRIES 64 /* of the cache */
+
+/* What was recorded, in order. */
+struct recorded {
+	enum record_kind kind;
+	uint8_t request_id[16];
+	enum outcome outcome;
+	uint32_t status_code, attempts;
+	char reason[40], worker[64], model[64], caller[64];
+	uint8_t output_sha256[32];
+	bool has_output, has_cache_key;
+	uint64_t gap_count;
+};
+
+struct fake_worker {
+	struct mesh *mesh;
+	struct net *net;
+	struct endpoint *ep;
+	struct link *link;
+	char name[16];
+	uint32_t capacity, in_flight;
+	uint32_t started, cancelled;
+	enum im_rc fail_with; /* end each call with this; IM_OK = answer */
+	bool hang;            /* take calls and say nothing */
+	bool say_one_then_hang;
+	bool refuse_full; /* IM_EAGAIN */
+	bool draining;
+	size_t pieces;       /* frames of an answer besides the first and the last */
+	struct served *held; /* the last call that hangs */
+	bool gone, closed;
+};
+
+struct mesh {
+	struct loop *loop;
+	struct config *config;
+	struct host *host;
+	struct loop_timer poll;
+
+	struct net *audit_net;
+	struct endpoint *audit_ep;
+	bool audit_holds; /* answer nothing until told */
+	bool audit_fails;
+	struct list audit_held;
+	struct recorded *records;
+	size_t record_count, record_cap;
+
+	struct net *cache_net;
+	struct endpoint *cache_ep;
+	bool cache_silent;
+	struct {
+		uint8_t key[CACHE_KEY_BYTES];
+		struct buf value;
+	} entries[MESH_ENTRIES];
+	size_t entry_count;
+
+	struct fake_worker workers[MESH_WORKERS];
+
+	struct net *caller_net;
+	struct endpoint *caller_ep;
+	struct link *caller_link;
+	bool caller_goaway, closed;
+};
+
+/* One request of a test. */
+struct ask {
+	struct mesh *mesh;
+	struct call *call;
+	struct buf text; /* contents of choice 0 */
+	bool has_head, ended, failed;
+	bool stingy; /* gives no credit back */
+	char cache[24], worker[64];
+	uint32_t frames;
+	struct im_err err;
+	struct buf reply;
+	struct usage usage;
+};
+
+/** Start a mesh with the YAML of a 'router' section, without workers. 'role' is the callers'. */
+struct mesh *mesh_start(const char *router_yaml, const char *role);
+
+/** Stop everything; fails the test if the router leaves anything behind. */
+void mesh_stop(struct mesh *m);
+
+/** Serve the loop until 'done' says so; fails the test after 20 s. */
+#define MESH_WAIT(m, cond)                                                                         \
+	do {                                                                                       \
+		uint64_t mesh_end_us_ = clock_mono_us() + 20000000;                                \
+		while (!(cond)) {                                                                  \
+			mesh_turn(m);                                                              \
+			if (clock_mono_us() > mesh_end_us_) {                                      \
+				fail_msg("waited in vain for: %s", #cond);                         \
+			}                                                                          \
+		}                                                                                  \
+	} while (0)
+
+/** Serve the loop for a moment. */
+void mesh_turn(struct mesh *m);
+
+void mesh_audit_up(struct mesh *m);
+void mesh_audit_down(struct mesh *m);
+
+/** Let held Appends through; hold those that come from now on, or not. */
+void mesh_audit_release(struct mesh *m, bool hold_on);
+
+/** Records of 'kind', and of 'outcome' unless it is OUTCOME_NONE. */
+size_t mesh_count(const struct mesh *m, enum record_kind kind, enum outcome outcome);
+const struct recorded *mesh_last(const struct mesh *m, enum record_kind kind);
+
+/** A worker with the models "demo" and "other", and wait until the router knows it. */
+struct fake_worker *mesh_worker(struct mesh *m, size_t i, const char *name, uint32_t capacity);
+void mesh_worker_leaves(struct fake_worker *w);
+
+/** Cut its link; it dials again. */
+void mesh_worker_cut(struct fake_worker *w);
+void mesh_worker_announce(struct fake_worker *w);
+
+/** Ask for an answer to 'prompt' with temperature 0. 'method' METHOD_GENERATE or METHOD_GENERATE_ONCE. */
+void mesh_ask(struct mesh *m, struct ask *ask, const char *method, const char *model,
+	      const char *prompt, uint32_t budget_ms);
+void ask_cancel(struct ask *ask);
+void ask_done(struct ask *ask);
+
+/** Router/Status; strings live in 'arena'. */
+void mesh_status(struct mesh *m, struct arena *arena, struct router_status *ret);
+
+/** The router's metrics page has this line. */
+bool mesh_metric(struct mesh *m, const char *line);
+
+#endif

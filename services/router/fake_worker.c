@@ -1,0 +1,231 @@
+/*
+ * router/fake_worker.c - the workers of fake_mesh.h: they answer "Hello", or what a test makes them do.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/fake_mesh.h"
+
+#define DIGEST "185f8db32271fe25f561a6fc938b2e264306ec304eda518007d1764826381969"
+
+static void
+announce_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body,
+	     size_t len)
+{
+	(void)user;
+	(void)call;
+	(void)err;
+	(void)body;
+	(void)len;
+}
+
+static void
+announce(struct fake_worker *w)
+{
+	static const struct call_ops ops = { .end = announce_end };
+	struct model_info models[] = { { .id = "demo", .owned_by = "us", .digest = DIGEST },
+				       { .id = "other", .owned_by = "us", .digest = "" } };
+	struct announce a = { .worker = w->name,
+			      .backend = "local",
+			      .models = models,
+			      .model_count = 2,
+			      .draining = w->draining,
+			      .load = { .in_flight = w->in_flight, .capacity = w->capacity } };
+	struct call_request req = { .method = METHOD_ANNOUNCE };
+	struct buf body = BUF_INIT(0);
+	struct call *call;
+
+	announce_encode(&a, &body);
+	req.body = body.data;
+	req.body_len = body.len;
+	assert_int_equal(call_start(w->link, &req, &ops, w, &call, NULL), IM_OK);
+	buf_done(&body);
+}
+
+void
+mesh_worker_announce(struct fake_worker *w)
+{
+	loop_enter(w->mesh->loop);
+	announce(w);
+	loop_leave(w->mesh->loop);
+}
+
+static void
+say(struct served *served, const char *role, const char *content, const char *finish)
+{
+	struct delta d = { .role = role, .content = content, .finish_reason = finish };
+	struct generate_frame f = { .deltas = &d, .delta_count = 1 };
+	struct buf bytes = BUF_INIT(0);
+	enum im_rc rc;
+
+	generate_frame_encode(&f, &bytes);
+	rc = served_send(served, bytes.data, bytes.len);
+	assert_true(rc == IM_OK || rc == IM_EUNAVAILABLE);
+	buf_done(&bytes);
+}
+
+static void
+call_gone(void *user, struct served *served)
+{
+	struct fake_worker *w = user;
+
+	w->in_flight--;
+	w->cancelled++;
+	w->held = w->held == served ? NULL : w->held;
+	served_end(served, NULL, NULL, 0);
+}
+
+static void
+answer(struct fake_worker *w, struct served *served)
+{
+	struct generate_end end = { .has_usage = true,
+				    .usage = { .prompt_tokens = 3, .completion_tokens = 5 },
+				    .has_load = true };
+	struct buf bytes = BUF_INIT(0);
+
+	say(served, "assistant", "He", "");
+	for (size_t i = 0; i < w->pieces; i++) {
+		say(served, "", "l", "");
+	}
+	say(served, "", "llo", "stop");
+	w->in_flight--;
+	end.load = (struct load){ .in_flight = w->in_flight, .capacity = w->capacity };
+	generate_end_encode(&end, &bytes);
+	served_end(served, NULL, bytes.data, bytes.len);
+	buf_done(&bytes);
+}
+
+static void
+worker_request(void *user, struct link *link, struct served *served,
+	       const struct served_request *req)
+{
+	static const struct served_ops ops = { .cancelled = call_gone };
+	struct fake_worker *w = user;
+	struct generate_request g;
+	struct arena arena;
+	struct im_err err;
+
+	(void)link;
+	arena_init(&arena, 0);
+	assert_string_equal(req->method, METHOD_WORKER_GENERATE);
+	assert_int_equal(generate_request_decode(req->body, req->body_len, &arena, &g, &err),
+			 IM_OK);
+	assert_true(req->budget_ms > 0);
+	w->started++;
+	if (w->refuse_full || w->in_flight >= w->capacity) {
+		assert_true(w->refuse_full); /* the router never sends more than announced */
+		(void)err_set(&err, IM_EAGAIN, "full");
+		served_end(served, &err, NULL, 0);
+	} else if (w->fail_with != IM_OK) {
+		(void)err_set(&err, w->fail_with, "told to fail");
+		served_end(served, &err, NULL, 0);
+	} else if (w->hang || w->say_one_then_hang || strcmp(g.messages[0].content, "hang") == 0) {
+		w->in_flight++;
+		w->held = served;
+		served_accept(served, &ops, w);
+		if (w->say_one_then_hang) {
+			say(served, "assistant", "He", "");
+		}
+	} else {
+		w->in_flight++;
+		served_accept(served, &ops, w);
+		answer(w, served);
+	}
+	arena_done(&arena);
+}
+
+static void
+worker_up(void *user, struct link *link)
+{
+	struct fake_worker *w = user;
+
+	w->link = link;
+	announce(w);
+}
+
+static void
+worker_down(void *user, struct link *link, const struct im_err *why)
+{
+	struct fake_worker *w = user;
+
+	(void)link;
+	(void)why;
+	w->link = NULL;
+}
+
+static bool
+knows(struct mesh *m, const char *name)
+{
+	struct router_status s;
+	struct arena arena;
+	bool found = false;
+
+	arena_init(&arena, 0);
+	mesh_status(m, &arena, &s);
+	for (size_t i = 0; i < s.worker_count; i++) {
+		found = found || (strcmp(s.workers[i].name, name) == 0 &&
+				  strcmp(s.workers[i].state, "ready") == 0);
+	}
+	arena_done(&arena);
+	return found;
+}
+
+struct fake_worker *
+mesh_worker(struct mesh *m, size_t i, const char *name, uint32_t capacity)
+{
+	static const struct endpoint_ops ops = { .up = worker_up,
+						 .down = worker_down,
+						 .request = worker_request };
+	struct net_params params = {
+		.role = "inference", .name = name, .window_bytes = 4096, .reconnect_max_ms = 20
+	};
+	struct fake_worker *w = &m->workers[i];
+	struct im_err err;
+
+	assert_null(w->net);
+	memset(w, 0, sizeof(*w));
+	w->mesh = m;
+	w->capacity = capacity;
+	(void)snprintf(w->name, sizeof(w->name), "%s", name);
+	loop_enter(m->loop);
+	assert_int_equal(net_new(m->loop, &params, &w->net, &err), IM_OK);
+	assert_int_equal(net_dial(w->net, "inproc://router", &ops, w, &w->ep, &err), IM_OK);
+	loop_leave(m->loop);
+	MESH_WAIT(m, knows(m, name));
+	return w;
+}
+
+static void
+set_closed(void *arg)
+{
+	((struct fake_worker *)arg)->closed = true;
+}
+
+void
+mesh_worker_leaves(struct fake_worker *w)
+{
+	loop_enter(w->mesh->loop);
+	net_close(w->net, set_closed, w);
+	loop_leave(w->mesh->loop);
+	MESH_WAIT(w->mesh, w->closed);
+	net_free(w->net);
+	w->net = NULL;
+}
+
+void
+mesh_worker_cut(struct fake_worker *w)
+{
+	struct im_err why;
+
+	(void)err_set(&why, IM_EUNAVAILABLE, "cut by the test");
+	loop_enter(w->mesh->loop);
+	if (w->link != NULL) {
+		link_close(w->link, &why);
+	}
+	loop_leave(w->mesh->loop);
+}
