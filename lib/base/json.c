@@ -290,6 +290,8 @@ json_check(const char *text, size_t len, unsigned max_depth, struct im_err *err)
 	const char *why;
 	bool open;
 
+	if (len == 0)
+		text = ""; /* an empty buffer's memory may be NULL, which arithmetic must not see */
 	s.at = (const uint8_t *)text;
 	s.end = s.at + len;
 	s.depth = 0;

@@ -362,6 +362,9 @@ test_json_put_string_escapes_and_mends(void **state)
 {
 	(void)state;
 	assert_put("", 0, "\"\"");
+	assert_put(NULL, 0, "\"\"");
+	assert_true(utf8_valid(NULL, 0) && utf8_whole_prefix(NULL, 0) == 0);
+	assert_int_equal(json_check(NULL, 0, 1, NULL), IM_EINVAL);
 	assert_put("plain text that is longer than eight", 36,
 		   "\"plain text that is longer than eight\"");
 	assert_put("\"\\/\b\f\n\r\t\x01\x1f\x7f", 11,

@@ -223,7 +223,7 @@ put_escape(struct buf *b, uint8_t c)
 bool
 json_put_string(struct buf *b, const char *s, size_t len)
 {
-	const uint8_t *p = (const uint8_t *)s;
+	const uint8_t *p = (const uint8_t *)(len > 0 ? s : "");
 	const uint8_t *end = p + len;
 	size_t n;
 

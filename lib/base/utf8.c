@@ -41,11 +41,10 @@ bool
 utf8_valid(const char *s, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)s;
-	const uint8_t *end = p + len;
 	size_t n;
 
-	for (; p < end; p += n)
-		if (*p == 0 || utf8_step(p, (size_t)(end - p), &n) != UTF8_WHOLE)
+	for (; len > 0; p += n, len -= n)
+		if (*p == 0 || utf8_step(p, len, &n) != UTF8_WHOLE)
 			return false;
 	return true;
 }
@@ -70,19 +69,20 @@ bool
 utf8_mend(struct buf *b, const char *s, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)s;
-	const uint8_t *end = p + len;
-	const uint8_t *good = p; /* not appended yet */
+	size_t good = 0; /* bytes at 'p' that are not appended yet */
 	size_t n;
 
-	while (p < end) {
-		bool whole = *p != 0 && utf8_step(p, (size_t)(end - p), &n) == UTF8_WHOLE;
-
-		if (!whole) {
-			(void)buf_append(b, good, (size_t)(p - good));
-			(void)buf_append_str(b, "\xef\xbf\xbd");
-			good = p + (*p == 0 ? 1 : n);
+	while (good < len) {
+		n = 1;
+		if (p[good] != 0 && utf8_step(p + good, len - good, &n) == UTF8_WHOLE) {
+			good += n;
+			continue;
 		}
-		p += *p == 0 ? 1 : n;
+		(void)buf_append(b, p, good);
+		(void)buf_append_str(b, "\xef\xbf\xbd");
+		p += good + n;
+		len -= good + n;
+		good = 0;
 	}
-	return buf_append(b, good, (size_t)(end - good));
+	return buf_append(b, p, good);
 }
