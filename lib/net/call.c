@@ -227,8 +227,10 @@ call_on_end(struct link *l, uint32_t id, const uint8_t *body, size_t len)
 void
 call_lose_all(struct link *l, const struct im_err *why)
 {
-	while (!list_empty(&l->call_list)) {
-		struct call *c = CONTAINER_OF(l->call_list.next, struct call, node);
+	struct list *node;
+
+	while ((node = list_pop_front(&l->call_list)) != NULL) {
+		struct call *c = CONTAINER_OF(node, struct call, node);
 
 		(void)call_step(&c->state, CALL_EV_LOST, 0);
 		call_report(c, why, NULL, 0);

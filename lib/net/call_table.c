@@ -33,7 +33,7 @@ grow(struct call_table *t)
 	struct call_table bigger = *t;
 
 	bigger.cap = t->cap == 0 ? CAP_MIN : t->cap * 2;
-	bigger.buckets = calloc(bigger.cap, sizeof(*bigger.buckets));
+	bigger.buckets = calloc(bigger.cap, sizeof(struct call_entry *));
 	if (bigger.buckets == NULL)
 		return t->cap > 0; /* a crowded table works as well */
 	for (uint32_t i = 0; i < t->cap; i++) {

@@ -16,7 +16,7 @@
 #include "net/pace.h"
 #include "net/room.h"
 
-#define TROUBLE_AGAIN_US (30u * 1000u * 1000u) /* the same trouble is told again after so long */
+#define TROUBLE_AGAIN_US UINT64_C(30000000) /* the same trouble is told again after so long */
 
 static void start_try(void *arg);
 

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
 		if (!(cond)) {                                                                     \
-			fprintf(stderr, "link_fuzz: %s does not hold\n", #cond);                   \
+			(void)fprintf(stderr, "link_fuzz: %s does not hold\n", #cond);             \
 			abort();                                                                   \
 		}                                                                                  \
 	} while (0)

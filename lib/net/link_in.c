@@ -54,7 +54,7 @@ on_hello(struct link *l, const uint8_t *body, size_t len)
 		link_protocol_error(l, "a second HELLO");
 		return;
 	}
-	arena_init(&arena, 4 * HELLO_FRAME_MAX);
+	arena_init(&arena, (size_t)4 * HELLO_FRAME_MAX);
 	if (hello_decode(body, len, &arena, &hello, &err) == IM_OK)
 		link_hello(l, &hello);
 	else if (err.rc == IM_EPROTO)

@@ -109,6 +109,16 @@ raw_request_bytes(struct buf *out, uint32_t id, const char *method)
 	assert_true(buf_ok(out));
 }
 
+void
+raw_ping_bytes(struct buf *out)
+{
+	struct frame_header h = { .kind = FRAME_PING };
+	uint8_t header[FRAME_HEADER_BYTES];
+
+	frame_header_put(header, &h);
+	assert_true(buf_append(out, header, sizeof(header)));
+}
+
 /* Exactly 'len' bytes. False at the end of the stream. */
 static bool
 read_all(struct raw_peer *p, uint8_t *out, size_t len)

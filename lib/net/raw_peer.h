@@ -26,6 +26,9 @@ bool raw_hello(struct raw_peer *p);
 /** Append the bytes of a REQUEST frame. */
 void raw_request_bytes(struct buf *out, uint32_t id, const char *method);
 
+/** Append the bytes of an empty PING frame. */
+void raw_ping_bytes(struct buf *out);
+
 /** Read one frame; its body goes to 'body'. False at the end of the stream. Fails the test after the deadline. */
 bool raw_read(struct raw_peer *p, struct frame_header *ret, struct buf *body);
 

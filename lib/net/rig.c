@@ -273,7 +273,7 @@ void
 rig_until_(struct rig_loop *l, bool (*fn)(void *arg), void *arg, const char *what, const char *file,
 	   int line)
 {
-	uint64_t deadline_ms = clock_mono_ms() + RIG_DEADLINE_S * 1000;
+	uint64_t deadline_ms = clock_mono_ms() + RIG_DEADLINE_S * UINT64_C(1000);
 	struct timespec pause = { .tv_nsec = 200000 };
 	bool done;
 

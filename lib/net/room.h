@@ -167,15 +167,15 @@ size_t link_waiting(const struct link *l);
 void link_put(struct link *l, enum frame_kind kind, uint32_t id, const uint8_t *body, size_t len);
 /** A frame was appended to l->out by the caller: have it sent at the end of this turn. */
 void link_out_grew(struct link *l);
-void link_flush(void *link);
+void link_flush(void *arg);
 /** conn_events.sent */
-void link_sent(void *link, size_t len, const struct im_err *err);
+void link_sent(void *arg, size_t len, const struct im_err *err);
 
 /* link_in.c */
 /** Post a receive. */
-void link_read(void *link);
+void link_read(void *arg);
 /** conn_events.received */
-void link_received(void *link, size_t len, const struct im_err *err);
+void link_received(void *arg, size_t len, const struct im_err *err);
 
 /* call.c */
 void call_on_data(struct link *l, uint32_t id, const uint8_t *body, size_t len);

@@ -33,13 +33,11 @@
 #define TARGET_CALLS  250000.0
 #define DIR_MAX_BYTES 64
 
-extern char **environ;
-
 static void
 die(const char *what)
 {
-	fprintf(stderr, "link_bench: %s: %s\n", what, strerror(errno));
-	exit(1);
+	(void)fprintf(stderr, "link_bench: %s (%m)\n", what);
+	_exit(1);
 }
 
 /* The raw side. */
@@ -204,16 +202,12 @@ on_end(void *user, struct call *call, const struct im_err *err, const uint8_t *b
 	struct im_err bad;
 
 	(void)call;
-	if (err != NULL) {
-		fprintf(stderr, "link_bench: a call failed: %s\n", err->text);
-		exit(1);
-	}
+	if (err != NULL)
+		die(err->text);
 	arena_init(&arena, 64u << 10);
 	if (cache_found_decode(body, len, &arena, &found, &bad) != IM_OK || !found.hit ||
-	    found.value.len != VALUE_BYTES) {
-		fprintf(stderr, "link_bench: wrong answer\n");
-		exit(1);
-	}
+	    found.value.len != VALUE_BYTES)
+		die("wrong answer");
 	arena_done(&arena);
 	c->running--;
 	if (c->to_start > 0)
@@ -241,10 +235,8 @@ start_call(struct client *c)
 	cache_lookup_encode(&lookup, &body);
 	req.body = body.data;
 	req.body_len = body.len;
-	if (call_start(c->link, &req, &ops, c, &call, &err) != IM_OK) {
-		fprintf(stderr, "link_bench: %s\n", err.text);
-		exit(1);
-	}
+	if (call_start(c->link, &req, &ops, c, &call, &err) != IM_OK)
+		die(err.text);
 	c->to_start--;
 	c->running++;
 }
