@@ -25,8 +25,8 @@
 #include "daemon/process.h"
 
 struct world {
-	char dir[64], config[96];
 	pid_t child;
+	char dir[64], config[96];
 	int out;          /* the child's stdout and stderr */
 	char text[65536]; /* what came of it so far */
 	size_t len;
@@ -97,10 +97,8 @@ static void
 spawn(struct world *w, const struct service_ops *ops, const char *a, const char *b, const char *c)
 {
 	const char *argv[] = { "infermesh-test", a, b, c, NULL };
-	int pipes[2], argc = 1;
+	int pipes[2], argc = 1 + (a != NULL) + (b != NULL) + (c != NULL);
 
-	while (argv[argc] != NULL)
-		argc++;
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	(void)fflush(NULL);
 	w->child = fork();
@@ -297,6 +295,7 @@ test_daemon_tells_systemd_when_ready_and_stopping(void **state)
 	ssize_t n;
 	bool alive = false;
 
+	assert_int_equal(w->child, 0);
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/notify", w->dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	set_env("NOTIFY_SOCKET", sun.sun_path);
