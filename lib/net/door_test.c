@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "net/door.h"
-#include "net/rig.h"
+#include "net/raw_peer.h"
 
 #define MESSAGE_MAX ((size_t)4096)
 
@@ -215,6 +215,26 @@ test_door_requester_that_leaves_is_forgotten(void **state)
 	(void)nng_close(next);
 }
 
+/* As docs/wire.md says, for languages without an nng binding. */
+static void
+test_door_understands_plain_bytes(void **state)
+{
+	static const uint8_t hello[8] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+	static const uint8_t request[] = { 1,    0, 0, 0, 0,   0,   0,   0,   9,
+					   0x80, 1, 2, 3, 'h', 'e', 'l', 'l', 'o' };
+	struct fixture *f = *state;
+	uint8_t reply[8 + sizeof(request)];
+	struct raw_peer p;
+
+	raw_connect(&p, f->url);
+	assert_true(raw_write(&p, hello, sizeof(hello)));
+	assert_true(raw_write(&p, request, sizeof(request)));
+	assert_true(raw_read_bytes(&p, reply, sizeof(reply)));
+	assert_int_equal(reply[5], 0x31);
+	assert_memory_equal(reply + 8, request, sizeof(request));
+	raw_close(&p);
+}
+
 static void
 test_door_close_waits_for_the_kept_request(void **state)
 {
@@ -254,6 +274,7 @@ main(void)
 		T(test_door_slow_answer_holds_up_nobody),
 		T(test_door_message_over_the_limit_is_not_taken),
 		T(test_door_requester_that_leaves_is_forgotten),
+		T(test_door_understands_plain_bytes),
 		T(test_door_close_waits_for_the_kept_request),
 		T(test_door_is_not_opened_twice),
 	};

@@ -119,9 +119,8 @@ raw_ping_bytes(struct buf *out)
 	assert_true(buf_append(out, header, sizeof(header)));
 }
 
-/* Exactly 'len' bytes. False at the end of the stream. */
-static bool
-read_all(struct raw_peer *p, uint8_t *out, size_t len)
+bool
+raw_read_bytes(struct raw_peer *p, uint8_t *out, size_t len)
 {
 	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
 
@@ -144,11 +143,11 @@ raw_read(struct raw_peer *p, struct frame_header *ret, struct buf *body)
 	uint8_t header[FRAME_HEADER_BYTES];
 
 	buf_clear(body);
-	if (!read_all(p, header, sizeof(header)))
+	if (!raw_read_bytes(p, header, sizeof(header)))
 		return false;
 	frame_header_get(header, ret);
 	assert_non_null(buf_reserve(body, ret->body_len));
-	if (!read_all(p, body->data, ret->body_len))
+	if (!raw_read_bytes(p, body->data, ret->body_len))
 		return false;
 	body->len = ret->body_len;
 	return true;

@@ -29,6 +29,9 @@ void raw_request_bytes(struct buf *out, uint32_t id, const char *method);
 /** Append the bytes of an empty PING frame. */
 void raw_ping_bytes(struct buf *out);
 
+/** Read exactly 'len' bytes. False at the end of the stream. Fails the test after the deadline. */
+bool raw_read_bytes(struct raw_peer *p, uint8_t *out, size_t len);
+
 /** Read one frame; its body goes to 'body'. False at the end of the stream. Fails the test after the deadline. */
 bool raw_read(struct raw_peer *p, struct frame_header *ret, struct buf *body);
 
