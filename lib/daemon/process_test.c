@@ -92,15 +92,16 @@ write_config(const struct world *w, const char *more)
 	assert_int_equal(fclose(f), 0);
 }
 
-/* Run the daemon with up to three arguments in a child; its output comes by w->out. */
+/* Run the daemon with up to three arguments, "" for none, in a child; its output comes by w->out. */
 static void
 spawn(struct world *w, const struct service_ops *ops, const char *a, const char *b, const char *c)
 {
-	const char *argv[] = { "infermesh-test", a, b, c, NULL };
-	int pipes[2], argc = 1 + (a != NULL) + (b != NULL) + (c != NULL);
+	const char *argv[5] = { "infermesh-test", a, b, c, NULL };
+	int pipes[2], argc = 1 + (a[0] != '\0') + (b[0] != '\0') + (c[0] != '\0');
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	(void)fflush(NULL);
+	argv[argc] = NULL;
 	w->child = fork();
 	assert_true(w->child >= 0);
 	if (w->child == 0) {
@@ -161,7 +162,7 @@ test_daemon_serves_until_sigterm(void **state)
 	struct im_err err;
 
 	write_config(w, "");
-	spawn(w, &dummy_router, "--config", w->config, NULL);
+	spawn(w, &dummy_router, "--config", w->config, "");
 	expect(w, "\"listening\"");
 	expect(w, "\n");
 	at = strstr(w->text, "127.0.0.1:");
@@ -183,16 +184,16 @@ test_daemon_arguments_and_files_decide_the_status(void **state)
 	struct world *w = *state;
 
 	write_config(w, "");
-	spawn(w, &dummy_router, "--help", NULL, NULL);
+	spawn(w, &dummy_router, "--help", "", "");
 	assert_int_equal(status(w), 0);
 	assert_non_null(strstr(w->text, "SYNOPSIS"));
 	assert_non_null(strstr(w->text, "router.queue_max"));
-	spawn(w, &dummy_router, "--version", NULL, NULL);
+	spawn(w, &dummy_router, "--version", "", "");
 	assert_int_equal(status(w), 0);
 	assert_non_null(strstr(w->text, "infermesh-router " INFERMESH_VERSION "\n"));
-	spawn(w, &dummy_router, "--nonsense", NULL, NULL);
+	spawn(w, &dummy_router, "--nonsense", "", "");
 	assert_int_equal(status(w), 2);
-	spawn(w, &dummy_router, "more", NULL, NULL);
+	spawn(w, &dummy_router, "more", "", "");
 	assert_int_equal(status(w), 2);
 	spawn(w, &dummy_router, "--check", "--config", w->config);
 	assert_int_equal(status(w), 0);
@@ -200,7 +201,7 @@ test_daemon_arguments_and_files_decide_the_status(void **state)
 	spawn(w, &dummy_router, "--print-config", "--config", w->config);
 	assert_int_equal(status(w), 0);
 	assert_non_null(strstr(w->text, "drain_ms: 300ms"));
-	spawn(w, &dummy_router, "--config", "/nonexistent.yaml", NULL);
+	spawn(w, &dummy_router, "--config", "/nonexistent.yaml", "");
 	assert_int_equal(status(w), 2);
 	write_config(w, "nonsense: 1\n");
 	spawn(w, &dummy_router, "--check", "--config", w->config);
@@ -225,7 +226,7 @@ test_daemon_inference_takes_its_entry_of_workers(void **state)
 	struct world *w = *state;
 
 	write_config(w, "workers: [{name: a}, {name: b, admin: '127.0.0.1:0'}]\n");
-	spawn(w, &dummy_inference, "--config", w->config, NULL);
+	spawn(w, &dummy_inference, "--config", w->config, "");
 	assert_int_equal(status(w), 2);
 	assert_non_null(strstr(w->text, "--name NAME"));
 	spawn(w, &dummy_inference, "--config", w->config, "--name=c");
@@ -245,7 +246,7 @@ test_daemon_that_cannot_start_ends_with_1(void **state)
 
 	dummy_plan.fail_start = true;
 	write_config(w, "");
-	spawn(w, &dummy_router, "--config", w->config, NULL);
+	spawn(w, &dummy_router, "--config", w->config, "");
 	assert_int_equal(status(w), 1);
 	assert_non_null(strstr(w->text, "the dummy does not want to start"));
 }
@@ -257,7 +258,7 @@ test_daemon_drain_deadline_cuts_off(void **state)
 
 	dummy_plan.never_drained = true;
 	write_config(w, "");
-	spawn(w, &dummy_router, "--config", w->config, NULL);
+	spawn(w, &dummy_router, "--config", w->config, "");
 	expect(w, "\"listening\"");
 	assert_int_equal(kill(w->child, SIGTERM), 0);
 	assert_int_equal(status(w), 0);
@@ -272,7 +273,7 @@ test_daemon_second_signal_ends_a_blocked_stop(void **state)
 
 	dummy_plan.stop_blocks = true;
 	write_config(w, "");
-	spawn(w, &dummy_router, "--config", w->config, NULL);
+	spawn(w, &dummy_router, "--config", w->config, "");
 	p.fd = w->out;
 	expect(w, "\"listening\"");
 	assert_int_equal(kill(w->child, SIGTERM), 0);
@@ -295,13 +296,12 @@ test_daemon_tells_systemd_when_ready_and_stopping(void **state)
 	ssize_t n;
 	bool alive = false;
 
-	assert_int_equal(w->child, 0);
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/notify", w->dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	set_env("NOTIFY_SOCKET", sun.sun_path);
 	set_env("WATCHDOG_USEC", "20000");
 	write_config(w, "");
-	spawn(w, &dummy_router, "--config", w->config, NULL);
+	spawn(w, &dummy_router, "--config", w->config, "");
 	set_env("NOTIFY_SOCKET", NULL);
 	set_env("WATCHDOG_USEC", NULL);
 	n = recv(fd, text, sizeof(text) - 1, 0);
