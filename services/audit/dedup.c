@@ -40,13 +40,19 @@ dedup_init(struct dedup *d, uint64_t next, struct im_err *err)
 {
 	*d = (struct dedup){ .next = next, .begin = next, .settled = next };
 	random_bytes(&d->seed, sizeof(d->seed));
-	/* Memory of the ring is taken by the kernel only as entries come. */
-	d->recent = calloc(DEDUP_RECENT, sizeof(*d->recent));
-	d->bucket = calloc(DEDUP_RECENT, sizeof(*d->bucket));
-	if (d->recent != NULL && d->bucket != NULL)
-		return IM_OK;
-	dedup_done(d);
-	return err_set(err, IM_ENOMEM, "no memory for the table of recent records");
+	d->recent = malloc(DEDUP_RECENT * sizeof(*d->recent));
+	d->bucket = malloc(DEDUP_RECENT * sizeof(*d->bucket));
+	if (d->recent == NULL || d->bucket == NULL) {
+		dedup_done(d);
+		return err_set(err, IM_ENOMEM, "no memory for the table of recent records");
+	}
+	/*
+	 * The pages now, not as entries come: else the daemon would seem to leak for a while. Not memset(), which compilers
+	 * turn into calloc() together with malloc().
+	 */
+	explicit_bzero(d->recent, DEDUP_RECENT * sizeof(*d->recent));
+	explicit_bzero(d->bucket, DEDUP_RECENT * sizeof(*d->bucket));
+	return IM_OK;
 }
 
 void

@@ -12,18 +12,19 @@
 #include "audit/record.h"
 #include "base/err.h"
 
-#define DEDUP_RECENT 262144U  /* entries; a power of two */
-#define DEDUP_OPEN   1048576U /* entries; an older REQUEST counts as abandoned */
+#define DEDUP_RECENT                                                                               \
+	131072U /* entries; a power of two. 28 bytes each, touched at the start: memory is flat */
+#define DEDUP_OPEN 1048576U /* entries; an older REQUEST counts as abandoned */
 
 struct dedup_recent;
 struct dedup_old;
 
 struct dedup {
-	uint64_t next;    /* index of the next entry */
-	uint64_t begin;   /* index of the first entry that it was told of */
-	uint64_t settled; /* entries below are durable */
-	uint64_t open;    /* REQUESTs without a terminal record */
-	uint64_t seed;    /* so that nobody can aim at one bucket */
+	uint64_t next;               /* index of the next entry */
+	uint64_t begin;              /* index of the first entry that it was told of */
+	uint64_t settled;            /* entries below are durable */
+	uint64_t open;               /* REQUESTs without a terminal record */
+	uint64_t seed;               /* so that nobody can aim at one bucket */
 	struct dedup_recent *recent; /* entry i is at recent[i % DEDUP_RECENT] */
 	uint32_t *bucket;            /* first entry of each chain, as position + 1 */
 	struct dedup_old *old;       /* open REQUESTs that left 'recent': open addressing */
@@ -35,7 +36,8 @@ IM_MUST_CHECK enum im_rc dedup_init(struct dedup *d, uint64_t next, struct im_er
 void dedup_done(struct dedup *d);
 
 /** Index of the entry of this kind about 'id' (RECORD_ID_BYTES). */
-bool dedup_find(const struct dedup *d, const uint8_t *id, enum record_kind kind, uint64_t *ret_index);
+bool dedup_find(const struct dedup *d, const uint8_t *id, enum record_kind kind,
+		uint64_t *ret_index);
 
 /** The entry d->next is of 'kind' about 'id' (NULL = about no request). IM_ENOMEM: nothing changed. */
 IM_MUST_CHECK enum im_rc dedup_add(struct dedup *d, const uint8_t *id, enum record_kind kind);

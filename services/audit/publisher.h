@@ -9,8 +9,9 @@
 
 #include "audit/store.h"
 
-#define PUBLISHER_BACKLOG_MAX (64u * 1024 * 1024) /* bytes that wait; then the log takes no records */
-#define PUBLISHER_EARLY       (4u * 1024 * 1024)  /* bytes that wait; then full tiles are written before their time */
+#define PUBLISHER_BACKLOG_MAX                                                                      \
+	(64u * 1024 * 1024)          /* bytes that wait; then the log takes no records */
+#define PUBLISHER_EARLY (512 * 1024) /* bytes; then they are taken in before the time is up */
 
 /* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
 typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);
@@ -33,8 +34,8 @@ struct publisher {
 };
 
 /** 'p->store' is open. Nothing runs yet: without publisher_start() the owner calls publisher_pass(). */
-IM_MUST_CHECK enum im_rc publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal,
-    void *user, struct im_err *err);
+IM_MUST_CHECK enum im_rc publisher_init(struct publisher *p, uint64_t publish_ms,
+					audit_fatal_fn fatal, void *user, struct im_err *err);
 
 IM_MUST_CHECK enum im_rc publisher_start(struct publisher *p, struct im_err *err);
 

@@ -89,8 +89,18 @@ class Process:
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def files(self):
+        """What its descriptors are, sorted."""
+        folder, found = f"/proc/{self.pid}/fd", []
+        for fd in os.listdir(folder):
+            try:
+                found.append(os.readlink(f"{folder}/{fd}"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return sorted(found)
+
     def fds(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(self.files())
 
     def rss_kib(self):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()

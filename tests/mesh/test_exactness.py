@@ -26,8 +26,14 @@ def storm(mesh, requests, kills_every_s, seed):
 
 
 def footprint(mesh):
-    names = ["gateway", "router", "cache", "audit"]
-    return {n: (mesh.processes[n].rss_kib(), mesh.processes[n].fds()) for n in names}
+    """{daemon: (RSS in KiB, descriptors)}, taken when three looks in a row see the same descriptors."""
+    names, looks = ["gateway", "router", "cache", "audit"], []
+
+    def quiet():
+        looks.append({n: mesh.processes[n].fds() for n in names})
+        return len(looks) >= 3 and looks[-1] == looks[-2] == looks[-3]
+    wait_for(quiet, "descriptors are at rest", 10, 0.2)
+    return {n: (mesh.processes[n].rss_kib(), looks[-1][n]) for n in names}
 
 
 def check(mesh, total):
@@ -57,11 +63,11 @@ def test_storm_of_requests_is_counted_exactly(start, instant):
         assert result["broken"] == 0 and result["timeout"] == 0, result
     assert kills > 0 and rest["cancelled"] > 0
     # Connections of the load generator are closed by now; links to killed workers too.
-    wait_for(lambda: all(fds == before[n][1] for n, (_, fds) in footprint(mesh).items()), f"descriptors as before: {before}", 30)
     after = footprint(mesh)
     print(f"{FULL} requests, {kills} worker kills, {rest['cancelled'] + first['cancelled']} cancels; RSS KiB and fds: "
           f"{before} → {after}")
-    for name, (rss, _) in after.items():
+    for name, (rss, fds) in after.items():
+        assert fds == before[name][1], f"{name}: {mesh.processes[name].files()}"
         assert rss <= 1.1 * before[name][0] + 512, f"{name} grew: {before[name][0]} → {rss} KiB"
 
 
