@@ -36,7 +36,8 @@ struct append {
 	struct commit_job job;
 	struct arena arena;
 	struct audit *audit;
-	struct served *served; /* NULL after the caller gave up: its records are committed all the same */
+	struct served
+	    *served; /* NULL after the caller gave up: its records are committed all the same */
 };
 
 static void
@@ -64,7 +65,7 @@ note_trouble(struct audit *audit, const struct im_err *err)
 		log_error("the audit log takes no records", LOG_STR("error.message", err->text));
 	if (err->rc == IM_OK && audit->failures > 0) {
 		log_info("the audit log takes records again",
-		    LOG_UINT("infermesh.audit.refused", audit->failures));
+			 LOG_UINT("infermesh.audit.refused", audit->failures));
 		audit->failures = 0;
 	}
 }
@@ -99,20 +100,23 @@ check_event(const struct audit_event *e, struct im_err *err)
 	case RECORD_PRUNE:
 	case RECORD_ERASE:
 		return err_set(err, IM_EPERM, "only the audit service itself writes %s records",
-		    record_kind_text(e->kind));
+			       record_kind_text(e->kind));
 	case RECORD_REQUEST:
 	case RECORD_RESPONSE:
 		if (!e->has_request_id)
-			return err_set(err, IM_EINVAL, "a %s has a request_id", record_kind_text(e->kind));
+			return err_set(err, IM_EINVAL, "a %s has a request_id",
+				       record_kind_text(e->kind));
 		break;
 	default:
 		break;
 	}
 	if ((e->has_input || e->has_output) && !e->has_request_id)
-		return err_set(err, IM_EINVAL, "an event with input_sha256 or output_sha256 has a request_id");
+		return err_set(err, IM_EINVAL,
+			       "an event with input_sha256 or output_sha256 has a request_id");
 	if (audit_log_event_bytes(e) > BUNDLE_ENTRY_MAX)
-		return err_set(err, IM_ETOOBIG, "the event is too large: a record holds at most %d bytes",
-		    BUNDLE_ENTRY_MAX);
+		return err_set(err, IM_ETOOBIG,
+			       "the event is too large: a record holds at most %d bytes",
+			       BUNDLE_ENTRY_MAX);
 	return IM_OK;
 }
 
@@ -200,7 +204,8 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	} else if (strcmp(req->method, METHOD_AUDIT_STATUS) == 0) {
 		serve_status(audit, served);
 	} else {
-		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s", req->method);
+		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s",
+			      req->method);
 		served_end(served, &err, NULL, 0);
 	}
 }
@@ -218,7 +223,7 @@ on_fatal(void *user, const struct im_err *err)
 {
 	(void)user;
 	log_error("the audit log cannot be trusted to the disk any more; ending",
-	    LOG_STR("error.message", err->text));
+		  LOG_STR("error.message", err->text));
 	abort();
 }
 
@@ -229,7 +234,7 @@ log_exists(const char *dir)
 	char path[DISK_PATH_MAX];
 
 	return (disk_path(path, dir, "checkpoint", NULL) == IM_OK && access(path, F_OK) == 0) ||
-	    (disk_path(path, dir, "wal", NULL) == IM_OK && access(path, F_OK) == 0);
+	       (disk_path(path, dir, "wal", NULL) == IM_OK && access(path, F_OK) == 0);
 }
 
 static enum im_rc
@@ -241,20 +246,25 @@ load_keys(struct audit *audit, const struct config *config, struct im_err *err)
 	enum im_rc rc = keyfile_load(path, &audit->keys, err);
 
 	if (rc == IM_ENOTFOUND && log_exists(dir))
-		return err_set(err, IM_ENOTFOUND,
+		return err_set(
+		    err, IM_ENOTFOUND,
 		    "the key file %s is missing, but there is a log in %s: put its key file back, or choose another "
-		    "audit.dir for a new log", path, dir);
+		    "audit.dir for a new log",
+		    path, dir);
 	if (rc == IM_ENOTFOUND) {
 		rc = keyfile_create(path, origin, &audit->keys, err);
 		if (rc == IM_OK)
-			log_info("made the keys of a new audit log: back this file up", LOG_STR("file.path", path));
+			log_info("made the keys of a new audit log: back this file up",
+				 LOG_STR("file.path", path));
 	}
 	if (rc != IM_OK)
 		return rc;
 	if (strcmp(audit->keys.signer.name, origin) != 0)
-		return err_set(err, IM_EINVAL,
+		return err_set(
+		    err, IM_EINVAL,
 		    "the key in %s is of the log '%s', but audit.origin is '%s'; set audit.origin to the former, or "
-		    "choose another key file and folder for a new log", path, audit->keys.signer.name, origin);
+		    "choose another key file and folder for a new log",
+		    path, audit->keys.signer.name, origin);
 	memcpy(audit->origin, origin, strlen(origin) + 1);
 	note_signer_vkey(&audit->keys.signer, audit->vkey);
 	return IM_OK;
@@ -274,8 +284,9 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		.now_us = clock_wall_us,
 		.fatal = on_fatal,
 	};
-	struct audit_event start = { .kind = RECORD_START, .has_config_digest = true,
-		.request_time_us = clock_wall_us() };
+	struct audit_event start = { .kind = RECORD_START,
+				     .has_config_digest = true,
+				     .request_time_us = clock_wall_us() };
 	uint64_t began_us = clock_mono_us(), index;
 	enum im_rc rc = audit_log_open(&params, &audit->log, err);
 
@@ -283,17 +294,17 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		return rc;
 	if (audit->log->recovered.torn)
 		log_warn("dropped a record that was never acknowledged, as after a crash",
-		    LOG_STR("file.path", audit->log->recovered.torn_where));
+			 LOG_STR("file.path", audit->log->recovered.torn_where));
 	config_digest(config, start.config_digest);
 	rc = audit_log_add(audit->log, &start, &index, err);
 	if (rc == IM_OK)
 		rc = audit_log_commit(audit->log, false, err);
 	if (rc == IM_OK)
 		log_info("audit log open", LOG_STR("file.directory", audit->log->dir),
-		    LOG_UINT("infermesh.audit.size", audit_log_size(audit->log)),
-		    LOG_UINT("infermesh.audit.open_requests", audit->log->dedup.open),
-		    LOG_UINT("infermesh.recovery_ms", (clock_mono_us() - began_us) / 1000),
-		    LOG_STR("infermesh.audit.vkey", audit->vkey));
+			 LOG_UINT("infermesh.audit.size", audit_log_size(audit->log)),
+			 LOG_UINT("infermesh.audit.open_requests", audit->log->dedup.open),
+			 LOG_UINT("infermesh.recovery_ms", (clock_mono_us() - began_us) / 1000),
+			 LOG_STR("infermesh.audit.vkey", audit->vkey));
 	return rc;
 }
 
@@ -323,8 +334,9 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 		rc = publisher_start(&audit->log->publisher, err);
 	if (rc == IM_OK)
 		rc = net_listen(env->net,
-		    env->single_process ? mesh_address(env, "audit") : config_str(env->config, "audit.listen"), &ops,
-		    audit, &audit->listener, err);
+				env->single_process ? mesh_address(env, "audit")
+						    : config_str(env->config, "audit.listen"),
+				&ops, audit, &audit->listener, err);
 	/* Last, because a thread cannot be taken back at once; calls come through the loop, so not before we return. */
 	if (rc == IM_OK)
 		rc = committer_new(env->loop, audit->log, on_fatal, NULL, &audit->committer, err);
@@ -339,7 +351,8 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 static void
 audit_drain(void *service)
 {
-	(void)service; /* routers that drain need us to the end: we take records until we are stopped */
+	(void)
+	    service; /* routers that drain need us to the end: we take records until we are stopped */
 }
 
 static bool
@@ -375,7 +388,8 @@ audit_stop(void *service, loop_fn stopped, void *arg)
 	audit->listener = NULL;
 	audit->stopped = stopped;
 	audit->stopped_arg = arg;
-	audit->stop_event = (struct audit_event){ .kind = RECORD_STOP, .request_time_us = clock_wall_us() };
+	audit->stop_event =
+	    (struct audit_event){ .kind = RECORD_STOP, .request_time_us = clock_wall_us() };
 	committer_stop(audit->committer, &audit->stop_event, on_stopped, audit);
 }
 
@@ -397,26 +411,31 @@ audit_metrics(const void *service, struct metrics_page *page)
 	struct commit_stats s;
 
 	committer_stats(audit->committer, &s);
-	metrics_family(page, "infermesh_audit_records_total", "counter", "Records made durable, by kind.");
+	metrics_family(page, "infermesh_audit_records_total", "counter",
+		       "Records made durable, by kind.");
 	for (int k = RECORD_REQUEST; k <= RECORD_STOP; k++) {
-		const struct metrics_label label = { "kind", record_kind_text((enum record_kind)k) };
+		const struct metrics_label label = { "kind",
+						     record_kind_text((enum record_kind)k) };
 
-		metrics_value(page, "infermesh_audit_records_total", &label, 1, (double)s.records[k]);
+		metrics_value(page, "infermesh_audit_records_total", &label, 1,
+			      (double)s.records[k]);
 	}
 	metrics_gauge(page, "infermesh_audit_size", "Records in the log.", (double)s.size);
 	metrics_gauge(page, "infermesh_audit_published_size", "Size in the checkpoint file.",
-	    (double)s.published);
+		      (double)s.published);
 	metrics_gauge(page, "infermesh_audit_open_requests", "Requests without a terminal record.",
-	    (double)s.open_requests);
-	metrics_gauge(page, "infermesh_audit_pending", "Events that wait to be durable.", (double)s.pending);
+		      (double)s.open_requests);
+	metrics_gauge(page, "infermesh_audit_pending", "Events that wait to be durable.",
+		      (double)s.pending);
 	metrics_gauge(page, "infermesh_audit_writable", "1 while the log takes records.",
-	    s.trouble.rc == IM_OK ? 1 : 0);
-	metrics_counter(page, "infermesh_audit_commit_failures_total", "Frames that could not be written.",
-	    s.failures);
-	metrics_family(page, "infermesh_audit_batch_records", "histogram", "Records that one sync covered.");
+		      s.trouble.rc == IM_OK ? 1 : 0);
+	metrics_counter(page, "infermesh_audit_commit_failures_total",
+			"Frames that could not be written.", s.failures);
+	metrics_family(page, "infermesh_audit_batch_records", "histogram",
+		       "Records that one sync covered.");
 	metrics_histogram(page, "infermesh_audit_batch_records", NULL, 0, &s.batch);
 	metrics_family(page, "infermesh_audit_commit_seconds", "histogram",
-	    "Time to sign, write and sync one frame.");
+		       "Time to sign, write and sync one frame.");
 	metrics_histogram(page, "infermesh_audit_commit_seconds", NULL, 0, &s.sync);
 }
 

@@ -80,7 +80,8 @@ on_refused(void *user, struct call *call, const struct im_err *err, const uint8_
 	(void)body;
 	(void)len;
 	assert_non_null(err);
-	assert_true(err->rc == IM_EINVAL || err->rc == IM_EPERM || err->rc == IM_EPROTO || err->rc == IM_EMETHOD);
+	assert_true(err->rc == IM_EINVAL || err->rc == IM_EPERM || err->rc == IM_EPROTO ||
+		    err->rc == IM_EMETHOD);
 	f->refused++;
 }
 
@@ -100,7 +101,8 @@ on_status(void *user, struct call *call, const struct im_err *err, const uint8_t
 }
 
 static void
-append(struct link *link, struct audit_event *events, size_t count, const struct call_ops *ops, void *user)
+append(struct link *link, struct audit_event *events, size_t count, const struct call_ops *ops,
+       void *user)
 {
 	struct audit_append a = { events, count };
 	struct buf body = { 0 };
@@ -120,7 +122,9 @@ static void
 send_bad(struct fixture *f, struct link *link)
 {
 	static const struct call_ops refused = { .end = on_refused };
-	struct call_request req = { .method = "Audit/Nothing", .body = (const uint8_t *)"\xff", .body_len = 1 };
+	struct call_request req = { .method = "Audit/Nothing",
+				    .body = (const uint8_t *)"\xff",
+				    .body_len = 1 };
 	struct audit_event e;
 	struct call *call;
 
@@ -220,12 +224,15 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 	assert_non_null(f);
 	testlog_init(&f->t);
 	(void)snprintf(key, sizeof(key), "%s.key2", f->t.dir);
-	(void)snprintf(yaml, sizeof(yaml), "audit:\n  dir: %s\n  key_file: %s\n  segment_bytes: 1MiB\n  publish_ms: 10\n",
+	(void)snprintf(
+	    yaml, sizeof(yaml),
+	    "audit:\n  dir: %s\n  key_file: %s\n  segment_bytes: 1MiB\n  publish_ms: 10\n",
 	    f->t.dir, key);
 	assert_int_equal(config_parse("test", yaml, strlen(yaml), &f->config, &f->t.err), IM_OK);
 	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
 	loop_enter(f->loop);
-	if (host_start(f->loop, f->config, NULL, &audit_service, "audit", true, NULL, &f->host, &f->t.err) != IM_OK)
+	if (host_start(f->loop, f->config, NULL, &audit_service, "audit", true, NULL, &f->host,
+		       &f->t.err) != IM_OK)
 		fail_msg("%s", f->t.err.text);
 	for (unsigned i = 0; i < ROUTERS; i++) {
 		struct net_params params = { .role = "router", .name = "test" };
@@ -233,8 +240,9 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 		f->router[i].f = f;
 		f->router[i].number = i;
 		assert_int_equal(net_new(f->loop, &params, &f->router[i].net, NULL), IM_OK);
-		assert_int_equal(net_dial(f->router[i].net, "inproc://audit", &ops, &f->router[i], &f->router[i].ep,
-		    NULL), IM_OK);
+		assert_int_equal(net_dial(f->router[i].net, "inproc://audit", &ops, &f->router[i],
+					  &f->router[i].ep, NULL),
+				 IM_OK);
 	}
 	f->tick = (struct loop_timer){ .fn = on_tick, .arg = f };
 	assert_int_equal(loop_timer_set(f->loop, &f->tick, 1000), IM_OK);
@@ -275,11 +283,14 @@ test_audit_without_its_key_file_does_not_start_on_an_old_log(void **state)
 	log = testlog_open(&t);
 	assert_int_equal(testlog_pairs(&t, log, 0, 2, 2), IM_OK);
 	audit_log_close(log);
-	(void)snprintf(yaml, sizeof(yaml), "audit:\n  dir: %s\n  key_file: %s.gone\n  segment_bytes: 1MiB\n", t.dir, t.dir);
+	(void)snprintf(yaml, sizeof(yaml),
+		       "audit:\n  dir: %s\n  key_file: %s.gone\n  segment_bytes: 1MiB\n", t.dir,
+		       t.dir);
 	assert_int_equal(config_parse("test", yaml, strlen(yaml), &config, &t.err), IM_OK);
 	assert_int_equal(loop_new(&loop, NULL), IM_OK);
 	loop_enter(loop);
-	assert_int_equal(host_start(loop, config, NULL, &audit_service, "audit", true, NULL, &host, &t.err),
+	assert_int_equal(
+	    host_start(loop, config, NULL, &audit_service, "audit", true, NULL, &host, &t.err),
 	    IM_ENOTFOUND);
 	assert_non_null(strstr(t.err.text, "key file"));
 	loop_leave(loop);

@@ -24,7 +24,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		count++;
 	}
 	/* What was read as entries is what their bundle would be. */
-	if (again.len != size - it.left || (again.len > 0 && memcmp(again.data, data, again.len) != 0) ||
+	if (again.len != size - it.left ||
+	    (again.len > 0 && memcmp(again.data, data, again.len) != 0) ||
 	    bundle_check(data, size, count) != (it.left == 0))
 		abort();
 	buf_done(&again);

@@ -46,7 +46,8 @@ checkpoint_parse(const char *text, size_t len, struct checkpoint *ret, struct im
 		const char *nl = len == 0 ? NULL : memchr(text, '\n', (size_t)(end - text));
 
 		if (nl == NULL)
-			return err_set(err, IM_EPROTO, "not a checkpoint: line %d is missing", i + 1);
+			return err_set(err, IM_EPROTO, "not a checkpoint: line %d is missing",
+				       i + 1);
 		line[i] = text;
 		line_len[i] = (size_t)(nl - text);
 		text = nl + 1;
@@ -62,15 +63,16 @@ checkpoint_parse(const char *text, size_t len, struct checkpoint *ret, struct im
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed origin");
 	if (!parse_size(line[1], line_len[1], &c.size))
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed size");
-	if (!base64_decode(line[2], line_len[2], c.root.b, HASH_BYTES, &root_len) || root_len != HASH_BYTES)
+	if (!base64_decode(line[2], line_len[2], c.root.b, HASH_BYTES, &root_len) ||
+	    root_len != HASH_BYTES)
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed root hash");
 	*ret = c;
 	return IM_OK;
 }
 
 enum im_rc
-checkpoint_open(const char *bytes, size_t len, const struct note_verifier *v, struct checkpoint *ret,
-    struct im_err *err)
+checkpoint_open(const char *bytes, size_t len, const struct note_verifier *v,
+		struct checkpoint *ret, struct im_err *err)
 {
 	struct note note;
 	struct checkpoint c;
@@ -82,15 +84,16 @@ checkpoint_open(const char *bytes, size_t len, const struct note_verifier *v, st
 	if (rc == IM_OK && v != NULL)
 		rc = note_verify(&note, v, err);
 	if (rc == IM_OK && v != NULL && strcmp(v->name, c.origin) != 0)
-		rc = err_set(err, IM_ECORRUPT, "the checkpoint is of the log %s, not of %s", c.origin, v->name);
+		rc = err_set(err, IM_ECORRUPT, "the checkpoint is of the log %s, not of %s",
+			     c.origin, v->name);
 	if (rc == IM_OK)
 		*ret = c;
 	return rc;
 }
 
 enum im_rc
-checkpoint_sign(const struct note_signer *s, uint64_t size, const struct hash *root, struct buf *out,
-    struct im_err *err)
+checkpoint_sign(const struct note_signer *s, uint64_t size, const struct hash *root,
+		struct buf *out, struct im_err *err)
 {
 	struct checkpoint c = { .size = size, .root = *root };
 	struct buf text = BUF_INIT(CHECKPOINT_MAX_BYTES);

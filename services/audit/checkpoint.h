@@ -21,17 +21,19 @@ bool checkpoint_put(struct buf *out, const struct checkpoint *c);
 
 /** Parse a body (a note's text), strictly. IM_EPROTO. */
 IM_MUST_CHECK enum im_rc checkpoint_parse(const char *text, size_t len, struct checkpoint *ret,
-    struct im_err *err);
+					  struct im_err *err);
 
 /**
  * Parse the untrusted bytes of a signed checkpoint; with 'v' (may be NULL) check origin and signature too. IM_EPROTO,
  * IM_ENOTFOUND (not signed by 'v'), IM_ECORRUPT (wrong signature, or another log's).
  */
-IM_MUST_CHECK enum im_rc checkpoint_open(const char *bytes, size_t len, const struct note_verifier *v,
-    struct checkpoint *ret, struct im_err *err);
+IM_MUST_CHECK enum im_rc checkpoint_open(const char *bytes, size_t len,
+					 const struct note_verifier *v, struct checkpoint *ret,
+					 struct im_err *err);
 
 /** Append the signed checkpoint. */
 IM_MUST_CHECK enum im_rc checkpoint_sign(const struct note_signer *s, uint64_t size,
-    const struct hash *root, struct buf *out, struct im_err *err);
+					 const struct hash *root, struct buf *out,
+					 struct im_err *err);
 
 #endif

@@ -15,10 +15,10 @@
 
 /** 'request_id' has 16 bytes. */
 void commitment_opening(struct hasher *h, const struct hash *subject_key, const uint8_t *request_id,
-    const char *field, struct hash *ret);
+			const char *field, struct hash *ret);
 
 /** 'content' is the SHA-256 of the content. A verifier calls this with a disclosed opening. */
 void commitment_make(struct hasher *h, const struct hash *opening, const char *field,
-    const uint8_t content[HASH_BYTES], struct hash *ret);
+		     const uint8_t content[HASH_BYTES], struct hash *ret);
 
 #endif

@@ -14,10 +14,12 @@
 
 #include "base/clock.h"
 
-static const struct histogram_bounds batch_bounds = { 14,
-	{ 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384 } };
-static const struct histogram_bounds sync_bounds = { 15,
-	{ .0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5 } };
+static const struct histogram_bounds batch_bounds = {
+	14, { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384 }
+};
+static const struct histogram_bounds sync_bounds = {
+	15, { .0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5 }
+};
 
 struct committer {
 	struct loop *loop;
@@ -84,7 +86,8 @@ gather(struct committer *c, struct turn *t)
 			if (c->log->next.size > size) /* else the log had it */
 				t->kinds[e->kind]++;
 		}
-		if (job->cursor == job->events.count && list_linked(&job->node) && job->err.rc == IM_OK) {
+		if (job->cursor == job->events.count && list_linked(&job->node) &&
+		    job->err.rc == IM_OK) {
 			list_remove(&job->node);
 			list_push_back(&t->frame, &job->node);
 		}
@@ -96,14 +99,15 @@ static bool
 urgent(const struct commit_job *job)
 {
 	for (size_t i = 0; i < job->events.count; i++)
-		if (job->events.events[i].kind != RECORD_GAP && job->events.events[i].kind != RECORD_STOP)
+		if (job->events.events[i].kind != RECORD_GAP &&
+		    job->events.events[i].kind != RECORD_STOP)
 			return false;
 	return true;
 }
 
 static void
 note_commit(struct committer *c, const struct turn *t, uint64_t records, uint64_t began_us,
-    bool reserve, const struct im_err *failure)
+	    bool reserve, const struct im_err *failure)
 {
 	struct commit_stats *s = &c->stats;
 
@@ -278,7 +282,9 @@ run(void *arg)
 	list_init(&t.done);
 	while (take(c, &t)) {
 		while (work_off(c, &t, &err) == IM_EIO)
-			c->fatal(c->user, &err); /* comes back in a test only; the log takes nothing any more */
+			c->fatal(
+			    c->user,
+			    &err); /* comes back in a test only; the log takes nothing any more */
 		hand_back(c, &t);
 	}
 	say_goodbye(c);
@@ -334,7 +340,7 @@ on_join(void *arg)
 
 enum im_rc
 committer_new(struct loop *loop, struct audit_log *log, audit_fatal_fn fatal, void *user,
-    struct committer **ret, struct im_err *err)
+	      struct committer **ret, struct im_err *err)
 {
 	struct committer *c = calloc(1, sizeof(*c));
 	sigset_t all, was;
@@ -383,10 +389,12 @@ committer_submit(struct committer *c, struct commit_job *job, struct im_err *err
 	job->checkpoint = NULL;
 	(void)pthread_mutex_lock(&c->lock);
 	if (c->stop)
-		rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "the audit service is stopping");
-	else if (c->stats.pending + job->events.count > COMMITTER_EVENTS_MAX ||
-	    c->bytes + job->bytes > COMMITTER_BYTES_MAX)
 		rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE,
+				"the audit service is stopping");
+	else if (c->stats.pending + job->events.count > COMMITTER_EVENTS_MAX ||
+		 c->bytes + job->bytes > COMMITTER_BYTES_MAX)
+		rc = err_reason(
+		    err, IM_EUNAVAILABLE, DISK_UNAVAILABLE,
 		    "%llu records wait to be made durable already; the disk is too slow for this load",
 		    (unsigned long long)c->stats.pending);
 	if (rc == IM_OK) {

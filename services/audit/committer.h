@@ -37,19 +37,21 @@ struct commit_stats {
 	uint64_t records[RECORD_STOP + 1]; /* committed since the start, by kind */
 	uint64_t frames, failures;
 	uint64_t pending; /* events that wait */
-	struct histogram batch, sync; /* records a frame; seconds a commit, signature and sync included */
+	struct histogram batch,
+	    sync;              /* records a frame; seconds a commit, signature and sync included */
 	struct im_err trouble; /* of the last commit; rc IM_OK = writable */
 };
 
 struct committer;
 
 /** Start the thread on 'log', which is the committer's from now on. IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc committer_new(struct loop *loop, struct audit_log *log, audit_fatal_fn fatal,
-    void *user, struct committer **ret, struct im_err *err);
+IM_MUST_CHECK enum im_rc committer_new(struct loop *loop, struct audit_log *log,
+				       audit_fatal_fn fatal, void *user, struct committer **ret,
+				       struct im_err *err);
 
 /** Queue a job. IM_OK: 'done' follows. IM_EUNAVAILABLE: too much waits already, or it is stopping; 'done' does not follow. */
 IM_MUST_CHECK enum im_rc committer_submit(struct committer *c, struct commit_job *job,
-    struct im_err *err);
+					  struct im_err *err);
 
 void committer_stats(struct committer *c, struct commit_stats *ret);
 
@@ -60,7 +62,8 @@ uint64_t committer_pending(struct committer *c);
  * Commit what is queued, then 'last' (a STOP record; NULL = none), publish, end the thread; then call 'stopped' on the
  * loop, when not even a thread is left. Every job's 'done' came before.
  */
-void committer_stop(struct committer *c, const struct audit_event *last, loop_fn stopped, void *arg);
+void committer_stop(struct committer *c, const struct audit_event *last, loop_fn stopped,
+		    void *arg);
 
 /** After 'stopped'. The log stays open: it is the caller's again. */
 void committer_free(struct committer *c);

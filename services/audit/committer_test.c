@@ -94,8 +94,9 @@ on_done(void *user, struct commit_job *job)
 		f->failed++;
 	} else {
 		/* The answer's checkpoint covers every event of the job. */
-		assert_int_equal(checkpoint_open(job->checkpoint, strlen(job->checkpoint), &f->log->verifier, &cp,
-		    NULL), IM_OK);
+		assert_int_equal(checkpoint_open(job->checkpoint, strlen(job->checkpoint),
+						 &f->log->verifier, &cp, NULL),
+				 IM_OK);
 		for (size_t i = 0; i < job->events.count; i++)
 			assert_true(job->index[i] < cp.size);
 	}
@@ -113,10 +114,13 @@ submit_all(void *arg)
 		struct commit_job *job = &f->jobs[i].job;
 
 		for (unsigned e = 0; e < 8; e++)
-			testlog_event(&f->jobs[i].events[e], e % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE,
-			    i * 4 + e / 2);
-		*job = (struct commit_job){ .events = { f->jobs[i].events, 8 }, .index = f->jobs[i].index,
-			.bytes = 1000, .done = on_done, .user = f };
+			testlog_event(&f->jobs[i].events[e],
+				      e % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE, i * 4 + e / 2);
+		*job = (struct commit_job){ .events = { f->jobs[i].events, 8 },
+					    .index = f->jobs[i].index,
+					    .bytes = 1000,
+					    .done = on_done,
+					    .user = f };
 		assert_int_equal(committer_submit(f->c, job, NULL), IM_OK);
 		f->submitted++;
 	}
@@ -237,7 +241,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
+		cmocka_unit_test(
+		    test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
 		cmocka_unit_test(test_committer_without_space_fails_jobs_and_recovers),
 		cmocka_unit_test(test_committer_on_a_lying_disk_writes_nothing_more),
 		cmocka_unit_test(test_committer_refuses_when_too_much_waits),

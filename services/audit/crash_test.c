@@ -147,8 +147,8 @@ test_log_killed_at_random_keeps_all_that_was_acknowledged(void **state)
 	testlog_verify(&t, &r);
 	assert_int_equal(r.open, 0); /* a pair is in one frame: there or not */
 	assert_true(ledger_len > 0);
-	print_message("%u kills, %zu pairs acknowledged, %lu records, none lost\n", KILLS, ledger_len,
-	    (unsigned long)r.size);
+	print_message("%u kills, %zu pairs acknowledged, %lu records, none lost\n", KILLS,
+		      ledger_len, (unsigned long)r.size);
 	free(ledger);
 	testlog_done(&t);
 }

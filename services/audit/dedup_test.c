@@ -86,13 +86,15 @@ test_dedup_keeps_open_requests_longer_than_closed_ones(void **state)
 	assert_int_equal(d.old_count, 100);
 	assert_true(dedup_find(&d, id_of(7), RECORD_REQUEST, &index));
 	assert_int_equal(index, 7);
-	assert_false(dedup_find(&d, id_of(100), RECORD_REQUEST, &index)); /* closed, and out of the window */
+	assert_false(
+	    dedup_find(&d, id_of(100), RECORD_REQUEST, &index)); /* closed, and out of the window */
 	assert_int_equal(dedup_add(&d, id_of(7), RECORD_RESPONSE), IM_OK);
 	dedup_settle(&d);
 	assert_int_equal(d.open, 99);
 	assert_false(dedup_find(&d, id_of(7), RECORD_REQUEST, &index));
 	for (uint64_t i = 0; i < 100; i++)
-		assert_true(i == 7 || (dedup_find(&d, id_of(i), RECORD_REQUEST, &index) && index == i));
+		assert_true(i == 7 ||
+			    (dedup_find(&d, id_of(i), RECORD_REQUEST, &index) && index == i));
 	while (d.next < DEDUP_OPEN + 2 * DEDUP_RECENT) {
 		assert_int_equal(dedup_add(&d, NULL, RECORD_CONFIG), IM_OK);
 		dedup_settle(&d);
@@ -105,7 +107,9 @@ test_dedup_keeps_open_requests_longer_than_closed_ones(void **state)
 static void
 test_dedup_against_a_plain_list_on_random_operations(void **state)
 {
-	enum { N = 2000 };
+	enum {
+		N = 2000
+	};
 	struct {
 		uint64_t id;
 		enum record_kind kind;

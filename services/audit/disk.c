@@ -48,13 +48,16 @@ disk_failed(struct im_err *err, int errnum, bool sync, const char *what, const c
 	const char *text = strerror_r(errnum, why, sizeof(why));
 
 	if (sync || errnum == EIO)
-		return err_set(err, IM_EIO,
+		return err_set(
+		    err, IM_EIO,
 		    "cannot %s %s: %s; the disk may have lost what it had taken: check it, then start again",
 		    what, path, text);
 	if (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG)
 		return err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE,
-		    "cannot %s %s: %s; make space there, the log goes on by itself", what, path, text);
-	return err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "cannot %s %s: %s", what, path, text);
+				  "cannot %s %s: %s; make space there, the log goes on by itself",
+				  what, path, text);
+	return err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "cannot %s %s: %s", what, path,
+			  text);
 }
 
 enum im_rc
@@ -67,7 +70,7 @@ disk_path(char ret[DISK_PATH_MAX], const char *dir, const char *name, struct im_
 
 enum im_rc
 disk_write(const struct disk_ops *ops, int fd, const char *path, const void *data, size_t len,
-    uint64_t at, struct im_err *err)
+	   uint64_t at, struct im_err *err)
 {
 	const uint8_t *p = data;
 
@@ -150,7 +153,7 @@ disk_mkdirs(const struct disk_ops *ops, const char *path, struct im_err *err)
 
 enum im_rc
 disk_replace(const struct disk_ops *ops, const char *path, const void *data, size_t len,
-    struct im_err *err)
+	     struct im_err *err)
 {
 	char tmp[DISK_PATH_MAX];
 	enum im_rc rc;

@@ -37,35 +37,38 @@ struct disk_ops {
 extern const struct disk_ops disk_posix;
 
 /** Fill 'err' for a failed call and classify it: 'sync' is true for fsync and its kind. Returns the code. */
-enum im_rc disk_failed(struct im_err *err, int errnum, bool sync, const char *what, const char *path);
+enum im_rc disk_failed(struct im_err *err, int errnum, bool sync, const char *what,
+		       const char *path);
 
 /** Join 'dir' and 'name' into 'ret'. IM_EINVAL when it is too long. */
 IM_MUST_CHECK enum im_rc disk_path(char ret[DISK_PATH_MAX], const char *dir, const char *name,
-    struct im_err *err);
+				   struct im_err *err);
 
 /** Write all of it at 'at'. */
 IM_MUST_CHECK enum im_rc disk_write(const struct disk_ops *ops, int fd, const char *path,
-    const void *data, size_t len, uint64_t at, struct im_err *err);
+				    const void *data, size_t len, uint64_t at, struct im_err *err);
 
 /** fsync the folder 'path'. */
 IM_MUST_CHECK enum im_rc disk_sync_dir(const struct disk_ops *ops, const char *path,
-    struct im_err *err);
+				       struct im_err *err);
 
 /** Make the folder 'path', whose parent exists, and sync the parent, unless it is there already. */
-IM_MUST_CHECK enum im_rc disk_mkdir(const struct disk_ops *ops, const char *path, struct im_err *err);
+IM_MUST_CHECK enum im_rc disk_mkdir(const struct disk_ops *ops, const char *path,
+				    struct im_err *err);
 
 /** Make 'path' and every missing folder above it, mode 0700. */
 IM_MUST_CHECK enum im_rc disk_mkdirs(const struct disk_ops *ops, const char *path,
-    struct im_err *err);
+				     struct im_err *err);
 
 /**
  * Give 'path' the contents 'data': 'path'.tmp is written, synced and renamed. The folder is NOT synced: the caller does
  * that once for many files.
  */
-IM_MUST_CHECK enum im_rc disk_replace(const struct disk_ops *ops, const char *path, const void *data,
-    size_t len, struct im_err *err);
+IM_MUST_CHECK enum im_rc disk_replace(const struct disk_ops *ops, const char *path,
+				      const void *data, size_t len, struct im_err *err);
 
 /** The contents of 'path', at most 'max' bytes, appended to 'out'. IM_ENOTFOUND, IM_ETOOBIG, IM_EIO, IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc disk_read(const char *path, size_t max, struct buf *out, struct im_err *err);
+IM_MUST_CHECK enum im_rc disk_read(const char *path, size_t max, struct buf *out,
+				   struct im_err *err);
 
 #endif

@@ -64,7 +64,8 @@ run_with_fault(unsigned at, int errnum, unsigned *ret_fatal)
 	}
 	sync_failed = strstr(testdisk_failed(), "sync") != NULL;
 	/* A sync that failed or EIO while writing must end it, whatever comes after. */
-	if (log != NULL && (sync_failed || (errnum == EIO && strcmp(testdisk_failed(), "pwrite") == 0)))
+	if (log != NULL &&
+	    (sync_failed || (errnum == EIO && strcmp(testdisk_failed(), "pwrite") == 0)))
 		assert_int_equal(rc, IM_EIO);
 	if (log != NULL && !sync_failed && errnum == ENOSPC)
 		assert_int_equal(rc, IM_OK);
@@ -107,8 +108,10 @@ test_log_full_disk_refuses_and_goes_on_without_a_restart(void **state)
 	struct testlog t;
 	struct verify_report r;
 	struct audit_log *log;
-	struct audit_event gap = { .kind = RECORD_GAP, .has_gap = true,
-		.gap = { .count = 3, .from_us = 1, .to_us = 2, .reason = "full" } };
+	struct audit_event gap = { .kind = RECORD_GAP,
+				   .has_gap = true,
+				   .gap = {
+				       .count = 3, .from_us = 1, .to_us = 2, .reason = "full" } };
 	uint64_t size = 0, index;
 	enum im_rc rc;
 

@@ -33,7 +33,8 @@ hasher_init(struct hasher *h, struct im_err *err)
 	if (h->md != NULL && h->ctx != NULL && run(h, NULL, 0, &first))
 		return IM_OK;
 	hasher_done(h);
-	return err_set(err, IM_ENOMEM, "OpenSSL has no SHA-256 for us: no memory, or a broken installation");
+	return err_set(err, IM_ENOMEM,
+		       "OpenSSL has no SHA-256 for us: no memory, or a broken installation");
 }
 
 void
@@ -55,7 +56,7 @@ hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count, stru
 
 void
 hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts, size_t count,
-    struct hash *ret)
+	    struct hash *ret)
 {
 	uint8_t pad[BLOCK_BYTES];
 	struct hash inner;
@@ -65,7 +66,8 @@ hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *pa
 	memset(pad, 0x36, sizeof(pad));
 	for (size_t i = 0; i < HASH_BYTES; i++)
 		pad[i] ^= key->b[i];
-	if (EVP_DigestInit_ex(h->ctx, h->md, NULL) != 1 || EVP_DigestUpdate(h->ctx, pad, sizeof(pad)) != 1)
+	if (EVP_DigestInit_ex(h->ctx, h->md, NULL) != 1 ||
+	    EVP_DigestUpdate(h->ctx, pad, sizeof(pad)) != 1)
 		abort();
 	for (size_t i = 0; i < count; i++)
 		if (EVP_DigestUpdate(h->ctx, parts[i].data, parts[i].len) != 1)

@@ -40,6 +40,6 @@ void hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count,
 
 /** HMAC-SHA256 (RFC 2104) of the parts under a 32-byte key. */
 void hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts,
-    size_t count, struct hash *ret);
+		 size_t count, struct hash *ret);
 
 #endif

@@ -52,7 +52,8 @@ parse_line(char *line, struct keyfile *k, unsigned *seen, struct im_err *err)
 		*seen |= 1U << i;
 		if (i == 0)
 			return note_signer_parse(value, &k->signer, err);
-		if (i == 1 && base64_decode(value, strlen(value), k->keys.master.b, HASH_BYTES, &len) &&
+		if (i == 1 &&
+		    base64_decode(value, strlen(value), k->keys.master.b, HASH_BYTES, &len) &&
 		    len == HASH_BYTES)
 			return IM_OK;
 		if (i == 2 && parse_epoch(value, &k->keys.epoch))
@@ -100,8 +101,8 @@ check_mode(int fd, const char *path, struct im_err *err)
 		return err_set(err, IM_EPERM, "%s is not a regular file", path);
 	if ((st.st_mode & 077) != 0)
 		return err_set(err, IM_EPERM,
-		    "%s has mode %04o: others may read or change it; run 'chmod 600 %s'", path,
-		    (unsigned)st.st_mode & 07777, path);
+			       "%s has mode %04o: others may read or change it; run 'chmod 600 %s'",
+			       path, (unsigned)st.st_mode & 07777, path);
 	if (st.st_uid != geteuid() && st.st_uid != 0)
 		return err_set(err, IM_EPERM, "%s belongs to another user", path);
 	return IM_OK;
@@ -189,7 +190,8 @@ keyfile_create(const char *path, const char *origin, struct keyfile *ret, struct
 	if (rc == IM_OK) {
 		note_signer_skey(&k.signer, skey);
 		base64_encode(k.keys.master.b, HASH_BYTES, master);
-		if (!buf_printf(&text, "%ssigner %s\nmaster %s\nepoch %u\n", head, skey, master, k.keys.epoch))
+		if (!buf_printf(&text, "%ssigner %s\nmaster %s\nepoch %u\n", head, skey, master,
+				k.keys.epoch))
 			rc = err_set(err, IM_ENOMEM, "no memory for a key file");
 	}
 	if (rc == IM_OK)

@@ -24,7 +24,7 @@ IM_MUST_CHECK enum im_rc keyfile_load(const char *path, struct keyfile *ret, str
 
 /** Make one for 'origin' with fresh secrets, mode 0600, durably, and missing folders. IM_EEXIST when 'path' is there. */
 IM_MUST_CHECK enum im_rc keyfile_create(const char *path, const char *origin, struct keyfile *ret,
-    struct im_err *err);
+					struct im_err *err);
 
 /** Wipe and free. */
 void keyfile_done(struct keyfile *k);

@@ -36,7 +36,7 @@ audit_log_event_bytes(const struct audit_event *event)
 	if (!event->has_routing)
 		return n;
 	n += text_bytes(event->routing.worker) + text_bytes(event->routing.policy) +
-	    text_bytes(event->routing.reason);
+	     text_bytes(event->routing.reason);
 	for (size_t i = 0; i < event->routing.seen_count; i++)
 		n += LOAD_FIXED_BYTES + text_bytes(event->routing.seen[i].worker);
 	return n;
@@ -54,7 +54,8 @@ lock_folder(struct audit_log *log, struct im_err *err)
 	if (log->lock_fd < 0)
 		return disk_failed(err, errno, false, "open", path);
 	if (flock(log->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(err, IM_EEXIST,
+		return err_set(
+		    err, IM_EEXIST,
 		    "the log in %s is in use by another process; give each audit service a folder of its own (audit.dir)",
 		    log->dir);
 	return IM_OK;
@@ -65,11 +66,13 @@ frame_memory(struct audit_log *log, struct im_err *err)
 {
 	free(log->leaf);
 	log->leaf = calloc(log->params.batch_records, sizeof(*log->leaf));
-	return log->leaf != NULL ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a frame of records");
+	return log->leaf != NULL ? IM_OK
+				 : err_set(err, IM_ENOMEM, "no memory for a frame of records");
 }
 
 enum im_rc
-audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log, struct im_err *err)
+audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log,
+	       struct im_err *err)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
 	char vkey[NOTE_KEYTEXT_MAX];
@@ -80,7 +83,8 @@ audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log
 	log->params = *params;
 	log->lock_fd = -1;
 	log->wal.fd = -1;
-	if (log->params.batch_bytes > params->segment_bytes / 4) /* a frame must fit into a segment */
+	if (log->params.batch_bytes >
+	    params->segment_bytes / 4) /* a frame must fit into a segment */
 		log->params.batch_bytes = params->segment_bytes / 4;
 	rc = disk_path(log->dir, params->dir, "", err);
 	if (rc != IM_OK)
@@ -162,14 +166,16 @@ hide(struct audit_log *log, const struct audit_event *e, struct record *r)
 		return;
 	pseudonym_subject(&log->hasher, keys, tenant, caller, &subject);
 	if (e->has_input) {
-		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_INPUT, &opening);
+		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_INPUT,
+				   &opening);
 		commitment_make(&log->hasher, &opening, COMMITMENT_INPUT, e->input_sha256,
-		    &r->input_commitment);
+				&r->input_commitment);
 	}
 	if (e->has_output) {
-		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_OUTPUT, &opening);
+		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_OUTPUT,
+				   &opening);
 		commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, e->output_sha256,
-		    &r->output_commitment);
+				&r->output_commitment);
 	}
 	OPENSSL_cleanse(&subject, sizeof(subject));
 	OPENSSL_cleanse(&opening, sizeof(opening));
@@ -211,7 +217,7 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 
 enum im_rc
 audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *ret_index,
-    struct im_err *err)
+	      struct im_err *err)
 {
 	size_t was = log->records.len;
 	uint8_t *entry;
@@ -222,7 +228,8 @@ audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *
 	    dedup_find(&log->dedup, event->request_id, event->kind, ret_index))
 		return IM_OK;
 	if (audit_log_event_bytes(event) > BUNDLE_ENTRY_MAX)
-		return err_set(err, IM_ETOOBIG, "a record holds at most %d bytes", BUNDLE_ENTRY_MAX);
+		return err_set(err, IM_ETOOBIG, "a record holds at most %d bytes",
+			       BUNDLE_ENTRY_MAX);
 	if (log->count == log->params.batch_records ||
 	    (log->count > 0 && log->records.len >= log->params.batch_bytes))
 		return IM_EAGAIN;
@@ -235,7 +242,8 @@ audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *
 	entry = log->records.data + was + 2;
 	entry[-2] = (uint8_t)(len >> 8);
 	entry[-1] = (uint8_t)len;
-	if (dedup_add(&log->dedup, event->has_request_id ? event->request_id : NULL, event->kind) != IM_OK)
+	if (dedup_add(&log->dedup, event->has_request_id ? event->request_id : NULL, event->kind) !=
+	    IM_OK)
 		goto no_memory;
 	tlog_leaf(&log->hasher, entry, len, &log->leaf[log->count]);
 	tlog_range_add(&log->next, &log->hasher, &log->leaf[log->count], NULL, NULL);
@@ -317,9 +325,13 @@ audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
 		rc = c == NULL ? IM_ENOMEM : err_set(err, IM_ENOMEM, "no memory for a checkpoint");
 		goto fail;
 	}
-	frame = (struct wal_frame){ .first = c->first, .count = c->count, .records = c->records,
-		.records_len = c->records_len, .root = c->root, .checkpoint = c->checkpoint,
-		.checkpoint_len = c->checkpoint_len };
+	frame = (struct wal_frame){ .first = c->first,
+				    .count = c->count,
+				    .records = c->records,
+				    .records_len = c->records_len,
+				    .root = c->root,
+				    .checkpoint = c->checkpoint,
+				    .checkpoint_len = c->checkpoint_len };
 	rc = wal_append(&log->wal, &frame, urgent, &why);
 	if (rc != IM_OK) {
 		if (rc == IM_EIO)

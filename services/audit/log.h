@@ -55,7 +55,7 @@ struct audit_log {
  * changed. IM_EUNAVAILABLE (no space), IM_EIO, IM_EINVAL, IM_ENOMEM. Reads up to DEDUP_OPEN records: seconds at most.
  */
 IM_MUST_CHECK enum im_rc audit_log_open(const struct audit_log_params *params,
-    struct audit_log **ret_log, struct im_err *err);
+					struct audit_log **ret_log, struct im_err *err);
 
 /** Release all; what is not committed is lost. The publisher is stopped first. NULL is fine. */
 void audit_log_close(struct audit_log *log);
@@ -66,7 +66,7 @@ void audit_log_close(struct audit_log *log);
  * IM_ENOMEM.
  */
 IM_MUST_CHECK enum im_rc audit_log_add(struct audit_log *log, const struct audit_event *event,
-    uint64_t *ret_index, struct im_err *err);
+				       uint64_t *ret_index, struct im_err *err);
 
 /** True if nothing was gathered since the last commit. */
 bool audit_log_idle(const struct audit_log *log);

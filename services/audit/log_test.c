@@ -110,7 +110,8 @@ test_log_response_points_at_its_request(void **state)
 	(void)append_one(&t, log, RECORD_REQUEST, 1);
 	(void)append_one(&t, log, RECORD_REQUEST, 2);
 	(void)append_one(&t, log, RECORD_RESPONSE, 1);
-	(void)append_one(&t, log, RECORD_RESPONSE, 99); /* nobody knows it: recorded, and counted as an orphan */
+	(void)append_one(&t, log, RECORD_RESPONSE,
+			 99); /* nobody knows it: recorded, and counted as an orphan */
 	assert_int_equal(log->dedup.open, 1);
 	audit_log_close(log);
 	testlog_verify(&t, &r); /* checks prev_index against the requests */
@@ -163,7 +164,8 @@ test_log_grows_over_tiles_segments_and_restarts(void **state)
 		for (int i = 0; i < 10; i++, done += 300) {
 			assert_int_equal(testlog_pairs(&t, log, done, 300, 50), IM_OK);
 			if (i % 3 == round % 3)
-				assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+				assert_int_equal(publisher_pass(&log->publisher, true, &t.err),
+						 IM_OK);
 		}
 		assert_int_equal(log->dedup.open, 0);
 		assert_true(log->wal.generation >> 32 == (uint64_t)round + 1);

@@ -56,9 +56,11 @@ parse_sig(const char *line, size_t len, struct note_sig *ret)
 	ret->name = name;
 	ret->name_len = (size_t)(b64 - name);
 	b64++;
-	if (!base64_decode(b64, len - (size_t)(b64 - line), raw, sizeof(raw), &raw_len) || raw_len < 5)
+	if (!base64_decode(b64, len - (size_t)(b64 - line), raw, sizeof(raw), &raw_len) ||
+	    raw_len < 5)
 		return false;
-	ret->key_id = (uint32_t)raw[0] << 24 | (uint32_t)raw[1] << 16 | (uint32_t)raw[2] << 8 | raw[3];
+	ret->key_id =
+	    (uint32_t)raw[0] << 24 | (uint32_t)raw[1] << 16 | (uint32_t)raw[2] << 8 | raw[3];
 	raw_len -= 4;
 	ret->sig_len = raw_len == NOTE_SIG_BYTES || raw_len == NOTE_SIG_BYTES + 8 ? raw_len : 0;
 	memcpy(ret->sig, raw + 4, ret->sig_len);
@@ -82,23 +84,27 @@ note_parse(const char *bytes, size_t len, struct note *ret, struct im_err *err)
 	const char *blank, *line, *end = bytes + len;
 
 	if (len > NOTE_MAX_BYTES)
-		return err_set(err, IM_EPROTO, "not a signed note: longer than %d bytes", NOTE_MAX_BYTES);
+		return err_set(err, IM_EPROTO, "not a signed note: longer than %d bytes",
+			       NOTE_MAX_BYTES);
 	if (!utf8_valid(bytes, len))
 		return err_set(err, IM_EPROTO, "not a signed note: not UTF-8");
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)bytes[i] < ' ' && bytes[i] != '\n')
-			return err_set(err, IM_EPROTO, "not a signed note: control character at byte %zu", i);
+			return err_set(err, IM_EPROTO,
+				       "not a signed note: control character at byte %zu", i);
 	blank = last_blank_line(bytes, len);
 	if (blank == NULL || blank == bytes)
-		return err_set(err, IM_EPROTO, "not a signed note: no blank line before the signatures");
+		return err_set(err, IM_EPROTO,
+			       "not a signed note: no blank line before the signatures");
 	n.text_len = (size_t)(blank - bytes);
 	for (line = blank + 1; line < end;) {
 		const char *nl = memchr(line, '\n', (size_t)(end - line));
 
 		if (nl == NULL || n.sig_count == NOTE_SIGS_MAX ||
 		    !parse_sig(line, (size_t)(nl - line), &n.sig[n.sig_count]))
-			return err_set(err, IM_EPROTO, "not a signed note: malformed signature line %zu",
-			    n.sig_count + 1);
+			return err_set(err, IM_EPROTO,
+				       "not a signed note: malformed signature line %zu",
+				       n.sig_count + 1);
 		n.sig_count++;
 		line = nl + 1;
 	}
@@ -116,8 +122,8 @@ verify_one(const struct note *note, const struct note_sig *sig, const struct not
 
 	if (ctx != NULL && sig->sig_len == NOTE_SIG_BYTES &&
 	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, v->key) == 1)
-		good = EVP_DigestVerify(ctx, sig->sig, NOTE_SIG_BYTES, (const unsigned char *)note->text,
-			   note->text_len) == 1;
+		good = EVP_DigestVerify(ctx, sig->sig, NOTE_SIG_BYTES,
+					(const unsigned char *)note->text, note->text_len) == 1;
 	EVP_MD_CTX_free(ctx);
 	return good;
 }
@@ -131,20 +137,22 @@ note_verify(const struct note *note, const struct note_verifier *v, struct im_er
 	for (size_t i = 0; i < note->sig_count; i++) {
 		const struct note_sig *s = &note->sig[i];
 
-		if (s->key_id != v->key_id || s->name_len != name_len || memcmp(s->name, v->name, name_len) != 0)
+		if (s->key_id != v->key_id || s->name_len != name_len ||
+		    memcmp(s->name, v->name, name_len) != 0)
 			continue;
 		if (!verify_one(note, s, v))
 			return err_set(err, IM_ECORRUPT, "the signature of %s is wrong", v->name);
 		found = true;
 	}
 	if (!found)
-		return err_set(err, IM_ENOTFOUND, "there is no signature of %s+%08x", v->name, v->key_id);
+		return err_set(err, IM_ENOTFOUND, "there is no signature of %s+%08x", v->name,
+			       v->key_id);
 	return IM_OK;
 }
 
 enum im_rc
 note_sign(const struct note_signer *s, const char *text, size_t len, struct buf *out,
-    struct im_err *err)
+	  struct im_err *err)
 {
 	uint8_t raw[4 + NOTE_SIG_BYTES];
 	char b64[BASE64_LEN(sizeof(raw)) + 1];
@@ -156,7 +164,7 @@ note_sign(const struct note_signer *s, const char *text, size_t len, struct buf 
 		return err_set(err, IM_EINVAL, "a note is UTF-8 text that ends with a newline");
 	ctx = EVP_MD_CTX_new();
 	good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
-	    EVP_DigestSign(ctx, raw + 4, &sig_len, (const unsigned char *)text, len) == 1;
+	       EVP_DigestSign(ctx, raw + 4, &sig_len, (const unsigned char *)text, len) == 1;
 	EVP_MD_CTX_free(ctx);
 	if (!good)
 		return err_set(err, IM_ENOMEM, "cannot sign: out of memory");

@@ -25,8 +25,9 @@ struct note_sig {
 	const char *name; /* into the note, not terminated */
 	size_t name_len;
 	uint32_t key_id;
-	uint8_t sig[NOTE_SIG_BYTES + 8]; /* what follows the key id; a cosignature has 8 bytes of time before it */
-	size_t sig_len;                  /* 64, 72, or 0 for a kind that we do not know */
+	uint8_t sig[NOTE_SIG_BYTES +
+		    8]; /* what follows the key id; a cosignature has 8 bytes of time before it */
+	size_t sig_len; /* 64, 72, or 0 for a kind that we do not know */
 };
 
 struct note {
@@ -55,29 +56,30 @@ struct note_signer {
 bool note_name_ok(const char *name);
 
 /** Split the untrusted 'len' bytes. 'ret' points into them. Says nothing of whether the signatures are right. IM_EPROTO. */
-IM_MUST_CHECK enum im_rc note_parse(const char *bytes, size_t len, struct note *ret, struct im_err *err);
+IM_MUST_CHECK enum im_rc note_parse(const char *bytes, size_t len, struct note *ret,
+				    struct im_err *err);
 
 /**
  * Check the verifier's signature on the note. IM_OK; IM_ENOTFOUND: it has none of this key; IM_ECORRUPT: it has one and
  * that is wrong (also when another one is right: nobody honest writes such a note).
  */
 IM_MUST_CHECK enum im_rc note_verify(const struct note *note, const struct note_verifier *v,
-    struct im_err *err);
+				     struct im_err *err);
 
 /** Append 'text' (which ends in a newline), a blank line and our signature line. IM_EINVAL, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc note_sign(const struct note_signer *s, const char *text, size_t len,
-    struct buf *out, struct im_err *err);
+				   struct buf *out, struct im_err *err);
 
 /** From "name+hash+key". Free with note_verifier_done(). */
 IM_MUST_CHECK enum im_rc note_verifier_parse(const char *vkey, struct note_verifier *ret,
-    struct im_err *err);
+					     struct im_err *err);
 void note_verifier_done(struct note_verifier *v);
 
 /** From "PRIVATE+KEY+name+hash+key". Free with note_signer_done(), which wipes the seed. */
 IM_MUST_CHECK enum im_rc note_signer_parse(const char *skey, struct note_signer *ret,
-    struct im_err *err);
+					   struct im_err *err);
 IM_MUST_CHECK enum im_rc note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES],
-    struct note_signer *ret, struct im_err *err);
+					 struct note_signer *ret, struct im_err *err);
 void note_signer_done(struct note_signer *s);
 
 /** As text. The signer's key is a secret. */

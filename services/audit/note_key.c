@@ -33,7 +33,8 @@ key_id(const char *name, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
 
 /* "name+hash8+base64(0x01 ‖ 32 bytes)" */
 static bool
-parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id, uint8_t key[NOTE_KEY_BYTES])
+parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id,
+	  uint8_t key[NOTE_KEY_BYTES])
 {
 	const char *hash = strchr(text, '+');
 	const char *b64;
@@ -42,7 +43,8 @@ parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id, uint
 	size_t raw_len, i;
 	bool good;
 
-	if (hash == NULL || (size_t)(hash - text) > NOTE_NAME_MAX || strnlen(hash, 10) < 10 || hash[9] != '+')
+	if (hash == NULL || (size_t)(hash - text) > NOTE_NAME_MAX || strnlen(hash, 10) < 10 ||
+	    hash[9] != '+')
 		return false;
 	memcpy(name, text, (size_t)(hash - text));
 	name[hash - text] = '\0';
@@ -53,10 +55,11 @@ parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id, uint
 			return false;
 	b64 = hash + 10;
 	good = note_name_ok(name) && hex_decode(digits, id, 4) &&
-	    base64_decode(b64, strlen(b64), raw, sizeof(raw), &raw_len) && raw_len == sizeof(raw) &&
-	    raw[0] == ALG_ED25519;
+	       base64_decode(b64, strlen(b64), raw, sizeof(raw), &raw_len) &&
+	       raw_len == sizeof(raw) && raw[0] == ALG_ED25519;
 	if (good) {
-		*ret_id = (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 | id[3];
+		*ret_id =
+		    (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 | id[3];
 		memcpy(key, raw + 1, NOTE_KEY_BYTES);
 	}
 	OPENSSL_cleanse(raw, sizeof(raw));
@@ -70,11 +73,13 @@ note_verifier_parse(const char *vkey, struct note_verifier *ret, struct im_err *
 	uint32_t id;
 
 	if (!parse_key(vkey, v.name, &v.key_id, v.pub))
-		return err_set(err, IM_EINVAL, "not a verifier key: it reads NAME+HASH+KEY, with an Ed25519 key");
+		return err_set(err, IM_EINVAL,
+			       "not a verifier key: it reads NAME+HASH+KEY, with an Ed25519 key");
 	if (!key_id(v.name, v.pub, &id))
 		return err_set(err, IM_ENOMEM, "no memory for a verifier key");
 	if (id != v.key_id)
-		return err_set(err, IM_EINVAL, "not a verifier key: its hash is %08x, not %08x", id, v.key_id);
+		return err_set(err, IM_EINVAL, "not a verifier key: its hash is %08x, not %08x", id,
+			       v.key_id);
 	v.key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, v.pub, NOTE_KEY_BYTES);
 	if (v.key == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for a verifier key");
@@ -91,13 +96,14 @@ note_verifier_done(struct note_verifier *v)
 
 enum im_rc
 note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES], struct note_signer *ret,
-    struct im_err *err)
+		struct im_err *err)
 {
 	struct note_signer s = { 0 };
 	size_t pub_len = NOTE_KEY_BYTES;
 
 	if (!note_name_ok(name))
-		return err_set(err, IM_EINVAL,
+		return err_set(
+		    err, IM_EINVAL,
 		    "'%s' cannot be the name of a log: 1 to %d bytes, no blanks and no +", name,
 		    NOTE_NAME_MAX);
 	memcpy(s.name, name, strlen(name) + 1);
@@ -124,7 +130,8 @@ note_signer_parse(const char *skey, struct note_signer *ret, struct im_err *err)
 
 	if (strncmp(skey, SKEY_PREFIX, strlen(SKEY_PREFIX)) != 0 ||
 	    !parse_key(skey + strlen(SKEY_PREFIX), name, &id, seed))
-		return err_set(err, IM_EINVAL,
+		return err_set(
+		    err, IM_EINVAL,
 		    "not a signing key: it reads PRIVATE+KEY+NAME+HASH+KEY, with an Ed25519 key");
 	rc = note_signer_new(name, seed, &s, err);
 	OPENSSL_cleanse(seed, sizeof(seed));
@@ -148,7 +155,7 @@ note_signer_done(struct note_signer *s)
 
 static void
 key_text(const char *prefix, const char *name, uint32_t id, const uint8_t key[NOTE_KEY_BYTES],
-    char ret[NOTE_KEYTEXT_MAX])
+	 char ret[NOTE_KEYTEXT_MAX])
 {
 	uint8_t raw[1 + NOTE_KEY_BYTES];
 	char b64[BASE64_LEN(sizeof(raw)) + 1];

@@ -18,14 +18,15 @@
 #include "audit/note.h"
 #include "base/hex.h"
 
-#define SKEY "PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg"
+#define SKEY                                                                                       \
+	"PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg"
 #define VKEY "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
 #define BODY "example.com/log/testdata\n15\nrKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=\n"
-#define SIG \
-	"\xe2\x80\x94 example.com/log/testdata " \
+#define SIG                                                                                        \
+	"\xe2\x80\x94 example.com/log/testdata "                                                   \
 	"M9e0luh4jTG+UMBqOUo9/q+yAEvx1ilBEniMvjf1zfcBOhg+CKubMt53MvIt/uEWP6zdkdIQzd/fmwlM/dlPWF74ewI=\n"
-#define COSIG \
-	"\xe2\x80\x94 witness.example/w1 " \
+#define COSIG                                                                                      \
+	"\xe2\x80\x94 witness.example/w1 "                                                         \
 	"wDrY1AAAAABlU/EANCz2O6DkpPPrjow8GDWQhCIfSl+CWuwStBbRwtFJwePV9R8FtGguCNEv+gni2+CPDLE0MEsl0fWoBGECRXoiAw==\n"
 
 static const char golden[] = BODY "\n" SIG;
@@ -113,9 +114,19 @@ test_note_cut_anywhere_is_refused(void **state)
 static void
 test_note_malformed_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "\n", "\n\n", "a\n\n", "a\n" SIG, "a\n\n- x AAAA\n",
-		"a\n\n\xe2\x80\x94 x\n", "a\n\n\xe2\x80\x94  AAAAAAAA\n", "a\n\n\xe2\x80\x94 a+b AAAAAAAA\n",
-		"a\n\n\xe2\x80\x94 x AAAA\n", "a\n\n\xe2\x80\x94 x !!!!\n", "a\r\n\n" SIG, "\xff\n\n" SIG };
+	static const char *const bad[] = { "",
+					   "\n",
+					   "\n\n",
+					   "a\n\n",
+					   "a\n" SIG,
+					   "a\n\n- x AAAA\n",
+					   "a\n\n\xe2\x80\x94 x\n",
+					   "a\n\n\xe2\x80\x94  AAAAAAAA\n",
+					   "a\n\n\xe2\x80\x94 a+b AAAAAAAA\n",
+					   "a\n\n\xe2\x80\x94 x AAAA\n",
+					   "a\n\n\xe2\x80\x94 x !!!!\n",
+					   "a\r\n\n" SIG,
+					   "\xff\n\n" SIG };
 	struct note n;
 
 	(void)state;
@@ -129,8 +140,11 @@ static void
 test_checkpoint_malformed_is_refused(void **state)
 {
 	static const char root[] = "rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=\n";
-	static const char *const head[] = { "", "x\n", "\n1\n", "x\n\n", "x\n01\n", "x\n+1\n", "x\n1 \n",
-		"x\n18446744073709551616\n", "a b\n1\n", "a+b\n1\n" };
+	static const char *const head[] = { "",         "x\n",
+					    "\n1\n",    "x\n\n",
+					    "x\n01\n",  "x\n+1\n",
+					    "x\n1 \n",  "x\n18446744073709551616\n",
+					    "a b\n1\n", "a+b\n1\n" };
 	struct checkpoint c;
 	char text[256];
 
@@ -141,7 +155,8 @@ test_checkpoint_malformed_is_refused(void **state)
 		if (checkpoint_parse(text, (size_t)n, &c, NULL) != IM_EPROTO)
 			fail_msg("'%s' was taken", text);
 	}
-	assert_int_equal(checkpoint_parse(BODY "extension\n", strlen(BODY) + 10, &c, NULL), IM_EPROTO);
+	assert_int_equal(checkpoint_parse(BODY "extension\n", strlen(BODY) + 10, &c, NULL),
+			 IM_EPROTO);
 	assert_int_equal(checkpoint_parse("x\n1\nAAAA\n", 9, &c, NULL), IM_EPROTO);
 	assert_int_equal(checkpoint_parse(BODY, strlen(BODY), &c, NULL), IM_OK);
 }
@@ -155,8 +170,10 @@ test_note_of_another_key_is_not_found(void **state)
 	char vkey[NOTE_KEYTEXT_MAX];
 
 	(void)state;
-	assert_int_equal(note_signer_new("example.com/log/testdata", (const uint8_t *)
-	    "0123456789abcdef0123456789abcdef", &s, NULL), IM_OK);
+	assert_int_equal(note_signer_new("example.com/log/testdata",
+					 (const uint8_t *)"0123456789abcdef0123456789abcdef", &s,
+					 NULL),
+			 IM_OK);
 	note_signer_vkey(&s, vkey);
 	assert_int_equal(note_verifier_parse(vkey, &v, NULL), IM_OK);
 	assert_int_equal(checkpoint_open(golden, strlen(golden), &v, &c, NULL), IM_ENOTFOUND);
@@ -167,12 +184,19 @@ test_note_of_another_key_is_not_found(void **state)
 static void
 test_key_text_malformed_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "x", "x+33d7b496", "x+33d7b496+", "+33d7b496+AeHT",
+	static const char *const bad[] = {
+		"",
+		"x",
+		"x+33d7b496",
+		"x+33d7b496+",
+		"+33d7b496+AeHT",
 		"example.com/log/testdata+33d7b497+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx",
 		"example.com/log/testdata+33D7B496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx",
 		"example.com/log/testdatb+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx",
 		"example.com/log/testdata+33d7b496+BOHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx",
-		"example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkS", SKEY };
+		"example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkS",
+		SKEY
+	};
 	struct note_verifier v;
 	struct note_signer s;
 

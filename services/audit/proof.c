@@ -51,7 +51,7 @@ reverse(struct tlog_proof *p)
 
 enum im_rc
 tlog_prove_inclusion(struct hasher *h, uint64_t index, uint64_t size, tlog_read_fn read, void *user,
-    struct tlog_proof *ret, struct im_err *err)
+		     struct tlog_proof *ret, struct im_err *err)
 {
 	const struct reader r = { h, read, user, err };
 	struct tlog_proof p = { 0 };
@@ -60,7 +60,7 @@ tlog_prove_inclusion(struct hasher *h, uint64_t index, uint64_t size, tlog_read_
 
 	if (index >= size)
 		return err_set(err, IM_EINVAL, "the log of size %llu has no entry %llu",
-		    (unsigned long long)size, (unsigned long long)index);
+			       (unsigned long long)size, (unsigned long long)index);
 	/* From the root down to the leaf, taking the half that the leaf is not in. */
 	while (hi - lo > 1) {
 		uint64_t mid = lo + split(hi - lo);
@@ -84,7 +84,7 @@ tlog_prove_inclusion(struct hasher *h, uint64_t index, uint64_t size, tlog_read_
 
 enum im_rc
 tlog_prove_consistency(struct hasher *h, uint64_t old, uint64_t size, tlog_read_fn read, void *user,
-    struct tlog_proof *ret, struct im_err *err)
+		       struct tlog_proof *ret, struct im_err *err)
 {
 	const struct reader r = { h, read, user, err };
 	struct tlog_proof p = { 0 };
@@ -93,7 +93,7 @@ tlog_prove_consistency(struct hasher *h, uint64_t old, uint64_t size, tlog_read_
 
 	if (old > size)
 		return err_set(err, IM_EINVAL, "the log has %llu entries, fewer than %llu",
-		    (unsigned long long)size, (unsigned long long)old);
+			       (unsigned long long)size, (unsigned long long)old);
 	if (old == 0 || old == size) {
 		ret->count = 0;
 		return IM_OK;
@@ -133,7 +133,7 @@ mismatch(struct im_err *err, const char *what)
 
 enum im_rc
 tlog_check_inclusion(struct hasher *h, const struct hash *leaf, uint64_t index, uint64_t size,
-    const struct tlog_proof *proof, const struct hash *root, struct im_err *err)
+		     const struct tlog_proof *proof, const struct hash *root, struct im_err *err)
 {
 	uint64_t fn = index, sn = size - 1;
 	struct hash r = *leaf;
@@ -161,7 +161,7 @@ tlog_check_inclusion(struct hasher *h, const struct hash *leaf, uint64_t index, 
 /* The walk of RFC 9162 §2.1.4.2 from the hash 'seed' over the proof from 'at' on. False if it does not fit. */
 static bool
 walk(struct hasher *h, uint64_t fn, uint64_t sn, const struct hash *seed,
-    const struct tlog_proof *proof, size_t at, struct hash *ret_old, struct hash *ret_new)
+     const struct tlog_proof *proof, size_t at, struct hash *ret_old, struct hash *ret_new)
 {
 	struct hash fr = *seed, sr = *seed;
 
@@ -194,20 +194,25 @@ walk(struct hasher *h, uint64_t fn, uint64_t sn, const struct hash *seed,
 
 enum im_rc
 tlog_check_consistency(struct hasher *h, uint64_t old, const struct hash *old_root, uint64_t size,
-    const struct hash *root, const struct tlog_proof *proof, struct im_err *err)
+		       const struct hash *root, const struct tlog_proof *proof, struct im_err *err)
 {
 	struct hash fr, sr;
-	bool whole = (old & (old - 1)) == 0; /* a power of two: the old root is a node of the new tree */
+	bool whole =
+	    (old & (old - 1)) == 0; /* a power of two: the old root is a node of the new tree */
 
 	if (old > size || proof->count > TLOG_HEIGHT_MAX)
 		return mismatch(err, "consistency");
 	if (old == size)
-		return proof->count == 0 && tlog_equal(old_root, root) ? IM_OK : mismatch(err, "consistency");
+		return proof->count == 0 && tlog_equal(old_root, root)
+			   ? IM_OK
+			   : mismatch(err, "consistency");
 	if (old == 0) /* every log begins empty */
 		return proof->count == 0 ? IM_OK : mismatch(err, "consistency");
 	if (proof->count == 0)
 		return mismatch(err, "consistency");
-	if (!walk(h, old - 1, size - 1, whole ? old_root : &proof->hash[0], proof, whole ? 0 : 1, &fr, &sr))
+	if (!walk(h, old - 1, size - 1, whole ? old_root : &proof->hash[0], proof, whole ? 0 : 1,
+		  &fr, &sr))
 		return mismatch(err, "consistency");
-	return tlog_equal(&fr, old_root) && tlog_equal(&sr, root) ? IM_OK : mismatch(err, "consistency");
+	return tlog_equal(&fr, old_root) && tlog_equal(&sr, root) ? IM_OK
+								  : mismatch(err, "consistency");
 }

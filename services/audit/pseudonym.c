@@ -17,13 +17,14 @@ put_u32(uint8_t out[4], uint32_t v)
 
 void
 pseudonym_make(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
-    const char *kind, const char *who, uint8_t ret[PSEUDONYM_BYTES])
+	       const char *kind, const char *who, uint8_t ret[PSEUDONYM_BYTES])
 {
 	static const char label[] = "tenant-epoch/v1"; /* its NUL is part of it */
 	uint8_t epoch[4];
 	struct hash key, mac;
-	const struct hash_part of_key[] = { { label, sizeof(label) }, { epoch, 4 },
-		{ tenant, strlen(tenant) } };
+	const struct hash_part of_key[] = { { label, sizeof(label) },
+					    { epoch, 4 },
+					    { tenant, strlen(tenant) } };
 	const struct hash_part of_name[] = { { kind, strlen(kind) }, { who, strlen(who) } };
 
 	put_u32(epoch, k->epoch);
@@ -35,12 +36,14 @@ pseudonym_make(struct hasher *h, const struct pseudonym_keys *k, const char *ten
 
 void
 pseudonym_subject(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
-    const char *caller, struct hash *ret)
+		  const char *caller, struct hash *ret)
 {
 	static const char label[] = "subject/v1"; /* its NUL is part of it */
 	uint8_t tenant_len[4];
-	const struct hash_part parts[] = { { label, sizeof(label) }, { tenant_len, 4 },
-		{ tenant, strlen(tenant) }, { caller, strlen(caller) } };
+	const struct hash_part parts[] = { { label, sizeof(label) },
+					   { tenant_len, 4 },
+					   { tenant, strlen(tenant) },
+					   { caller, strlen(caller) } };
 
 	put_u32(tenant_len, (uint32_t)strlen(tenant));
 	hasher_hmac(h, &k->master, parts, 4, ret);

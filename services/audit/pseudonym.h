@@ -16,7 +16,8 @@
 /* The secrets of one log. */
 struct pseudonym_keys {
 	struct hash master;
-	uint32_t epoch; /* raised by a later rotation; pseudonyms of different epochs cannot be linked */
+	uint32_t
+	    epoch; /* raised by a later rotation; pseudonyms of different epochs cannot be linked */
 };
 
 #define PSEUDONYM_CALLER "caller:"
@@ -24,10 +25,10 @@ struct pseudonym_keys {
 
 /** 'kind' is one of the two above: a caller and a tenant of the same name must not look alike. */
 void pseudonym_make(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
-    const char *kind, const char *who, uint8_t ret[PSEUDONYM_BYTES]);
+		    const char *kind, const char *who, uint8_t ret[PSEUDONYM_BYTES]);
 
 /** The key under which one subject's openings are made. A secret: wipe it after use. */
 void pseudonym_subject(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
-    const char *caller, struct hash *ret);
+		       const char *caller, struct hash *ret);
 
 #endif

@@ -12,7 +12,7 @@
 
 enum im_rc
 publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, void *user,
-    struct im_err *err)
+	       struct im_err *err)
 {
 	pthread_condattr_t attr;
 	int failed;
@@ -50,10 +50,11 @@ publisher_room(struct publisher *p, struct im_err *err)
 	(void)pthread_mutex_lock(&p->lock);
 	if (p->backlog >= PUBLISHER_BACKLOG_MAX) {
 		if (p->trouble.rc != IM_OK)
-			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "%s", p->trouble.text);
+			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "%s",
+					p->trouble.text);
 		else
 			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE,
-			    "the disk of %s is too slow for the tiles", p->store.dir);
+					"the disk of %s is too slow for the tiles", p->store.dir);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return rc;
@@ -154,7 +155,8 @@ wait_for_work(struct publisher *p, uint64_t due_ms)
 			(void)pthread_cond_wait(&p->wake, &p->lock);
 			continue;
 		}
-		if ((p->backlog >= PUBLISHER_EARLY && p->trouble.rc == IM_OK) || clock_mono_ms() >= due_ms)
+		if ((p->backlog >= PUBLISHER_EARLY && p->trouble.rc == IM_OK) ||
+		    clock_mono_ms() >= due_ms)
 			break;
 		(void)pthread_cond_timedwait(&p->wake, &p->lock, &until);
 	}

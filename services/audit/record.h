@@ -45,7 +45,7 @@ bool record_encode(const struct record *r, struct buf *out);
  * these is IM_EPROTO, so each record has one encoding and one hash. IM_ENOMEM.
  */
 IM_MUST_CHECK enum im_rc record_decode(const uint8_t *entry, size_t len, struct arena *arena,
-    struct record *ret, struct im_err *err);
+				       struct record *ret, struct im_err *err);
 
 /** True for the kinds that end a request: one of them for each REQUEST. */
 bool record_is_terminal(enum record_kind kind);

@@ -140,12 +140,13 @@ digests_in(const MSG *m, struct record *r)
 	bool has_blind;
 
 	return exact(&m->request_id, r->request_id, RECORD_ID_BYTES, &r->has_request_id) &&
-	    exact(&m->caller, r->caller, RECORD_PSEUDO_BYTES, &r->has_caller) &&
-	    exact(&m->tenant, r->tenant, RECORD_PSEUDO_BYTES, &r->has_tenant) &&
-	    exact(&m->input_commitment, r->input_commitment.b, HASH_BYTES, &r->has_input) &&
-	    exact(&m->output_commitment, r->output_commitment.b, HASH_BYTES, &r->has_output) &&
-	    exact(&m->config_digest, r->config_digest, sizeof(r->config_digest), &r->has_config_digest) &&
-	    exact(&m->blind, r->blind, RECORD_BLIND_BYTES, &has_blind) && has_blind;
+	       exact(&m->caller, r->caller, RECORD_PSEUDO_BYTES, &r->has_caller) &&
+	       exact(&m->tenant, r->tenant, RECORD_PSEUDO_BYTES, &r->has_tenant) &&
+	       exact(&m->input_commitment, r->input_commitment.b, HASH_BYTES, &r->has_input) &&
+	       exact(&m->output_commitment, r->output_commitment.b, HASH_BYTES, &r->has_output) &&
+	       exact(&m->config_digest, r->config_digest, sizeof(r->config_digest),
+		     &r->has_config_digest) &&
+	       exact(&m->blind, r->blind, RECORD_BLIND_BYTES, &has_blind) && has_blind;
 }
 
 static enum im_rc
@@ -173,21 +174,23 @@ record_in(const MSG *m, struct record *ret, struct im_err *err)
 	if ((unsigned)m->outcome > OUTCOME_REJECTED)
 		return err_set(err, IM_EPROTO, "not a record: unknown outcome %d", (int)m->outcome);
 	if (!digests_in(m, &r))
-		return err_set(err, IM_EPROTO, "not a record: an identifier or digest of a wrong length");
+		return err_set(err, IM_EPROTO,
+			       "not a record: an identifier or digest of a wrong length");
 	if (m->routing != NULL && !routing_in(m->routing, &r.routing))
 		return err_set(err, IM_EPROTO, "not a record: malformed routing");
 	if (m->usage != NULL)
 		r.usage = (struct usage){ m->usage->prompt_tokens, m->usage->completion_tokens,
-			m->usage->cached_tokens, m->usage->reasoning_tokens };
+					  m->usage->cached_tokens, m->usage->reasoning_tokens };
 	if (m->gap != NULL)
-		r.gap = (struct gap){ m->gap->count, m->gap->from_us, m->gap->to_us, m->gap->reason };
+		r.gap =
+		    (struct gap){ m->gap->count, m->gap->from_us, m->gap->to_us, m->gap->reason };
 	*ret = r;
 	return IM_OK;
 }
 
 enum im_rc
 record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct record *ret,
-    struct im_err *err)
+	      struct im_err *err)
 {
 	struct buf again = BUF_INIT(0);
 	struct record r;
@@ -195,7 +198,8 @@ record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct reco
 	enum im_rc rc;
 
 	if (len == 0 || entry[0] != RECORD_VERSION)
-		return err_set(err, IM_EPROTO, "not a record: version byte is not %d", RECORD_VERSION);
+		return err_set(err, IM_EPROTO, "not a record: version byte is not %d",
+			       RECORD_VERSION);
 	rc = wire_unpack(&infermesh__v1__record__descriptor, entry + 1, len - 1, arena, &msg, err);
 	if (rc == IM_OK)
 		rc = record_in((const MSG *)msg, &r, err);
@@ -204,7 +208,8 @@ record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct reco
 	if (!record_encode(&r, &again))
 		rc = err_set(err, IM_ENOMEM, "no memory to check a record");
 	else if (again.len != len || memcmp(again.data, entry, len) != 0)
-		rc = err_set(err, IM_EPROTO, "not a record: its bytes are not the deterministic encoding");
+		rc = err_set(err, IM_EPROTO,
+			     "not a record: its bytes are not the deterministic encoding");
 	buf_done(&again);
 	if (rc == IM_OK)
 		*ret = r;

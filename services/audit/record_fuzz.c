@@ -16,7 +16,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct record r;
 
 	if (record_decode(data, size, &arena, &r, NULL) == IM_OK) {
-		if (!record_encode(&r, &again) || again.len != size || memcmp(again.data, data, size) != 0)
+		if (!record_encode(&r, &again) || again.len != size ||
+		    memcmp(again.data, data, size) != 0)
 			abort();
 	}
 	buf_done(&again);

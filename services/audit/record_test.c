@@ -46,8 +46,13 @@ sample(struct record *r)
 		.has_config_digest = true,
 		.outcome = OUTCOME_OK,
 		.status_code = 200,
-		.routing = { .worker = "w1", .policy = "least", .reason = "r", .seen = { { "w1", 1 }, { "w2", 0 } },
-			.seen_count = 2, .has_cache_key = true, .attempts = 1 },
+		.routing = { .worker = "w1",
+			     .policy = "least",
+			     .reason = "r",
+			     .seen = { { "w1", 1 }, { "w2", 0 } },
+			     .seen_count = 2,
+			     .has_cache_key = true,
+			     .attempts = 1 },
 		.has_routing = true,
 		.usage = { 7, 9, 0, 0 },
 		.has_usage = true,
@@ -65,14 +70,22 @@ sample(struct record *r)
 static void
 test_record_golden_bytes_of_a_small_one(void **state)
 {
-	struct record r = { .kind = RECORD_GAP, .log_time_us = 300, .has_gap = true,
-		.gap = { .count = 2, .from_us = 5, .to_us = 6, .reason = "full" } };
+	struct record r = { .kind = RECORD_GAP,
+			    .log_time_us = 300,
+			    .has_gap = true,
+			    .gap = { .count = 2, .from_us = 5, .to_us = 6, .reason = "full" } };
 	struct buf b = { 0 };
 
 	(void)state;
 	assert_true(record_encode(&r, &b));
-	assert_hex(b.data, b.len, "01" "0808" "40ac02" "92010c0802100518062204" "66756c6c" "9a0110"
-	    "00000000000000000000000000000000");
+	assert_hex(b.data, b.len,
+		   "01"
+		   "0808"
+		   "40ac02"
+		   "92010c0802100518062204"
+		   "66756c6c"
+		   "9a0110"
+		   "00000000000000000000000000000000");
 	buf_done(&b);
 }
 
@@ -115,7 +128,8 @@ test_record_cut_anywhere_is_refused(void **state)
 	sample(&r);
 	assert_true(record_encode(&r, &b));
 	for (size_t len = 0; len < b.len; len++) {
-		uint8_t *exact = malloc(len + 1); /* on the heap, so that reading past it is noticed */
+		uint8_t *exact =
+		    malloc(len + 1); /* on the heap, so that reading past it is noticed */
 
 		assert_non_null(exact);
 		memcpy(exact, b.data, len);
@@ -132,20 +146,54 @@ test_record_in_another_encoding_is_refused(void **state)
 {
 	static const char blind[] = "9a011000000000000000000000000000000000";
 	static const char *const bad[] = {
-		"01" "888000" "@",             /* kind 8 in a long varint */
-		"01" "0808" "1800" "@",        /* prev_index 0 written out */
-		"01" "40ac02" "0808" "@",      /* tags out of order */
-		"01" "0807" "0808" "@",        /* a member twice */
-		"01" "0808" "@" "a00601",      /* an unknown member */
-		"01" "0808" "5200" "@",        /* an empty string written out */
-		"01" "0863" "@",               /* an unknown kind */
-		"01" "@",                      /* no kind */
-		"01" "0808" "7007" "@",        /* an unknown outcome */
-		"01" "0808" "1201ff" "@",      /* a request id of one byte */
-		"01" "0808",                   /* no blind */
-		"01" "0808" "9a010100",        /* a blind of one byte */
-		"02" "0808" "@",               /* another version */
-		"01" "0808" "9a0110" "000000", /* cut */
+		"01"
+		"888000"
+		"@", /* kind 8 in a long varint */
+		"01"
+		"0808"
+		"1800"
+		"@", /* prev_index 0 written out */
+		"01"
+		"40ac02"
+		"0808"
+		"@", /* tags out of order */
+		"01"
+		"0807"
+		"0808"
+		"@", /* a member twice */
+		"01"
+		"0808"
+		"@"
+		"a00601", /* an unknown member */
+		"01"
+		"0808"
+		"5200"
+		"@", /* an empty string written out */
+		"01"
+		"0863"
+		"@", /* an unknown kind */
+		"01"
+		"@", /* no kind */
+		"01"
+		"0808"
+		"7007"
+		"@", /* an unknown outcome */
+		"01"
+		"0808"
+		"1201ff"
+		"@", /* a request id of one byte */
+		"01"
+		"0808", /* no blind */
+		"01"
+		"0808"
+		"9a010100", /* a blind of one byte */
+		"02"
+		"0808"
+		"@", /* another version */
+		"01"
+		"0808"
+		"9a0110"
+		"000000", /* cut */
 	};
 	struct arena arena = { 0 };
 	struct record r;
@@ -173,7 +221,8 @@ test_record_in_another_encoding_is_refused(void **state)
 		char hex[64] = "010808";
 
 		strcat(hex, blind);
-		assert_true(hex_decode(hex, raw, strlen(hex) / 2)); /* and the one that they vary is fine */
+		assert_true(
+		    hex_decode(hex, raw, strlen(hex) / 2)); /* and the one that they vary is fine */
 		assert_int_equal(record_decode(raw, strlen(hex) / 2, &arena, &r, NULL), IM_OK);
 		arena_done(&arena);
 	}
@@ -198,10 +247,13 @@ test_pseudonym_and_commitment_match_an_independent_computation(void **state)
 	pseudonym_make(&h, &k, "acme", PSEUDONYM_TENANT, "acme", name);
 	assert_hex(name, 16, "f26f03fc3d9b57d12a3ffedc7d17528e");
 	pseudonym_subject(&h, &k, "acme", "alice", &subject);
-	assert_hex(subject.b, 32, "aa9684f506b8a5c493abf9c9eda7521be7bc912c15e7610daa3635a412a68d9b");
+	assert_hex(subject.b, 32,
+		   "aa9684f506b8a5c493abf9c9eda7521be7bc912c15e7610daa3635a412a68d9b");
 	commitment_opening(&h, &subject, id, COMMITMENT_INPUT, &opening);
-	assert_hex(opening.b, 32, "6b6b27c3a3fbe7b0adde9688f2692d61e2048f0406eccec6c369f236f94c3eca");
-	assert_true(hex_decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", digest, 32));
+	assert_hex(opening.b, 32,
+		   "6b6b27c3a3fbe7b0adde9688f2692d61e2048f0406eccec6c369f236f94c3eca");
+	assert_true(hex_decode("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+			       digest, 32));
 	commitment_make(&h, &opening, COMMITMENT_INPUT, digest, &c);
 	assert_hex(c.b, 32, "335f1231de01bf51dab4a952d9dc0952a6b5fd0af5c39bb60ca432e4b0fa0040");
 	hasher_done(&h);

@@ -13,8 +13,8 @@
 struct replay {
 	struct audit_log *log;
 	uint64_t published;
-	uint64_t end;     /* after the last frame seen; 0 = none */
-	struct list live; /* chunks that the tiles do not have */
+	uint64_t end;               /* after the last frame seen; 0 = none */
+	struct list live;           /* chunks that the tiles do not have */
 	struct chunk *last_covered; /* the frame that ends at 'published' */
 };
 
@@ -58,15 +58,22 @@ chunk_of(const struct wal_frame *f, struct hasher *h)
 	return c;
 }
 
-/* Does the frame's signed checkpoint say what the frame says? */
+/* Does the frame's checkpoint say what the frame says? With 'v' its signature is checked too. */
+static bool
+frame_fits(const struct wal_frame *f, const struct note_verifier *v)
+{
+	struct checkpoint cp;
+
+	return checkpoint_open(f->checkpoint, f->checkpoint_len, v, &cp, NULL) == IM_OK &&
+	       cp.size == f->first + f->count && tlog_equal(&cp.root, &f->root);
+}
+
 static bool
 frame_trusted(void *user, const struct wal_frame *f)
 {
 	const struct replay *r = user;
-	struct checkpoint cp;
 
-	return checkpoint_open(f->checkpoint, f->checkpoint_len, &r->log->verifier, &cp, NULL) == IM_OK &&
-	    cp.size == f->first + f->count && tlog_equal(&cp.root, &f->root);
+	return frame_fits(f, &r->log->verifier);
 }
 
 static enum im_rc
@@ -78,17 +85,20 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 	struct hash root;
 	struct chunk *c;
 
-	if (!frame_trusted(r, f))
-		return err_set(err, IM_ECORRUPT, "%s: the frame is not signed by %s", where, log->verifier.name);
+	/* Every root is recomputed, so the last frame's signature, checked at the end, vouches for all before it. */
+	if (!frame_fits(f, NULL))
+		return err_set(err, IM_ECORRUPT, "%s: the frame's checkpoint does not fit", where);
 	if (r->end != 0 && f->first != r->end)
-		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, not at %llu", where,
-		    (unsigned long long)f->first, (unsigned long long)r->end);
+		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, not at %llu",
+			       where, (unsigned long long)f->first, (unsigned long long)r->end);
 	r->end = end;
 	if (end < r->published)
 		return IM_OK;
 	if (end > r->published && f->first != log->range.size)
-		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, but the log ends at %llu",
-		    where, (unsigned long long)f->first, (unsigned long long)log->range.size);
+		return err_set(err, IM_ECORRUPT,
+			       "%s: the frame begins at record %llu, but the log ends at %llu",
+			       where, (unsigned long long)f->first,
+			       (unsigned long long)log->range.size);
 	c = chunk_of(f, &log->hasher);
 	if (c == NULL)
 		return err_set(err, IM_ENOMEM, "no memory to recover the log");
@@ -102,7 +112,8 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 	list_push_back(&r->live, &c->node);
 	tlog_range_root(&log->range, &log->hasher, &root);
 	if (!tlog_equal(&root, &f->root))
-		return err_set(err, IM_ECORRUPT, "%s: the records do not have the root that was signed", where);
+		return err_set(err, IM_ECORRUPT,
+			       "%s: the records do not have the root that was signed", where);
 	return IM_OK;
 }
 
@@ -187,9 +198,13 @@ rebuild_dedup(struct audit_log *log, const struct replay *r, struct im_err *err)
 static void
 frame_of(const struct chunk *c, struct wal_frame *f)
 {
-	*f = (struct wal_frame){ .first = c->first, .count = c->count, .records = c->records,
-		.records_len = c->records_len, .root = c->root, .checkpoint = c->checkpoint,
-		.checkpoint_len = c->checkpoint_len };
+	*f = (struct wal_frame){ .first = c->first,
+				 .count = c->count,
+				 .records = c->records,
+				 .records_len = c->records_len,
+				 .root = c->root,
+				 .checkpoint = c->checkpoint,
+				 .checkpoint_len = c->checkpoint_len };
 }
 
 /* Begin a new epoch with what is still needed. */
@@ -201,7 +216,8 @@ begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 	enum im_rc rc;
 
 	if (log->recovered.epoch == UINT32_MAX)
-		return err_set(err, IM_ECORRUPT, "the write-ahead log in %s has an impossible epoch", log->dir);
+		return err_set(err, IM_ECORRUPT,
+			       "the write-ahead log in %s has an impossible epoch", log->dir);
 	LIST_FOREACH (&r->live, c, struct chunk, node)
 		count++;
 	frames = calloc(count + 1, sizeof(*frames));
@@ -213,21 +229,30 @@ begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 	if (count == 0 && r->last_covered != NULL)
 		frame_of(r->last_covered, &frames[count++]);
 	rc = wal_begin(&log->wal, log->params.ops, log->dir, log->recovered.epoch + 1,
-	    log->params.segment_bytes, frames, count, err);
+		       log->params.segment_bytes, frames, count, err);
 	free(frames);
 	if (rc == IM_OK)
 		wal_remove_older(&log->wal);
 	return rc;
 }
 
-/* Keep the newest checkpoint's text: that of the last frame, or of the file. */
+/* Keep the newest checkpoint's text: that of the last frame, or of the file, which was verified. */
 static enum im_rc
 keep_checkpoint(struct audit_log *log, const struct replay *r, struct buf *file, struct im_err *err)
 {
 	const char *text = buf_cstr(file);
+	struct checkpoint cp;
 
-	if (!list_empty(&r->live))
+	if (!list_empty(&r->live)) {
+		enum im_rc rc;
+
 		text = CONTAINER_OF(r->live.prev, struct chunk, node)->checkpoint;
+		rc = checkpoint_open(text, strlen(text), &log->verifier, &cp, err);
+		if (rc != IM_OK) {
+			err_prefix(err, "the last frame of the write-ahead log in %s", log->dir);
+			return damaged(rc, err);
+		}
+	}
 	log->checkpoint = strdup(text);
 	if (log->checkpoint == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for a checkpoint");
@@ -254,7 +279,8 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 	if (rc != IM_OK)
 		return rc;
 	if (r->end < r->published)
-		return err_set(err, IM_ECORRUPT,
+		return err_set(
+		    err, IM_ECORRUPT,
 		    "the write-ahead log in %s ends at record %llu, but a checkpoint of %llu was published: the folder "
 		    "was rolled back or files are missing; restore it from its newest copy",
 		    log->dir, (unsigned long long)r->end, (unsigned long long)r->published);
@@ -278,8 +304,9 @@ audit_log_recover(struct audit_log *log, struct im_err *err)
 	list_init(&r.live);
 	rc = replay_all(log, &r, &text, err);
 	if (log->publisher.store.ops != NULL) {
-		enum im_rc made = publisher_init(&log->publisher, log->params.publish_ms, log->params.fatal,
-		    log->params.user, rc == IM_OK ? err : NULL);
+		enum im_rc made =
+		    publisher_init(&log->publisher, log->params.publish_ms, log->params.fatal,
+				   log->params.user, rc == IM_OK ? err : NULL);
 
 		if (rc == IM_OK)
 			rc = made;

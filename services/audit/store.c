@@ -72,7 +72,8 @@ store_read_tile(const char *dir, const struct tile *t, struct buf *out, struct i
 		else
 			rc = err_set(err, IM_ENOTFOUND, "%s is missing", path);
 		if (rc == IM_ETOOBIG || (rc == IM_OK && !cut_tile(t, try.width, out)))
-			return err_set(err, IM_ECORRUPT, "%s does not hold %u entries", path, try.width);
+			return err_set(err, IM_ECORRUPT, "%s does not hold %u entries", path,
+				       try.width);
 	}
 	return rc;
 }
@@ -109,15 +110,17 @@ read_edge_bundle(struct store *s, uint64_t size, struct im_err *err)
 		struct hash leaf;
 
 		if (!bundle_next(&it, &entry, &len))
-			rc = err_set(err, IM_ECORRUPT, "the entry bundle %llu is too short", (unsigned long long)t.n);
+			rc = err_set(err, IM_ECORRUPT, "the entry bundle %llu is too short",
+				     (unsigned long long)t.n);
 		else if (!bundle_put(&s->bundle, entry, len))
 			rc = err_set(err, IM_ENOMEM, "no memory for an entry bundle");
 		if (rc != IM_OK)
 			break;
 		tlog_leaf(&s->hasher, entry, len, &leaf);
 		if (!tlog_equal(&leaf, &s->edge.level[0].hash[i]))
-			rc = err_set(err, IM_ECORRUPT, "entry %llu does not have the hash that its tile says",
-			    (unsigned long long)(t.n * TILE_WIDTH + i));
+			rc = err_set(err, IM_ECORRUPT,
+				     "entry %llu does not have the hash that its tile says",
+				     (unsigned long long)(t.n * TILE_WIDTH + i));
 	}
 	buf_done(&b);
 	return rc;
@@ -125,7 +128,7 @@ read_edge_bundle(struct store *s, uint64_t size, struct im_err *err)
 
 enum im_rc
 store_open(struct store *s, const struct disk_ops *ops, const char *dir, uint64_t size,
-    const struct hash *root, struct im_err *err)
+	   const struct hash *root, struct im_err *err)
 {
 	struct hash computed;
 	enum im_rc rc;
@@ -143,9 +146,11 @@ store_open(struct store *s, const struct disk_ops *ops, const char *dir, uint64_
 	if (rc == IM_OK) {
 		tlog_range_root(&s->edge.range, &s->hasher, &computed);
 		if (!tlog_equal(&computed, root))
-			rc = err_set(err, IM_ECORRUPT,
+			rc = err_set(
+			    err, IM_ECORRUPT,
 			    "the tiles in %s do not have the root that its checkpoint says: they were changed or "
-			    "belong to another copy; restore the folder, do not delete anything", dir);
+			    "belong to another copy; restore the folder, do not delete anything",
+			    dir);
 	}
 	if (rc == IM_OK)
 		rc = read_edge_bundle(s, size, err);
@@ -264,7 +269,8 @@ store_add(struct store *s, const struct chunk *c, struct im_err *err)
 		return IM_OK; /* an older chunk */
 	tlog_range_root(&s->edge.range, &s->hasher, &root);
 	if (!tlog_equal(&root, &c->root))
-		return err_set(err, IM_ECORRUPT, "the tree of size %llu does not have the root that was signed",
-		    (unsigned long long)s->edge.range.size);
+		return err_set(err, IM_ECORRUPT,
+			       "the tree of size %llu does not have the root that was signed",
+			       (unsigned long long)s->edge.range.size);
 	return IM_OK;
 }

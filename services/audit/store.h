@@ -42,18 +42,19 @@ struct store {
 	const struct disk_ops *ops;
 	char dir[DISK_PATH_MAX];
 	struct hasher hasher;
-	struct tile_edge edge;  /* of all entries that were added */
-	struct buf bundle;      /* entries after the last full bundle */
-	struct list full;       /* full tiles and bundles that are not written yet */
-	uint64_t published;     /* size in the checkpoint file */
-	struct tile written[TILE_LEVELS + 1]; /* partial tiles on disk, so that they are not written twice */
+	struct tile_edge edge; /* of all entries that were added */
+	struct buf bundle;     /* entries after the last full bundle */
+	struct list full;      /* full tiles and bundles that are not written yet */
+	uint64_t published;    /* size in the checkpoint file */
+	struct tile written[TILE_LEVELS +
+			    1]; /* partial tiles on disk, so that they are not written twice */
 };
 
 /** Open the log folder's public side at 'size', the checkpoint's, 0 for a new log: reads the right edge and checks it
  *  against 'root' (unless size is 0). IM_ENOTFOUND (a tile is missing), IM_ECORRUPT, IM_EIO, IM_ENOMEM. On failure store_done() is still
  *  fine. */
 IM_MUST_CHECK enum im_rc store_open(struct store *s, const struct disk_ops *ops, const char *dir,
-    uint64_t size, const struct hash *root, struct im_err *err);
+				    uint64_t size, const struct hash *root, struct im_err *err);
 void store_done(struct store *s);
 
 /** Take in the records of 'c' that it does not have yet. IM_ENOMEM: call again later with the same chunk. IM_ECORRUPT:
@@ -66,11 +67,11 @@ IM_MUST_CHECK enum im_rc store_flush(struct store *s, struct im_err *err);
 /** Make the checkpoint file say 'text', the checkpoint of all that was added, after all that it implies is durable. As
  *  store_flush(). */
 IM_MUST_CHECK enum im_rc store_publish(struct store *s, const char *text, size_t len,
-    struct im_err *err);
+				       struct im_err *err);
 
 /** Read one tile's hashes or a bundle's bytes in the folder 'dir' into 'out' (emptied first): the file itself, or for a
  *  partial one any later version cut to t->width. IM_ENOTFOUND, IM_ECORRUPT (wrong length), IM_EIO, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc store_read_tile(const char *dir, const struct tile *t, struct buf *out,
-    struct im_err *err);
+					 struct im_err *err);
 
 #endif

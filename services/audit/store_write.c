@@ -55,7 +55,7 @@ dirs_need(struct dirs *d, const char *log_dir, const char *path, struct im_err *
 
 static enum im_rc
 write_tile(struct store *s, struct dirs *dirs, const struct tile *t, const void *data, size_t len,
-    struct im_err *err)
+	   struct im_err *err)
 {
 	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
 	enum im_rc rc;
@@ -118,7 +118,7 @@ store_flush(struct store *s, struct im_err *err)
 
 static enum im_rc
 write_partial(struct store *s, struct dirs *dirs, int level, const void *data, size_t len,
-    struct im_err *err)
+	      struct im_err *err)
 {
 	uint64_t count = tile_level_count(s->edge.range.size, level);
 	struct tile t = { level, count / TILE_WIDTH, (unsigned)(count % TILE_WIDTH) };
@@ -144,7 +144,7 @@ write_partials(struct store *s, struct im_err *err)
 	rc = write_partial(s, &dirs, TILE_ENTRIES, s->bundle.data, s->bundle.len, err);
 	for (int level = 0; level < TILE_LEVELS && rc == IM_OK; level++)
 		rc = write_partial(s, &dirs, level, s->edge.level[level].hash,
-		    s->edge.level[level].count * HASH_BYTES, err);
+				   s->edge.level[level].count * HASH_BYTES, err);
 	if (rc == IM_OK)
 		rc = dirs_sync(&dirs, err);
 	if (rc != IM_OK) /* what was not synced must be written again */

@@ -27,7 +27,7 @@ testlog_init(struct testlog *t)
 	memset(t, 0, sizeof(*t));
 	/* In memory where possible: these tests fail calls and kill processes, they do not cut the power. */
 	(void)snprintf(t->dir, sizeof(t->dir), "%s/im-audit-XXXXXX",
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(t->dir));
 	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
 	assert_int_equal(keyfile_create(path, "test.example/log", &t->keys, &t->err), IM_OK);
@@ -85,8 +85,12 @@ testlog_open(struct testlog *t)
 void
 testlog_event(struct audit_event *e, enum record_kind kind, uint64_t n)
 {
-	*e = (struct audit_event){ .kind = kind, .has_request_id = true, .caller = "alice", .tenant = "acme",
-		.model = "demo", .request_time_us = 1000 + n };
+	*e = (struct audit_event){ .kind = kind,
+				   .has_request_id = true,
+				   .caller = "alice",
+				   .tenant = "acme",
+				   .model = "demo",
+				   .request_time_us = 1000 + n };
 	memcpy(e->request_id, &n, sizeof(n));
 	if (kind == RECORD_REQUEST) {
 		e->has_input = true;
@@ -95,14 +99,17 @@ testlog_event(struct audit_event *e, enum record_kind kind, uint64_t n)
 		e->outcome = OUTCOME_OK;
 		e->status_code = 200;
 		e->has_routing = true;
-		e->routing = (struct routing){ .worker = "w1", .policy = "least", .reason = "", .attempts = 1 };
+		e->routing = (struct routing){
+			.worker = "w1", .policy = "least", .reason = "", .attempts = 1
+		};
 	} else {
 		e->has_request_id = false;
 	}
 }
 
 enum im_rc
-testlog_pairs(struct testlog *t, struct audit_log *log, uint64_t from, uint64_t count, unsigned batch)
+testlog_pairs(struct testlog *t, struct audit_log *log, uint64_t from, uint64_t count,
+	      unsigned batch)
 {
 	enum im_rc rc = IM_OK;
 	unsigned gathered = 0;
@@ -130,7 +137,8 @@ testlog_verify(struct testlog *t, struct verify_report *ret)
 	if (rc != IM_OK)
 		fail_msg("%s", t->err.text);
 	if (ret->problems != 0)
-		fail_msg("%lu problems, the first: %s", (unsigned long)ret->problems, ret->problem[0]);
+		fail_msg("%lu problems, the first: %s", (unsigned long)ret->problems,
+			 ret->problem[0]);
 }
 
 static struct {
@@ -279,5 +287,6 @@ test_unlink(const char *path)
 	return fails("unlink") ? -1 : disk_posix.unlink(path);
 }
 
-const struct disk_ops testdisk = { test_open, test_pwrite, test_fdatasync, test_fsync, test_rename,
-	test_ftruncate, test_fallocate, test_mkdir, test_unlink };
+const struct disk_ops testdisk = { test_open,      test_pwrite, test_fdatasync,
+				   test_fsync,     test_rename, test_ftruncate,
+				   test_fallocate, test_mkdir,  test_unlink };

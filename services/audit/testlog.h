@@ -31,7 +31,8 @@ struct audit_log *testlog_open(struct testlog *t);
 void testlog_event(struct audit_event *e, enum record_kind kind, uint64_t n);
 
 /** Append 'count' request/response pairs from request 'from' on, 'batch' events a frame. Returns the last error or IM_OK. */
-enum im_rc testlog_pairs(struct testlog *t, struct audit_log *log, uint64_t from, uint64_t count, unsigned batch);
+enum im_rc testlog_pairs(struct testlog *t, struct audit_log *log, uint64_t from, uint64_t count,
+			 unsigned batch);
 
 /** Verify with our key and fail the test unless there is nothing wrong. */
 void testlog_verify(struct testlog *t, struct verify_report *ret);

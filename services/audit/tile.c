@@ -26,8 +26,8 @@ tile_path(const struct tile *t, char ret_path[TILE_PATH_MAX])
 	else
 		at = (size_t)snprintf(ret_path, TILE_PATH_MAX, "tile/%d", t->level);
 	while (groups-- > 0)
-		at += (size_t)snprintf(ret_path + at, TILE_PATH_MAX - at, "/%s%03u", groups > 0 ? "x" : "",
-		    group[groups]);
+		at += (size_t)snprintf(ret_path + at, TILE_PATH_MAX - at, "/%s%03u",
+				       groups > 0 ? "x" : "", group[groups]);
 	if (t->width != TILE_WIDTH)
 		(void)snprintf(ret_path + at, TILE_PATH_MAX - at, ".p/%u", t->width);
 }
@@ -82,7 +82,8 @@ parse_number(const char **p, uint64_t *ret)
 			s++;
 		if (!parse_group(s, &v) || (first && more && v == 0))
 			return false;
-		if (__builtin_mul_overflow(n, UINT64_C(1000), &n) || __builtin_add_overflow(n, v, &n))
+		if (__builtin_mul_overflow(n, UINT64_C(1000), &n) ||
+		    __builtin_add_overflow(n, v, &n))
 			return false;
 		s += 3;
 		first = false;
@@ -210,7 +211,7 @@ edge_node(void *user, unsigned height, uint64_t index, const struct hash *hash)
 
 void
 tile_edge_add(struct tile_edge *e, struct hasher *h, const struct hash *leaf, tile_full_fn fn,
-    void *user)
+	      void *user)
 {
 	struct edge_add a = { e, fn, user };
 
@@ -237,7 +238,7 @@ edge_peaks(struct tile_edge *e, struct hasher *h, int level)
 
 enum im_rc
 tile_edge_load(struct tile_edge *e, struct hasher *h, uint64_t size, tile_read_fn read, void *user,
-    struct im_err *err)
+	       struct im_err *err)
 {
 	memset(e, 0, sizeof(*e));
 	e->range.size = size;

@@ -70,15 +70,15 @@ struct tile_edge {
 typedef void (*tile_full_fn)(void *user, int level, uint64_t n, const struct hash *hash);
 
 void tile_edge_add(struct tile_edge *e, struct hasher *h, const struct hash *leaf, tile_full_fn fn,
-    void *user);
+		   void *user);
 
 /**
  * Put the edge of a tree of 'size' together again. 'read' delivers the tile (exactly t->width hashes). The range is
  * computed from the tiles; the caller compares its root. Returns what 'read' returned.
  */
 typedef enum im_rc (*tile_read_fn)(void *user, const struct tile *t, struct hash *ret_hashes,
-    struct im_err *err);
+				   struct im_err *err);
 IM_MUST_CHECK enum im_rc tile_edge_load(struct tile_edge *e, struct hasher *h, uint64_t size,
-    tile_read_fn read, void *user, struct im_err *err);
+					tile_read_fn read, void *user, struct im_err *err);
 
 #endif

@@ -43,12 +43,34 @@ test_tile_path_of_known_tiles_both_ways(void **state)
 static void
 test_tile_path_with_another_spelling_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "tile", "tile/0", "tile/0/", "tile/0/0", "tile/0/0000", "tile/00/000",
-		"tile/64/000", "tile/-1/000", "tile/0/x000/000", "tile/0/x001", "tile/0/001/000", "tile/0/x001/x000",
-		"tile/0/000.p", "tile/0/000.p/", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01",
-		"tile/0/000.p/1/", "tile/0/000/", "/tile/0/000", "tile/entries/00a", "tile/entries", "tile/data/000",
-		"tile/0/x018/x446/x744/x073/x709/x551/616", "tile/0/x001/x018/x446/x744/x073/x709/x551/616",
-		"tile/0/+01", "tile/ 0/000" };
+	static const char *const bad[] = { "",
+					   "tile",
+					   "tile/0",
+					   "tile/0/",
+					   "tile/0/0",
+					   "tile/0/0000",
+					   "tile/00/000",
+					   "tile/64/000",
+					   "tile/-1/000",
+					   "tile/0/x000/000",
+					   "tile/0/x001",
+					   "tile/0/001/000",
+					   "tile/0/x001/x000",
+					   "tile/0/000.p",
+					   "tile/0/000.p/",
+					   "tile/0/000.p/0",
+					   "tile/0/000.p/256",
+					   "tile/0/000.p/01",
+					   "tile/0/000.p/1/",
+					   "tile/0/000/",
+					   "/tile/0/000",
+					   "tile/entries/00a",
+					   "tile/entries",
+					   "tile/data/000",
+					   "tile/0/x018/x446/x744/x073/x709/x551/616",
+					   "tile/0/x001/x018/x446/x744/x073/x709/x551/616",
+					   "tile/0/+01",
+					   "tile/ 0/000" };
 	struct tile t;
 
 	(void)state;
@@ -79,18 +101,21 @@ test_tile_width_of_size_70000_is_as_specified(void **state)
 static void
 test_bundle_golden_bytes_and_every_truncation(void **state)
 {
-	static const uint8_t golden[] = { 0, 3, 'o', 'n', 'e', 0, 3, 't', 'w', 'o', 0, 5, 't', 'h', 'r', 'e', 'e' };
+	static const uint8_t golden[] = { 0,   3, 'o', 'n', 'e', 0,   3,   't', 'w',
+					  'o', 0, 5,   't', 'h', 'r', 'e', 'e' };
 	struct buf b = { 0 };
 
 	(void)state;
-	assert_true(bundle_put(&b, "one", 3) && bundle_put(&b, "two", 3) && bundle_put(&b, "three", 5));
+	assert_true(bundle_put(&b, "one", 3) && bundle_put(&b, "two", 3) &&
+		    bundle_put(&b, "three", 5));
 	assert_int_equal(b.len, sizeof(golden));
 	assert_memory_equal(b.data, golden, sizeof(golden));
 	assert_true(bundle_check(golden, sizeof(golden), 3));
 	assert_false(bundle_check(golden, sizeof(golden), 2));
 	assert_false(bundle_check(golden, sizeof(golden), 4));
 	for (size_t len = 0; len < sizeof(golden); len++) {
-		uint8_t *exact = malloc(len + 1); /* on the heap, so that reading past it is noticed */
+		uint8_t *exact =
+		    malloc(len + 1); /* on the heap, so that reading past it is noticed */
 
 		assert_non_null(exact);
 		memcpy(exact, golden, len);
@@ -138,7 +163,8 @@ read_kept(void *user, const struct tile *t, struct hash *ret, struct im_err *err
 static void
 test_edge_loaded_at_any_size_goes_on_as_the_one_that_grew(void **state)
 {
-	static const uint64_t sizes[] = { 1, 2, 255, 256, 257, 511, 512, 65535, 65536, 65537, 66000, 70000 };
+	static const uint64_t sizes[] = { 1,   2,     255,   256,   257,   511,
+					  512, 65535, 65536, 65537, 66000, 70000 };
 	struct disk *d = calloc(1, sizeof(*d));
 	struct tile_edge *e = calloc(1, sizeof(*e));
 	struct hasher h;

@@ -36,7 +36,7 @@ tlog_equal(const struct hash *a, const struct hash *b)
 
 void
 tlog_range_add(struct tlog_range *r, struct hasher *h, const struct hash *leaf, tlog_node_fn fn,
-    void *user)
+	       void *user)
 {
 	struct hash node = *leaf;
 	unsigned height = 0;

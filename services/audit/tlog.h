@@ -18,7 +18,8 @@
 void tlog_leaf(struct hasher *h, const void *entry, size_t len, struct hash *ret);
 
 /** SHA256(0x01 ‖ left ‖ right). */
-void tlog_node(struct hasher *h, const struct hash *left, const struct hash *right, struct hash *ret);
+void tlog_node(struct hasher *h, const struct hash *left, const struct hash *right,
+	       struct hash *ret);
 
 bool tlog_equal(const struct hash *a, const struct hash *b);
 
@@ -33,15 +34,15 @@ struct tlog_range {
 typedef void (*tlog_node_fn)(void *user, unsigned height, uint64_t index, const struct hash *hash);
 
 /** Add one leaf hash. 'fn' may be NULL. */
-void tlog_range_add(struct tlog_range *r, struct hasher *h, const struct hash *leaf, tlog_node_fn fn,
-    void *user);
+void tlog_range_add(struct tlog_range *r, struct hasher *h, const struct hash *leaf,
+		    tlog_node_fn fn, void *user);
 
 /** The root; SHA256("") of an empty tree. */
 void tlog_range_root(const struct tlog_range *r, struct hasher *h, struct hash *ret);
 
 /* Reads the root of the complete subtree number 'index' of 2^height leaves. */
 typedef enum im_rc (*tlog_read_fn)(void *user, unsigned height, uint64_t index, struct hash *ret,
-    struct im_err *err);
+				   struct im_err *err);
 
 struct tlog_proof {
 	size_t count;
@@ -50,20 +51,24 @@ struct tlog_proof {
 
 /** Prove that leaf 'index' is in the tree of 'size'. IM_EINVAL unless index < size, or what 'read' returned. RFC 6962 §2.1.1. */
 IM_MUST_CHECK enum im_rc tlog_prove_inclusion(struct hasher *h, uint64_t index, uint64_t size,
-    tlog_read_fn read, void *user, struct tlog_proof *ret, struct im_err *err);
+					      tlog_read_fn read, void *user, struct tlog_proof *ret,
+					      struct im_err *err);
 
 /** Prove that the tree of 'old' is a prefix of that of 'size'; empty for old 0 and old == size. RFC 6962 §2.1.2. */
 IM_MUST_CHECK enum im_rc tlog_prove_consistency(struct hasher *h, uint64_t old, uint64_t size,
-    tlog_read_fn read, void *user, struct tlog_proof *ret, struct im_err *err);
+						tlog_read_fn read, void *user,
+						struct tlog_proof *ret, struct im_err *err);
 
 /** IM_OK or IM_ECORRUPT. RFC 9162 §2.1.3.2. */
 IM_MUST_CHECK enum im_rc tlog_check_inclusion(struct hasher *h, const struct hash *leaf,
-    uint64_t index, uint64_t size, const struct tlog_proof *proof, const struct hash *root,
-    struct im_err *err);
+					      uint64_t index, uint64_t size,
+					      const struct tlog_proof *proof,
+					      const struct hash *root, struct im_err *err);
 
 /** IM_OK or IM_ECORRUPT. RFC 9162 §2.1.4.2. */
 IM_MUST_CHECK enum im_rc tlog_check_consistency(struct hasher *h, uint64_t old,
-    const struct hash *old_root, uint64_t size, const struct hash *root,
-    const struct tlog_proof *proof, struct im_err *err);
+						const struct hash *old_root, uint64_t size,
+						const struct hash *root,
+						const struct tlog_proof *proof, struct im_err *err);
 
 #endif

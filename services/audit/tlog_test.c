@@ -80,7 +80,7 @@ mth(const struct hash *leaf, size_t lo, size_t hi, struct hash *ret)
 /* Root that an inclusion proof leads to, from the top down: independent of the walk in proof.c. */
 static bool
 root_from(const struct hash *leaf, uint64_t m, uint64_t n, const struct hash *proof, size_t count,
-    struct hash *ret)
+	  struct hash *ret)
 {
 	struct hash sub;
 	uint64_t k = 1;
@@ -141,8 +141,14 @@ fill_leaves(void)
 static void
 test_tlog_known_hashes_match(void **state)
 {
-	static const char *const entries[] = { "", "00", "10", "2021", "3031", "40414243",
-		"5051525354555657", "606162636465666768696a6b6c6d6e6f" };
+	static const char *const entries[] = { "",
+					       "00",
+					       "10",
+					       "2021",
+					       "3031",
+					       "40414243",
+					       "5051525354555657",
+					       "606162636465666768696a6b6c6d6e6f" };
 	struct tlog_range r = { 0 };
 	struct hash a, b, hash;
 
@@ -155,8 +161,11 @@ test_tlog_known_hashes_match(void **state)
 		static const uint8_t node[] = "\x01N123N456";
 		const struct hash_part part = { node, 9 };
 
-		hasher_parts(&h, &part, 1, &hash); /* children that are no hashes: only the prefix is ours to check */
-		assert_hex(&hash, "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb");
+		hasher_parts(
+		    &h, &part, 1,
+		    &hash); /* children that are no hashes: only the prefix is ours to check */
+		assert_hex(&hash,
+			   "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb");
 	}
 	tlog_range_root(&r, &h, &hash);
 	assert_hex(&hash, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -168,7 +177,8 @@ test_tlog_known_hashes_match(void **state)
 		tlog_range_add(&r, &h, &a, NULL, NULL);
 		if (i == 2) {
 			tlog_range_root(&r, &h, &b);
-			assert_hex(&b, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77");
+			assert_hex(
+			    &b, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77");
 		}
 	}
 	tlog_range_root(&r, &h, &b);
@@ -187,8 +197,9 @@ vector(const struct buf *text, const char *name)
 static void
 test_tlog_tessera_roots_and_proofs_match(void **state)
 {
-	static const char *const words[] = { "one", "two", "three", "four", "five", "six", "seven", "eit",
-		"nain", "ten", "ileven", "twelf", "threeten", "fourten", "fivten" };
+	static const char *const words[] = { "one",    "two",   "three",    "four",    "five",
+					     "six",    "seven", "eit",      "nain",    "ten",
+					     "ileven", "twelf", "threeten", "fourten", "fivten" };
 	struct buf text = { 0 };
 	struct tlog_range r = { 0 };
 	struct json_iter roots, hashes;
@@ -255,24 +266,31 @@ test_tlog_every_inclusion_proof_verifies_and_no_other_leaf(void **state)
 	for (uint64_t size = 1; size <= SIZE_MAX_TESTED; size++) {
 		mth(leaves, 0, size, &root);
 		for (uint64_t i = 0; i < size; i++) {
-			assert_int_equal(tlog_prove_inclusion(&h, i, size, read_node, &size, &p, NULL), IM_OK);
+			assert_int_equal(
+			    tlog_prove_inclusion(&h, i, size, read_node, &size, &p, NULL), IM_OK);
 			assert_true(root_from(&leaves[i], i, size, p.hash, p.count, &got));
 			assert_memory_equal(&root, &got, sizeof(root));
-			assert_int_equal(tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL), IM_OK);
-			assert_int_equal(tlog_check_inclusion(&h, &leaves[(i + 1) % SIZE_MAX_TESTED], i, size, &p,
-			    &root, NULL), IM_ECORRUPT);
+			assert_int_equal(
+			    tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL), IM_OK);
+			assert_int_equal(tlog_check_inclusion(&h,
+							      &leaves[(i + 1) % SIZE_MAX_TESTED], i,
+							      size, &p, &root, NULL),
+					 IM_ECORRUPT);
 			if (p.count > 0) {
 				p.count--;
-				assert_int_equal(tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL),
+				assert_int_equal(
+				    tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL),
 				    IM_ECORRUPT);
 				p.count++;
 				p.hash[i % p.count].b[0] ^= 1;
-				assert_int_equal(tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL),
+				assert_int_equal(
+				    tlog_check_inclusion(&h, &leaves[i], i, size, &p, &root, NULL),
 				    IM_ECORRUPT);
 			}
 			proofs++;
 		}
-		assert_int_equal(tlog_prove_inclusion(&h, size, size, read_node, &size, &p, NULL), IM_EINVAL);
+		assert_int_equal(tlog_prove_inclusion(&h, size, size, read_node, &size, &p, NULL),
+				 IM_EINVAL);
 	}
 	print_message("%lu inclusion proofs\n", proofs);
 }
@@ -290,21 +308,30 @@ test_tlog_every_consistency_proof_verifies_and_no_fork(void **state)
 		mth(leaves, 0, size, &root);
 		for (uint64_t old = 0; old <= size; old++) {
 			mth(leaves, 0, old, &old_root);
-			assert_int_equal(tlog_prove_consistency(&h, old, size, read_node, &size, &p, NULL), IM_OK);
-			assert_int_equal(tlog_check_consistency(&h, old, &old_root, size, &root, &p, NULL), IM_OK);
+			assert_int_equal(
+			    tlog_prove_consistency(&h, old, size, read_node, &size, &p, NULL),
+			    IM_OK);
+			assert_int_equal(
+			    tlog_check_consistency(&h, old, &old_root, size, &root, &p, NULL),
+			    IM_OK);
 			proofs++;
 			if (old == 0)
 				continue;
 			other = old_root;
 			other.b[31] ^= 1;
-			assert_int_equal(tlog_check_consistency(&h, old, &other, size, &root, &p, NULL), IM_ECORRUPT);
+			assert_int_equal(
+			    tlog_check_consistency(&h, old, &other, size, &root, &p, NULL),
+			    IM_ECORRUPT);
 			if (p.count > 0) {
 				p.hash[p.count - 1].b[7] ^= 0x80;
-				assert_int_equal(tlog_check_consistency(&h, old, &old_root, size, &root, &p, NULL),
-				    IM_ECORRUPT);
+				assert_int_equal(tlog_check_consistency(&h, old, &old_root, size,
+									&root, &p, NULL),
+						 IM_ECORRUPT);
 			}
 		}
-		assert_int_equal(tlog_prove_consistency(&h, size + 1, size, read_node, &size, &p, NULL), IM_EINVAL);
+		assert_int_equal(
+		    tlog_prove_consistency(&h, size + 1, size, read_node, &size, &p, NULL),
+		    IM_EINVAL);
 	}
 	print_message("%lu consistency proofs\n", proofs);
 }

@@ -17,8 +17,8 @@
 #define VERIFY_OPEN_MAX     64
 
 struct verify_options {
-	bool no_wal;         /* look at the published part only */
-	unsigned open_ids;   /* how many open requests to name, at most VERIFY_OPEN_MAX */
+	bool no_wal;       /* look at the published part only */
+	unsigned open_ids; /* how many open requests to name, at most VERIFY_OPEN_MAX */
 	/* Called now and then with records done and to do; NULL = not. Returning false ends the verification. */
 	bool (*progress)(void *user, uint64_t done, uint64_t total);
 	void *user;
@@ -37,7 +37,8 @@ struct verify_report {
 	uint64_t size;           /* with the records of the write-ahead log behind it */
 	bool signature_checked;  /* a verifier key was given */
 	bool has_wal;
-	bool torn; /* the write-ahead log ends in an unfinished frame, as after a crash; no problem */
+	bool
+	    torn; /* the write-ahead log ends in an unfinished frame, as after a crash; no problem */
 
 	/* What is in it. */
 	uint64_t kinds[RECORD_STOP + 1];
@@ -61,6 +62,7 @@ struct verify_report {
  * said so. 'options' may be NULL. Memory: one bit a record and 40 bytes an open request. Threads: reentrant.
  */
 IM_MUST_CHECK enum im_rc audit_verify(const char *dir, const char *vkey,
-    const struct verify_options *options, struct verify_report *ret, struct im_err *err);
+				      const struct verify_options *options,
+				      struct verify_report *ret, struct im_err *err);
 
 #endif

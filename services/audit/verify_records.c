@@ -136,10 +136,12 @@ on_request(struct verify_records *v, const struct record *r, uint64_t index, con
 
 	hex_encode(r->request_id, RECORD_ID_BYTES, id);
 	if (!r->has_request_id)
-		verify_problem(v->report, "%s: record %" PRIu64 " is a REQUEST without an id", where, index);
+		verify_problem(v->report, "%s: record %" PRIu64 " is a REQUEST without an id",
+			       where, index);
 	else if (v->table[at].index_plus != 0)
-		verify_problem(v->report, "%s: record %" PRIu64 " repeats the REQUEST %s of record %" PRIu64,
-		    where, index, id, v->table[at].index_plus - 1);
+		verify_problem(v->report,
+			       "%s: record %" PRIu64 " repeats the REQUEST %s of record %" PRIu64,
+			       where, index, id, v->table[at].index_plus - 1);
 	if (!r->has_request_id || v->table[at].index_plus != 0)
 		return;
 	memcpy(v->table[at].id, r->request_id, RECORD_ID_BYTES);
@@ -156,8 +158,8 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 
 	v->report->outcomes[r->outcome]++;
 	if (!r->has_request_id) {
-		verify_problem(v->report, "%s: record %" PRIu64 " is a %s without an id", where, index,
-		    record_kind_text(r->kind));
+		verify_problem(v->report, "%s: record %" PRIu64 " is a %s without an id", where,
+			       index, record_kind_text(r->kind));
 		return;
 	}
 	hex_encode(r->request_id, RECORD_ID_BYTES, id);
@@ -166,18 +168,23 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 		if (r->prev_index == 0)
 			v->report->orphans++;
 		else if (has_ended(v, r->prev_index - 1))
-			verify_problem(v->report, "%s: record %" PRIu64 " ends the request %s a second time", where,
-			    index, id);
+			verify_problem(v->report,
+				       "%s: record %" PRIu64 " ends the request %s a second time",
+				       where, index, id);
 		else
-			verify_problem(v->report, "%s: record %" PRIu64 " points at record %" PRIu64
-			    ", which is not the REQUEST %s", where, index, r->prev_index - 1, id);
+			verify_problem(v->report,
+				       "%s: record %" PRIu64 " points at record %" PRIu64
+				       ", which is not the REQUEST %s",
+				       where, index, r->prev_index - 1, id);
 		return;
 	}
 	request = v->table[at].index_plus - 1;
 	/* 0: the service had given the request up as abandoned, and said so. */
 	if (r->prev_index != 0 && r->prev_index != request + 1)
-		verify_problem(v->report, "%s: record %" PRIu64 " points at record %" PRIu64
-		    ", but the REQUEST %s is record %" PRIu64, where, index, r->prev_index - 1, id, request);
+		verify_problem(v->report,
+			       "%s: record %" PRIu64 " points at record %" PRIu64
+			       ", but the REQUEST %s is record %" PRIu64,
+			       where, index, r->prev_index - 1, id, request);
 	v->ended[request / 8] |= (uint8_t)(1U << (request % 8));
 	forget(v, at);
 }
@@ -189,8 +196,10 @@ on_record(struct verify_records *v, const struct record *r, uint64_t index, cons
 
 	report->kinds[r->kind]++;
 	if (r->log_time_us < v->last_time_us)
-		verify_problem(report, "%s: the time of record %" PRIu64 " is before that of the record before it",
-		    where, index);
+		verify_problem(report,
+			       "%s: the time of record %" PRIu64
+			       " is before that of the record before it",
+			       where, index);
 	v->last_time_us = r->log_time_us;
 	report->last_time_us = r->log_time_us;
 	if (report->first_time_us == 0)
@@ -205,7 +214,7 @@ on_record(struct verify_records *v, const struct record *r, uint64_t index, cons
 
 enum im_rc
 verify_records_add(struct verify_records *v, uint64_t index, const uint8_t *entry, size_t len,
-    const char *where, struct im_err *err)
+		   const char *where, struct im_err *err)
 {
 	struct im_err why;
 	struct record r;
@@ -241,8 +250,8 @@ verify_records_end(struct verify_records *v, unsigned open_ids)
 	r->open = v->count;
 	if (v->cap > 0) /* the table is of no use as a table any more; free places sort first */
 		qsort(v->table, v->cap, sizeof(*v->table), by_index);
-	for (size_t i = v->cap - v->count; i < v->cap && r->open_named < open_ids &&
-	     r->open_named < VERIFY_OPEN_MAX; i++) {
+	for (size_t i = v->cap - v->count;
+	     i < v->cap && r->open_named < open_ids && r->open_named < VERIFY_OPEN_MAX; i++) {
 		memcpy(r->open_first[r->open_named].request_id, v->table[i].id, RECORD_ID_BYTES);
 		r->open_first[r->open_named++].index = v->table[i].index_plus - 1;
 	}

@@ -15,7 +15,7 @@ struct verify_records {
 	uint64_t last_time_us;
 	struct open_request *table; /* REQUESTs without a terminal record so far: open addressing */
 	size_t count, cap;
-	uint8_t *ended; /* one bit a record: a REQUEST whose terminal record was seen */
+	uint8_t *ended;     /* one bit a record: a REQUEST whose terminal record was seen */
 	uint64_t ended_cap; /* bits */
 };
 
@@ -27,7 +27,8 @@ void verify_records_done(struct verify_records *v);
 
 /** Look at entry 'index', whose bytes came from 'where'. IM_OK also for a bad one, which is noted; IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc verify_records_add(struct verify_records *v, uint64_t index,
-    const uint8_t *entry, size_t len, const char *where, struct im_err *err);
+					    const uint8_t *entry, size_t len, const char *where,
+					    struct im_err *err);
 
 /** All were added: count and name the open requests, the oldest first. */
 void verify_records_end(struct verify_records *v, unsigned open_ids);

@@ -63,7 +63,7 @@ static bool
 names(const char *problem, const char *name)
 {
 	return strstr(problem, name) != NULL ||
-	    (strncmp(name, "wal/", 4) == 0 && strncmp(problem, "wal: ", 5) == 0);
+	       (strncmp(name, "wal/", 4) == 0 && strncmp(problem, "wal: ", 5) == 0);
 }
 
 /* A report must name the file that was changed, or the other one of a swap. */
@@ -153,7 +153,10 @@ test_verify_notices_flipped_bits_in_every_file(void **state)
 		used = used_bytes(&s, s.name[f], &b);
 		/* Each byte of the small ones, and of the large ones the ends and 60 places. */
 		for (size_t n = 0; n < (used < 400 ? used : 64); n++) {
-			size_t at = used < 400 ? n : n < 2 ? n : n < 4 ? used - n + 1 : (size_t)rand_r(&seed) % used;
+			size_t at = used < 400 ? n
+				    : n < 2    ? n
+				    : n < 4    ? used - n + 1
+					       : (size_t)rand_r(&seed) % used;
 			uint8_t bit = (uint8_t)(1U << (unsigned)rand_r(&seed) % 8);
 
 			b.data[at] ^= bit;
@@ -163,7 +166,8 @@ test_verify_notices_flipped_bits_in_every_file(void **state)
 		}
 		write_file(path, b.data, b.len);
 	}
-	print_message("flipped bits: %lu of %lu noticed in %u files\n", s.detected, s.mutations, s.files);
+	print_message("flipped bits: %lu of %lu noticed in %u files\n", s.detected, s.mutations,
+		      s.files);
 	buf_done(&b);
 	testlog_done(&s.t);
 }
@@ -268,8 +272,11 @@ test_verify_names_a_request_that_ends_twice_and_one_that_never_does(void **state
 		assert_int_equal(audit_log_add(log, &e, &none, &t.err), IM_OK);
 	}
 	{
-		struct record twice = { .kind = RECORD_RESPONSE, .has_request_id = true, .prev_index = 3,
-			.log_time_us = 1, .outcome = OUTCOME_OK };
+		struct record twice = { .kind = RECORD_RESPONSE,
+					.has_request_id = true,
+					.prev_index = 3,
+					.log_time_us = 1,
+					.outcome = OUTCOME_OK };
 		struct hash leaf;
 
 		twice.request_id[0] = 1;
@@ -329,7 +336,8 @@ main(void)
 		cmocka_unit_test(test_verify_notices_truncated_and_deleted_files),
 		cmocka_unit_test(test_verify_notices_swapped_files),
 		cmocka_unit_test(test_verify_notices_a_fork_signed_by_another_key),
-		cmocka_unit_test(test_verify_names_a_request_that_ends_twice_and_one_that_never_does),
+		cmocka_unit_test(
+		    test_verify_names_a_request_that_ends_twice_and_one_that_never_does),
 		cmocka_unit_test(test_verify_of_no_log_and_when_told_to_stop),
 	};
 

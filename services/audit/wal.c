@@ -60,7 +60,7 @@ segment_path(const struct wal *w, uint64_t generation, char ret[DISK_PATH_MAX], 
 /* Set space aside, so that a full disk is met here and not in the middle of a frame. */
 static enum im_rc
 set_aside(const struct wal *w, int fd, const char *path, uint64_t at, uint64_t limit,
-    struct im_err *err)
+	  struct im_err *err)
 {
 	int errnum;
 
@@ -138,7 +138,8 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 	uint64_t limit = urgent ? w->limit : w->limit - WAL_RESERVE_BYTES;
 	enum im_rc rc;
 
-	assert(w->fd >= 0 && frame->first == w->end && total <= w->segment_bytes - WAL_RESERVE_BYTES);
+	assert(w->fd >= 0 && frame->first == w->end &&
+	       total <= w->segment_bytes - WAL_RESERVE_BYTES);
 	if (w->offset + total > limit) {
 		rc = rotate(w, err);
 		if (rc != IM_OK)
@@ -169,7 +170,7 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 
 static enum im_rc
 copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size_t count,
-    struct im_err *err)
+	    struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
 
@@ -189,14 +190,16 @@ copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size
 
 enum im_rc
 wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t epoch,
-    uint64_t segment_bytes, const struct wal_frame *frames, size_t count, struct im_err *err)
+	  uint64_t segment_bytes, const struct wal_frame *frames, size_t count, struct im_err *err)
 {
 	char tmp[DISK_PATH_MAX];
 	uint64_t copied = 0;
 	enum im_rc rc;
 
-	*w = (struct wal){ .ops = ops, .fd = -1, .segment_bytes = segment_bytes,
-		.generation = (uint64_t)epoch << 32 };
+	*w = (struct wal){ .ops = ops,
+			   .fd = -1,
+			   .segment_bytes = segment_bytes,
+			   .generation = (uint64_t)epoch << 32 };
 	list_init(&w->retired);
 	rc = disk_path(w->dir, dir, "wal", err);
 	if (rc == IM_OK)
@@ -207,7 +210,8 @@ wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t e
 		return rc;
 	for (size_t i = 0; i < count; i++)
 		copied += wal_frame_bytes(&frames[i]);
-	w->limit = copied + WAL_RESERVE_BYTES > segment_bytes ? copied + WAL_RESERVE_BYTES : segment_bytes;
+	w->limit =
+	    copied + WAL_RESERVE_BYTES > segment_bytes ? copied + WAL_RESERVE_BYTES : segment_bytes;
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", w->path) >= (int)sizeof(tmp))
 		return err_set(err, IM_EINVAL, "the path %s is too long", w->path);
 	w->fd = ops->open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -258,7 +262,8 @@ wal_remove_older(struct wal *w)
 
 	if (d == NULL)
 		return;
-	while ((e = readdir(d)) != NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	while ((e = readdir(d)) !=
+	       NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
 		size_t len = strlen(e->d_name);
 		uint64_t generation;
 		bool older = wal_name_parse(e->d_name, &generation) && generation < w->generation;

@@ -12,8 +12,9 @@
 #include "audit/wal_frame.h"
 #include "base/list.h"
 
-#define WAL_RESERVE_BYTES (64 * 1024) /* of each segment: only for records that say that the log was full or stops */
-#define WAL_SEGMENTS_MAX  65536
+#define WAL_RESERVE_BYTES                                                                          \
+	(64 * 1024) /* of each segment: only for records that say that the log was full or stops */
+#define WAL_SEGMENTS_MAX 65536
 
 /* The writer. On one thread at a time. */
 struct wal {
@@ -36,8 +37,9 @@ struct wal {
  * still fine.
  */
 IM_MUST_CHECK enum im_rc wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir,
-    uint32_t epoch, uint64_t segment_bytes, const struct wal_frame *frames, size_t count,
-    struct im_err *err);
+				   uint32_t epoch, uint64_t segment_bytes,
+				   const struct wal_frame *frames, size_t count,
+				   struct im_err *err);
 
 /**
  * Append one frame (its generation is set here) and make it durable. 'urgent' may use the reserve. IM_EUNAVAILABLE: it
@@ -45,7 +47,7 @@ IM_MUST_CHECK enum im_rc wal_begin(struct wal *w, const struct disk_ops *ops, co
  * IM_EUNAVAILABLE.
  */
 IM_MUST_CHECK enum im_rc wal_append(struct wal *w, struct wal_frame *frame, bool urgent,
-    struct im_err *err);
+				    struct im_err *err);
 
 /** Remove segments all of whose records are below 'published'. One that cannot be removed now is tried again. */
 void wal_recycle(struct wal *w, uint64_t published);
@@ -60,7 +62,8 @@ void wal_close(struct wal *w);
 
 struct wal_scan {
 	/* Called for each frame of the newest epoch in order. 'where' is "FILE at byte N". An error ends the scan. */
-	enum im_rc (*frame)(void *user, const struct wal_frame *f, const char *where, struct im_err *err);
+	enum im_rc (*frame)(void *user, const struct wal_frame *f, const char *where,
+			    struct im_err *err);
 	/* True if the frame carries our signature: decides whether bytes behind a bad frame are a frame of ours. */
 	bool (*trusted)(void *user, const struct wal_frame *f);
 	void *user;
@@ -77,8 +80,8 @@ struct wal_found {
  * Read the newest epoch in 'dir'. IM_OK; IM_ECORRUPT: a bad frame that no crash explains (the text names file and byte);
  * IM_EIO, IM_ENOMEM, or what 'frame' returned. Changes nothing.
  */
-IM_MUST_CHECK enum im_rc wal_read(const char *dir, const struct wal_scan *scan, struct wal_found *ret,
-    struct im_err *err);
+IM_MUST_CHECK enum im_rc wal_read(const char *dir, const struct wal_scan *scan,
+				  struct wal_found *ret, struct im_err *err);
 
 /** Segment's file name from its generation: 16 hex digits and ".wal". */
 #define WAL_NAME_MAX 32

@@ -78,7 +78,8 @@ wal_crc32c(uint32_t crc, const void *data, size_t len)
 size_t
 wal_frame_bytes(const struct wal_frame *f)
 {
-	return WAL_HEADER_BYTES + f->records_len + HASH_BYTES + f->checkpoint_len + WAL_TRAILER_BYTES;
+	return WAL_HEADER_BYTES + f->records_len + HASH_BYTES + f->checkpoint_len +
+	       WAL_TRAILER_BYTES;
 }
 
 bool
@@ -118,8 +119,8 @@ wal_header_get(const uint8_t *data, struct wal_frame *ret, size_t *ret_total)
 	f.records_len = get_u32(data + 28);
 	f.checkpoint_len = get_u32(data + 32);
 	if (f.count == 0 || f.records_len > WAL_RECORDS_MAX || f.records_len / 2 < f.count ||
-	    f.checkpoint_len == 0 || f.checkpoint_len > WAL_CHECKPOINT_MAX || get_u32(data + 36) != 0 ||
-	    f.first > UINT64_MAX - f.count)
+	    f.checkpoint_len == 0 || f.checkpoint_len > WAL_CHECKPOINT_MAX ||
+	    get_u32(data + 36) != 0 || f.first > UINT64_MAX - f.count)
 		return false;
 	*ret_total = wal_frame_bytes(&f);
 	*ret = f;

@@ -13,17 +13,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define WAL_MAGIC            "IMWALFR1"
-#define WAL_HEADER_BYTES     44
-#define WAL_TRAILER_BYTES    4 /* payload CRC */
-#define WAL_RECORDS_MAX      (UINT32_C(1) << 27)
-#define WAL_CHECKPOINT_MAX   16384
-#define WAL_SECTOR_BYTES     512
+#define WAL_MAGIC          "IMWALFR1"
+#define WAL_HEADER_BYTES   44
+#define WAL_TRAILER_BYTES  4 /* payload CRC */
+#define WAL_RECORDS_MAX    (UINT32_C(1) << 27)
+#define WAL_CHECKPOINT_MAX 16384
+#define WAL_SECTOR_BYTES   512
 
 struct wal_frame {
-	uint64_t generation; /* of its segment: epoch << 32 | number */
-	uint64_t first;      /* index of its first record */
-	uint32_t count;      /* >= 1 */
+	uint64_t generation;    /* of its segment: epoch << 32 | number */
+	uint64_t first;         /* index of its first record */
+	uint32_t count;         /* >= 1 */
 	const uint8_t *records; /* as in an entry bundle: uint16 big-endian length ‖ entry */
 	size_t records_len;
 	struct hash root;       /* of the tree of first + count entries */
@@ -48,6 +48,6 @@ bool wal_header_get(const uint8_t *data, struct wal_frame *ret, size_t *ret_tota
 
 /** Decode the frame of 'len' bytes; 'ret' points into 'data'. IM_EPROTO. The root is not recomputed here. */
 IM_MUST_CHECK enum im_rc wal_frame_get(const uint8_t *data, size_t len, struct wal_frame *ret,
-    struct im_err *err);
+				       struct im_err *err);
 
 #endif

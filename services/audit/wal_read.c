@@ -42,7 +42,8 @@ read_at(const struct segment_reader *r, void *out, size_t len, uint64_t at)
 		if (n < 0)
 			return err_errno(r->err, IM_EIO, errno, "cannot read %s", r->path);
 		if (n == 0)
-			return err_set(r->err, IM_EIO, "%s became shorter while it was read", r->path);
+			return err_set(r->err, IM_EIO, "%s became shorter while it was read",
+				       r->path);
 		p += n;
 		len -= (size_t)n;
 		at += (uint64_t)n;
@@ -73,7 +74,8 @@ read_frame(struct segment_reader *r, uint64_t at, struct wal_frame *ret)
 	rc = read_at(r, header, sizeof(header), at);
 	if (rc != IM_OK)
 		return rc;
-	if (!wal_header_get(header, ret, &total) || ret->generation != r->generation || total > r->size - at)
+	if (!wal_header_get(header, ret, &total) || ret->generation != r->generation ||
+	    total > r->size - at)
 		return IM_EPROTO;
 	buf_clear(&r->frame);
 	if (buf_reserve(&r->frame, total) == NULL)
@@ -96,7 +98,8 @@ search_rest(struct segment_reader *r, uint64_t at, bool *ret_nonzero, uint64_t *
 	if (win == NULL)
 		return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
 	/* Windows overlap by seven bytes, so that no magic is missed. */
-	for (uint64_t pos = at; pos < r->size && rc == IM_OK && *ret_frame_at == 0; pos += WINDOW_BYTES - 7) {
+	for (uint64_t pos = at; pos < r->size && rc == IM_OK && *ret_frame_at == 0;
+	     pos += WINDOW_BYTES - 7) {
 		size_t len = r->size - pos < WINDOW_BYTES ? (size_t)(r->size - pos) : WINDOW_BYTES;
 		const uint8_t *hit = win;
 
@@ -105,14 +108,15 @@ search_rest(struct segment_reader *r, uint64_t at, bool *ret_nonzero, uint64_t *
 			break;
 		*ret_nonzero = *ret_nonzero || !all_zero(win, len);
 		while (*ret_frame_at == 0 &&
-		    (hit = memmem(hit, len - (size_t)(hit - win), WAL_MAGIC, 8)) != NULL) {
+		       (hit = memmem(hit, len - (size_t)(hit - win), WAL_MAGIC, 8)) != NULL) {
 			struct wal_frame f;
 			uint64_t where = pos + (uint64_t)(hit - win);
 
 			rc = read_frame(r, where, &f);
 			if (rc != IM_OK && rc != IM_EPROTO)
 				break;
-			if (rc == IM_OK && (r->scan->trusted == NULL || r->scan->trusted(r->scan->user, &f)))
+			if (rc == IM_OK &&
+			    (r->scan->trusted == NULL || r->scan->trusted(r->scan->user, &f)))
 				*ret_frame_at = where;
 			rc = IM_OK;
 			hit++;
@@ -145,9 +149,10 @@ lacks_sector(struct segment_reader *r, uint64_t at, uint64_t end, bool *ret)
 static enum im_rc
 corrupt(const struct segment_reader *r, uint64_t at, const char *why)
 {
-	return err_set(r->err, IM_ECORRUPT,
-	    "%s is damaged at byte %llu: %s; restore the folder from a copy, do not delete anything", r->path,
-	    (unsigned long long)at, why);
+	return err_set(
+	    r->err, IM_ECORRUPT,
+	    "%s is damaged at byte %llu: %s; restore the folder from a copy, do not delete anything",
+	    r->path, (unsigned long long)at, why);
 }
 
 /* There is no frame at 'at': the end, a torn tail, or corruption. */
@@ -194,7 +199,8 @@ read_segment(struct segment_reader *r, bool last, struct wal_found *found)
 	enum im_rc rc;
 
 	while ((rc = read_frame(r, at, &f)) == IM_OK) {
-		(void)snprintf(where, sizeof(where), "%s at byte %llu", r->path, (unsigned long long)at);
+		(void)snprintf(where, sizeof(where), "%s at byte %llu", r->path,
+			       (unsigned long long)at);
 		rc = r->scan->frame(r->scan->user, &f, where, r->err);
 		if (rc != IM_OK)
 			return rc;
@@ -211,7 +217,7 @@ read_segment(struct segment_reader *r, bool last, struct wal_found *found)
 		return corrupt(r, at, "a torn frame, but later segments exist");
 	found->torn = true;
 	(void)snprintf(found->torn_where, sizeof(found->torn_where), "%s at byte %llu", r->path,
-	    (unsigned long long)at);
+		       (unsigned long long)at);
 	return IM_OK;
 }
 
@@ -240,7 +246,8 @@ list_segments(const char *dir, uint64_t **ret, size_t *ret_count, struct im_err 
 	}
 	if (d == NULL)
 		return err_errno(err, IM_EIO, errno, "cannot read the folder %s", dir);
-	while (rc == IM_OK && (e = readdir(d)) != NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	while (rc == IM_OK && (e = readdir(d)) !=
+				  NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
 		if (!wal_name_parse(e->d_name, &generation))
 			continue;
 		if (count == cap) {
@@ -270,7 +277,7 @@ list_segments(const char *dir, uint64_t **ret, size_t *ret_count, struct im_err 
 
 static enum im_rc
 open_and_read(const char *dir, uint64_t generation, bool last, const struct wal_scan *scan,
-    struct wal_found *found, struct im_err *err)
+	      struct wal_found *found, struct im_err *err)
 {
 	struct segment_reader r = { .scan = scan, .generation = generation, .err = err };
 	char name[WAL_NAME_MAX];
@@ -313,7 +320,7 @@ wal_read(const char *dir, const struct wal_scan *scan, struct wal_found *ret, st
 		found.epoch = (uint32_t)(all[count - 1] >> 32);
 		/* Only the newest epoch, and of it what has no hole: a recycled segment may have come back. */
 		for (from = count - 1; from > 0 && all[from - 1] == all[from] - 1 &&
-		     (uint32_t)(all[from - 1] >> 32) == found.epoch;)
+				       (uint32_t)(all[from - 1] >> 32) == found.epoch;)
 			from--;
 	}
 	for (size_t i = from; i < count && rc == IM_OK; i++) {
