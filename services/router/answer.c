@@ -1,3 +1,6 @@
+/*
+ * router/answer.c - gathers answers and turns them into what the cache keeps; see answer.h.
+ */
 #include "router/answer.h"
 
 #include <stdlib.h>

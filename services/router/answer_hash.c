@@ -1,3 +1,6 @@
+/*
+ * router/answer_hash.c - the answer manifest; see answer_hash.h and docs/answer-manifest.md.
+ */
 #include "router/answer_hash.h"
 
 #include <stdlib.h>

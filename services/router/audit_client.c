@@ -1,3 +1,6 @@
+/*
+ * router/audit_client.c - records on their way to the audit log; see audit_client.h.
+ */
 #include "router/audit_client.h"
 
 #include <stdlib.h>
@@ -127,8 +130,10 @@ append_failed(struct audit_client *ac, const struct im_err *why)
 static void
 acknowledge(struct audit_client *ac, struct audit_append_call *ap)
 {
-	while (!list_empty(&ap->records)) {
-		struct audit_record *r = CONTAINER_OF(ap->records.next, struct audit_record, node);
+	struct list *node;
+
+	while ((node = list_pop_front(&ap->records)) != NULL) {
+		struct audit_record *r = CONTAINER_OF(node, struct audit_record, node);
 		audit_done_fn done = list_linked(&r->wait_node) ? r->done : NULL;
 		void *user = r->user;
 
@@ -224,7 +229,10 @@ send_one(struct audit_client *ac, struct im_err *err)
 	}
 	ac->appends_busy++;
 	for (size_t i = 0; i < ap->count; i++) {
-		list_push_back(&ap->records, list_pop_front(&ac->unsent));
+		struct list *node = ac->unsent.next;
+
+		list_remove(node);
+		list_push_back(&ap->records, node);
 	}
 	return true;
 }
@@ -248,8 +256,10 @@ submit_gap(struct audit_client *ac)
 		ac->gap = gap;
 		return;
 	}
-	list_remove(&record->node);
-	list_push_front(&ac->unsent, &record->node);
+	if (record != NULL) {
+		list_remove(&record->node);
+		list_push_front(&ac->unsent, &record->node);
+	}
 }
 
 static void

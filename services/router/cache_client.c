@@ -1,3 +1,6 @@
+/*
+ * router/cache_client.c - questions to the cache; see cache_client.h.
+ */
 #include "router/cache_client.h"
 
 #include <string.h>

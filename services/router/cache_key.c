@@ -1,3 +1,6 @@
+/*
+ * router/cache_key.c - the canonical encoding behind a key; see cache_key.h and docs/cache-key.md.
+ */
 #include "router/cache_key.h"
 
 #include <string.h>

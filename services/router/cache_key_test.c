@@ -85,9 +85,9 @@ test_cache_key_ignores_how_the_answer_is_wanted(void **state)
 
 static const char *const stops[] = { "ab", "c" }, *const other_stops[] = { "a", "bc" };
 
-/* Each makes the request another one. */
+/* Each number makes the request another one. */
 static void
-change(struct generate_request *r, struct message *m, size_t which)
+change_message(struct generate_request *r, struct message *m, size_t which)
 {
 	switch (which) {
 	case 0:
@@ -123,6 +123,15 @@ change(struct generate_request *r, struct message *m, size_t which)
 	case 10:
 		m->extra_json = "{}";
 		break;
+	default:
+		break;
+	}
+}
+
+static void
+change_sampling(struct generate_request *r, size_t which)
+{
+	switch (which) {
 	case 11:
 		r->temperature.v = 0.1;
 		break;
@@ -162,6 +171,15 @@ change(struct generate_request *r, struct message *m, size_t which)
 	case 23:
 		r->logprobs = (struct opt_bool){ true, false };
 		break;
+	default:
+		break;
+	}
+}
+
+static void
+change_rest(struct generate_request *r, size_t which)
+{
+	switch (which) {
 	case 24:
 		r->stop = (const char **)stops;
 		r->stop_count = 1;
@@ -195,6 +213,14 @@ change(struct generate_request *r, struct message *m, size_t which)
 	default:
 		break;
 	}
+}
+
+static void
+change(struct generate_request *r, struct message *m, size_t which)
+{
+	change_message(r, m, which);
+	change_sampling(r, which);
+	change_rest(r, which);
 }
 
 #define CHANGES 33

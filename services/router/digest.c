@@ -1,3 +1,6 @@
+/*
+ * router/digest.c - SHA-256; see digest.h.
+ */
 #include "router/digest.h"
 
 #include <pthread.h>

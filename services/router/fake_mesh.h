@@ -95,15 +95,11 @@ void mesh_stop(struct mesh *m);
 
 /** Serve the loop until 'done' says so; fails the test after 20 s. */
 #define MESH_WAIT(m, cond)                                                                         \
-	do {                                                                                       \
-		uint64_t mesh_end_us_ = clock_mono_us() + 20000000;                                \
-		while (!(cond)) {                                                                  \
-			mesh_turn(m);                                                              \
-			if (clock_mono_us() > mesh_end_us_) {                                      \
-				fail_msg("waited in vain for: %s", #cond);                         \
-			}                                                                          \
-		}                                                                                  \
-	} while (0)
+	for (uint64_t mesh_end_us_ = clock_mono_us() + 20000000; !(cond);                          \
+	     mesh_wait_turn(m, mesh_end_us_, #cond)) {                                             \
+	}
+
+void mesh_wait_turn(struct mesh *m, uint64_t end_us, const char *what);
 
 /** Serve the loop for a moment. */
 void mesh_turn(struct mesh *m);
@@ -134,6 +130,13 @@ void ask_done(struct ask *ask);
 
 /** Router/Status; strings live in 'arena'. */
 void mesh_status(struct mesh *m, struct arena *arena, struct router_status *ret);
+
+/** Ask for an answer of 'model' and expect this failure. */
+void mesh_expect_failure(struct mesh *m, const char *model, uint32_t budget_ms, enum im_rc rc,
+			 const char *reason);
+
+/** Wait until nothing is under way; then nothing may be counted either. */
+void mesh_settled(struct mesh *m);
 
 /** The router's metrics page has this line. */
 bool mesh_metric(struct mesh *m, const char *line);

@@ -1,3 +1,6 @@
+/*
+ * router/least_connections.c - the policy; see least_connections.h.
+ */
 #include "router/least_connections.h"
 
 bool

@@ -1,3 +1,6 @@
+/*
+ * router/queue.c - requests that wait; see queue.h.
+ */
 #include "router/queue.h"
 
 #define QUEUE_RETRY_MS 1000

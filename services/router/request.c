@@ -1,3 +1,6 @@
+/*
+ * router/request.c - events and actions of a request, and its end; see request.h.
+ */
 #include "router/request.h"
 
 #include <assert.h>

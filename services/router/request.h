@@ -1,7 +1,7 @@
 /*
  * router/request.h - one request from admission to its end: performs what request_state.c decides. The files:
  *
- *   router_request_admit.c   who may come in, and who is told why not
+ *   request_admit.c   who may come in, and who is told why not
  *   request.c         events, actions, the end
  *   request_worker.c  finding a worker, the call to it, the queue
  *   request_answer.c  frames on their way to the caller, and the cache
@@ -87,11 +87,11 @@ struct request {
 	uint64_t waited_us, worker_us; /* spent waiting for a worker, and at workers */
 };
 
-/* router_request_admit.c */
+/* request_admit.c */
 
 /** Admit or refuse; answers the caller in either case. 'budget_ms' 0 = none named. */
 void router_request_admit(struct router *router, const struct caller *caller,
-			  const struct link_peer *peer, const struct served_request *req);
+			  const struct link_peer *peer, const struct served_request *in);
 
 /* request.c */
 

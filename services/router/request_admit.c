@@ -1,3 +1,6 @@
+/*
+ * router/request_admit.c - who may come in, and who is told why not; see request.h. Never starts work for somebody who is refused.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +15,12 @@
 #define DECODE_SLACK_BYTES (4U << 20)
 #define NAME_MAX_BYTES     256 /* of a caller or tenant */
 #define DEFAULT_TENANT     "default"
+
+/* What the router says in place of a caller that may not say it. */
+struct identity {
+	char id_hex[33];
+	char rpc_name[NET_NAME_MAX + 8];
+};
 
 static void
 refuse(struct router *router, const struct caller *caller, enum refused why, struct im_err *err)
@@ -85,15 +94,15 @@ check_room(const struct router *router, const struct generate_request *req,
  */
 static bool
 identify(struct generate_request *req, const struct link_peer *peer,
-	 const struct served_request *in, char id_hex[33], char rpc_name[NET_NAME_MAX + 8])
+	 const struct served_request *in, struct identity *own)
 {
 	bool gateway = peer != NULL && strcmp(peer->role, "gateway") == 0;
 	uint8_t id[16];
 
 	if (!gateway || req->request_id[0] == '\0') {
 		random_bytes(id, sizeof(id));
-		hex_encode(id, sizeof(id), id_hex);
-		req->request_id = id_hex;
+		hex_encode(id, sizeof(id), own->id_hex);
+		req->request_id = own->id_hex;
 	}
 	if (!gateway || !req->has_input_sha256) {
 		if (!router_sha256(in->body, in->body_len, req->input_sha256)) {
@@ -105,9 +114,9 @@ identify(struct generate_request *req, const struct link_peer *peer,
 		req->received_us = clock_wall_us();
 	}
 	if (req->caller[0] == '\0') {
-		(void)snprintf(rpc_name, NET_NAME_MAX + 8, "rpc:%s",
+		(void)snprintf(own->rpc_name, sizeof(own->rpc_name), "rpc:%s",
 			       peer != NULL ? peer->name : "door");
-		req->caller = rpc_name;
+		req->caller = own->rpc_name;
 	}
 	if (req->tenant[0] == '\0') {
 		req->tenant = DEFAULT_TENANT;
@@ -214,9 +223,8 @@ check_names(const struct generate_request *req, struct im_err *err)
 
 static void
 admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
-      const struct served_request *in, struct generate_request *req)
+      const struct served_request *in, struct generate_request *req, struct identity *own)
 {
-	char id_hex[33], rpc_name[NET_NAME_MAX + 8];
 	struct model *model = NULL;
 	struct request *r;
 	struct im_err err;
@@ -226,7 +234,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 		refuse(router, caller, why, &err);
 		return;
 	}
-	r = identify(req, peer, in, id_hex, rpc_name)
+	r = identify(req, peer, in, own)
 		? request_new(router, req, in->traceparent != NULL ? in->traceparent : "")
 		: NULL;
 	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
@@ -251,6 +259,7 @@ router_request_admit(struct router *router, const struct caller *caller,
 		     const struct link_peer *peer, const struct served_request *in)
 {
 	struct generate_request req;
+	struct identity own;
 	struct arena arena;
 	struct im_err err;
 	enum im_rc rc;
@@ -261,7 +270,7 @@ router_request_admit(struct router *router, const struct caller *caller,
 		rc = check_names(&req, &err);
 	}
 	if (rc == IM_OK) {
-		admit(router, caller, peer, in, &req);
+		admit(router, caller, peer, in, &req, &own);
 	} else {
 		refuse(router, caller, rc == IM_ENOMEM ? REFUSED_MEMORY : REFUSED_INVALID, &err);
 	}

@@ -1,3 +1,8 @@
+/*
+ * router/request_answer.c - frames on their way to the caller, and the cache; see request.h. Bytes of a worker go on unparsed; they are decoded
+ * beside it, for the digest and the cache.
+ */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +112,7 @@ router_request_flush(struct request *r)
 			if (r->call != NULL) {
 				call_grant(r->call, f->len);
 			}
+			assert(r->driving); /* so that no event ends the request under this loop */
 			delivered(r);
 		}
 		free(f);

@@ -1,3 +1,6 @@
+/*
+ * router/request_record.c - what the audit log is told of a request; see request.h.
+ */
 #include "router/request.h"
 
 #include <string.h>

@@ -1,3 +1,6 @@
+/*
+ * router/request_state.c - the state machine; see request_state.h.
+ */
 #include "router/request_state.h"
 
 #include <string.h>

@@ -1,3 +1,6 @@
+/*
+ * router/request_worker.c - finding a worker, the call to it, the queue; see request.h.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,6 @@
+/*
+ * router/router.c - the service: links, start, drain, stop; see router.h. Decides nothing about requests (request*.c).
+ */
 #include "router/router.h"
 
 #include <stdio.h>
@@ -187,7 +190,7 @@ read_settings(struct router *router, const struct config *c)
 	router->set.cache_temperature = config_double(c, "router.cache_temperature");
 	router->set.cache_answer_bytes = (size_t)config_int(c, "router.cache_answer_bytes");
 	router->set.once_bytes = (size_t)config_int(c, "mesh.max_frame_bytes");
-	router->set.once_bytes -= router->set.once_bytes > 2 * ONCE_SLACK_BYTES
+	router->set.once_bytes -= router->set.once_bytes > (size_t)2 * ONCE_SLACK_BYTES
 				      ? ONCE_SLACK_BYTES
 				      : router->set.once_bytes / 2;
 	router->set.audit_mode = strcmp(mode, "off") == 0         ? AUDIT_OFF

@@ -15,23 +15,6 @@
 #include "router/fake_mesh.h"
 
 static void
-settled(struct mesh *m)
-{
-	struct router_status s;
-	struct arena arena;
-
-	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_running 0\n") &&
-			 mesh_metric(m, "infermesh_audit_records_pending 0\n"));
-	arena_init(&arena, 0);
-	mesh_status(m, &arena, &s);
-	assert_int_equal(s.slots, 0);
-	assert_int_equal(s.calls, 0);
-	assert_int_equal(s.queued, 0);
-	assert_int_equal(s.admitted, s.ended);
-	arena_done(&arena);
-}
-
-static void
 test_router_happy_stream_is_recorded_and_cached(void **state)
 {
 	struct mesh *m = mesh_start("", "gateway");
@@ -48,7 +31,7 @@ test_router_happy_stream_is_recorded_and_cached(void **state)
 	assert_true(ask.has_head);
 	assert_string_equal(ask.cache, "miss");
 	assert_string_equal(buf_cstr(&ask.text), "Hello");
-	settled(m);
+	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 1);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_OK), 1);
 	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->worker, "w1");
@@ -63,7 +46,7 @@ test_router_happy_stream_is_recorded_and_cached(void **state)
 	assert_false(ask.failed);
 	assert_string_equal(ask.cache, "hit-l1");
 	assert_string_equal(buf_cstr(&ask.text), "Hello");
-	settled(m);
+	mesh_settled(m);
 	assert_int_equal(w->started, 1);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_CACHE_HIT), 1);
 	assert_memory_equal(mesh_last(m, RECORD_RESPONSE)->output_sha256, digest, 32);
@@ -99,23 +82,9 @@ test_router_generate_once_gathers_one_reply(void **state)
 		arena_done(&arena);
 		ask_done(&ask);
 	}
-	settled(m);
+	mesh_settled(m);
 	assert_string_equal(mesh_last(m, RECORD_REQUEST)->caller, "rpc:caller");
 	mesh_stop(m);
-}
-
-static void
-expect_failure(struct mesh *m, const char *model, uint32_t budget_ms, enum im_rc rc,
-	       const char *reason)
-{
-	struct ask ask = { 0 };
-
-	mesh_ask(m, &ask, METHOD_GENERATE, model, "hi", budget_ms);
-	MESH_WAIT(m, ask.ended);
-	assert_true(ask.failed);
-	assert_int_equal(ask.err.rc, rc);
-	assert_string_equal(ask.err.reason, reason);
-	ask_done(&ask);
 }
 
 static void
@@ -126,17 +95,17 @@ test_router_refusals_leave_no_record(void **state)
 	struct ask running = { 0 }, waiting = { 0 };
 
 	(void)state;
-	expect_failure(m, "nope", 0, IM_ENOTFOUND, "model_not_found");
+	mesh_expect_failure(m, "nope", 0, IM_ENOTFOUND, "model_not_found");
 	mesh_ask(m, &running, METHOD_GENERATE, "demo", "hang", 0);
 	MESH_WAIT(m, w->in_flight == 1);
 	mesh_ask(m, &waiting, METHOD_GENERATE, "demo", "wait", 0);
 	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n"));
-	expect_failure(m, "demo", 0, IM_EUNAVAILABLE, "queue_full");
+	mesh_expect_failure(m, "demo", 0, IM_EUNAVAILABLE, "queue_full");
 	assert_true(mesh_metric(m, "infermesh_requests_refused_total{reason=\"queue_full\"} 1\n"));
 	ask_cancel(&running); /* the place goes to the one that waits */
 	MESH_WAIT(m, waiting.ended);
 	assert_false(waiting.failed);
-	settled(m);
+	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 2);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_CANCELLED), 1);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_OK), 1);
@@ -154,7 +123,7 @@ test_router_audit_down_refuses_and_heals(void **state)
 	(void)state;
 	(void)mesh_worker(m, 0, "w1", 4);
 	mesh_audit_down(m);
-	expect_failure(m, "demo", 0, IM_EUNAVAILABLE, "audit_unavailable");
+	mesh_expect_failure(m, "demo", 0, IM_EUNAVAILABLE, "audit_unavailable");
 	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 0);
 	mesh_audit_up(m);
 	do { /* heals by itself */
@@ -165,7 +134,7 @@ test_router_audit_down_refuses_and_heals(void **state)
 	} while (ask.failed && strcmp(ask.err.reason, "audit_unavailable") == 0);
 	assert_false(ask.failed);
 	ask_done(&ask);
-	settled(m);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -196,7 +165,7 @@ test_router_slow_audit_holds_every_byte_back(void **state)
 	MESH_WAIT(m, ask.ended);
 	assert_false(ask.failed);
 	ask_done(&ask);
-	settled(m);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -217,7 +186,7 @@ test_router_record_that_comes_too_late_fails_the_call(void **state)
 	assert_false(ask.has_head);
 	MESH_WAIT(m, w->cancelled == 1);
 	mesh_audit_release(m, false);
-	settled(m); /* the terminal record went out nevertheless */
+	mesh_settled(m); /* the terminal record went out nevertheless */
 	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 1);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 1);
 	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 503);
@@ -249,14 +218,14 @@ test_router_failing_append_is_sent_again(void **state)
 			break;
 		}
 	} while (!ask.ended);
-	expect_failure(m, "demo", 0, IM_EUNAVAILABLE,
-		       "audit_unavailable"); /* nobody new is let in */
+	mesh_expect_failure(m, "demo", 0, IM_EUNAVAILABLE,
+			    "audit_unavailable"); /* nobody new is let in */
 	m->audit_fails = false;
 	MESH_WAIT(m, ask.ended);
 	assert_false(ask.failed);
 	assert_string_equal(buf_cstr(&ask.text), "Hello");
 	ask_done(&ask);
-	settled(m);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -280,137 +249,10 @@ test_router_fail_open_answers_and_tells_the_gap(void **state)
 	    mesh_metric(m, "infermesh_audit_records_dropped_total 24\n")); /* of 40; 16 are kept */
 	m->record_count = 0;
 	mesh_audit_up(m);
-	settled(m);
+	mesh_settled(m);
 	assert_int_equal(m->record_count, 17);
 	assert_int_equal(m->records[0].kind, RECORD_GAP); /* the first record after recovery */
 	assert_int_equal(m->records[0].gap_count, 24);
-	mesh_stop(m);
-}
-
-static void
-test_router_worker_that_dies_before_the_first_frame_is_replaced(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *bad = mesh_worker(m, 0, "bad", 4);
-	struct fake_worker *good;
-	struct ask ask = { 0 };
-
-	(void)state;
-	bad->hang = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, bad->in_flight == 1);
-	good = mesh_worker(m, 1, "good", 4);
-	mesh_worker_leaves(bad);
-	MESH_WAIT(m, ask.ended);
-	assert_false(ask.failed);
-	assert_string_equal(buf_cstr(&ask.text), "Hello");
-	assert_int_equal(good->started, 1);
-	settled(m);
-	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->attempts, 2);
-	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->worker, "good");
-	ask_done(&ask);
-	mesh_stop(m);
-}
-
-static void
-test_router_only_worker_that_restarts_gets_the_request_again(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *w = mesh_worker(m, 0, "w1", 1);
-	struct ask ask = { 0 };
-
-	(void)state;
-	w->hang = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, w->in_flight == 1);
-	w->hang = false;
-	mesh_worker_cut(w); /* it dials again and announces itself */
-	MESH_WAIT(m, ask.ended);
-	assert_false(ask.failed);
-	assert_string_equal(buf_cstr(&ask.text), "Hello");
-	ask_done(&ask);
-	settled(m);
-	mesh_stop(m);
-}
-
-static void
-test_router_worker_that_dies_after_the_first_frame_ends_the_stream(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *bad = mesh_worker(m, 0, "bad", 4);
-	struct fake_worker *other;
-	struct ask ask = { 0 };
-
-	(void)state;
-	bad->say_one_then_hang = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, ask.frames == 1);
-	other = mesh_worker(m, 1, "other", 4);
-	mesh_worker_leaves(bad);
-	MESH_WAIT(m, ask.ended);
-	assert_true(ask.failed); /* never a silent success */
-	assert_int_equal(ask.err.rc, IM_EUNAVAILABLE);
-	assert_int_equal(other->started, 0);
-	settled(m);
-	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 1);
-	assert_true(mesh_last(m, RECORD_RESPONSE)->has_output); /* of what was said */
-	ask_done(&ask);
-	mesh_stop(m);
-}
-
-static void
-test_router_failures_of_the_request_are_not_retried(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
-
-	(void)state;
-	w1->fail_with = w2->fail_with = IM_EINVAL;
-	expect_failure(m, "demo", 0, IM_EINVAL, "");
-	assert_int_equal(w1->started + w2->started, 1);
-	w1->fail_with = w2->fail_with = IM_EUPSTREAM;
-	expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
-	assert_int_equal(w1->started + w2->started, 3); /* both were tried */
-	assert_true(mesh_metric(m, "infermesh_retries_total{reason=\"upstream\"} 1\n"));
-	settled(m);
-	mesh_stop(m);
-}
-
-static void
-test_router_only_worker_that_fails_is_not_waited_for(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
-
-	(void)state;
-	w->fail_with = IM_EUPSTREAM;
-	expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
-	assert_int_equal(w->started, 1);
-	settled(m);
-	mesh_stop(m);
-}
-
-static void
-test_router_full_worker_is_left_alone_until_it_reports(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
-	struct ask ask = { 0 };
-
-	(void)state;
-	w->refuse_full = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n") && w->started == 1);
-	for (int i = 0; i < 20; i++) {
-		mesh_turn(m);
-	}
-	assert_int_equal(w->started, 1); /* not asked in a loop */
-	w->refuse_full = false;
-	mesh_worker_announce(w);
-	MESH_WAIT(m, ask.ended);
-	assert_false(ask.failed);
-	ask_done(&ask);
-	settled(m);
 	mesh_stop(m);
 }
 
@@ -426,7 +268,7 @@ test_router_cancel_reaches_the_worker(void **state)
 	MESH_WAIT(m, w->in_flight == 1 && ask.has_head);
 	ask_cancel(&ask);
 	MESH_WAIT(m, w->cancelled == 1);
-	settled(m);
+	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_CANCELLED), 1);
 	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 499);
 	ask_done(&ask);
@@ -441,8 +283,8 @@ test_router_deadline_ends_the_request(void **state)
 
 	(void)state;
 	w->hang = true;
-	expect_failure(m, "demo", 0, IM_EDEADLINE, "upstream_timeout"); /* the router's own */
-	settled(m);
+	mesh_expect_failure(m, "demo", 0, IM_EDEADLINE, "upstream_timeout"); /* the router's own */
+	mesh_settled(m);
 	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 504);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 1);
 	mesh_stop(m);
@@ -469,7 +311,7 @@ test_router_slow_reader_costs_a_bounded_buffer(void **state)
 	MESH_WAIT(m, slow.ended);
 	assert_false(slow.failed);
 	assert_int_equal(slow.text.len, 2005);
-	settled(m);
+	mesh_settled(m);
 	ask_done(&slow);
 	ask_done(&quick);
 	mesh_stop(m);
@@ -498,31 +340,6 @@ test_router_drain_finishes_what_runs_and_takes_no_more(void **state)
 }
 
 static void
-test_router_second_worker_of_a_name_replaces_the_first(void **state)
-{
-	struct mesh *m = mesh_start("", "gateway");
-	struct fake_worker *old = mesh_worker(m, 0, "twin", 4);
-	struct fake_worker *new;
-	struct ask ask = { 0 }, kept = { 0 };
-
-	(void)state;
-	mesh_ask(m, &kept, METHOD_GENERATE, "demo", "hang", 0);
-	MESH_WAIT(m, old->in_flight == 1);
-	new = mesh_worker(m, 1, "twin", 4);
-	MESH_WAIT(m, mesh_count(m, RECORD_MODEL_LOAD, OUTCOME_NONE) == 4);
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, ask.ended);
-	assert_int_equal(new->started, 1);
-	assert_int_equal(old->started, 1);
-	assert_int_equal(old->in_flight, 1); /* keeps what it has */
-	ask_cancel(&kept);
-	settled(m);
-	ask_done(&ask);
-	ask_done(&kept);
-	mesh_stop(m);
-}
-
-static void
 test_router_silent_cache_is_a_miss(void **state)
 {
 	struct mesh *m = mesh_start("", "gateway");
@@ -539,7 +356,7 @@ test_router_silent_cache_is_a_miss(void **state)
 	assert_false(ask.failed);
 	assert_string_equal(ask.cache, "miss");
 	ask_done(&ask);
-	settled(m);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -576,18 +393,10 @@ main(void)
 		cmocka_unit_test(test_router_record_that_comes_too_late_fails_the_call),
 		cmocka_unit_test(test_router_failing_append_is_sent_again),
 		cmocka_unit_test(test_router_fail_open_answers_and_tells_the_gap),
-		cmocka_unit_test(test_router_worker_that_dies_before_the_first_frame_is_replaced),
-		cmocka_unit_test(test_router_only_worker_that_restarts_gets_the_request_again),
-		cmocka_unit_test(
-		    test_router_worker_that_dies_after_the_first_frame_ends_the_stream),
-		cmocka_unit_test(test_router_failures_of_the_request_are_not_retried),
-		cmocka_unit_test(test_router_only_worker_that_fails_is_not_waited_for),
-		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
 		cmocka_unit_test(test_router_cancel_reaches_the_worker),
 		cmocka_unit_test(test_router_deadline_ends_the_request),
 		cmocka_unit_test(test_router_slow_reader_costs_a_bounded_buffer),
 		cmocka_unit_test(test_router_drain_finishes_what_runs_and_takes_no_more),
-		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
 		cmocka_unit_test(test_router_silent_cache_is_a_miss),
 		cmocka_unit_test(test_router_stop_under_way_leaves_nothing),
 	};

@@ -1,0 +1,180 @@
+/*
+ * router/router_workers_test.c - a real router among fakes: workers that die, fail, are full, or share a name.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/fake_mesh.h"
+
+static void
+test_router_worker_that_dies_before_the_first_frame_is_replaced(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *bad = mesh_worker(m, 0, "bad", 4);
+	struct fake_worker *good;
+	struct ask ask = { 0 };
+
+	(void)state;
+	bad->hang = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, bad->in_flight == 1);
+	good = mesh_worker(m, 1, "good", 4);
+	mesh_worker_leaves(bad);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	assert_string_equal(buf_cstr(&ask.text), "Hello");
+	assert_int_equal(good->started, 1);
+	mesh_settled(m);
+	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->attempts, 2);
+	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->worker, "good");
+	ask_done(&ask);
+	mesh_stop(m);
+}
+
+static void
+test_router_only_worker_that_restarts_gets_the_request_again(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 1);
+	struct ask ask = { 0 };
+
+	(void)state;
+	w->hang = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, w->in_flight == 1);
+	w->hang = false;
+	mesh_worker_cut(w); /* it dials again and announces itself */
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	assert_string_equal(buf_cstr(&ask.text), "Hello");
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_worker_that_dies_after_the_first_frame_ends_the_stream(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *bad = mesh_worker(m, 0, "bad", 4);
+	struct fake_worker *other;
+	struct ask ask = { 0 };
+
+	(void)state;
+	bad->say_one_then_hang = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, ask.frames == 1);
+	other = mesh_worker(m, 1, "other", 4);
+	mesh_worker_leaves(bad);
+	MESH_WAIT(m, ask.ended);
+	assert_true(ask.failed); /* never a silent success */
+	assert_int_equal(ask.err.rc, IM_EUNAVAILABLE);
+	assert_int_equal(other->started, 0);
+	mesh_settled(m);
+	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 1);
+	assert_true(mesh_last(m, RECORD_RESPONSE)->has_output); /* of what was said */
+	ask_done(&ask);
+	mesh_stop(m);
+}
+
+static void
+test_router_failures_of_the_request_are_not_retried(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
+
+	(void)state;
+	w1->fail_with = w2->fail_with = IM_EINVAL;
+	mesh_expect_failure(m, "demo", 0, IM_EINVAL, "");
+	assert_int_equal(w1->started + w2->started, 1);
+	w1->fail_with = w2->fail_with = IM_EUPSTREAM;
+	mesh_expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
+	assert_int_equal(w1->started + w2->started, 3); /* both were tried */
+	assert_true(mesh_metric(m, "infermesh_retries_total{reason=\"upstream\"} 1\n"));
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_only_worker_that_fails_is_not_waited_for(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+
+	(void)state;
+	w->fail_with = IM_EUPSTREAM;
+	mesh_expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
+	assert_int_equal(w->started, 1);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_full_worker_is_left_alone_until_it_reports(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask ask = { 0 };
+
+	(void)state;
+	w->refuse_full = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n") && w->started == 1);
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
+	}
+	assert_int_equal(w->started, 1); /* not asked in a loop */
+	w->refuse_full = false;
+	mesh_worker_announce(w);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_second_worker_of_a_name_replaces_the_first(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *old = mesh_worker(m, 0, "twin", 4);
+	struct fake_worker *new;
+	struct ask ask = { 0 }, kept = { 0 };
+
+	(void)state;
+	mesh_ask(m, &kept, METHOD_GENERATE, "demo", "hang", 0);
+	MESH_WAIT(m, old->in_flight == 1);
+	new = mesh_worker(m, 1, "twin", 4);
+	MESH_WAIT(m, mesh_count(m, RECORD_MODEL_LOAD, OUTCOME_NONE) == 4);
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, ask.ended);
+	assert_int_equal(new->started, 1);
+	assert_int_equal(old->started, 1);
+	assert_int_equal(old->in_flight, 1); /* keeps what it has */
+	ask_cancel(&kept);
+	mesh_settled(m);
+	ask_done(&ask);
+	ask_done(&kept);
+	mesh_stop(m);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_router_worker_that_dies_before_the_first_frame_is_replaced),
+		cmocka_unit_test(test_router_only_worker_that_restarts_gets_the_request_again),
+		cmocka_unit_test(
+		    test_router_worker_that_dies_after_the_first_frame_ends_the_stream),
+		cmocka_unit_test(test_router_failures_of_the_request_are_not_retried),
+		cmocka_unit_test(test_router_only_worker_that_fails_is_not_waited_for),
+		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
+		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
