@@ -6,7 +6,11 @@
 # Sets LLAMA_PROVIDER to "", bundled or system; link the target im_llama.
 set(WITH_LLAMA "AUTO" CACHE STRING "in-process llama.cpp backend: OFF, AUTO, BUNDLED, SYSTEM")
 set_property(CACHE WITH_LLAMA PROPERTY STRINGS OFF AUTO BUNDLED SYSTEM)
-set(LLAMA_PREBUILT_DIR "${CMAKE_SOURCE_DIR}/.cache/llama" CACHE PATH
+set(_llama_dir "${CMAKE_SOURCE_DIR}/.cache/llama")
+if(DEFINED ENV{INFERMESH_LLAMA_DIR}) # as for third_party/fetch-llama.sh
+  set(_llama_dir "$ENV{INFERMESH_LLAMA_DIR}")
+endif()
+set(LLAMA_PREBUILT_DIR "${_llama_dir}" CACHE PATH
   "where third_party/fetch-llama.sh installed llama.cpp (include/, lib/)")
 set(LLAMA_PROVIDER "")
 if(NOT WITH_LLAMA STREQUAL "OFF")

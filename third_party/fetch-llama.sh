@@ -49,12 +49,12 @@ need() {
 	command -v "$1" >/dev/null 2>&1 || die "'$1' is missing; $2"
 }
 
-# place FROM TO: a copy of the folder FROM at TO, whole or not at all. Hard links where both are on one file system.
+# place FROM TO: a copy of the folder FROM at TO, whole or not at all. No hard links: a write through one would spoil all.
 place() {
 	mkdir -p "$(dirname "$2")"
 	new=$2.new.$$
 	rm -rf "$new"
-	cp -al "$1" "$new" 2>/dev/null || { rm -rf "$new" && cp -a "$1" "$new"; }
+	cp -a --reflink=auto "$1" "$new"
 	old=$2.old.$$
 	if [ -e "$2" ]; then
 		mv -T "$2" "$old"
