@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "wire/mesh.h"
 
-#define APPEND_ARENA_MAX (32u * 1024 * 1024) /* memory of one decoded Append */
+#define APPEND_ARENA_MAX ((size_t)32 * 1024 * 1024) /* memory of one decoded Append */
 
 struct audit {
 	struct loop *loop;

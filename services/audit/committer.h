@@ -13,8 +13,8 @@
 #include "base/loop.h"
 #include "daemon/metrics.h"
 
-#define COMMITTER_EVENTS_MAX 262144             /* that wait */
-#define COMMITTER_BYTES_MAX  (64 * 1024 * 1024) /* that they take */
+#define COMMITTER_EVENTS_MAX 262144                     /* that wait */
+#define COMMITTER_BYTES_MAX  ((size_t)64 * 1024 * 1024) /* that they take */
 
 /* One Append. The caller allocates it and gets it back in 'done'. */
 struct commit_job {

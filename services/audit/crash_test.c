@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ live_and_die(struct testlog *t, uint64_t from, unsigned *seed)
 	struct pollfd p;
 	pid_t pid;
 
-	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -117,7 +118,6 @@ test_log_killed_at_random_keeps_all_that_was_acknowledged(void **state)
 	ledger = malloc(LEDGER_MAX * sizeof(*ledger));
 	assert_non_null(ledger);
 	testlog_init(&t);
-	t.segment_bytes = 1024 * 1024;
 	for (unsigned life = 0; life < KILLS; life++) {
 		live_and_die(&t, (uint64_t)life << 32, &seed);
 		if (life % 10 == 9) {

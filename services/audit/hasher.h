@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-#define HASH_BYTES 32
+#define HASH_BYTES ((size_t)32)
 
 struct evp_md_st;
 struct evp_md_ctx_st;

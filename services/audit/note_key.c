@@ -21,6 +21,7 @@ key_id(const char *name, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
 	size_t len = strlen(name);
 	size_t md_len;
 
+	// NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes to hash, no text
 	memcpy(in, name, len);
 	in[len++] = '\n';
 	in[len++] = ALG_ED25519;

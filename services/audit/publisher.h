@@ -10,8 +10,9 @@
 #include "audit/store.h"
 
 #define PUBLISHER_BACKLOG_MAX                                                                      \
-	(64u * 1024 * 1024)          /* bytes that wait; then the log takes no records */
-#define PUBLISHER_EARLY (512 * 1024) /* bytes; then they are taken in before the time is up */
+	((size_t)64 * 1024 * 1024) /* bytes that wait; then the log takes no records */
+#define PUBLISHER_EARLY                                                                            \
+	((size_t)512 * 1024) /* bytes; then they are taken in before the time is up */
 
 /* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
 typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);

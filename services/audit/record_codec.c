@@ -22,17 +22,23 @@ struct record_out {
 static char *
 text(const char *s)
 {
-	return (char *)(uintptr_t)(s != NULL ? s : "");
+	union {
+		const char *in;
+		char *out;
+	} u = { .in = s != NULL ? s : "" };
+
+	return u.out;
 }
 
 static ProtobufCBinaryData
 bytes(bool has, const uint8_t *data, size_t len)
 {
-	ProtobufCBinaryData b = { 0 };
+	union {
+		const uint8_t *in;
+		uint8_t *out;
+	} u = { .in = data };
 
-	if (has)
-		b = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)data };
-	return b;
+	return has ? (ProtobufCBinaryData){ len, u.out } : (ProtobufCBinaryData){ 0 };
 }
 
 static void
@@ -193,7 +199,7 @@ record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct reco
 	      struct im_err *err)
 {
 	struct buf again = BUF_INIT(0);
-	struct record r;
+	struct record r = { .kind = 0 };
 	ProtobufCMessage *msg;
 	enum im_rc rc;
 

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct arena arena = { .max_bytes = 1024 * 1024 };
+	struct arena arena = { .max_bytes = (size_t)1024 * 1024 };
 	struct buf again = BUF_INIT(0);
 	struct record r;
 

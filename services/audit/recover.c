@@ -181,7 +181,7 @@ rebuild_dedup(struct audit_log *log, const struct replay *r, struct im_err *err)
 		begin = r->published - r->published % TILE_WIDTH;
 	rc = dedup_init(&log->dedup, begin, err);
 	for (uint64_t at = begin; at < r->published && rc == IM_OK; at += TILE_WIDTH) {
-		struct tile t = { TILE_ENTRIES, at / TILE_WIDTH, 0 };
+		struct tile t = { TILE_ENTRIES, 0, at / TILE_WIDTH };
 
 		t.width = tile_width(r->published, TILE_ENTRIES, t.n);
 		rc = store_read_tile(log->dir, &t, &b, err);

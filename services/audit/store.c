@@ -95,7 +95,7 @@ read_edge_tile(void *user, const struct tile *t, struct hash *ret_hashes, struct
 static enum im_rc
 read_edge_bundle(struct store *s, uint64_t size, struct im_err *err)
 {
-	struct tile t = { TILE_ENTRIES, size / TILE_WIDTH, (unsigned)(size % TILE_WIDTH) };
+	struct tile t = { TILE_ENTRIES, (unsigned)(size % TILE_WIDTH), size / TILE_WIDTH };
 	struct buf b = { 0 };
 	struct bundle_iter it;
 	const uint8_t *entry;
@@ -120,7 +120,7 @@ read_edge_bundle(struct store *s, uint64_t size, struct im_err *err)
 		if (!tlog_equal(&leaf, &s->edge.level[0].hash[i]))
 			rc = err_set(err, IM_ECORRUPT,
 				     "entry %llu does not have the hash that its tile says",
-				     (unsigned long long)(t.n * TILE_WIDTH + i));
+				     (unsigned long long)t.n * TILE_WIDTH + i);
 	}
 	buf_done(&b);
 	return rc;
@@ -178,7 +178,7 @@ file_new(int level, uint64_t n, size_t len)
 
 	if (f == NULL)
 		return NULL;
-	f->tile = (struct tile){ level, n, TILE_WIDTH };
+	f->tile = (struct tile){ level, TILE_WIDTH, n };
 	f->len = len;
 	return f;
 }
@@ -195,7 +195,7 @@ on_full(void *user, int level, uint64_t n, const struct hash *hash)
 	struct ready *r = user;
 	struct store_file *f = r->file[r->count++];
 
-	f->tile = (struct tile){ level, n, TILE_WIDTH };
+	f->tile = (struct tile){ level, TILE_WIDTH, n };
 	memcpy(f->data, hash, TILE_BYTES);
 }
 

@@ -83,7 +83,8 @@ remove_partials(struct store *s, const struct tile *full)
 	*strrchr(name, '/') = '\0';
 	if (disk_path(folder, s->dir, name, NULL) != IM_OK || (d = opendir(folder)) == NULL)
 		return;
-	while ((e = readdir(d)) != NULL) // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+	while ((e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.' && disk_path(path, folder, e->d_name, NULL) == IM_OK)
 			(void)s->ops->unlink(path);
 	(void)closedir(d);
@@ -121,7 +122,7 @@ write_partial(struct store *s, struct dirs *dirs, int level, const void *data, s
 	      struct im_err *err)
 {
 	uint64_t count = tile_level_count(s->edge.range.size, level);
-	struct tile t = { level, count / TILE_WIDTH, (unsigned)(count % TILE_WIDTH) };
+	struct tile t = { level, (unsigned)(count % TILE_WIDTH), count / TILE_WIDTH };
 	struct tile *was = &s->written[level + 1];
 	enum im_rc rc;
 

@@ -48,6 +48,7 @@ testlog_done(struct testlog *t)
 {
 	char path[96];
 
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the test's only thread by now
 	(void)nftw(t->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
 	(void)unlink(path);
@@ -69,9 +70,9 @@ testlog_open(struct testlog *t)
 		.ops = t->ops != NULL ? t->ops : &disk_posix,
 		.dir = t->dir,
 		.keys = &t->keys,
-		.segment_bytes = t->segment_bytes != 0 ? t->segment_bytes : 1024 * 1024,
+		.segment_bytes = t->segment_bytes != 0 ? t->segment_bytes : UINT64_C(1024) * 1024,
 		.batch_records = t->batch_records != 0 ? t->batch_records : 4096,
-		.batch_bytes = 256 * 1024,
+		.batch_bytes = (size_t)256 * 1024,
 		.publish_ms = 10,
 		.now_us = t->now_us != NULL ? t->now_us : clock_wall_us,
 		.fatal = on_fatal,
@@ -163,6 +164,7 @@ testlog_files(const char *dir, void (*fn)(void *arg, const char *name), void *ar
 	walk.fn = fn;
 	walk.arg = arg;
 	walk.dir_len = strlen(dir);
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): as above
 	assert_int_equal(nftw(dir, walk_one, 16, FTW_PHYS), 0);
 }
 

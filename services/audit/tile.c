@@ -244,7 +244,7 @@ tile_edge_load(struct tile_edge *e, struct hasher *h, uint64_t size, tile_read_f
 	e->range.size = size;
 	for (int level = 0; level < TILE_LEVELS; level++) {
 		uint64_t count = tile_level_count(size, level);
-		struct tile t = { level, count / TILE_WIDTH, (unsigned)(count % TILE_WIDTH) };
+		struct tile t = { level, (unsigned)(count % TILE_WIDTH), count / TILE_WIDTH };
 		enum im_rc rc;
 
 		e->level[level].n = t.n;

@@ -20,12 +20,12 @@
 #define TILE_ENTRIES     (-1)
 #define TILE_PATH_MAX    64
 #define BUNDLE_ENTRY_MAX 65535
-#define BUNDLE_MAX_BYTES (TILE_WIDTH * (2 + BUNDLE_ENTRY_MAX))
+#define BUNDLE_MAX_BYTES ((size_t)TILE_WIDTH * (2 + BUNDLE_ENTRY_MAX))
 
 struct tile {
-	int level; /* 0..63, or TILE_ENTRIES for a bundle of entries */
-	uint64_t n;
+	int level;      /* 0..63, or TILE_ENTRIES for a bundle of entries */
 	unsigned width; /* 1..256; 256 = full */
+	uint64_t n;
 };
 
 /** "tile/0/x001/234.p/7". */

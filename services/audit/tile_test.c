@@ -17,7 +17,7 @@
 static void
 check_path(int level, uint64_t n, unsigned width, const char *want)
 {
-	struct tile t = { level, n, width }, back;
+	struct tile t = { level, width, n }, back;
 	char path[TILE_PATH_MAX];
 
 	tile_path(&t, path);
@@ -139,7 +139,7 @@ keep_full(void *user, int level, uint64_t n, const struct hash *hash)
 {
 	struct disk *d = user;
 
-	d->full[d->count].tile = (struct tile){ level, n, TILE_WIDTH };
+	d->full[d->count].tile = (struct tile){ level, TILE_WIDTH, n };
 	memcpy(d->full[d->count++].hash, hash, TILE_BYTES);
 }
 

@@ -55,8 +55,8 @@ check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
 	rc = disk_path(path, v->dir, name, v->err);
 	if (rc != IM_OK || (d = opendir(path)) == NULL)
 		return rc;
-	while (rc == IM_OK && (e = readdir(d)) !=
-				  NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+	while (rc == IM_OK && (e = readdir(d)) != NULL) {
 		char part_name[TILE_PATH_MAX + 8];
 
 		if (snprintf(part_name, sizeof(part_name), "%s/%.4s", name, e->d_name) >=
@@ -112,7 +112,7 @@ static void
 check_tile(struct verify *v, const struct tile *t, const struct hash *hash)
 {
 	char name[TILE_PATH_MAX], below[TILE_PATH_MAX];
-	struct tile child = { t->level == 0 ? TILE_ENTRIES : t->level - 1, t->n, TILE_WIDTH };
+	struct tile child = { t->level == 0 ? TILE_ENTRIES : t->level - 1, TILE_WIDTH, t->n };
 
 	if (v->rc != IM_OK || !read_tile(v, t, &v->tile))
 		return;
@@ -136,7 +136,7 @@ check_tile(struct verify *v, const struct tile *t, const struct hash *hash)
 static void
 on_full(void *user, int level, uint64_t n, const struct hash *hash)
 {
-	const struct tile t = { level, n, TILE_WIDTH };
+	const struct tile t = { level, TILE_WIDTH, n };
 
 	check_tile(user, &t, hash);
 }
@@ -165,7 +165,7 @@ add_bundle(struct verify *v, const struct tile *t, const char *where)
 static bool
 add_hashes(struct verify *v, const struct tile *t)
 {
-	struct tile hashes = { 0, t->n, t->width };
+	struct tile hashes = { 0, t->width, t->n };
 	struct hash *copy;
 
 	if (v->rc != IM_OK || !read_tile(v, &hashes, &v->tile))
@@ -192,7 +192,7 @@ check_tree(struct verify *v, uint64_t size, bool *ret_whole)
 
 	*ret_whole = false;
 	for (uint64_t n = 0; n < bundles; n++) {
-		struct tile t = { TILE_ENTRIES, n, tile_width(size, TILE_ENTRIES, n) };
+		struct tile t = { TILE_ENTRIES, tile_width(size, TILE_ENTRIES, n), n };
 
 		if (n % PROGRESS_BUNDLES == 0 && v->options->progress != NULL &&
 		    !v->options->progress(v->options->user, n * TILE_WIDTH, size))
@@ -209,7 +209,7 @@ check_tree(struct verify *v, uint64_t size, bool *ret_whole)
 		}
 	}
 	for (int level = 0; level < TILE_LEVELS && v->rc == IM_OK; level++) {
-		const struct tile t = { level, v->edge.level[level].n, v->edge.level[level].count };
+		const struct tile t = { level, v->edge.level[level].count, v->edge.level[level].n };
 
 		if (t.width > 0)
 			check_tile(v, &t, v->edge.level[level].hash);

@@ -96,7 +96,7 @@ read_file(const struct small *s, const char *name, struct buf *out, char path[25
 {
 	(void)snprintf(path, 256, "%s/%s", s->t.dir, name);
 	buf_clear(out);
-	assert_int_equal(disk_read(path, 16 * 1024 * 1024, out, NULL), IM_OK);
+	assert_int_equal(disk_read(path, BUNDLE_MAX_BYTES, out, NULL), IM_OK);
 }
 
 static void
@@ -208,7 +208,7 @@ test_verify_notices_swapped_files(void **state)
 
 	(void)state;
 	small_init(&s);
-	for (unsigned i = 0; i < s.files; i++)
+	for (unsigned i = 0; i < s.files; i++) {
 		for (unsigned j = i + 1; j < s.files; j++) {
 			read_file(&s, s.name[i], &a, path_a);
 			read_file(&s, s.name[j], &b, path_b);
@@ -218,6 +218,7 @@ test_verify_notices_swapped_files(void **state)
 			write_file(path_a, a.data, a.len);
 			write_file(path_b, b.data, b.len);
 		}
+	}
 	print_message("swapped: %lu of %lu noticed\n", s.detected, s.mutations);
 	buf_done(&a);
 	buf_done(&b);

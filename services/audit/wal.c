@@ -262,8 +262,8 @@ wal_remove_older(struct wal *w)
 
 	if (d == NULL)
 		return;
-	while ((e = readdir(d)) !=
-	       NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+	while ((e = readdir(d)) != NULL) {
 		size_t len = strlen(e->d_name);
 		uint64_t generation;
 		bool older = wal_name_parse(e->d_name, &generation) && generation < w->generation;

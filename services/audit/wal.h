@@ -13,7 +13,8 @@
 #include "base/list.h"
 
 #define WAL_RESERVE_BYTES                                                                          \
-	(64 * 1024) /* of each segment: only for records that say that the log was full or stops */
+	(UINT64_C(64) *                                                                            \
+	 1024) /* of each segment: only for records that say that the log was full or stops */
 #define WAL_SEGMENTS_MAX 65536
 
 /* The writer. On one thread at a time. */

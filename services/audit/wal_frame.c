@@ -89,7 +89,7 @@ wal_frame_put(struct buf *out, const struct wal_frame *f)
 	uint8_t crc[WAL_TRAILER_BYTES];
 	size_t start = out->len;
 
-	memcpy(header, WAL_MAGIC, 8);
+	memcpy(header, WAL_MAGIC, 8); // NOLINT(bugprone-not-null-terminated-result): bytes, no text
 	put_u64(header + 8, f->generation);
 	put_u64(header + 16, f->first);
 	put_u32(header + 24, f->count);

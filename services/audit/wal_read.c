@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WINDOW_BYTES (256 * 1024)
+#define WINDOW_BYTES ((size_t)256 * 1024)
 
 struct segment_reader {
 	const struct wal_scan *scan;
@@ -246,8 +246,8 @@ list_segments(const char *dir, uint64_t **ret, size_t *ret_count, struct im_err 
 	}
 	if (d == NULL)
 		return err_errno(err, IM_EIO, errno, "cannot read the folder %s", dir);
-	while (rc == IM_OK && (e = readdir(d)) !=
-				  NULL) { // NOLINT(concurrency-mt-unsafe): the stream is ours alone
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+	while (rc == IM_OK && (e = readdir(d)) != NULL) {
 		if (!wal_name_parse(e->d_name, &generation))
 			continue;
 		if (count == cap) {
@@ -307,8 +307,8 @@ wal_read(const char *dir, const struct wal_scan *scan, struct wal_found *ret, st
 {
 	struct wal_found found = { 0 };
 	char wal_dir[DISK_PATH_MAX];
-	uint64_t *all;
-	size_t count, from = 0;
+	uint64_t *all = NULL;
+	size_t count = 0, from = 0;
 	enum im_rc rc;
 
 	rc = disk_path(wal_dir, dir, "wal", err);

@@ -109,7 +109,7 @@ walled_init(struct walled *w)
 	assert_non_null(log);
 	for (unsigned i = 0; i < 12; i++) {
 		w->at[i] = log->wal.offset;
-		assert_int_equal(testlog_pairs(&w->t, log, i * 3, 3, 6), IM_OK);
+		assert_int_equal(testlog_pairs(&w->t, log, (uint64_t)i * 3, 3, 6), IM_OK);
 	}
 	w->at[12] = log->wal.offset;
 	(void)snprintf(w->path, sizeof(w->path), "%s", log->wal.path);
