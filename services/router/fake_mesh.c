@@ -335,7 +335,8 @@ mesh_start(const char *router_yaml, const char *role)
 	m->poll = (struct loop_timer){ .fn = poll_fire, .arg = m };
 	buf_printf(
 	    &yaml,
-	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', door: 'off', cache_ms: 5s%s%s}\n",
+	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', %scache_ms: 5s%s%s}\n",
+	    strstr(router_yaml, "door:") == NULL ? "door: 'off', " : "",
 	    router_yaml[0] != '\0' ? ", " : "", router_yaml);
 	if (config_parse("test.yaml", (const char *)yaml.data, yaml.len, &m->config, &err) !=
 	    IM_OK) {

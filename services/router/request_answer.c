@@ -96,18 +96,19 @@ delivered(struct request *r)
 void
 router_request_flush(struct request *r)
 {
-	while (!list_empty(&r->held) && r->caller.kind == CALLER_STREAM) {
-		struct held_frame *f = CONTAINER_OF(r->held.next, struct held_frame, node);
+	struct list *node;
+
+	while (r->caller.kind == CALLER_STREAM && (node = list_pop_front(&r->held)) != NULL) {
+		struct held_frame *f = CONTAINER_OF(node, struct held_frame, node);
 		enum im_rc rc = served_send(r->caller.served, f->bytes, f->len);
 
-		if (rc == IM_EAGAIN) {
-			return; /* 'writable' follows */
-		}
 		if (rc != IM_OK) {
-			cannot_send(r, rc);
+			list_push_front(&r->held, node);
+			if (rc != IM_EAGAIN) { /* else 'writable' follows */
+				cannot_send(r, rc);
+			}
 			return;
 		}
-		list_remove(&f->node);
 		if (!f->head) {
 			if (r->call != NULL) {
 				call_grant(r->call, f->len);
