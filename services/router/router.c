@@ -392,23 +392,33 @@ router_stop(void *service, loop_fn stopped, void *arg)
 }
 
 static void
+add_reason(struct buf *why, bool *first, const char *text)
+{
+	if (!*first) {
+		buf_append_str(why, ", ");
+	}
+	*first = false;
+	buf_append_str(why, text);
+}
+
+static void
 router_ready(const void *service, struct buf *why)
 {
 	const struct router *router = service;
-	bool worker = false;
+	bool worker = false, first = true;
 
 	if (router->draining) {
-		buf_append_str(why, "draining; ");
+		add_reason(why, &first, "draining");
 	}
 	if (router->set.audit_mode == AUDIT_FAIL_CLOSED &&
 	    !audit_client_available(&router->audit)) {
-		buf_append_str(why, "the audit service takes no records; ");
+		add_reason(why, &first, "the audit service takes no records");
 	}
 	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
 		worker = worker || workers_usable(w);
 	}
 	if (!worker) {
-		buf_append_str(why, "no healthy worker; ");
+		add_reason(why, &first, "no healthy worker");
 	}
 }
 
