@@ -30,7 +30,7 @@ ONLY = {
     r"<llama\.h>|\"llama\.h\"": r"services/inference/local",
     r"<cJSON|<cjson/": r"services/(gateway|inference)/|cli/",
     r"<hiredis/": r"services/cache/",
-    r"<systemd/": r"lib/daemon/",
+    r"<systemd/": r"lib/daemon/|cli/",
 }
 
 

@@ -23,7 +23,7 @@ struct json_span {
  * offset and what is wrong. Threads: reentrant.
  */
 IM_MUST_CHECK enum im_rc json_check(const char *text, size_t len, unsigned max_depth,
-    struct im_err *err);
+				    struct im_err *err);
 
 /* Walks the members of an object or the elements of an array in text that json_check() accepted. */
 struct json_iter {

@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 struct list {
-	struct list *prev, *next; /* a head or a linked node: a ring; an unlinked node: itself or zero */
+	struct list *prev,
+	    *next; /* a head or a linked node: a ring; an unlinked node: itself or zero */
 };
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

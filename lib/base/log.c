@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-#define LOG_STR_BYTES  1024        /* of a field; the rest is cut */
+#define LOG_STR_BYTES  1024                /* of a field; the rest is cut */
 #define LOG_LINE_BYTES ((size_t)64 * 1024) /* a longer line is lost */
 
 static char log_service[64] = "infermesh";

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum log_level { /* what the operator should do */
+enum log_level {   /* what the operator should do */
 	LOG_DEBUG, /* nothing; for us */
 	LOG_INFO,  /* know it */
 	LOG_WARN,  /* look at it today */
@@ -16,15 +16,32 @@ enum log_level { /* what the operator should do */
 
 struct log_field {
 	const char *name; /* ECS name, such as "http.request.id"; NULL ends the list */
-	enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_BOOL } type;
+	enum {
+		LOG_FIELD_STR,
+		LOG_FIELD_INT,
+		LOG_FIELD_UINT,
+		LOG_FIELD_BOOL
+	} type;
 	const char *str; /* quoted, and cut after 1024 bytes: it may come from a stranger */
 	int64_t num;
 };
 
-#define LOG_STR(n, v)  { .name = (n), .type = LOG_FIELD_STR, .str = (v) }
-#define LOG_INT(n, v)  { .name = (n), .type = LOG_FIELD_INT, .num = (int64_t)(v) }
-#define LOG_UINT(n, v) { .name = (n), .type = LOG_FIELD_UINT, .num = (int64_t)(uint64_t)(v) }
-#define LOG_BOOL(n, v) { .name = (n), .type = LOG_FIELD_BOOL, .num = (v) }
+#define LOG_STR(n, v)                                                                              \
+	{                                                                                          \
+		.name = (n), .type = LOG_FIELD_STR, .str = (v)                                     \
+	}
+#define LOG_INT(n, v)                                                                              \
+	{                                                                                          \
+		.name = (n), .type = LOG_FIELD_INT, .num = (int64_t)(v)                            \
+	}
+#define LOG_UINT(n, v)                                                                             \
+	{                                                                                          \
+		.name = (n), .type = LOG_FIELD_UINT, .num = (int64_t)(uint64_t)(v)                 \
+	}
+#define LOG_BOOL(n, v)                                                                             \
+	{                                                                                          \
+		.name = (n), .type = LOG_FIELD_BOOL, .num = (v)                                    \
+	}
 
 /* log_info("worker joined", LOG_STR("worker.name", name), LOG_INT("slots", 4)); */
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
@@ -34,7 +51,9 @@ struct log_field {
 #define LOG_AT(level, msg, ...)                                                                    \
 	do {                                                                                       \
 		if (log_enabled(level))                                                            \
-			log_write((level), (msg), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(,) { .name = 0 } });         \
+			log_write((level), (msg),                                                  \
+				  (const struct log_field[]){                                      \
+				      __VA_ARGS__ __VA_OPT__(, ){ .name = 0 } });                  \
 	} while (0)
 
 /** Who logs (service.name) and from which level on. Before the first call: "infermesh", info. Call before any thread. */

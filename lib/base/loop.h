@@ -40,7 +40,8 @@ struct loop_timer {
 
 /* A watched descriptor. Embedded in its owner; zero-initialised, then fn and arg are set. */
 struct loop_fd {
-	void (*fn)(void *arg, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP */
+	void (*fn)(void *arg,
+		   uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP */
 	void *arg;
 	int fd;
 	uint32_t slot; /* 0 = not watched */
@@ -84,7 +85,7 @@ bool loop_is_held(struct loop *loop);
 
 /** (Re)arm 'timer' to fire in 'delay_us'. On the loop only. IM_ENOMEM leaves it unarmed. */
 IM_MUST_CHECK enum im_rc loop_timer_set(struct loop *loop, struct loop_timer *timer,
-    uint64_t delay_us);
+					uint64_t delay_us);
 
 /** Disarm; does nothing if it is not armed. On the loop only. After it returns the callback does not run. */
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);

@@ -29,7 +29,8 @@ struct backend_ops {
 	const char *name; /* upstream, local */
 	/* 'item' is the worker's entry of the configuration (NULL: the built-in demo worker). A model that cannot be had is an
 	 * error here: it says which file and why. Loading may take seconds; it blocks. */
-	enum im_rc (*start)(struct loop *loop, const struct config *item, struct backend **ret, struct im_err *err);
+	enum im_rc (*start)(struct loop *loop, const struct config *item, struct backend **ret,
+			    struct im_err *err);
 	/* All jobs have ended or were cancelled. 'stopped' is called on the loop when no thread is left; 'b' is freed then. */
 	void (*stop)(struct backend *b, loop_fn stopped, void *arg);
 	/* What it serves and how much of it at once. Strings live as long as the backend. */
@@ -38,8 +39,9 @@ struct backend_ops {
 	uint32_t (*queued)(const struct backend *b); /* accepted jobs that have not begun */
 	/* Begin. 'req' stays valid until the job's end. IM_OK; IM_EAGAIN (queue full), IM_ENOTFOUND (model), IM_EINVAL (a
 	 * parameter that this backend cannot honour, err->param), IM_ENOMEM: no callback follows. */
-	enum im_rc (*submit)(struct backend *b, const struct generate_request *req, uint32_t budget_ms,
-	    const char *traceparent, const struct job_ops *ops, void *user, struct job **ret_job, struct im_err *err);
+	enum im_rc (*submit)(struct backend *b, const struct generate_request *req,
+			     uint32_t budget_ms, const char *traceparent, const struct job_ops *ops,
+			     void *user, struct job **ret_job, struct im_err *err);
 	/* Stop generating and free what it holds, soon; no callback follows, 'job' is gone. 'req' may be freed at once. */
 	void (*cancel)(struct job *job);
 	/* The reader is slow: make no more frames until resumed (those under way may still come). */

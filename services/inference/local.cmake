@@ -13,5 +13,6 @@ if(LLAMA_PROVIDER)
     INFERMESH_DEMO_MODEL_BUILT="${CMAKE_SOURCE_DIR}/deploy/models/demo-q8_0.gguf"
     INFERMESH_DEMO_MODEL_INSTALLED="${CMAKE_INSTALL_FULL_DATADIR}/infermesh/models/demo-q8_0.gguf")
   im_test(local_test local_test.c local_rig.c LINK im_inference_local)
+  im_test(local_jobs_test local_jobs_test.c local_rig.c LINK im_inference_local)
   im_test(local_model_test local_model_test.c local_rig.c LINK im_inference_local)
 endif()

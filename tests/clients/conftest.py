@@ -8,9 +8,11 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mesh"))
 
-from fixtures import *  # noqa: E402,F401,F403
+import fixtures  # noqa: E402
 from mesh import Mesh  # noqa: E402
 from upstream import Upstream  # noqa: E402
+
+pytest_sessionfinish, pytest_terminal_summary = fixtures.pytest_sessionfinish, fixtures.pytest_terminal_summary
 
 
 @pytest.fixture(scope="module")

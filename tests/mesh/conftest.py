@@ -1,2 +1,5 @@
 """Fixtures of the mesh tests; see fixtures.py."""
-from fixtures import *  # noqa: F401,F403
+import fixtures
+
+folder, start, instant = fixtures.folder, fixtures.start, fixtures.instant
+pytest_sessionfinish, pytest_terminal_summary = fixtures.pytest_sessionfinish, fixtures.pytest_terminal_summary
