@@ -170,13 +170,15 @@ check_http_addresses(const struct config *c, struct im_err *err)
 
 	for (size_t i = 0; rc == IM_OK && http_address(c, i, &in, &path); i++) {
 		const char *s = config_str(in, path);
+		bool worker = in != c;
 
-		if (i > 0 && is_off(s))
+		if ((i > 0 && is_off(s)) || (worker && strcmp(s, "auto") == 0))
 			continue;
 		if (!is_http_address(s))
 			rc = fail_found(in, path, s, err,
-					i > 0 ? "HOST:PORT, unix:PATH or off"
-					      : "HOST:PORT or unix:PATH");
+					worker  ? "auto, HOST:PORT, unix:PATH or off"
+					: i > 0 ? "HOST:PORT, unix:PATH or off"
+						: "HOST:PORT or unix:PATH");
 		else
 			rc = check_unique(c, i, in, path, err);
 	}

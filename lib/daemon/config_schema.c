@@ -87,7 +87,7 @@ const struct config_key config_schema[] = {
 	/* One worker process each. Without any, one local worker serves the bundled demo model. */
 	STR("workers[].name", NULL, "Unique name: letters, digits, '-', '_' and '.'"),
 	ENUM("workers[].backend", "local", "local|upstream", "A GGUF file in this process, or an OpenAI-compatible server"),
-	STR("workers[].admin", "off", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	STR("workers[].admin", "auto", "Metrics and health pages: HOST:PORT, unix:PATH or off; auto: unix:RUN_DIR/NAME.http"),
 	STRS("workers[].models", NULL, "upstream: models it serves; local: the one name of the model, by default that of the file"),
 	MAP("workers[].aliases", "Further names of models: alias: model"),
 	INT("workers[].capacity", "0", 0, 65536, "Requests at once; 0 = upstream 256, local max_batch_size"),

@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +200,7 @@ daemon_admin_key(const struct config *config, const struct config *item,
 		 const struct service_ops *ops)
 {
 	if (is_inference(ops))
-		return item != NULL ? config_str(item, "workers[].admin") : "off";
+		return item != NULL ? config_str(item, "workers[].admin") : "auto";
 	if (strcmp(ops->name, "router") == 0)
 		return config_str(config, "router.admin");
 	if (strcmp(ops->name, "cache") == 0)
@@ -252,6 +253,7 @@ run(const struct config *config, const struct options *o, const struct service_o
 {
 	struct process_spec spec = { .ops = ops };
 	const struct process_params params = { .config = config, .specs = &spec, .count = 1 };
+	char admin[PATH_MAX];
 
 	if (is_inference(ops) && !choose_worker(config, o->name, &spec.item))
 		return EXIT_USAGE;
@@ -264,6 +266,11 @@ run(const struct config *config, const struct options *o, const struct service_o
 		(void)fprintf(stderr, "infermesh-%s: --name is longer than %d bytes\n", ops->name,
 			      NET_NAME_MAX - 1);
 		return EXIT_USAGE;
+	}
+	if (spec.admin_listen != NULL && strcmp(spec.admin_listen, "auto") == 0) {
+		(void)snprintf(admin, sizeof(admin), "unix:%s/%s.http",
+			       config_str(config, "mesh.run_dir"), spec.name);
+		spec.admin_listen = admin;
 	}
 	if (o->print_config)
 		config_print(config, stdout);
