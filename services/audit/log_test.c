@@ -230,6 +230,7 @@ test_log_with_another_key_is_refused(void **state)
 {
 	struct testlog t, other;
 	struct audit_log *log;
+	char own[sizeof(other.dir)];
 
 	(void)state;
 	testlog_init(&t);
@@ -237,9 +238,11 @@ test_log_with_another_key_is_refused(void **state)
 	log = testlog_open(&t);
 	assert_int_equal(testlog_pairs(&t, log, 0, 10, 4), IM_OK);
 	audit_log_close(log);
+	memcpy(own, other.dir, sizeof(own));
 	memcpy(other.dir, t.dir, sizeof(t.dir));
 	assert_null(testlog_open(&other));
 	assert_int_equal(other.err.rc, IM_ECORRUPT);
+	memcpy(other.dir, own, sizeof(own));
 	testlog_done(&t);
 	testlog_done(&other);
 }
