@@ -1,6 +1,6 @@
 /*
- * base/json.h - strict checking of JSON text and safe writing of it. Trees are cJSON's business (gateway, inference); this
- * is what stands in front of it, because cJSON takes what it should not. Source: RFC 8259.
+ * base/json.h - strict checking of JSON text, values out of text that was checked, and safe writing. Works on spans of the
+ * text, so what is not looked at stays verbatim; never builds a tree. Source: RFC 8259.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
@@ -11,10 +11,21 @@
 
 #include "base/buf.h"
 
+struct arena;
+
 /* A piece of checked text. */
 struct json_span {
 	const char *at;
 	size_t len;
+};
+
+enum json_type {
+	JSON_NULL,
+	JSON_BOOL,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
 };
 
 /**
@@ -38,8 +49,49 @@ bool json_iter_init(struct json_iter *it, struct json_span value);
 /** Next one: its name, raw and without quotes (empty in an array), and its value, verbatim. False at the end. */
 bool json_iter_next(struct json_iter *it, struct json_span *ret_name, struct json_span *ret_value);
 
+/** True if a member's raw name, as json_iter_next() gives it, is the text 'name' once its escapes are undone. */
+bool json_name_is(struct json_span raw, const char *name);
+
 /** Value of the last member 'name' of the object at 'value', verbatim. False if it has none or is no object. */
 bool json_member(struct json_span value, const char *name, struct json_span *ret_value);
+
+/** The same for 'count' members in one walk. '*ret_values' gets a value for each of 'names', of length 0 where there is no
+ *  such member. False if it is no object. */
+bool json_members(struct json_span value, const char *const *names, size_t count,
+		  struct json_span *ret_values);
+
+/** What 'v' is. An empty span is null, so that a missing member reads as one. */
+enum json_type json_type(struct json_span v);
+
+/** "null", "a string", … for error texts. */
+const char *json_type_text(enum json_type type);
+
+/** 'text' without blanks at both ends. */
+struct json_span json_trim(const char *text, size_t len);
+
+/** The text of the string 'v', escapes undone, with a NUL, in 'a'; NULL without memory. */
+const char *json_string(struct json_span v, struct arena *a);
+
+/** The same for what stands between quotes, such as the raw name of a member. */
+const char *json_unescape(struct json_span raw, struct arena *a);
+
+/** A copy of the text as it stands, with a NUL, in 'a'; NULL without memory. */
+const char *json_verbatim(struct json_span v, struct arena *a);
+
+/** Value of a number that is a member or an element (so that text follows); may be infinite. */
+double json_double(struct json_span v);
+
+/** Value of such a number if it is whole (also written 2.0 or 1e3, if exact). False if it is not or does not fit. */
+bool json_i64(struct json_span v, int64_t *ret);
+
+/** Value of a whole number that is written in digits alone, 0..UINT32_MAX. False for anything else. */
+bool json_u32(struct json_span v, uint32_t *ret);
+
+/** True for the text true. */
+bool json_is_true(struct json_span v);
+
+/** True if 'v' is 'text', byte for byte. */
+bool json_is(struct json_span v, const char *text);
 
 /** Append 'len' bytes of UTF-8 as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD, so the output is JSON
  *  whatever comes in. False when the buffer failed. */

@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/arena.h"
 #include "base/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,7 +18,16 @@ walk(struct json_span value, unsigned depth)
 	struct json_iter it;
 	struct json_span n, v;
 
+	struct arena a = { 0 };
+
 	assert(depth <= 32);
+	if (json_type(value) == JSON_STRING) {
+		const char *text = json_string(value, &a);
+
+		if (text != NULL && !utf8_valid(text, strlen(text)))
+			abort();
+		arena_done(&a);
+	}
 	if (!json_iter_init(&it, value))
 		return;
 	while (json_iter_next(&it, &n, &v)) {

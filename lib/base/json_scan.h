@@ -45,4 +45,17 @@ json_eight_plain(const uint8_t *p)
 	return ((((quote - JSON_ONES) | (slash - JSON_ONES) | control) | v) & JSON_HIGHS) == 0;
 }
 
+/** True if none of the eight bytes at 'p' is a quote or a backslash. */
+static inline bool
+json_eight_inside(const char *p)
+{
+	uint64_t v, quote, slash;
+
+	memcpy(&v, p, 8);
+	quote = v ^ (JSON_ONES * '"');
+	slash = v ^ (JSON_ONES * '\\');
+	return ((((quote - JSON_ONES) & ~quote) | ((slash - JSON_ONES) & ~slash)) & JSON_HIGHS) ==
+	       0;
+}
+
 #endif

@@ -24,10 +24,18 @@ skip_space(const char *p, const char *end)
 static const char *
 skip_string(const char *p, const char *end)
 {
-	for (p++; p < end && *p != '"'; p++)
-		if (*p == '\\')
+	p++;
+	for (;;) {
+		while (end - p >= 8 && json_eight_inside(p))
+			p += 8;
+		while (p < end && *p != '"' && *p != '\\')
 			p++;
-	return p < end ? p + 1 : end;
+		if (end - p < 2)
+			return end;
+		if (*p == '"')
+			return p + 1;
+		p += 2;
+	}
 }
 
 static const char *
@@ -97,109 +105,6 @@ json_iter_next(struct json_iter *it, struct json_span *ret_name, struct json_spa
 	ret_value->len = (size_t)(p - ret_value->at);
 	*ret_name = name;
 	return true;
-}
-
-/* Append a code point to 'out' as UTF-8; returns its length. */
-static size_t
-utf8_put(uint32_t cp, char out[4])
-{
-	if (cp < 0x80) {
-		out[0] = (char)cp;
-		return 1;
-	}
-	if (cp < 0x800) {
-		out[0] = (char)(0xc0 | cp >> 6);
-		out[1] = (char)(0x80 | (cp & 0x3f));
-		return 2;
-	}
-	if (cp < 0x10000) {
-		out[0] = (char)(0xe0 | cp >> 12);
-		out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (cp & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | cp >> 18);
-	out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (cp & 0x3f));
-	return 4;
-}
-
-/* The escape behind the backslash at 'p', as UTF-8; returns behind it. Bounds: checked text, and 'end' for safety. */
-static const char *
-unescape(const char *p, const char *end, char out[4], size_t *ret_len)
-{
-	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-	const char *found;
-	int32_t unit, low;
-	uint32_t cp;
-
-	*ret_len = 1;
-	if (end - p < 2 || p[1] != 'u') {
-		out[0] = '\\';
-		if (end - p >= 2)
-			out[0] = p[1];
-		found = out[0] == '\0' ? NULL : strchr(from, out[0]);
-		if (found != NULL)
-			out[0] = to[found - from];
-		return end - p < 2 ? end : p + 2;
-	}
-	unit = json_hex4((const uint8_t *)p + 2, (size_t)(end - p) - 2);
-	if (unit < 0)
-		return end;
-	cp = (uint32_t)unit;
-	p += 6;
-	if (cp >= 0xd800 && cp <= 0xdbff && end - p >= 6) {
-		low = json_hex4((const uint8_t *)p + 2, 4);
-		cp = 0x10000 + ((cp - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
-		p += 6;
-	}
-	*ret_len = utf8_put(cp, out);
-	return p;
-}
-
-/* Is the raw name 'raw' the text 'name'? Names may be written with escapes, and what stands behind us undoes them. */
-static bool
-name_is(struct json_span raw, const char *name)
-{
-	const char *p = raw.at, *end = raw.at + raw.len;
-	size_t left = strlen(name);
-	char c[4];
-	size_t n;
-
-	if (memchr(p, '\\', raw.len) == NULL)
-		return raw.len == left && memcmp(p, name, left) == 0;
-	while (p < end) {
-		if (*p == '\\') {
-			p = unescape(p, end, c, &n);
-		} else {
-			c[0] = *p++;
-			n = 1;
-		}
-		if (n > left || memcmp(c, name, n) != 0)
-			return false;
-		name += n;
-		left -= n;
-	}
-	return left == 0;
-}
-
-bool
-json_member(struct json_span value, const char *name, struct json_span *ret_value)
-{
-	struct json_iter it;
-	struct json_span n, v;
-	bool found = false;
-
-	if (!json_iter_init(&it, value) || !it.object)
-		return false;
-	while (json_iter_next(&it, &n, &v)) {
-		if (name_is(n, name)) {
-			*ret_value = v;
-			found = true;
-		}
-	}
-	return found;
 }
 
 /* The writers. */

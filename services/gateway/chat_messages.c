@@ -44,24 +44,26 @@ role_known(const char *role)
 static enum im_rc
 check_part(struct chat_reader *r, size_t i, struct json_span part)
 {
-	struct json_span type, text;
+	static const char *const names[] = { "type", "text" };
+	struct json_span v[2];
 	char member[48];
 
 	(void)snprintf(member, sizeof(member), "content[%zu]", i);
-	if (span_type(part) != SPAN_OBJECT)
-		return chat_wrong_type(r, member, "an object", span_type(part));
+	if (json_type(part) != JSON_OBJECT)
+		return chat_wrong_type(r, member, "an object", json_type(part));
 	(void)snprintf(member, sizeof(member), "content[%zu].type", i);
-	if (!json_member(part, "type", &type))
+	(void)json_members(part, names, 2, v);
+	if (v[0].len == 0)
 		return chat_missing(r, member);
-	if (span_type(type) != SPAN_STRING)
-		return chat_wrong_type(r, member, "a string", span_type(type));
-	if (type.len != 6 || memcmp(type.at, "\"text\"", 6) != 0)
+	if (json_type(v[0]) != JSON_STRING)
+		return chat_wrong_type(r, member, "a string", json_type(v[0]));
+	if (!json_is(v[0], "\"text\""))
 		return IM_OK;
 	(void)snprintf(member, sizeof(member), "content[%zu].text", i);
-	if (!json_member(part, "text", &text))
+	if (v[1].len == 0)
 		return chat_missing(r, member);
-	if (span_type(text) != SPAN_STRING)
-		return chat_wrong_type(r, member, "a string", span_type(text));
+	if (json_type(v[1]) != JSON_STRING)
+		return chat_wrong_type(r, member, "a string", json_type(v[1]));
 	return IM_OK;
 }
 
@@ -72,17 +74,17 @@ parse_content(struct chat_reader *r, struct json_span v, struct message *m)
 	struct json_iter it;
 	enum im_rc rc = IM_OK;
 
-	switch (span_type(v)) {
-	case SPAN_STRING:
+	switch (json_type(v)) {
+	case JSON_STRING:
 		return chat_string(r, "content", v, &m->content);
-	case SPAN_ARRAY:
+	case JSON_ARRAY:
 		(void)json_iter_init(&it, v);
 		for (size_t i = 0; rc == IM_OK && json_iter_next(&it, &name, &part); i++)
 			rc = check_part(r, i, part);
-		return rc == IM_OK ? chat_verbatim(r, "content", v, SPAN_ARRAY, &m->content_json)
+		return rc == IM_OK ? chat_verbatim(r, "content", v, JSON_ARRAY, &m->content_json)
 				   : rc;
 	default:
-		return chat_wrong_type(r, "content", "a string or an array of parts", span_type(v));
+		return chat_wrong_type(r, "content", "a string or an array of parts", json_type(v));
 	}
 }
 
@@ -104,7 +106,7 @@ parse_member(struct chat_reader *r, enum member member, struct json_span v, stru
 	case TOOL_CALL_ID:
 		return chat_string(r, "tool_call_id", v, &m->tool_call_id);
 	case TOOL_CALLS:
-		return chat_verbatim(r, "tool_calls", v, SPAN_ARRAY, &m->tool_calls_json);
+		return chat_verbatim(r, "tool_calls", v, JSON_ARRAY, &m->tool_calls_json);
 	case REASONING_CONTENT:
 		return chat_string(r, "reasoning_content", v, &m->reasoning_content);
 	case MEMBERS:
@@ -120,13 +122,13 @@ check_message(struct chat_reader *r, const struct message *m, unsigned seen)
 	bool may_be_empty;
 
 	if (m->role == NULL)
-		return (seen & 1U << ROLE) != 0 ? chat_wrong_type(r, "role", "a string", SPAN_NULL)
+		return (seen & 1U << ROLE) != 0 ? chat_wrong_type(r, "role", "a string", JSON_NULL)
 						: chat_missing(r, "role");
 	may_be_empty = strcmp(m->role, "assistant") == 0 || strcmp(m->role, "function") == 0;
 	if (!may_be_empty && m->content == NULL && m->content_json == NULL) {
 		if ((seen & 1U << CONTENT) == 0)
 			return chat_missing(r, "content");
-		return chat_wrong_type(r, "content", "a string or an array of parts", SPAN_NULL);
+		return chat_wrong_type(r, "content", "a string or an array of parts", JSON_NULL);
 	}
 	if (strcmp(m->role, "tool") == 0 && m->tool_call_id == NULL)
 		return chat_missing(r, "tool_call_id");
@@ -154,7 +156,7 @@ parse_members(struct chat_reader *r, struct json_span v, struct message *m,
 
 	(void)json_iter_init(&it, v);
 	while (rc == IM_OK && json_iter_next(&it, &raw, &value)) {
-		const char *name = span_name(raw, r->arena);
+		const char *name = json_unescape(raw, r->arena);
 		enum member member;
 
 		if (name == NULL)
@@ -167,7 +169,7 @@ parse_members(struct chat_reader *r, struct json_span v, struct message *m,
 		if ((seen & 1U << member) != 0)
 			return chat_twice(r, name);
 		seen |= 1U << member;
-		if (span_type(value) != SPAN_NULL) /* null = not given */
+		if (json_type(value) != JSON_NULL) /* null = not given */
 			rc = parse_member(r, member, value, m);
 	}
 	return rc == IM_OK ? check_message(r, m, seen) : rc;
@@ -204,8 +206,8 @@ chat_messages_parse(struct chat_reader *r, struct json_span v, struct generate_r
 	enum im_rc rc = IM_OK;
 	size_t count;
 
-	if (span_type(v) != SPAN_ARRAY)
-		return chat_wrong_type(r, "messages", "an array of objects", span_type(v));
+	if (json_type(v) != JSON_ARRAY)
+		return chat_wrong_type(r, "messages", "an array of objects", json_type(v));
 	count = count_elements(v);
 	if (count == 0 || count > GENERATE_MESSAGES_MAX)
 		return chat_wrong_value(r, "messages", "an array of 1 to 8192 messages");
@@ -217,8 +219,8 @@ chat_messages_parse(struct chat_reader *r, struct json_span v, struct generate_r
 		char element[32];
 
 		(void)snprintf(element, sizeof(element), "messages[%zu]", i);
-		if (span_type(value) != SPAN_OBJECT)
-			return chat_wrong_type(r, element, "an object", span_type(value));
+		if (json_type(value) != JSON_OBJECT)
+			return chat_wrong_type(r, element, "an object", json_type(value));
 		(void)snprintf(r->at, sizeof(r->at), "%s.", element);
 		rc = parse_message(r, value, &ret->messages[i]);
 		r->at[0] = '\0';

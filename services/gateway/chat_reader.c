@@ -32,11 +32,11 @@ chat_missing(struct chat_reader *r, const char *member)
 }
 
 enum im_rc
-chat_wrong_type(struct chat_reader *r, const char *member, const char *expected, enum span_type got)
+chat_wrong_type(struct chat_reader *r, const char *member, const char *expected, enum json_type got)
 {
 	(void)err_reason(r->err, IM_EINVAL, "invalid_type",
 			 "Invalid type for '%s" NAME_SHOWN "': expected %s, but got %s instead.",
-			 r->at, member, expected, span_type_text(got));
+			 r->at, member, expected, json_type_text(got));
 	set_param(r, member);
 	return IM_EINVAL;
 }
@@ -67,9 +67,9 @@ chat_string(struct chat_reader *r, const char *member, struct json_span v, const
 {
 	const char *text;
 
-	if (span_type(v) != SPAN_STRING)
-		return chat_wrong_type(r, member, "a string", span_type(v));
-	text = span_string(v, r->arena);
+	if (json_type(v) != JSON_STRING)
+		return chat_wrong_type(r, member, "a string", json_type(v));
+	text = json_string(v, r->arena);
 	if (text == NULL)
 		return chat_no_memory(r);
 	*ret = text;
@@ -77,14 +77,14 @@ chat_string(struct chat_reader *r, const char *member, struct json_span v, const
 }
 
 enum im_rc
-chat_verbatim(struct chat_reader *r, const char *member, struct json_span v, enum span_type type,
+chat_verbatim(struct chat_reader *r, const char *member, struct json_span v, enum json_type type,
 	      const char **ret)
 {
 	const char *text;
 
-	if (span_type(v) != type)
-		return chat_wrong_type(r, member, span_type_text(type), span_type(v));
-	text = span_verbatim(v, r->arena);
+	if (json_type(v) != type)
+		return chat_wrong_type(r, member, json_type_text(type), json_type(v));
+	text = json_verbatim(v, r->arena);
 	if (text == NULL)
 		return chat_no_memory(r);
 	*ret = text;

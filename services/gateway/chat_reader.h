@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "gateway/span.h"
+#include "base/json.h"
 #include "wire/generate.h"
 
 #define CHAT_EXTRA_MAX 256 /* unknown members of one object */
@@ -24,7 +24,7 @@ enum im_rc chat_no_memory(struct chat_reader *r);
 enum im_rc chat_missing(struct chat_reader *r, const char *member);
 /** 'expected' reads "a string". */
 enum im_rc chat_wrong_type(struct chat_reader *r, const char *member, const char *expected,
-			   enum span_type got);
+			   enum json_type got);
 /** 'expected' reads "a number from 0 to 2". */
 enum im_rc chat_wrong_value(struct chat_reader *r, const char *member, const char *expected);
 enum im_rc chat_twice(struct chat_reader *r, const char *member);
@@ -34,7 +34,7 @@ enum im_rc chat_string(struct chat_reader *r, const char *member, struct json_sp
 		       const char **ret);
 /** The array or object at 'v' verbatim into '*ret'; another type is refused. */
 enum im_rc chat_verbatim(struct chat_reader *r, const char *member, struct json_span v,
-			 enum span_type type, const char **ret);
+			 enum json_type type, const char **ret);
 
 /* Gathers unknown members into one object. Zero-initialised, then buf_init() with a bound. */
 struct chat_extra {

@@ -32,9 +32,9 @@ parse_double(struct chat_reader *r, const struct row *row, struct json_span v,
 	struct opt_double *to = (struct opt_double *)(void *)((char *)out + row->at);
 	double d;
 
-	if (span_type(v) != SPAN_NUMBER)
-		return chat_wrong_type(r, row->name, "a number", span_type(v));
-	d = span_double(v);
+	if (json_type(v) != JSON_NUMBER)
+		return chat_wrong_type(r, row->name, "a number", json_type(v));
+	d = json_double(v);
 	if (!(d >= row->lo && d <= row->hi))
 		return chat_wrong_value(r, row->name, row->expected);
 	*to = (struct opt_double){ true, d };
@@ -44,9 +44,9 @@ parse_double(struct chat_reader *r, const struct row *row, struct json_span v,
 static enum im_rc
 parse_whole(struct chat_reader *r, const struct row *row, struct json_span v, int64_t *ret)
 {
-	if (span_type(v) != SPAN_NUMBER)
-		return chat_wrong_type(r, row->name, "a whole number", span_type(v));
-	if (!span_i64(v, ret) || (double)*ret < row->lo || (double)*ret > row->hi)
+	if (json_type(v) != JSON_NUMBER)
+		return chat_wrong_type(r, row->name, "a whole number", json_type(v));
+	if (!json_i64(v, ret) || (double)*ret < row->lo || (double)*ret > row->hi)
 		return chat_wrong_value(r, row->name, row->expected);
 	return IM_OK;
 }
@@ -70,9 +70,9 @@ parse_seed(struct chat_reader *r, const struct row *row, struct json_span v,
 {
 	int64_t n;
 
-	if (span_type(v) != SPAN_NUMBER)
-		return chat_wrong_type(r, row->name, "a whole number", span_type(v));
-	if (!span_i64(v, &n))
+	if (json_type(v) != JSON_NUMBER)
+		return chat_wrong_type(r, row->name, "a whole number", json_type(v));
+	if (!json_i64(v, &n))
 		return chat_wrong_value(r, row->name, row->expected);
 	out->generate.seed = (struct opt_i64){ true, n };
 	return IM_OK;
@@ -111,9 +111,9 @@ static enum im_rc
 parse_logprobs(struct chat_reader *r, const struct row *row, struct json_span v,
 	       struct chat_request *out)
 {
-	if (span_type(v) != SPAN_BOOL)
-		return chat_wrong_type(r, row->name, "a boolean", span_type(v));
-	out->generate.logprobs = (struct opt_bool){ true, span_bool(v) };
+	if (json_type(v) != JSON_BOOL)
+		return chat_wrong_type(r, row->name, "a boolean", json_type(v));
+	out->generate.logprobs = (struct opt_bool){ true, json_is_true(v) };
 	return IM_OK;
 }
 
@@ -121,9 +121,9 @@ static enum im_rc
 parse_stream(struct chat_reader *r, const struct row *row, struct json_span v,
 	     struct chat_request *out)
 {
-	if (span_type(v) != SPAN_BOOL)
-		return chat_wrong_type(r, row->name, "a boolean", span_type(v));
-	out->generate.stream = span_bool(v);
+	if (json_type(v) != JSON_BOOL)
+		return chat_wrong_type(r, row->name, "a boolean", json_type(v));
+	out->generate.stream = json_is_true(v);
 	return IM_OK;
 }
 
@@ -133,14 +133,14 @@ parse_stream_options(struct chat_reader *r, const struct row *row, struct json_s
 {
 	struct json_span usage;
 
-	if (span_type(v) != SPAN_OBJECT)
-		return chat_wrong_type(r, row->name, "an object", span_type(v));
-	if (!json_member(v, "include_usage", &usage) || span_type(usage) == SPAN_NULL)
+	if (json_type(v) != JSON_OBJECT)
+		return chat_wrong_type(r, row->name, "an object", json_type(v));
+	if (!json_member(v, "include_usage", &usage) || json_type(usage) == JSON_NULL)
 		return IM_OK;
-	if (span_type(usage) != SPAN_BOOL)
+	if (json_type(usage) != JSON_BOOL)
 		return chat_wrong_type(r, "stream_options.include_usage", "a boolean",
-				       span_type(usage));
-	out->include_usage = span_bool(usage);
+				       json_type(usage));
+	out->include_usage = json_is_true(usage);
 	return IM_OK;
 }
 
@@ -169,7 +169,7 @@ static enum im_rc
 parse_array(struct chat_reader *r, const struct row *row, struct json_span v,
 	    struct chat_request *out)
 {
-	return chat_verbatim(r, row->name, v, SPAN_ARRAY,
+	return chat_verbatim(r, row->name, v, JSON_ARRAY,
 			     (const char **)(void *)((char *)out + row->at));
 }
 
@@ -177,7 +177,7 @@ static enum im_rc
 parse_object(struct chat_reader *r, const struct row *row, struct json_span v,
 	     struct chat_request *out)
 {
-	return chat_verbatim(r, row->name, v, SPAN_OBJECT,
+	return chat_verbatim(r, row->name, v, JSON_OBJECT,
 			     (const char **)(void *)((char *)out + row->at));
 }
 
@@ -185,9 +185,9 @@ static enum im_rc
 parse_tool_choice(struct chat_reader *r, const struct row *row, struct json_span v,
 		  struct chat_request *out)
 {
-	enum span_type type = span_type(v);
+	enum json_type type = json_type(v);
 
-	if (type != SPAN_STRING && type != SPAN_OBJECT)
+	if (type != JSON_STRING && type != JSON_OBJECT)
 		return chat_wrong_type(r, row->name, "a string or an object", type);
 	return chat_verbatim(r, row->name, v, type, &out->generate.tool_choice_json);
 }
@@ -217,13 +217,13 @@ parse_stop(struct chat_reader *r, const struct row *row, struct json_span v,
 	struct json_iter it;
 	enum im_rc rc = IM_OK;
 
-	if (span_type(v) != SPAN_STRING && span_type(v) != SPAN_ARRAY)
+	if (json_type(v) != JSON_STRING && json_type(v) != JSON_ARRAY)
 		return chat_wrong_type(r, row->name, "a string or an array of strings",
-				       span_type(v));
+				       json_type(v));
 	req->stop = arena_calloc(r->arena, GENERATE_STOPS_MAX, sizeof(*req->stop));
 	if (req->stop == NULL)
 		return chat_no_memory(r);
-	if (span_type(v) == SPAN_STRING)
+	if (json_type(v) == JSON_STRING)
 		return add_stop(r, row, row->name, v, req);
 	(void)json_iter_init(&it, v);
 	while (rc == IM_OK && json_iter_next(&it, &name, &value)) {
@@ -314,7 +314,7 @@ parse_members(struct chat_reader *r, struct json_span body, struct chat_request 
 
 	(void)json_iter_init(&it, body);
 	while (rc == IM_OK && json_iter_next(&it, &raw, &value)) {
-		const char *name = span_name(raw, r->arena);
+		const char *name = json_unescape(raw, r->arena);
 		size_t row;
 
 		if (name == NULL)
@@ -327,7 +327,7 @@ parse_members(struct chat_reader *r, struct json_span body, struct chat_request 
 		if ((seen & (row_set)1 << row) != 0)
 			return chat_twice(r, name);
 		seen |= (row_set)1 << row;
-		if (span_type(value) != SPAN_NULL) /* null = not given */
+		if (json_type(value) != JSON_NULL) /* null = not given */
 			rc = rows[row].parse(r, &rows[row], value, out);
 	}
 	return rc;
@@ -364,10 +364,10 @@ chat_request_parse(const uint8_t *body, size_t len, struct arena *arena, struct 
 		text.at++;
 		text.len--;
 	}
-	if (span_type(text) != SPAN_OBJECT)
+	if (json_type(text) != JSON_OBJECT)
 		return err_reason(err, IM_EINVAL, "invalid_type",
 				  "The body of the request must be a JSON object, but it is %s.",
-				  span_type_text(span_type(text)));
+				  json_type_text(json_type(text)));
 	rc = parse_members(&r, text, &out, &extra);
 	end = chat_extra_end(&r, &extra, &out.generate.extra_json);
 	if (rc == IM_OK)

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "inference/errors.h"
-#include "inference/json_text.h"
 
 static enum im_rc
 bad(struct im_err *err, const char *what)
@@ -22,24 +22,23 @@ no_memory(struct im_err *err)
 	return err_set(err, IM_ENOMEM, "no memory for a piece of the upstream's answer");
 }
 
-/* Text of a member, "" when it is missing. */
+/* Text of the member 'name' whose value is 'v', "" when it is missing. */
 static enum im_rc
-text_of(struct json_span object, const char *name, struct arena *a, const char **ret,
-	struct im_err *err)
+text_of(struct json_span v, const char *name, struct arena *a, const char **ret, struct im_err *err)
 {
-	const char *text = NULL;
-	enum im_rc rc = json_text(object, name, a, &text);
+	char what[64];
 
-	if (rc == IM_ENOMEM)
-		return no_memory(err);
-	if (rc != IM_OK) {
-		char what[64];
-
+	switch (json_type(v)) {
+	case JSON_NULL:
+		*ret = "";
+		return IM_OK;
+	case JSON_STRING:
+		*ret = json_string(v, a);
+		return *ret != NULL ? IM_OK : no_memory(err);
+	default:
 		(void)snprintf(what, sizeof(what), "'%s' is no text", name);
 		return bad(err, what);
 	}
-	*ret = text != NULL ? text : "";
-	return IM_OK;
 }
 
 static size_t
@@ -58,12 +57,10 @@ elements(struct json_span array)
 
 /* Arguments are JSON text in a string; some servers send the object itself. */
 static enum im_rc
-arguments_of(struct json_span function, struct arena *a, const char **ret, struct im_err *err)
+arguments_of(struct json_span v, struct arena *a, const char **ret, struct im_err *err)
 {
-	struct json_span v;
-
-	if (!json_member(function, "arguments", &v) || !json_is_object(v))
-		return text_of(function, "arguments", a, ret, err);
+	if (json_type(v) != JSON_OBJECT)
+		return text_of(v, "arguments", a, ret, err);
 	*ret = json_verbatim(v, a);
 	return *ret != NULL ? IM_OK : no_memory(err);
 }
@@ -71,33 +68,34 @@ arguments_of(struct json_span function, struct arena *a, const char **ret, struc
 static enum im_rc
 tool_call(struct json_span item, struct arena *a, struct tool_call_delta *t, struct im_err *err)
 {
-	struct json_span function;
+	static const char *const names[] = { "index", "id", "function" };
+	static const char *const function_names[] = { "name", "arguments" };
+	struct json_span v[3], f[2];
 	enum im_rc rc;
 
-	if (!json_is_object(item))
+	if (!json_members(item, names, 3, v))
 		return bad(err, "a tool call is no object");
 	t->name = t->arguments = "";
-	if (!json_u32(item, "index", &t->index))
+	if (!json_u32(v[0], &t->index))
 		t->index = CHUNK_NO_INDEX;
-	rc = text_of(item, "id", a, &t->id, err);
-	if (rc != IM_OK || !json_member(item, "function", &function))
+	rc = text_of(v[1], "id", a, &t->id, err);
+	if (rc != IM_OK || v[2].len == 0)
 		return rc;
-	if (!json_is_object(function))
+	if (!json_members(v[2], function_names, 2, f))
 		return bad(err, "'function' of a tool call is no object");
-	rc = text_of(function, "name", a, &t->name, err);
+	rc = text_of(f[0], "name", a, &t->name, err);
 	if (rc != IM_OK)
 		return rc;
-	return arguments_of(function, a, &t->arguments, err);
+	return arguments_of(f[1], a, &t->arguments, err);
 }
 
 static enum im_rc
-tool_calls(struct json_span message, bool whole, struct arena *a, struct delta *d,
-	   struct im_err *err)
+tool_calls(struct json_span list, bool whole, struct arena *a, struct delta *d, struct im_err *err)
 {
-	struct json_span list, name, item;
+	struct json_span name, item;
 	struct json_iter it;
 
-	if (!json_member(message, "tool_calls", &list) || !json_is_array(list))
+	if (json_type(list) != JSON_ARRAY)
 		return IM_OK;
 	d->tool_calls = arena_calloc(a, elements(list), sizeof(*d->tool_calls));
 	if (d->tool_calls == NULL)
@@ -120,75 +118,112 @@ tool_calls(struct json_span message, bool whole, struct arena *a, struct delta *
 static enum im_rc
 message(struct json_span m, bool whole, struct arena *a, struct delta *d, struct im_err *err)
 {
+	enum {
+		ROLE,
+		CONTENT,
+		REFUSAL,
+		REASONING_CONTENT,
+		REASONING,
+		TOOL_CALLS,
+		MEMBERS
+	};
+	static const char *const names[MEMBERS] = { "role",      "content",
+						    "refusal",   "reasoning_content",
+						    "reasoning", "tool_calls" };
+	struct json_span v[MEMBERS];
 	enum im_rc rc;
 
-	if ((rc = text_of(m, "role", a, &d->role, err)) != IM_OK ||
-	    (rc = text_of(m, "content", a, &d->content, err)) != IM_OK ||
-	    (rc = text_of(m, "refusal", a, &d->refusal, err)) != IM_OK ||
-	    (rc = text_of(m, "reasoning_content", a, &d->reasoning_content, err)) != IM_OK)
+	(void)json_members(m, names, MEMBERS, v);
+	if ((rc = text_of(v[ROLE], names[ROLE], a, &d->role, err)) != IM_OK ||
+	    (rc = text_of(v[CONTENT], names[CONTENT], a, &d->content, err)) != IM_OK ||
+	    (rc = text_of(v[REFUSAL], names[REFUSAL], a, &d->refusal, err)) != IM_OK ||
+	    (rc = text_of(v[REASONING_CONTENT], names[REASONING_CONTENT], a, &d->reasoning_content,
+			  err)) != IM_OK)
 		return rc;
 	/* vLLM and others call it 'reasoning'; some send both. */
 	if (d->reasoning_content[0] == '\0' &&
-	    (rc = text_of(m, "reasoning", a, &d->reasoning_content, err)) != IM_OK)
+	    (rc = text_of(v[REASONING], names[REASONING], a, &d->reasoning_content, err)) != IM_OK)
 		return rc;
-	return tool_calls(m, whole, a, d, err);
+	return tool_calls(v[TOOL_CALLS], whole, a, d, err);
 }
 
 static enum im_rc
 choice(struct json_span item, size_t position, struct arena *a, struct delta *d, bool *ret_whole,
        struct im_err *err)
 {
-	struct json_span m, logprobs;
+	enum {
+		INDEX,
+		FINISH_REASON,
+		LOGPROBS,
+		DELTA,
+		MESSAGE,
+		MEMBERS
+	};
+	static const char *const names[MEMBERS] = { "index", "finish_reason", "logprobs", "delta",
+						    "message" };
+	struct json_span v[MEMBERS];
 	enum im_rc rc;
 
-	if (!json_is_object(item))
+	if (!json_members(item, names, MEMBERS, v))
 		return bad(err, "a choice is no object");
 	d->role = d->content = d->reasoning_content = d->refusal = d->logprobs_json = "";
-	if (!json_u32(item, "index", &d->index))
+	if (!json_u32(v[INDEX], &d->index))
 		d->index = (uint32_t)position;
-	rc = text_of(item, "finish_reason", a, &d->finish_reason, err);
+	rc = text_of(v[FINISH_REASON], names[FINISH_REASON], a, &d->finish_reason, err);
 	if (rc != IM_OK)
 		return rc;
-	if (json_member(item, "logprobs", &logprobs) && json_is_object(logprobs)) {
-		d->logprobs_json = json_verbatim(logprobs, a);
+	if (json_type(v[LOGPROBS]) == JSON_OBJECT) {
+		d->logprobs_json = json_verbatim(v[LOGPROBS], a);
 		if (d->logprobs_json == NULL)
 			return no_memory(err);
 	}
-	if (json_member(item, "delta", &m) && json_is_object(m))
-		return message(m, false, a, d, err);
-	if (json_member(item, "message", &m) && json_is_object(m)) {
+	if (json_type(v[DELTA]) == JSON_OBJECT)
+		return message(v[DELTA], false, a, d, err);
+	if (json_type(v[MESSAGE]) == JSON_OBJECT) {
 		*ret_whole = true;
-		return message(m, true, a, d, err);
+		return message(v[MESSAGE], true, a, d, err);
 	}
 	return IM_OK;
 }
 
 /* Usage as OpenAI, DeepSeek, vLLM and llama-server write it. */
 static void
-usage_of(struct json_span root, struct chunk *c)
+usage_of(struct json_span u, struct chunk *c)
 {
-	struct json_span u, details;
+	enum {
+		PROMPT,
+		COMPLETION,
+		CACHE_HIT,
+		PROMPT_DETAILS,
+		COMPLETION_DETAILS,
+		MEMBERS
+	};
+	static const char *const names[MEMBERS] = { "prompt_tokens", "completion_tokens",
+						    "prompt_cache_hit_tokens",
+						    "prompt_tokens_details",
+						    "completion_tokens_details" };
+	struct json_span v[MEMBERS], detail;
 
-	if (!json_member(root, "usage", &u) || !json_is_object(u))
+	if (!json_members(u, names, MEMBERS, v))
 		return;
 	c->has_usage = true;
-	(void)json_u32(u, "prompt_tokens", &c->usage.prompt_tokens);
-	(void)json_u32(u, "completion_tokens", &c->usage.completion_tokens);
-	if (!json_u32(u, "prompt_cache_hit_tokens", &c->usage.cached_tokens) &&
-	    json_member(u, "prompt_tokens_details", &details) && json_is_object(details))
-		(void)json_u32(details, "cached_tokens", &c->usage.cached_tokens);
-	if (json_member(u, "completion_tokens_details", &details) && json_is_object(details))
-		(void)json_u32(details, "reasoning_tokens", &c->usage.reasoning_tokens);
+	(void)json_u32(v[PROMPT], &c->usage.prompt_tokens);
+	(void)json_u32(v[COMPLETION], &c->usage.completion_tokens);
+	if (!json_u32(v[CACHE_HIT], &c->usage.cached_tokens) &&
+	    json_member(v[PROMPT_DETAILS], "cached_tokens", &detail))
+		(void)json_u32(detail, &c->usage.cached_tokens);
+	if (json_member(v[COMPLETION_DETAILS], "reasoning_tokens", &detail))
+		(void)json_u32(detail, &c->usage.reasoning_tokens);
 }
 
 static enum im_rc
-choices_of(struct json_span root, struct arena *a, struct chunk *c, struct im_err *err)
+choices_of(struct json_span list, struct arena *a, struct chunk *c, struct im_err *err)
 {
-	struct json_span list, name, item;
+	struct json_span name, item;
 	struct json_iter it;
 	size_t n;
 
-	if (!json_member(root, "choices", &list) || !json_is_array(list))
+	if (json_type(list) != JSON_ARRAY)
 		return c->has_usage ? IM_OK : bad(err, "it has no 'choices'");
 	n = elements(list);
 	if (n > GENERATE_CHOICES_MAX)
@@ -210,21 +245,32 @@ choices_of(struct json_span root, struct arena *a, struct chunk *c, struct im_er
 enum im_rc
 chunk_parse(const char *text, size_t len, struct arena *a, struct chunk *ret, struct im_err *err)
 {
-	struct json_span root = json_trim(text, len);
+	enum {
+		ERROR,
+		OBJECT,
+		USAGE,
+		SYSTEM_FINGERPRINT,
+		CHOICES,
+		MEMBERS
+	};
+	static const char *const names[MEMBERS] = { "error", "object", "usage",
+						    "system_fingerprint", "choices" };
+	struct json_span root = json_trim(text, len), v[MEMBERS];
 	struct chunk c = { .system_fingerprint = "" };
 	struct im_err why;
 	enum im_rc rc;
 
 	if (json_check(root.at, root.len, CHUNK_DEPTH_MAX, &why) != IM_OK)
 		return bad(err, why.text);
-	if (!json_is_object(root))
+	if (!json_members(root, names, MEMBERS, v))
 		return bad(err, "it is no JSON object");
-	if (errors_is_report(root))
+	if (errors_is_report(v[ERROR], v[OBJECT]))
 		return errors_from_report(root, err);
-	usage_of(root, &c);
-	rc = text_of(root, "system_fingerprint", a, &c.system_fingerprint, err);
+	usage_of(v[USAGE], &c);
+	rc = text_of(v[SYSTEM_FINGERPRINT], names[SYSTEM_FINGERPRINT], a, &c.system_fingerprint,
+		     err);
 	if (rc == IM_OK)
-		rc = choices_of(root, a, &c, err);
+		rc = choices_of(v[CHOICES], a, &c, err);
 	if (rc == IM_OK)
 		*ret = c;
 	return rc;

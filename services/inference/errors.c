@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "inference/json_text.h"
+#include "base/arena.h"
 
 #define REPORT_DEPTH_MAX 32
 #define REPORT_ARENA_MAX (4 * ERRORS_BODY_MAX)
@@ -26,12 +26,13 @@ struct report {
 };
 
 static const char *
-member_text(struct json_span object, const char *name, struct arena *a)
+text_of(struct json_span v, struct arena *a)
 {
 	const char *text = NULL;
-	struct json_span v;
 
-	if (json_text(object, name, a, &text) == IM_EPROTO && json_member(object, name, &v))
+	if (json_type(v) == JSON_STRING)
+		text = json_string(v, a);
+	else if (json_type(v) != JSON_NULL)
 		text = json_verbatim(v, a);
 	return text != NULL ? text : "";
 }
@@ -39,40 +40,51 @@ member_text(struct json_span object, const char *name, struct arena *a)
 static void
 report_read(struct json_span root, struct arena *a, struct report *r)
 {
-	struct json_span e = { "", 0 };
+	enum {
+		ERROR,
+		OBJECT,
+		DETAIL,
+		ROOT_MEMBERS
+	};
+	enum {
+		MESSAGE,
+		TYPE,
+		PARAM,
+		CODE,
+		MEMBERS
+	};
+	static const char *const root_names[] = { "error", "object", "detail" };
+	static const char *const names[] = { "message", "type", "param", "code" };
+	struct json_span top[ROOT_MEMBERS], v[MEMBERS];
 
 	*r = (struct report){ .message = "", .type = "", .param = "", .code = "" };
-	if (!json_is_object(root))
+	if (!json_members(root, root_names, ROOT_MEMBERS, top))
 		return;
-	if (json_member(root, "error", &e) && json_is_string(e)) {
+	if (json_type(top[ERROR]) == JSON_STRING) {
 		r->shaped = true;
-		r->message = member_text(root, "error", a);
+		r->message = text_of(top[ERROR], a);
 		return;
 	}
-	if (!json_is_object(e)) {
-		const char *object = member_text(root, "object", a);
-
-		if (strcmp(object, "error") != 0) {
-			r->message = member_text(root, "detail", a);
+	if (!json_members(top[ERROR], names, MEMBERS, v)) {
+		if (strcmp(text_of(top[OBJECT], a), "error") != 0) {
+			r->message = text_of(top[DETAIL], a);
 			return;
 		}
-		e = root;
+		(void)json_members(root, names, MEMBERS, v);
 	}
 	r->shaped = true;
-	r->message = member_text(e, "message", a);
-	r->type = member_text(e, "type", a);
-	r->param = member_text(e, "param", a);
-	r->code = member_text(e, "code", a);
+	r->message = text_of(v[MESSAGE], a);
+	r->type = text_of(v[TYPE], a);
+	r->param = text_of(v[PARAM], a);
+	r->code = text_of(v[CODE], a);
 }
 
 bool
-errors_is_report(struct json_span root)
+errors_is_report(struct json_span error, struct json_span object)
 {
-	struct json_span v;
-
-	if (json_member(root, "error", &v))
-		return json_is_object(v) || json_is_string(v);
-	return json_member(root, "object", &v) && v.len == 7 && memcmp(v.at, "\"error\"", 7) == 0;
+	if (error.len > 0)
+		return json_type(error) == JSON_OBJECT || json_type(error) == JSON_STRING;
+	return json_is(object, "\"error\"");
 }
 
 static bool

@@ -26,8 +26,9 @@ struct upstream_reply {
 /** Fill 'err' (not NULL) and return its code, which is never IM_OK. */
 enum im_rc errors_from_reply(const struct upstream_reply *reply, struct im_err *err);
 
-/** True if the JSON object at 'root' (checked) reports an error: {"error":…} or {"object":"error",…}. */
-bool errors_is_report(struct json_span root);
+/** True if a JSON object (checked) with these values of its members "error" and "object" (length 0 = missing) reports an
+ *  error: {"error":…} or {"object":"error",…}. */
+bool errors_is_report(struct json_span error, struct json_span object);
 
 /** The same for a report in the middle of a stream or with status 200. 'err' may be NULL. Never IM_OK. */
 enum im_rc errors_from_report(struct json_span root, struct im_err *err);

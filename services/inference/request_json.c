@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/hex.h"
-#include "inference/json_text.h"
+#include "base/json.h"
 
 #define JSON_DEPTH_MAX 64
 #define WRITTEN_MAX    40
@@ -151,7 +151,7 @@ put_unknown(struct writer *w, const char *param, const char *json, const char *c
 
 	if (!checked(w, param, json, &object))
 		return;
-	if (!json_is_object(object) || !json_iter_init(&it, object)) {
+	if (json_type(object) != JSON_OBJECT || !json_iter_init(&it, object)) {
 		fail(w, param, "is not a JSON object");
 		return;
 	}

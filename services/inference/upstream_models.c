@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "inference/json_text.h"
 #include "inference/upstream.h"
 
 #define LIST_MAX        ((size_t)4 * 1024 * 1024) /* bytes of the answer */
@@ -21,28 +21,51 @@ no_memory(struct im_err *err)
 	return err_set(err, IM_ENOMEM, "no memory for the list of models");
 }
 
+/* Text of the string 'v' into '*ret', NULL where there is none. IM_EPROTO for another type. */
+static enum im_rc
+text_of(struct json_span v, struct arena *a, const char **ret)
+{
+	*ret = NULL;
+	if (json_type(v) == JSON_NULL)
+		return IM_OK;
+	if (json_type(v) != JSON_STRING)
+		return IM_EPROTO;
+	*ret = json_string(v, a);
+	return *ret != NULL ? IM_OK : IM_ENOMEM;
+}
+
 /* '*ret_taken' stays false for an entry that is none or whose name is too long. */
 static enum im_rc
 read_model(struct json_span item, struct arena *a, struct model_info *m, bool *ret_taken)
 {
-	const char *id = NULL, *owner = NULL;
+	enum {
+		ID,
+		OWNER,
+		CREATED,
+		CONTEXT,
+		MEMBERS
+	};
+	static const char *const names[MEMBERS] = { "id", "owned_by", "created",
+						    "max_model_len" /* vLLM */ };
+	struct json_span v[MEMBERS];
+	const char *id, *owner = NULL;
 	uint32_t number;
 	enum im_rc rc;
 
 	*ret_taken = false;
-	if (!json_is_object(item))
+	if (!json_members(item, names, MEMBERS, v))
 		return IM_OK;
-	rc = json_text(item, "id", a, &id);
+	rc = text_of(v[ID], a, &id);
 	if (rc == IM_OK)
-		rc = json_text(item, "owned_by", a, &owner);
+		rc = text_of(v[OWNER], a, &owner);
 	if (rc == IM_ENOMEM)
 		return rc;
 	if (id == NULL || id[0] == '\0' || strlen(id) > GENERATE_MODEL_MAX)
 		return IM_OK;
 	*m = (struct model_info){ .id = id, .owned_by = owner != NULL ? owner : "", .digest = "" };
-	if (json_u32(item, "created", &number))
+	if (json_u32(v[CREATED], &number))
 		m->created = number;
-	if (json_u32(item, "max_model_len", &number)) /* vLLM */
+	if (json_u32(v[CONTEXT], &number))
 		m->context_tokens = number;
 	*ret_taken = true;
 	return IM_OK;
@@ -57,8 +80,8 @@ upstream_models_parse(const char *text, size_t len, struct arena *arena,
 	struct json_iter it;
 	size_t count = 0;
 
-	if (json_check(root.at, root.len, 32, NULL) != IM_OK || !json_is_object(root) ||
-	    !json_member(root, "data", &list) || !json_is_array(list))
+	if (json_check(root.at, root.len, 32, NULL) != IM_OK || !json_member(root, "data", &list) ||
+	    json_type(list) != JSON_ARRAY)
 		return err_reason(
 		    err, IM_EUPSTREAM, "upstream_error",
 		    "the upstream's list of models is none: check workers[].url, or name workers[].models");
