@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 #define APPEND_BYTES_MAX (1U << 20) /* of one Append, unless a single event is larger */
 #define APPEND_MS        5000       /* an Append without an answer has failed */
@@ -427,6 +428,7 @@ audit_client_submit(struct audit_client *ac, const struct audit_event *event, au
 {
 	bool terminal = event->kind == RECORD_RESPONSE;
 	bool must = is_request_kind(event) && ac->params.mode == AUDIT_FAIL_CLOSED;
+	struct audit_event named = *event;
 	struct audit_record *r;
 
 	if (ac->params.mode == AUDIT_OFF) {
@@ -438,7 +440,12 @@ audit_client_submit(struct audit_client *ac, const struct audit_event *event, au
 	    (ac->pending >= ac->params.pending_max || (ac->gap.count > 0 && ac->link == NULL))) {
 		return drop(ac, terminal);
 	}
-	r = record_new(event);
+	if (!named.has_request_id) {
+		/* An id of its own, so that audit recognises it when it is sent again. */
+		random_bytes(named.request_id, sizeof(named.request_id));
+		named.has_request_id = true;
+	}
+	r = record_new(&named);
 	if (r == NULL) {
 		return must || event->kind == RECORD_GAP ? AUDIT_NOMEM : drop(ac, terminal);
 	}

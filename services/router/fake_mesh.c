@@ -27,7 +27,7 @@ struct held_append {
 static bool
 seen_before(const struct mesh *m, const struct audit_event *ev)
 {
-	if (m->record_cap > 4096 || !ev->has_request_id) {
+	if (m->record_cap > 4096) {
 		return false; /* the storm looks at the whole afterwards */
 	}
 	for (size_t i = 0; i < m->record_count; i++) {
@@ -44,6 +44,8 @@ record(struct mesh *m, const struct audit_event *ev)
 {
 	struct recorded *r;
 
+	assert_true(
+	    ev->has_request_id); /* also GAP and CONFIG: what is sent again is recognised by it */
 	if (seen_before(m, ev)) {
 		return;
 	}
@@ -381,13 +383,21 @@ close_net(struct mesh *m, struct net *net)
 }
 
 void
-mesh_stop(struct mesh *m)
+mesh_halt(struct mesh *m)
 {
 	assert_true(mesh_metric(m, "infermesh_router_slots_leaked 0\n"));
 	loop_enter(m->loop);
 	host_stop(m->host, set_true, &m->closed);
 	loop_leave(m->loop);
 	MESH_WAIT(m, m->closed);
+}
+
+void
+mesh_stop(struct mesh *m)
+{
+	if (!m->closed) {
+		mesh_halt(m);
+	}
 	close_net(m, m->caller_net);
 	close_net(m, m->cache_net);
 	close_net(m, m->audit_net);
