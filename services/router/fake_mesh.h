@@ -90,6 +90,9 @@ struct ask {
 /** Start a mesh with the YAML of a 'router' section, without workers. 'role' is the callers'. */
 struct mesh *mesh_start(const char *router_yaml, const char *role);
 
+/** Stop the router alone; mesh_stop() follows. */
+void mesh_halt(struct mesh *m);
+
 /** Stop everything; fails the test if the router leaves anything behind. */
 void mesh_stop(struct mesh *m);
 
@@ -121,6 +124,9 @@ void mesh_worker_leaves(struct fake_worker *w);
 /** Cut its link; it dials again. */
 void mesh_worker_cut(struct fake_worker *w);
 void mesh_worker_announce(struct fake_worker *w);
+
+/** Send a frame with a large head, which workers have no business to send, in the call that hangs. */
+enum im_rc mesh_worker_say_head(struct fake_worker *w, const char *content);
 
 /** Ask for an answer to 'prompt' with temperature 0. 'method' METHOD_GENERATE or METHOD_GENERATE_ONCE. */
 void mesh_ask(struct mesh *m, struct ask *ask, const char *method, const char *model,

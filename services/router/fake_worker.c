@@ -69,6 +69,27 @@ say(struct served *served, const char *role, const char *content, const char *fi
 	buf_done(&bytes);
 }
 
+enum im_rc
+mesh_worker_say_head(struct fake_worker *w, const char *content)
+{
+	static char large[16384];
+	struct delta d = { .role = "", .content = content, .finish_reason = "" };
+	struct generate_frame f = { .has_head = true,
+				    .head = { .model = large, .cache = "", .worker = "" },
+				    .deltas = &d,
+				    .delta_count = content[0] != '\0' };
+	struct buf bytes = BUF_INIT(0);
+	enum im_rc rc;
+
+	memset(large, 'x', sizeof(large) - 1);
+	generate_frame_encode(&f, &bytes);
+	loop_enter(w->mesh->loop);
+	rc = served_send(w->held, bytes.data, bytes.len);
+	loop_leave(w->mesh->loop);
+	buf_done(&bytes);
+	return rc;
+}
+
 static void
 call_gone(void *user, struct served *served)
 {

@@ -34,7 +34,8 @@ struct caller {
 /* Bytes on their way to the caller. */
 struct held_frame {
 	struct list node;
-	bool head; /* not part of the answer */
+	bool head;     /* not part of the answer */
+	size_t credit; /* of the worker that it took */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -98,7 +99,10 @@ void router_request_admit(struct router *router, const struct caller *caller,
 /** An event from outside. The request may be gone afterwards. */
 void router_request_event(struct request *r, enum request_event ev);
 
-/** End everything at once, without waiting for anybody: the router stops. */
+/** Cut it off, because the router stops: its worker is told, its terminal record is on its way, its end follows. */
+void router_request_cut(struct request *r);
+
+/** End everything at once, without waiting for anybody: the audit log took no record in time. */
 void router_request_abort(struct request *r);
 
 /** Free a request that nothing refers to any more. */
@@ -127,9 +131,6 @@ void router_pump_fire(void *arg);
 
 /** End what has waited in vain. */
 void router_sweep_waiting(struct router *router);
-
-/** True for failures that are the worker's own, so that another worker may do better. */
-bool router_worker_failed(enum im_rc rc);
 
 /* request_answer.c */
 

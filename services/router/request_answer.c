@@ -45,7 +45,7 @@ router_request_drop_held(struct request *r, bool head_too)
 }
 
 static bool
-hold(struct request *r, const uint8_t *bytes, size_t len, bool head)
+hold(struct request *r, const uint8_t *bytes, size_t len, size_t credit, bool head)
 {
 	struct held_frame *f = malloc(sizeof(*f) + len);
 
@@ -54,6 +54,7 @@ hold(struct request *r, const uint8_t *bytes, size_t len, bool head)
 	}
 	memset(f, 0, sizeof(*f));
 	f->head = head;
+	f->credit = credit;
 	f->len = len;
 	memcpy(f->bytes, bytes, len);
 	if (head) {
@@ -111,7 +112,7 @@ router_request_flush(struct request *r)
 		}
 		if (!f->head) {
 			if (r->call != NULL) {
-				call_grant(r->call, f->len);
+				call_grant(r->call, f->credit);
 			}
 			assert(r->driving); /* so that no event ends the request under this loop */
 			delivered(r);
@@ -137,15 +138,15 @@ router_request_open(struct request *r)
 		return;
 	}
 	generate_frame_encode(&frame, &bytes);
-	if (!buf_ok(&bytes) || !hold(r, bytes.data, bytes.len, true)) {
+	if (!buf_ok(&bytes) || !hold(r, bytes.data, bytes.len, 0, true)) {
 		out_of_memory(r);
 	}
 	buf_done(&bytes);
 }
 
-/* To the caller's link if nothing is before it, else behind what is held. */
+/* To the caller's link if nothing is before it, else behind what is held. The worker's frame took 'credit' bytes. */
 static void
-relay(struct request *r, const uint8_t *bytes, size_t len)
+relay(struct request *r, const uint8_t *bytes, size_t len, size_t credit)
 {
 	enum im_rc rc = IM_EAGAIN;
 
@@ -153,11 +154,11 @@ relay(struct request *r, const uint8_t *bytes, size_t len)
 		rc = served_send(r->caller.served, bytes, len);
 	}
 	if (rc == IM_OK) {
-		call_grant(r->call, len);
+		call_grant(r->call, credit);
 		delivered(r);
 	} else if (rc != IM_EAGAIN) {
 		cannot_send(r, rc);
-	} else if (hold(r, bytes, len, false)) {
+	} else if (hold(r, bytes, len, credit, false)) {
 		router_request_event(r, REQUEST_EV_FRAME);
 	} else {
 		out_of_memory(r);
@@ -213,17 +214,19 @@ router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 		frame_failed(r, rc);
 	} else if (r->caller.kind != CALLER_STREAM) {
 		call_grant(r->call, len);
-	} else if (frame.has_head) { /* only the router says heads */
+	} else if (frame.has_head && frame.delta_count == 0) {
+		call_grant(r->call, len); /* nothing of an answer: a retry stays possible */
+	} else if (frame.has_head) {      /* only the router says heads */
 		frame.has_head = false;
 		generate_frame_encode(&frame, &again);
 		if (buf_ok(&again)) {
-			relay(r, again.data, again.len);
+			relay(r, again.data, again.len, len);
 		} else {
 			out_of_memory(r);
 		}
 		buf_done(&again);
 	} else {
-		relay(r, body, len);
+		relay(r, body, len, len);
 	}
 	arena_done(&arena);
 }
@@ -243,7 +246,7 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	ok = account(r, &frame, NULL) == IM_OK;
 	if (ok && r->caller.kind == CALLER_STREAM) {
 		generate_frame_encode(&frame, &bytes);
-		ok = buf_ok(&bytes) && hold(r, bytes.data, bytes.len, false);
+		ok = buf_ok(&bytes) && hold(r, bytes.data, bytes.len, 0, false);
 		buf_done(&bytes);
 	}
 	r->has_usage = ok;

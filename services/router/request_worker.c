@@ -8,12 +8,15 @@
 #include "base/clock.h"
 #include "router/request.h"
 
-bool
-router_worker_failed(enum im_rc rc)
+/* True for failures that are the worker's own, so that another worker may do better. */
+static bool
+is_worker_fault(enum im_rc rc)
 {
 	switch (rc) {
 	case IM_EUNAVAILABLE:
 	case IM_EUPSTREAM:
+	case IM_ELIMIT:    /* of its account at the upstream, which is not the others' */
+	case IM_EDEADLINE: /* its upstream is silent, but the request has time left */
 	case IM_EIO:
 	case IM_ENOMEM:
 	case IM_EINTERNAL:
@@ -96,6 +99,14 @@ router_pump_fire(void *arg)
 	}
 }
 
+/* The last worker that it had is there, failed it, and there is no other: it ends with that worker's own error. */
+static bool
+is_left_alone(const struct request *r)
+{
+	return r->tried_count > 0 && !workers_any_usable(r->model, r->tried, r->tried_count) &&
+	       workers_is_here(&r->router->workers, r->tried[r->tried_count - 1]);
+}
+
 void
 router_request_find_worker(struct request *r)
 {
@@ -109,6 +120,11 @@ router_request_find_worker(struct request *r)
 	}
 	if (pick.worker != NULL) {
 		assign(r, &pick);
+		return;
+	}
+	/* A lost link ends its calls before it is reported lost: then the sweep decides. */
+	if (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r)) {
+		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
 	if (waiting_join(&router->queue, r->model, &r->waiting, clock_mono_ms(), &err) != IM_OK) {
@@ -161,15 +177,17 @@ keep_worker_error(struct request *r, const struct im_err *err)
 	if (err->rc == IM_EPROTO || err->rc == IM_EMETHOD || err->rc == IM_ECORRUPT) {
 		r->err.rc = IM_EUPSTREAM;
 	}
-	if (r->err.reason[0] == '\0' && router_worker_failed(err->rc)) {
-		(void)snprintf(r->err.reason, sizeof(r->err.reason), "%s",
-			       err->rc == IM_EUNAVAILABLE ? "worker_unavailable"
-							  : "upstream_error");
-	}
-	if (err->rc == IM_EDEADLINE && r->err.reason[0] == '\0') {
+	/* "link_lost" and the like are said of the caller's own link to us too: here it is the worker's. */
+	if (err->rc == IM_EUNAVAILABLE && strcmp(err->reason, "upstream_error") != 0) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "no_healthy_worker");
+	} else if (r->err.reason[0] == '\0' && err->rc == IM_ELIMIT) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "rate_limit_exceeded");
+	} else if (r->err.reason[0] == '\0' && err->rc == IM_EDEADLINE) {
 		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_timeout");
+	} else if (r->err.reason[0] == '\0' && is_worker_fault(err->rc)) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_error");
 	}
-	if (router_worker_failed(err->rc)) {
+	if (is_worker_fault(err->rc)) {
 		err_prefix(&r->err, "worker %s", r->worker->name->text);
 	}
 }
@@ -181,11 +199,11 @@ router_request_attempt_failed(struct request *r, const struct im_err *err)
 	bool may_retry = !r->st.delivered && (r->st.retries_left > 0 || err->rc == IM_EAGAIN);
 
 	keep_worker_error(r, err);
-	if (err->rc == IM_EDEADLINE && clock_mono_ms() >= r->st.deadline_ms) {
+	if (err->rc == IM_EDEADLINE && clock_mono_ms() + r->st.grace_ms >= r->st.deadline_ms) {
 		router_request_event(r, REQUEST_EV_DEADLINE);
 		return;
 	}
-	if (err->rc != IM_EAGAIN && !router_worker_failed(err->rc)) {
+	if (err->rc != IM_EAGAIN && !is_worker_fault(err->rc)) {
 		router_request_event(r, REQUEST_EV_WORKER_FAILED);
 		return;
 	}
@@ -272,9 +290,8 @@ waits_in_vain(struct request *r, uint64_t now_ms)
 	if (workers_any_usable(r->model, r->tried, r->tried_count)) {
 		return false;
 	}
-	if (r->tried_count > 0 &&
-	    workers_is_here(&r->router->workers, r->tried[r->tried_count - 1])) {
-		return true; /* with the worker's own error */
+	if (is_left_alone(r)) {
+		return true;
 	}
 	if (now_ms < r->waiting.since_ms + ROUTER_NO_WORKER_MS) {
 		return false;

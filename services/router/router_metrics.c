@@ -46,6 +46,8 @@ write_retries(const struct router *router, struct metrics_page *page)
 	} rows[] = {
 		{ IM_EUNAVAILABLE, "unavailable" },
 		{ IM_EUPSTREAM, "upstream" },
+		{ IM_ELIMIT, "limit" },
+		{ IM_EDEADLINE, "timeout" },
 		{ IM_EIO, "io" },
 		{ IM_ENOMEM, "no_memory" },
 		{ IM_EPROTO, "protocol" },

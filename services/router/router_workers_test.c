@@ -73,6 +73,7 @@ test_router_worker_that_dies_after_the_first_frame_ends_the_stream(void **state)
 	MESH_WAIT(m, ask.ended);
 	assert_true(ask.failed); /* never a silent success */
 	assert_int_equal(ask.err.rc, IM_EUNAVAILABLE);
+	assert_string_equal(ask.err.reason, "no_healthy_worker"); /* not the router is lost */
 	assert_int_equal(other->started, 0);
 	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 1);
@@ -96,6 +97,74 @@ test_router_failures_of_the_request_are_not_retried(void **state)
 	assert_int_equal(w1->started + w2->started, 3); /* both were tried */
 	assert_true(mesh_metric(m, "infermesh_retries_total{reason=\"upstream\"} 1\n"));
 	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_limits_and_silence_of_one_upstream_send_to_another(void **state)
+{
+	static const enum im_rc faults[] = { IM_ELIMIT, IM_EDEADLINE };
+	static const char *const reasons[] = { "rate_limit_exceeded", "upstream_timeout" };
+	static const char *const prompts[] = { "a", "b", "c", "d" }; /* none is in the cache */
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct ask ask = { 0 };
+
+		w1->fail_with = faults[i];
+		for (size_t round = 0; round < 2; round++) { /* whoever is chosen first */
+			mesh_ask(m, &ask, METHOD_GENERATE, "other", prompts[2 * i + round], 0);
+			MESH_WAIT(m, ask.ended);
+			assert_false(ask.failed);
+			ask_done(&ask);
+		}
+		w2->fail_with = faults[i];
+		mesh_expect_failure(m, "other", 0, faults[i], reasons[i]);
+		w2->fail_with = IM_OK;
+	}
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+/* With a full queue its own error must not be hidden by "queue_full". */
+static void
+test_router_failure_of_the_only_worker_is_told_though_the_queue_is_full(void **state)
+{
+	struct mesh *m = mesh_start("queue_max: 0", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+
+	(void)state;
+	w->fail_with = IM_EUPSTREAM;
+	mesh_expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_heads_of_a_worker_cost_no_credit_and_no_retry(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 1);
+	struct ask ask = { 0 };
+
+	(void)state;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hang", 0);
+	MESH_WAIT(m, w->held != NULL && ask.has_head);
+	for (int i = 0; i < 40; i++) { /* more than twice the window */
+		enum im_rc rc = IM_EAGAIN;
+
+		MESH_WAIT(m, (rc = mesh_worker_say_head(w, i < 20 ? "" : "x")) == IM_OK);
+		assert_int_equal(rc, IM_OK);
+		if (i == 19) {
+			assert_int_equal(ask.frames, 0); /* nothing of an answer */
+		}
+	}
+	MESH_WAIT(m, ask.frames == 20);
+	ask_cancel(&ask);
+	mesh_settled(m);
+	ask_done(&ask);
 	mesh_stop(m);
 }
 
@@ -171,6 +240,10 @@ main(void)
 		cmocka_unit_test(
 		    test_router_worker_that_dies_after_the_first_frame_ends_the_stream),
 		cmocka_unit_test(test_router_failures_of_the_request_are_not_retried),
+		cmocka_unit_test(test_router_limits_and_silence_of_one_upstream_send_to_another),
+		cmocka_unit_test(
+		    test_router_failure_of_the_only_worker_is_told_though_the_queue_is_full),
+		cmocka_unit_test(test_router_heads_of_a_worker_cost_no_credit_and_no_retry),
 		cmocka_unit_test(test_router_only_worker_that_fails_is_not_waited_for),
 		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
 		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
