@@ -77,7 +77,9 @@ struct router {
 	uint64_t outcomes[OUTCOME_REJECTED + 1];
 	struct histogram overhead;
 
-	bool stopping, door_closed;
+	bool stopping, closing,
+	    door_closed;      /* closing: the last records are out, links are being closed */
+	uint64_t close_at_ms; /* stopping: when the last records have had their time */
 	bool audit_was_up, cache_was_up; /* for the log: changes only */
 	struct loop_task stop_task;
 	loop_fn stopped;

@@ -238,13 +238,27 @@ router_request_free(struct request *r)
 	free(r);
 }
 
+static void
+say_stops(struct im_err *err)
+{
+	(void)err_reason(err, IM_EUNAVAILABLE, "draining",
+			 "the router was stopped before the answer was complete; try again");
+}
+
+void
+router_request_cut(struct request *r)
+{
+	say_stops(&r->err);
+	router_request_event(r, REQUEST_EV_FAILED);
+}
+
 void
 router_request_abort(struct request *r)
 {
 	struct router *router = r->router;
 	struct im_err err;
 
-	(void)err_reason(&err, IM_EUNAVAILABLE, "draining", "the router stops");
+	say_stops(&err);
 	stop_cache(r);
 	leave(r);
 	router_request_cancel_worker(r);

@@ -14,13 +14,16 @@
 
 #define ONCE_SLACK_BYTES (64U << 10) /* of a reply besides its texts */
 #define DOOR_CONCURRENT  256
+#define LAST_WORDS_MS                                                                              \
+	2000 /* for the records of what a stop cuts off; a daemon's whole stop may take 10 s */
+#define LAST_POLL_US 2000
 
 static void
 audit_changed(void *user, bool connected, const struct im_err *why)
 {
 	struct router *router = user;
 
-	if (router->stopping) {
+	if (router->closing) {
 		loop_post(router->loop, &router->stop_task);
 		return;
 	}
@@ -40,7 +43,7 @@ cache_changed(void *user, bool connected, const struct im_err *why)
 {
 	struct router *router = user;
 
-	if (router->stopping) {
+	if (router->closing) {
 		loop_post(router->loop, &router->stop_task);
 		return;
 	}
@@ -81,7 +84,7 @@ peer_down(void *user, struct link *link, const struct im_err *why)
 	}
 	if (peer->worker != NULL) {
 		workers_lost(&router->workers, peer->worker, clock_mono_ms());
-		if (!router->stopping && !peer->worker->retired) {
+		if (!router->closing && !peer->worker->retired) {
 			log_warn("worker lost", LOG_STR("worker.name", peer->worker->name->text),
 				 LOG_STR("error.message", why != NULL ? why->text : ""));
 		}
@@ -89,7 +92,7 @@ peer_down(void *user, struct link *link, const struct im_err *why)
 	link_set_user(link, NULL);
 	list_remove(&peer->node);
 	free(peer);
-	if (router->stopping) {
+	if (router->closing) {
 		loop_post(router->loop, &router->stop_task);
 	}
 }
@@ -173,6 +176,10 @@ tick_fire(void *arg)
 	router_sweep_waiting(router);
 	workers_sweep(&router->workers, clock_mono_ms());
 	audit_client_tick(&router->audit);
+	if (router->stopping) {
+		loop_post(router->loop, &router->stop_task);
+		return;
+	}
 	if (loop_timer_set(router->loop, &router->tick, ROUTER_TICK_MS * 1000ULL) != IM_OK) {
 		/* Cannot happen: the timer that has just fired gave its place back. */
 		log_error("the router's clock has stopped for want of memory; restart it");
@@ -260,6 +267,7 @@ start_listening(struct router *router, const struct service_env *env, struct im_
 }
 
 static void stop_step(void *arg);
+static void door_closed(void *arg);
 
 static void
 router_free(struct router *router)
@@ -355,7 +363,25 @@ door_closed(void *arg)
 	loop_post(router->loop, &router->stop_task);
 }
 
-/* Every link has been reported lost and nng is out of the door: nobody will call us any more. */
+static void
+begin_closing(struct router *router)
+{
+	if (router->running > 0 || router->audit.pending > 0) {
+		log_warn("stopping without the audit log: these records are lost",
+			 LOG_UINT("infermesh.records", router->audit.pending));
+	}
+	router->closing = true;
+	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
+		router_request_abort(r);
+	}
+	close_all(router);
+	if (router->door != NULL) {
+		door_close(router->door, door_closed, router);
+	}
+}
+
+/* First the last records land, or their time is over; then, when every link has been reported lost and nng is out of the
+ * door, nobody will call us any more. */
 static void
 stop_step(void *arg)
 {
@@ -363,6 +389,15 @@ stop_step(void *arg)
 	loop_fn stopped = router->stopped;
 	void *stopped_arg = router->stopped_arg;
 
+	if (!router->closing && router->audit.link != NULL &&
+	    (router->running > 0 || router->audit.pending > 0) &&
+	    clock_mono_ms() < router->close_at_ms &&
+	    loop_timer_set(router->loop, &router->tick, LAST_POLL_US) == IM_OK) {
+		return;
+	}
+	if (!router->closing) {
+		begin_closing(router);
+	}
 	if (!list_empty(&router->peers) || router->audit.link != NULL ||
 	    router->cache.link != NULL || (router->door != NULL && !router->door_closed)) {
 		return;
@@ -378,15 +413,12 @@ router_stop(void *service, loop_fn stopped, void *arg)
 {
 	struct router *router = service;
 
-	router->stopping = true;
+	router->stopping = router->draining = true;
+	router->close_at_ms = clock_mono_ms() + LAST_WORDS_MS;
 	router->stopped = stopped;
 	router->stopped_arg = arg;
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
-		router_request_abort(r);
-	}
-	close_all(router);
-	if (router->door != NULL) {
-		door_close(router->door, door_closed, router);
+		router_request_cut(r);
 	}
 	loop_post(router->loop, &router->stop_task);
 }

@@ -372,13 +372,39 @@ test_router_stop_under_way_leaves_nothing(void **state)
 	MESH_WAIT(m, w->in_flight == 1);
 	mesh_ask(m, &waiting, METHOD_GENERATE, "demo", "wait", 0);
 	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n"));
-	loop_enter(m->loop);
-	loop_leave(m->loop);
-	mesh_stop(m); /* ends both calls; the sanitizers see to the rest */
-	assert_true(running.ended && running.failed);
-	assert_true(waiting.ended && waiting.failed);
+	mesh_halt(m); /* ends both calls; the sanitizers see to the rest */
+	MESH_WAIT(m, running.ended && waiting.ended);
+	assert_true(running.failed);
+	assert_true(waiting.failed);
+	assert_int_equal(w->cancelled, 1);
+	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 2);
+	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_ERROR), 2);
+	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->reason, "draining");
 	ask_done(&running);
 	ask_done(&waiting);
+	mesh_stop(m);
+}
+
+static void
+test_router_stop_without_audit_does_not_hang(void **state)
+{
+	struct mesh *m = mesh_start("audit_ms: 60s", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 1);
+	struct ask lost = { 0 }, held = { 0 };
+
+	(void)state;
+	m->audit_holds = true; /* the link is there, and nothing comes back */
+	mesh_ask(m, &held, METHOD_GENERATE, "demo", "hang", 0);
+	MESH_WAIT(m, w->in_flight == 1);
+	mesh_ask(m, &lost, METHOD_GENERATE, "demo", "wait", 0);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n"));
+	mesh_halt(m);
+	MESH_WAIT(m, held.ended && lost.ended);
+	assert_true(held.failed);
+	assert_false(held.has_head);
+	ask_done(&held);
+	ask_done(&lost);
+	mesh_stop(m);
 }
 
 int
@@ -399,6 +425,7 @@ main(void)
 		cmocka_unit_test(test_router_drain_finishes_what_runs_and_takes_no_more),
 		cmocka_unit_test(test_router_silent_cache_is_a_miss),
 		cmocka_unit_test(test_router_stop_under_way_leaves_nothing),
+		cmocka_unit_test(test_router_stop_without_audit_does_not_hang),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
