@@ -108,6 +108,9 @@ bool utf8_valid(const char *s, size_t len);
  *  failed. */
 bool utf8_mend(struct buf *b, const char *s, size_t len);
 
+/** Put '?' in the place of each byte of 's' that is not part of valid UTF-8: for texts that were cut somewhere. */
+void utf8_mask(char *s);
+
 /** Length of the longest prefix that does not end inside a character that could still become valid. For streams. */
 size_t utf8_whole_prefix(const char *s, size_t len);
 

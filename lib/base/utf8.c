@@ -49,6 +49,16 @@ utf8_valid(const char *s, size_t len)
 	return true;
 }
 
+void
+utf8_mask(char *s)
+{
+	size_t len = strlen(s), n;
+
+	for (; len > 0; s += n, len -= n)
+		if (utf8_step((const uint8_t *)s, len, &n) != UTF8_WHOLE)
+			memset(s, '?', n);
+}
+
 size_t
 utf8_whole_prefix(const char *s, size_t len)
 {

@@ -234,6 +234,7 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 {
 	Infermesh__V1__GenerateReply m = INFERMESH__V1__GENERATE_REPLY__INIT;
 	Infermesh__V1__Error error;
+	struct im_err copy;
 	Infermesh__V1__Usage usage;
 	struct arena tmp = { 0 };
 	Infermesh__V1__Choice *choices =
@@ -242,7 +243,7 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 	bool ok = choices != NULL && list != NULL;
 
 	if (reply->failed) {
-		error_out(&reply->err, &error);
+		error_out(&reply->err, &copy, &error);
 		m.error = &error;
 	}
 	m.request_id = text_out(reply->request_id);

@@ -31,13 +31,17 @@ text_copy(char *dst, size_t cap, const char *s, size_t len)
 }
 
 void
-error_out(const struct im_err *error, Infermesh__V1__Error *ret)
+error_out(const struct im_err *error, struct im_err *copy, Infermesh__V1__Error *ret)
 {
+	*copy = *error;
+	utf8_mask(copy->text);
+	utf8_mask(copy->reason);
+	utf8_mask(copy->param);
 	infermesh__v1__error__init(ret);
 	ret->code = (uint32_t)error->rc;
-	ret->message = text_out(error->text);
-	ret->reason = text_out(error->reason);
-	ret->param = text_out(error->param);
+	ret->message = copy->text;
+	ret->reason = copy->reason;
+	ret->param = copy->param;
 	ret->retry_after_ms = error->retry_after_ms;
 }
 

@@ -18,8 +18,9 @@ ProtobufCBinaryData bytes_out(const uint8_t *data, size_t len);
 /** Copy into a fixed place, cut at a whole character if it does not fit. */
 void text_copy(char *dst, size_t cap, const char *s, size_t len);
 
-/** 'ret' points into 'error'. */
-void error_out(const struct im_err *error, Infermesh__V1__Error *ret);
+/** 'ret' points into 'copy', which gets 'error' with '?' for what is not UTF-8: a text that somebody cut inside a character
+ *  must not make the peer refuse the frame, and the link with it. */
+void error_out(const struct im_err *error, struct im_err *copy, Infermesh__V1__Error *ret);
 void error_in(const Infermesh__V1__Error *m, struct im_err *ret);
 
 /** From encoded bytes that were checked before; allocates nothing. */

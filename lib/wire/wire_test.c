@@ -294,6 +294,27 @@ test_end_frame_error_of_code_zero_is_an_error(void **state)
 }
 
 static void
+test_end_frame_error_that_is_not_utf8_is_masked(void **state)
+{
+	struct im_err err = { .rc = IM_EUPSTREAM,
+			      .reason = "r\xff",
+			      .param = "\xc3\xa9\xc3",
+			      .text = "\xe4\xb8\xad then half of one: \xe4\xb8" };
+	struct buf out = { 0 };
+	struct end_frame end;
+
+	(void)state;
+	end_frame_encode(2, &err, NULL, 0, &out);
+	assert_int_equal(end_frame_decode(out.data + FRAME_HEADER_BYTES,
+					  out.len - FRAME_HEADER_BYTES, &end, NULL),
+			 IM_OK);
+	assert_string_equal(end.err.reason, "r?");
+	assert_string_equal(end.err.param, "\xc3\xa9?");
+	assert_string_equal(end.err.text, "\xe4\xb8\xad then half of one: ??");
+	buf_done(&out);
+}
+
+static void
 test_frame_header_is_little_endian(void **state)
 {
 	static const uint8_t want[FRAME_HEADER_BYTES] = { 4, 3, 2, 1, 8, 7, 6, 5, 3, 0, 0, 0 };
@@ -324,6 +345,7 @@ main(void)
 		cmocka_unit_test(test_generate_request_out_of_range_names_the_member),
 		cmocka_unit_test(test_generate_request_keeps_absent_apart_from_empty),
 		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
+		cmocka_unit_test(test_end_frame_error_that_is_not_utf8_is_masked),
 		cmocka_unit_test(test_frame_header_is_little_endian),
 	};
 
