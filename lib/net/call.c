@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "net/room.h"
 
 static void
@@ -59,6 +60,12 @@ take_id(struct link *l)
 	return id;
 }
 
+static bool
+is_text(const char *s)
+{
+	return s == NULL || utf8_valid(s, strlen(s));
+}
+
 static enum im_rc
 check_start(const struct link *l, const struct call_request *req, struct im_err *err)
 {
@@ -73,6 +80,10 @@ check_start(const struct link *l, const struct call_request *req, struct im_err 
 		return err_set(err, IM_ETOOBIG,
 			       "the request has %zu bytes, %s '%s' accepts at most %u",
 			       req->body_len, l->peer.role, l->peer.name, l->peer_max_frame);
+	/* The peer would refuse the whole link for it. */
+	if (!is_text(req->method) || !is_text(req->traceparent))
+		return err_set(err, IM_EINVAL,
+			       "the method or the traceparent of a call is not UTF-8");
 	if (link_waiting(l) > LINK_OUT_SOFT)
 		return err_reason(err, IM_EAGAIN, "backlog", "%zu bytes wait to be sent to %s '%s'",
 				  link_waiting(l), l->peer.role, l->peer.name);
@@ -189,6 +200,11 @@ call_on_data(struct link *l, uint32_t id, const uint8_t *body, size_t len)
 
 	if (c == NULL) /* cancelled a moment ago */
 		return;
+	if (len == 0) {
+		/* It costs no credit: whoever keeps messages could be made to keep any number. */
+		link_protocol_error(l, "DATA without a body for call %u", id);
+		return;
+	}
 	todo = call_step(&c->state, CALL_EV_DATA, len);
 	if (todo & CALL_DO_PROTOCOL_ERROR) {
 		link_protocol_error(l, "DATA of %zu bytes beyond the credit of call %u", len, id);

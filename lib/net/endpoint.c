@@ -8,6 +8,7 @@
  *     |    v                     v                                   |
  *     +-- PAUSE (timer, full jitter) <-------------------------------+
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "net/room.h"
 
 #define TROUBLE_AGAIN_US UINT64_C(30000000) /* the same trouble is told again after so long */
+#define TROUBLE_BURST    10                 /* a listener tells of so many in that time */
 
 static void start_try(void *arg);
 
@@ -31,20 +33,49 @@ endpoint_unref(struct endpoint *ep)
 	net_unpend(net);
 }
 
+/* A daemon that is down for an hour is worth a few lines, not one a try. */
+static bool
+dialer_told(struct endpoint *ep, const struct im_err *why, uint64_t now_us)
+{
+	if (ep->told_us != 0 && now_us - ep->told_us < TROUBLE_AGAIN_US &&
+	    strcmp(ep->told, why->text) == 0)
+		return true;
+	ep->told_us = now_us;
+	(void)snprintf(ep->told, sizeof(ep->told), "%s", why->text);
+	return false;
+}
+
+/* Strangers come as often as they like: what they do must not fill the log. The first one told after a while of silence
+ * says how many were not. */
+static bool
+listener_told(struct endpoint *ep, struct im_err *why, uint64_t now_us)
+{
+	if (ep->told_us == 0 || now_us - ep->told_us >= TROUBLE_AGAIN_US) {
+		if (ep->untold > 0)
+			err_prefix(why, "(%" PRIu64 " more were not logged)", ep->untold);
+		ep->told_us = now_us;
+		ep->told_count = 0;
+		ep->untold = 0;
+	}
+	if (ep->told_count == TROUBLE_BURST) {
+		ep->untold++;
+		return true;
+	}
+	ep->told_count++;
+	return false;
+}
+
 void
 endpoint_trouble(struct endpoint *ep, const struct im_err *why)
 {
 	uint64_t now_us = clock_mono_us();
+	struct im_err text = *why;
 
 	if (ep->closed || ep->ops.trouble == NULL)
 		return;
-	/* A daemon that is down for an hour is worth a few lines, not one a try. */
-	if (ep->dialer != NULL && ep->told_us != 0 && now_us - ep->told_us < TROUBLE_AGAIN_US &&
-	    strcmp(ep->told, why->text) == 0)
+	if (ep->dialer != NULL ? dialer_told(ep, why, now_us) : listener_told(ep, &text, now_us))
 		return;
-	ep->told_us = now_us;
-	(void)snprintf(ep->told, sizeof(ep->told), "%s", why->text);
-	ep->ops.trouble(ep->user, why);
+	ep->ops.trouble(ep->user, &text);
 }
 
 static void

@@ -71,7 +71,8 @@ struct endpoint_ops {
 			const struct served_request *req);
 	/* The peer is draining: open no new calls on this link. */
 	void (*goaway)(void *user, struct link *link);
-	/* A dial failed, or a peer was turned away (malformed HELLO, too many links). For the log. */
+	/* A dial failed, or a peer was turned away (malformed HELLO, too many links). For the log, and therefore not every
+	 * time: the same about a dial every 30 s, about peers 10 in 30 s, with the number of those left out. */
 	void (*trouble)(void *user, const struct im_err *why);
 };
 
@@ -142,7 +143,7 @@ struct call_request {
 };
 
 struct call_ops {
-	/* One DATA message; 'body' is valid inside the callback only. NULL: a stream is an error. */
+	/* One DATA message of at least one byte; 'body' is valid inside the callback only. NULL: a stream is an error. */
 	void (*data)(void *user, struct call *call, const uint8_t *body, size_t len);
 	/* The end, exactly once, unless call_cancel() came first. err is NULL on success. 'call' is gone afterwards. The
 	 * deadline ends a call with IM_EDEADLINE, a lost link with IM_EUNAVAILABLE. */
@@ -152,7 +153,7 @@ struct call_ops {
 
 /**
  * Open a call on 'link'. Returns IM_OK, or without having sent anything IM_EUNAVAILABLE (link lost or peer draining),
- * IM_ETOOBIG (over the peer's max_frame_bytes), IM_ENOMEM, IM_EAGAIN (too much waits to be written to this peer).
+ * IM_ETOOBIG (over the peer's max_frame_bytes), IM_EINVAL (method or traceparent is not UTF-8), IM_ENOMEM, IM_EAGAIN (too much waits to be written to this peer).
  * 'user' goes to the callbacks.
  */
 IM_MUST_CHECK enum im_rc call_start(struct link *link, const struct call_request *req,
@@ -178,7 +179,8 @@ struct served_ops {
 void served_accept(struct served *served, const struct served_ops *ops, void *user);
 
 /**
- * Send one DATA message. A message may be larger than the credit that is left, as long as some is. Returns IM_OK;
+ * Send one DATA message. A message may be larger than the credit that is left, as long as some is. One without bytes is not
+ * sent, for it would be free of credit. Returns IM_OK;
  * IM_EAGAIN: no credit, nothing was taken, 'writable' follows; IM_EUNAVAILABLE: cancelled, nothing was taken;
  * IM_ETOOBIG, IM_ENOMEM.
  */

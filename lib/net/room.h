@@ -61,8 +61,12 @@ struct endpoint {
 	struct link *link;       /* the present one, perhaps before its HELLO */
 	struct loop_timer timer; /* the next try, or the limit of this one */
 	uint32_t attempt;
-	uint64_t told_us; /* when 'trouble' was last called, and with what */
-	char told[sizeof(((struct im_err *)0)->text)];
+	/* So that 'trouble' is not called without end. */
+	uint64_t
+	    told_us; /* dialling: when it was last called; listening: when the present count began */
+	char told[sizeof(((struct im_err *)0)->text)]; /* dialling: with what */
+	uint32_t told_count;                           /* listening: calls since told_us */
+	uint64_t untold;                               /* and how many more there would have been */
 };
 
 enum link_state {
@@ -146,7 +150,7 @@ void endpoint_trouble(struct endpoint *ep, const struct im_err *why);
 void endpoint_lost(struct endpoint *ep, const struct link *link);
 
 /* link.c */
-/** Take over 'conn'. IM_ENOMEM: 'conn' was closed. */
+/** Take over 'conn'. IM_ENOMEM: it is still the caller's, to be closed. */
 enum im_rc link_open(struct endpoint *ep, struct conn *conn, struct link **ret_link);
 /** Close 'l' soon, because of 'why'; does nothing if it is closing. */
 void link_fail(struct link *l, const struct im_err *why);

@@ -236,6 +236,8 @@ served_send(struct served *s, const uint8_t *body, size_t len)
 		return IM_EUNAVAILABLE;
 	if (len > l->peer_max_frame)
 		return IM_ETOOBIG;
+	if (len == 0)
+		return IM_OK; /* says nothing, costs no credit: not allowed on the wire */
 	if (link_waiting(l) > LINK_OUT_SOFT) {
 		if (!list_linked(&s->stall_node))
 			list_push_back(&l->stalled, &s->stall_node);
