@@ -231,10 +231,13 @@ on_fatal(void *user, const struct im_err *err)
 static bool
 log_exists(const char *dir)
 {
+	static const char *const parts[] = { "checkpoint", "wal", "tile" };
 	char path[DISK_PATH_MAX];
 
-	return (disk_path(path, dir, "checkpoint", NULL) == IM_OK && access(path, F_OK) == 0) ||
-	       (disk_path(path, dir, "wal", NULL) == IM_OK && access(path, F_OK) == 0);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (disk_path(path, dir, parts[i], NULL) == IM_OK && access(path, F_OK) == 0)
+			return true;
+	return false;
 }
 
 static enum im_rc

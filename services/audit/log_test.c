@@ -226,6 +226,44 @@ test_log_rolled_back_is_refused(void **state)
 }
 
 static void
+remove_all_but_tiles(void *arg, const char *name)
+{
+	struct testlog *t = arg;
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", t->dir, name);
+	if (strncmp(name, "tile/", 5) != 0)
+		assert_int_equal(unlink(path), 0);
+}
+
+/* A new log would be written over the old one's tiles. */
+static void
+test_log_of_which_only_tiles_are_left_is_refused(void **state)
+{
+	static const uint64_t pairs[] = {
+		10, 200
+	}; /* a partial bundle; a full one and a partial one */
+	struct im_err ignored;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct testlog t;
+		struct audit_log *log;
+
+		testlog_init(&t);
+		log = testlog_open(&t);
+		assert_int_equal(testlog_pairs(&t, log, 0, pairs[i], 4), IM_OK);
+		assert_int_equal(publisher_pass(&log->publisher, true, &ignored), IM_OK);
+		audit_log_close(log);
+		testlog_files(t.dir, remove_all_but_tiles, &t);
+		assert_null(testlog_open(&t));
+		assert_int_equal(t.err.rc, IM_ECORRUPT);
+		assert_non_null(strstr(t.err.text, "rolled back"));
+		testlog_done(&t);
+	}
+}
+
+static void
 test_log_with_another_key_is_refused(void **state)
 {
 	struct testlog t, other;
@@ -283,6 +321,7 @@ main(void)
 		cmocka_unit_test(test_log_grows_over_tiles_segments_and_restarts),
 		cmocka_unit_test(test_log_in_use_is_refused),
 		cmocka_unit_test(test_log_rolled_back_is_refused),
+		cmocka_unit_test(test_log_of_which_only_tiles_are_left_is_refused),
 		cmocka_unit_test(test_log_with_another_key_is_refused),
 		cmocka_unit_test(test_log_event_that_is_too_large_is_refused_alone),
 	};

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit/log.h"
 #include "audit/record.h"
@@ -260,6 +261,30 @@ keep_checkpoint(struct audit_log *log, const struct replay *r, struct buf *file,
 	return IM_OK;
 }
 
+/* Entries are given to tiles only when they are durable: a bundle that holds more than was recovered tells that checkpoint
+ * and write-ahead log are older than it, or missing. */
+static enum im_rc
+check_rollback(const struct audit_log *log, struct im_err *err)
+{
+	uint64_t size = log->range.size;
+	struct tile t = { TILE_ENTRIES, (unsigned)(size % TILE_WIDTH) + 1, size / TILE_WIDTH };
+	enum im_rc rc = IM_OK;
+
+	for (; t.width <= TILE_WIDTH && rc == IM_OK; t.width++) {
+		char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
+
+		tile_path(&t, name);
+		rc = disk_path(path, log->dir, name, err);
+		if (rc == IM_OK && access(path, F_OK) == 0)
+			rc = err_set(
+			    err, IM_ECORRUPT,
+			    "the log in %s ends at record %llu, but %s holds later ones: the folder was rolled back or files "
+			    "are missing; restore it from its newest copy",
+			    log->dir, (unsigned long long)size, name);
+	}
+	return rc;
+}
+
 static enum im_rc
 replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_err *err)
 {
@@ -284,7 +309,9 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 		    "the write-ahead log in %s ends at record %llu, but a checkpoint of %llu was published: the folder "
 		    "was rolled back or files are missing; restore it from its newest copy",
 		    log->dir, (unsigned long long)r->end, (unsigned long long)r->published);
-	rc = rebuild_dedup(log, r, err);
+	rc = check_rollback(log, err);
+	if (rc == IM_OK)
+		rc = rebuild_dedup(log, r, err);
 	if (rc == IM_OK)
 		rc = keep_checkpoint(log, r, text, err);
 	if (rc == IM_OK)
