@@ -372,6 +372,29 @@ test_log_long_string_is_cut_between_characters(void **state)
 }
 
 static void
+test_log_text_is_one_harmless_line_for_people(void **state)
+{
+	static struct lines l;
+
+	(void)state;
+	log_setup("test", LOG_INFO);
+	log_capture(keep_line, &l);
+	log_set_text(true, false);
+	log_warn("worker lost", LOG_STR("worker.name", "a-1"), LOG_INT("event.duration", 1500000),
+		 LOG_STR("error.message", "it said \x1b[2J\n\xc2\x9b"
+					  "31m"),
+		 LOG_STR("x.none", NULL), LOG_BOOL("tls", true));
+	log_set_text(false, false);
+	log_capture(NULL, NULL);
+	log_setup("infermesh", LOG_INFO);
+	assert_int_equal(l.count, 1);
+	/* The time is before it: HH:MM:SS and a blank. */
+	assert_string_equal(l.last + 9,
+			    "test           warning: worker lost name=a-1 duration=1.5ms "
+			    "message=\"it said \\u001b[2J\\n??31m\" none=null tls=yes");
+}
+
+static void
 test_log_levels_parse(void **state)
 {
 	enum log_level level = LOG_INFO;
@@ -402,6 +425,7 @@ main(void)
 		cmocka_unit_test(test_clock_goes_forward),
 		cmocka_unit_test(test_log_line_is_json_with_ecs_names),
 		cmocka_unit_test(test_log_long_string_is_cut_between_characters),
+		cmocka_unit_test(test_log_text_is_one_harmless_line_for_people),
 		cmocka_unit_test(test_log_levels_parse),
 	};
 

@@ -1,5 +1,5 @@
 /*
- * base/log.h - one JSON line an event, ECS names. Only daemons and the command line log; libraries return errors.
+ * base/log.h - one line an event: JSON with ECS names, or short text for a person at a terminal. Only daemons and the command line log; libraries return errors.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -59,7 +59,11 @@ struct log_field {
 /** Who logs (service.name) and from which level on. Before the first call: "infermesh", info. Call before any thread. */
 void log_setup(const char *service, enum log_level level);
 
-/** Also give each line to 'fn' instead of standard error; NULL undoes it. For tests. Call before any thread. */
+/** From now on lines for a person: "HH:MM:SS service  message  name=value", names without their prefix, and nothing that could
+ *  command a terminal; with colours by level, if so asked. false: JSON again. Call before any thread. */
+void log_set_text(bool text, bool colours);
+
+/** Give each line to 'fn' instead of standard error; NULL undoes it. For tests. Call before any thread. */
 void log_capture(void (*fn)(void *arg, const char *line), void *arg);
 
 bool log_enabled(enum log_level level);

@@ -89,7 +89,7 @@ static const struct mistake shapes[] = {
 	{ "rooter: {}\n", "t.yaml:1: \"rooter\" is no key here; did you mean \"router\"?" },
 	{ "zzz: {}\n",
 	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, cache, audit, workers" },
-	{ "log: {verbosity: 1}\n", "t.yaml:1: log: \"verbosity\" is no key here, allowed: level" },
+	{ "log: {verbosity: 1}\n", "t.yaml:1: log: \"verbosity\" is no key here, allowed: level, format" },
 	{ "workers: [{nam: a}]",
 	  "t.yaml:1: workers[]: \"nam\" is no key here; did you mean \"name\"?" },
 	{ "router:\n\tqueue_max: 5\n",

@@ -30,6 +30,8 @@ const struct config_key config_schema[] = {
 	MS("mesh.reconnect_max_ms", "1s", 10, 600000, "Longest pause between attempts to reach another daemon"),
 	INT("mesh.nng_threads", "2", 1, 256, "Processors that nng sees: it starts several threads for each"),
 	ENUM("log.level", "info", "debug|info|warn|error", "Least severe event that is logged"),
+	ENUM("log.format", "auto", "auto|text|json",
+	     "One JSON object a line, or short text. auto: text when standard error is a terminal"),
 
 	STR("gateway.listen", "127.0.0.1:8080", "Where HTTP is served: HOST:PORT or unix:PATH"),
 	STR("gateway.keys_file", "${state_dir}/keys",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "daemon/health.h"
@@ -85,7 +86,7 @@ print_help(const struct service_ops *ops)
 	(void)printf(
 	    "DESCRIPTION\n"
 	    "  One daemon of an infermesh. It serves until SIGTERM or SIGINT, then takes no new work, finishes what is\n"
-	    "  in flight (mesh.drain_ms at most) and ends. It logs one JSON line an event to standard error, tells\n"
+	    "  in flight (mesh.drain_ms at most) and ends. It logs one line an event to standard error (log.format), tells\n"
 	    "  systemd when it is ready (Type=notify) and alive (WatchdogSec=), and has pages for metrics and health.\n\n");
 	(void)printf(
 	    "OPTIONS\n"
@@ -234,18 +235,31 @@ check_health(const struct config *config, const struct process_spec *spec)
 	return EXIT_TROUBLE;
 }
 
+void
+daemon_log_setup(const struct config *config, const char *service)
+{
+	const char *format = config_str(config, "log.format");
+	/* Before any thread. */
+	const char *no_color = getenv("NO_COLOR"); /* NOLINT(concurrency-mt-unsafe) */
+	bool terminal = isatty(STDERR_FILENO) != 0;
+	enum log_level level = LOG_INFO;
+
+	(void)log_level_parse(config_str(config, "log.level"), &level);
+	log_setup(service, level);
+	log_set_text(strcmp(format, "text") == 0 || (strcmp(format, "auto") == 0 && terminal),
+		     terminal && (no_color == NULL || no_color[0] == '\0'));
+}
+
 static void
 set_up_log(const struct config *config, const struct process_spec *spec)
 {
-	enum log_level level = LOG_INFO;
 	char service[128];
 
-	(void)log_level_parse(config_str(config, "log.level"), &level);
 	if (is_inference(spec->ops))
 		(void)snprintf(service, sizeof(service), "inference/%s", spec->name);
 	else
 		(void)snprintf(service, sizeof(service), "%s", spec->ops->name);
-	log_setup(service, level);
+	daemon_log_setup(config, service);
 }
 
 static int

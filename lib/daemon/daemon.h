@@ -105,4 +105,7 @@ bool host_draining(void);
  */
 const char *mesh_address(const struct service_env *env, const char *role);
 
+/** Set up the log as log.level and log.format say. 'service' is who logs. Call before any thread. */
+void daemon_log_setup(const struct config *config, const char *service);
+
 #endif
