@@ -198,8 +198,10 @@ on_poll(void *arg)
 			arm(p, &p->poll, POLL_US);
 			return;
 		}
-		log_warn("drain deadline passed: what is still in flight is cut off",
-			 LOG_STR("infermesh.stopping", p->params->specs[p->next].name));
+		/* Without a start there was nothing in flight. */
+		if (p->status == 0)
+			log_warn("drain deadline passed: what is still in flight is cut off",
+				 LOG_STR("infermesh.stopping", p->params->specs[p->next].name));
 	}
 	p->hosts[p->next] = NULL;
 	host_stop(h, on_host_gone, p);
@@ -294,6 +296,7 @@ start_all(struct process *p)
 		if (host_start(p->loop, params->config, spec->item, spec->ops, spec->name,
 			       params->single_process, spec->admin_listen, &p->hosts[i],
 			       &err) != IM_OK) {
+			(void)sd_notifyf(0, "STATUS=cannot start: %s", err.text);
 			log_error("cannot start", LOG_STR("infermesh.instance", spec->name),
 				  LOG_STR("error.message", err.text),
 				  LOG_STR("error.code", im_rc_text(err.rc)));
