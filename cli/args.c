@@ -49,7 +49,7 @@ unknown_option(const struct command *c, const char *word, struct im_err *err)
 		unsigned d =
 		    edit_distance(name, len, c->options[i].name, strlen(c->options[i].name), 3);
 
-		if (d < best_distance && d < len) {
+		if (d < best_distance && 2 * d <= len) {
 			best_distance = d;
 			best = c->options[i].name;
 		}
@@ -145,12 +145,46 @@ matches(const struct command *c, int argc, char **argv)
 	return 0;
 }
 
+/* How far what was said is from the command's name; more than 3 = not near. The first word alone of a command with two is
+ * near. */
+static unsigned
+distance(const char *name, int argc, char **argv)
+{
+	size_t first = strcspn(name, " "), len = strlen(argv[0]);
+	unsigned d = edit_distance(argv[0], len, name, first, 3);
+
+	if (d > 0 && len >= 2 && len < first && strncmp(name, argv[0], len) == 0)
+		d = 1;
+	if (name[first] == ' ' && argc > 1) {
+		const char *second = name + first + 1;
+		unsigned more = edit_distance(argv[1], strlen(argv[1]), second, strlen(second), 3);
+
+		if (d > 0)
+			d += more;
+	}
+	return d < len ? d : 4;
+}
+
+/* Whether 'word' is the first one of a command with two. */
+static bool
+begins_command(const char *word)
+{
+	for (size_t i = 0; i < commands_len; i++) {
+		size_t first = strcspn(commands[i].name, " ");
+
+		if (commands[i].name[first] == ' ' && strlen(word) == first &&
+		    memcmp(commands[i].name, word, first) == 0)
+			return true;
+	}
+	return false;
+}
+
 const struct command *
 cli_find(int argc, char **argv, int *ret_words, struct im_err *err)
 {
-	char said[128];
 	const char *best = NULL;
 	unsigned best_distance = 4;
+	bool two = argc > 1 && argv[1][0] != '-' && begins_command(argv[0]);
 
 	for (size_t i = 0; i < commands_len; i++) {
 		*ret_words = matches(&commands[i], argc, argv);
@@ -158,24 +192,17 @@ cli_find(int argc, char **argv, int *ret_words, struct im_err *err)
 			return &commands[i];
 	}
 	for (size_t i = 0; i < commands_len; i++) {
-		const char *name = commands[i].name;
-		bool two = strchr(name, ' ') != NULL && argc > 1 && argv[1][0] != '-';
-		unsigned d;
+		unsigned d = distance(commands[i].name, argc, argv);
 
-		(void)snprintf(said, sizeof(said), two ? "%.60s %.60s" : "%.60s", argv[0],
-			       two ? argv[1] : "");
-		d = edit_distance(said, strlen(said), name, strlen(name), 3);
-		/* The first word alone of a command with two. */
-		if (d > 3 && strncmp(name, argv[0], strlen(argv[0])) == 0)
-			d = 3;
 		if (d < best_distance) {
 			best_distance = d;
-			best = name;
+			best = commands[i].name;
 		}
 	}
 	if (best != NULL)
-		(void)err_set(err, IM_EINVAL, "no command '%.60s'; did you mean 'infermesh %s'?",
-			      argv[0], best);
+		(void)err_set(err, IM_EINVAL,
+			      "no command '%.60s%s%.60s'; did you mean 'infermesh %s'?", argv[0],
+			      two ? " " : "", two ? argv[1] : "", best);
 	else
 		(void)err_set(err, IM_EINVAL, "no command '%.60s'; 'infermesh help' lists them",
 			      argv[0]);

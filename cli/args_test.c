@@ -54,7 +54,13 @@ test_find_names_the_nearest(void **state)
 		{ "chta", NULL, "infermesh chat" },
 		{ "upp", NULL, "infermesh up" },
 		{ "audit", NULL, "infermesh audit verify" },
-		{ "audit", "verfy", "infermesh audit verify" },
+		{ "audit", "verfy",
+		  "no command 'audit verfy'; did you mean 'infermesh audit verify'?" },
+		{ "adit", "verify", "no command 'adit'; did you mean 'infermesh audit verify'?" },
+		{ "aud", NULL, "infermesh audit verify" },
+		{ "au", NULL, "infermesh audit verify" },
+		{ "key", NULL, "no command 'key'; 'infermesh help' lists them" },
+		{ "", NULL, "infermesh help" },
 		{ "zzzzzzzzz", NULL, "infermesh help" },
 	};
 	struct im_err err;
@@ -115,6 +121,7 @@ test_parse_mistakes_are_named(void **state)
 		{ 0, "--json=1", "--json takes no value" },
 		{ 0, "more", "unexpected argument 'more'" },
 		{ 1, "--model", "--model needs a value: MODEL" },
+		{ 1, "--check", "no option --check; see" },
 		{ 1, "-z", "no option -z; see" },
 		{ 1, "--zzzzzzzz", "no option --zzzzzzzz; see" },
 	};

@@ -20,14 +20,19 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
 			 { "single-process", 's', NULL,
-			   "all services in this one process: for small machines and tests" } },
+			   "all services in this one process: for small machines and tests" },
+			 { "check", 0, NULL, "check the configuration and end" },
+			 { "print-config", 0, NULL,
+			   "print the effective configuration, every key explained, and end" } },
 	    .description =
 		"Starts gateway, router, cache, audit and one inference daemon for each entry of 'workers' (without any: one\n"
 		"that serves the bundled demo model), restarts one that dies, and stops all in order on Ctrl-C. When the mesh\n"
 		"answers, its address and how to try it are printed. The first start makes an API key for this machine and\n"
-		"keeps it in mesh.state_dir/local.key. Logs go to standard error as JSON lines.",
+		"keeps it in mesh.state_dir/local.key. Logs go to standard error: short lines on a terminal, else one JSON\n"
+		"object an event (log.format).",
 	    .examples = "infermesh up\n"
 			"infermesh up --single-process\n"
+			"infermesh up --print-config >infermesh.yaml\n"
 			"infermesh up --config infermesh.yaml 2>mesh.log",
 	    .run = run_up,
 	},

@@ -41,7 +41,11 @@ help_command(const struct command *c)
 		const struct cli_option *o = &c->options[i];
 		char left[64];
 
-		(void)snprintf(left, sizeof(left), "-%c, --%s%s%s", o->letter, o->name,
+		char letter[5] = "    ";
+
+		if (o->letter != 0)
+			(void)snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name,
 			       o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
 		(void)printf("  %-24s %s\n", left, o->help);
 	}

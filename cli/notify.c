@@ -13,7 +13,7 @@
 
 #include "base/hex.h"
 
-#define SERVING "STATUS=serving at "
+#define STATUS "STATUS="
 
 struct notify {
 	int fd;
@@ -71,7 +71,7 @@ notify_fd(const struct notify *n)
 }
 
 void
-notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, const char *address),
+notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, const char *status),
 	    void *user)
 {
 	for (;;) {
@@ -85,7 +85,7 @@ notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, cons
 		ssize_t len = recvmsg(n->fd, &msg, MSG_CMSG_CLOEXEC);
 		const struct cmsghdr *c;
 		struct ucred who;
-		char *serving;
+		char *status;
 
 		if (len < 0 && errno == EINTR)
 			continue;
@@ -96,10 +96,10 @@ notify_read(struct notify *n, void (*fn)(void *user, pid_t pid, bool ready, cons
 		if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS)
 			continue;
 		memcpy(&who, CMSG_DATA(c), sizeof(who));
-		serving = strstr(text, SERVING);
-		if (serving != NULL)
-			serving[strcspn(serving, "\n")] = '\0';
+		status = strstr(text, STATUS);
+		if (status != NULL)
+			status[strcspn(status, "\n")] = '\0';
 		fn(user, who.pid, strncmp(text, "READY=1", 7) == 0,
-		   serving != NULL ? serving + strlen(SERVING) : "");
+		   status != NULL ? status + strlen(STATUS) : "");
 	}
 }

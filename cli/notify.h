@@ -22,8 +22,8 @@ const char *notify_address(const struct notify *notify);
 /** Readable when there is something to read. */
 int notify_fd(const struct notify *notify);
 
-/** Read what is there. 'address': where the sender serves, "" if it did not say. */
+/** Read what is there. 'status': the sender's STATUS line, "" if there is none. */
 void notify_read(struct notify *notify,
-		 void (*fn)(void *user, pid_t pid, bool ready, const char *address), void *user);
+		 void (*fn)(void *user, pid_t pid, bool ready, const char *status), void *user);
 
 #endif

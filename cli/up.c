@@ -5,15 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "cli/command.h"
+#include "daemon/daemon.h"
 #include "daemon/keys.h"
 #include "daemon/paths.h"
 
@@ -37,8 +39,13 @@ example_model(const struct config *config)
 static void
 print_curl(const struct up *up, const char *url, const char *socket)
 {
+	const char *cert = config_str(up->config, "gateway.tls_cert");
+
 	(void)printf("  try   curl%s%s %s/v1/chat/completions \\\n",
 		     socket != NULL ? " --unix-socket " : "", socket != NULL ? socket : "", url);
+	/* Works for a self-signed certificate too. */
+	if (cert != NULL)
+		(void)printf("          --cacert '%s' \\\n", cert);
 	if (up->key_file[0] != '\0')
 		(void)printf("          -H \"Authorization: Bearer $(cat '%s')\" \\\n",
 			     up->key_file);
@@ -50,8 +57,35 @@ print_curl(const struct up *up, const char *url, const char *socket)
 	    example_model(up->config));
 }
 
+/* How to start this very program from anywhere: its name if PATH finds it, else its whole path. */
 static void
-print_key(const struct up *up)
+own_name(char *out, size_t cap)
+{
+	char self[PATH_MAX], candidate[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	/* Nothing changes the environment of this process. */
+	const char *path = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe) */
+	struct stat ours, theirs;
+
+	self[n > 0 ? n : 0] = '\0';
+	(void)snprintf(out, cap, "%s", n > 0 ? self : "infermesh");
+	if (n <= 0 || stat(self, &ours) < 0)
+		return;
+	while (path != NULL && *path != '\0') {
+		size_t len = strcspn(path, ":");
+
+		(void)snprintf(candidate, sizeof(candidate), "%.*s/infermesh", (int)len, path);
+		if (stat(candidate, &theirs) == 0 && access(candidate, X_OK) == 0) {
+			if (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+				(void)snprintf(out, cap, "infermesh");
+			return;
+		}
+		path += len + (path[len] == ':');
+	}
+}
+
+static void
+print_key(const struct up *up, const char *program)
 {
 	char key[KEYS_KEY_LEN + 1];
 	ssize_t n = -1;
@@ -67,8 +101,8 @@ print_key(const struct up *up)
 	} else if (up->key_file[0] != '\0') {
 		(void)printf("  key   in %s\n", up->key_file);
 	} else {
-		(void)printf("  keys  in %s; make one: infermesh key create\n",
-			     config_str(up->config, "gateway.keys_file"));
+		(void)printf("  keys  in %s; make one: %s key create\n",
+			     config_str(up->config, "gateway.keys_file"), program);
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 }
@@ -79,7 +113,7 @@ up_banner(const struct up *up, const char *address, const char *missing)
 	bool tls = config_str(up->config, "gateway.tls_cert") != NULL;
 	bool local = strncmp(address, "unix:", 5) == 0;
 	const char *more = up->config_file != NULL ? up->config_file : "";
-	char url[300];
+	char url[300], program[PATH_MAX];
 
 	/* Where it listens on every address, this machine is one of them. */
 	if (local)
@@ -94,9 +128,10 @@ up_banner(const struct up *up, const char *address, const char *missing)
 	else
 		(void)printf("\ninfermesh is up at %s, but cannot answer yet: %s\n\n",
 			     local ? address : url, missing);
-	print_key(up);
+	own_name(program, sizeof(program));
+	print_key(up, program);
 	print_curl(up, url, local ? address + 5 : NULL);
-	(void)printf("  chat  infermesh chat%s%s\n", more[0] != '\0' ? " --config " : "", more);
+	(void)printf("  chat  %s chat%s%s\n", program, more[0] != '\0' ? " --config " : "", more);
 	(void)printf("  stop  Ctrl-C\n\n");
 	(void)fflush(stdout);
 }
@@ -171,19 +206,34 @@ lock_run_dir(const struct config *config, int *ret_fd, struct im_err *err)
 	return IM_OK;
 }
 
+/* --print-config and --check: nothing is started. */
+static int
+look_only(const struct cli_args *args, const struct config *config)
+{
+	if (cli_flag(args, "print-config"))
+		config_print(config, stdout);
+	if (cli_flag(args, "check"))
+		(void)fprintf(cli_flag(args, "print-config") ? stderr : stdout, "%s: ok\n",
+			      config_file(config));
+	return fflush(stdout) == 0 ? EXIT_FINE : EXIT_TROUBLE;
+}
+
 int
 run_up(const struct cli_args *args)
 {
 	struct config *config = cli_config(args);
 	struct up up = { .config = config, .config_file = config_path(cli_value(args, "config")) };
-	enum log_level level = LOG_INFO;
 	struct im_err err;
 	int lock = -1, status;
 
 	if (config == NULL)
 		return EXIT_USAGE;
-	(void)log_level_parse(config_str(config, "log.level"), &level);
-	log_setup(cli_flag(args, "single-process") ? "infermesh" : "up", level);
+	if (cli_flag(args, "print-config") || cli_flag(args, "check")) {
+		status = look_only(args, config);
+		config_free(config);
+		return status;
+	}
+	daemon_log_setup(config, cli_flag(args, "single-process") ? "infermesh" : "up");
 	if (paths_make_dirs(config, &err) != IM_OK || lock_run_dir(config, &lock, &err) != IM_OK ||
 	    first_key(&up, &err) != IM_OK)
 		status = cli_fail(args, &err);

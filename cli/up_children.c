@@ -46,6 +46,7 @@ struct daemon {
 	const char *name;   /* role or worker */
 	const char *worker; /* --name; NULL = none */
 	pid_t pid;
+	char why[512]; /* it could not start, as it said */
 };
 
 struct supervisor {
@@ -235,16 +236,25 @@ read_signals(struct supervisor *s)
 }
 
 static void
-on_notify(void *user, pid_t pid, bool ready, const char *address)
+on_notify(void *user, pid_t pid, bool ready, const char *status)
 {
+	static const char serving[] = "serving at ", cannot[] = "cannot start: ";
 	struct supervisor *s = user;
-	struct daemon *d = daemon_of(s, pid);
+	struct daemon *d = NULL;
 
-	if (d == NULL || !ready)
+	/* Also of one that is dead meanwhile: its last words. */
+	for (size_t i = 0; d == NULL && i < s->count; i++)
+		if (s->daemons[i].pid == pid)
+			d = &s->daemons[i];
+	if (d == NULL)
+		return;
+	if (strncmp(status, cannot, strlen(cannot)) == 0)
+		(void)snprintf(d->why, sizeof(d->why), "%s", status + strlen(cannot));
+	if (!ready || !child_alive(&d->child))
 		return;
 	child_ready(&d->child);
-	if (d->stage == STAGE_GATEWAY)
-		(void)snprintf(s->address, sizeof(s->address), "%s", address);
+	if (d->stage == STAGE_GATEWAY && strncmp(status, serving, strlen(serving)) == 0)
+		(void)snprintf(s->address, sizeof(s->address), "%s", status + strlen(serving));
 }
 
 /* Everybody has said READY, the gateway is ready, and the router has a worker. 'err' says what is missing. */
@@ -382,6 +392,26 @@ open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Last on the screen, below everybody's lines about stopping: why there is no mesh. */
+static void
+say_why(struct supervisor *s)
+{
+	notify_read(s->notify, on_notify, s);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct daemon *d = &s->daemons[i];
+
+		if (d->child.state != CHILD_FAILED)
+			continue;
+		if (d->why[0] != '\0')
+			(void)fprintf(stderr, "infermesh up: cannot start %s: %s\n", d->name,
+				      d->why);
+		else
+			(void)fprintf(stderr,
+				      "infermesh up: cannot start %s; its own message is above\n",
+				      d->name);
+	}
+}
+
 int
 up_children(const struct up *up)
 {
@@ -406,6 +436,8 @@ up_children(const struct up *up)
 		supervise(&s);
 		if (s.status == EXIT_FINE)
 			log_info("stopped");
+		else
+			say_why(&s);
 	}
 	notify_close(s.notify);
 	if (s.signal_fd >= 0)
