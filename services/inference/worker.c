@@ -76,6 +76,7 @@ choose_backend(const struct config *item, const struct backend_ops **ret, struct
 		return IM_OK;
 	}
 #ifdef HAVE_LLAMA
+	(void)err;
 	*ret = &backend_local;
 	return IM_OK;
 #else
