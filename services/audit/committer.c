@@ -2,7 +2,8 @@
  * audit/committer.c - the commit thread; see committer.h.
  *
  * A job's events need not fit into one frame. A job is done when its last event is durable, and failed as soon as a frame
- * with one of its events fails; what was durable before stays, and finds itself again when the job is sent again.
+ * with one of its events fails; what was durable before stays, and finds itself again when the job is sent again. With it
+ * fails all that waits behind it: else the end of a request could come before its beginning, which is sent again later.
  */
 #include "audit/committer.h"
 
@@ -178,7 +179,16 @@ commit_urgent(struct committer *c, struct commit_job *job, struct im_err *err)
 	return job->err.rc != IM_OK ? job->err.rc : rc;
 }
 
-/* The frame failed: so did every job with an event in it, unless the reserve is there for it. IM_EIO: it is over. */
+static void
+move_all(struct list *to, struct list *from)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(from)) != NULL)
+		list_push_back(to, node);
+}
+
+/* The frame failed: so did all that waits, unless the reserve is there for it. IM_EIO: it is over. */
 static enum im_rc
 fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 {
@@ -186,13 +196,11 @@ fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 	struct list *node;
 
 	list_init(&failed);
-	while ((node = list_pop_front(&t->frame)) != NULL)
-		list_push_back(&failed, node);
-	node = t->work.next; /* the first that waits may be half in the frame */
-	if (node != &t->work && CONTAINER_OF(node, struct commit_job, node)->cursor > 0) {
-		list_remove(node);
-		list_push_back(&failed, node);
-	}
+	move_all(&failed, &t->frame);
+	move_all(&failed, &t->work);
+	(void)pthread_mutex_lock(&c->lock);
+	move_all(&failed, &c->queue);
+	(void)pthread_mutex_unlock(&c->lock);
 	while ((node = list_pop_front(&failed)) != NULL) {
 		struct commit_job *job = CONTAINER_OF(node, struct commit_job, node);
 		struct im_err err = *why;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "audit/committer.h"
 #include "audit/testlog.h"
@@ -106,11 +107,9 @@ on_done(void *user, struct commit_job *job)
 }
 
 static void
-submit_all(void *arg)
+submit(struct fixture *f, unsigned from, unsigned end)
 {
-	struct fixture *f = arg;
-
-	for (unsigned i = 0; i < JOBS; i++) {
+	for (unsigned i = from; i < end; i++) {
 		struct commit_job *job = &f->jobs[i].job;
 
 		for (unsigned e = 0; e < 8; e++)
@@ -124,6 +123,12 @@ submit_all(void *arg)
 		assert_int_equal(committer_submit(f->c, job, NULL), IM_OK);
 		f->submitted++;
 	}
+}
+
+static void
+submit_all(void *arg)
+{
+	submit(arg, 0, JOBS);
 }
 
 static void
@@ -190,6 +195,62 @@ test_committer_without_space_fails_jobs_and_recovers(void **state)
 	fixture_done(f);
 }
 
+/* A disk whose first write waits for 'gate' and finds no space. */
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_news = PTHREAD_COND_INITIALIZER;
+static bool gate_met, gate_open;
+
+static ssize_t
+gated_pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	bool first;
+
+	(void)pthread_mutex_lock(&gate_lock);
+	first = !gate_met;
+	gate_met = true;
+	(void)pthread_cond_broadcast(&gate_news);
+	while (!gate_open)
+		(void)pthread_cond_wait(&gate_news, &gate_lock);
+	(void)pthread_mutex_unlock(&gate_lock);
+	if (!first)
+		return pwrite(fd, data, len, at);
+	errno = ENOSPC;
+	return -1;
+}
+
+static void
+gate_turn(bool open)
+{
+	(void)pthread_mutex_lock(&gate_lock);
+	while (!open && !gate_met)
+		(void)pthread_cond_wait(&gate_news, &gate_lock);
+	gate_open = open;
+	(void)pthread_cond_broadcast(&gate_news);
+	(void)pthread_mutex_unlock(&gate_lock);
+}
+
+/* A RESPONSE must not be recorded when the REQUEST before it was not. */
+static void
+test_committer_lets_nothing_overtake_a_job_that_failed(void **state)
+{
+	struct disk_ops gated = disk_posix;
+	struct fixture *f;
+
+	(void)state;
+	gated.pwrite = gated_pwrite;
+	fixture_init(&f, &gated);
+	loop_enter(f->loop);
+	submit(f, 0, 1);
+	gate_turn(false); /* it is being written */
+	submit(f, 1, JOBS);
+	gate_turn(true);
+	loop_leave(f->loop);
+	loop_run(f->loop);
+	assert_int_equal(f->done, JOBS);
+	assert_int_equal(f->failed, JOBS);
+	fixture_done(f);
+}
+
 static void
 test_committer_on_a_lying_disk_writes_nothing_more(void **state)
 {
@@ -244,6 +305,7 @@ main(void)
 		cmocka_unit_test(
 		    test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
 		cmocka_unit_test(test_committer_without_space_fails_jobs_and_recovers),
+		cmocka_unit_test(test_committer_lets_nothing_overtake_a_job_that_failed),
 		cmocka_unit_test(test_committer_on_a_lying_disk_writes_nothing_more),
 		cmocka_unit_test(test_committer_refuses_when_too_much_waits),
 	};
