@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct tls_server {
 	SSL_CTX *ctx;
@@ -116,6 +117,17 @@ check_key_mode(const char *key_file, struct im_err *err)
 	return IM_OK;
 }
 
+/* OpenSSL would ask at the terminal, or read standard input, and a daemon would wait there for ever. */
+static int
+no_passphrase(char *out, int cap, int writing, void *arg)
+{
+	(void)out;
+	(void)cap;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
 static enum im_rc
 load_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct im_err *err)
 {
@@ -123,6 +135,10 @@ load_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct im_
 
 	if (rc != IM_OK)
 		return rc;
+	/* OpenSSL would say "system lib". */
+	if (access(cert_file, R_OK) != 0)
+		return err_errno(err, IM_EINVAL, errno, "TLS certificate %s", cert_file);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
 		return err_set(err, IM_EINVAL, "TLS certificate %s: %s; it must be a chain in PEM",
@@ -133,6 +149,10 @@ load_files(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct im_
 		    "TLS key %s: %s; it must be the certificate's private key in PEM, without a passphrase",
 		    key_file, openssl_reason());
 	}
+	/* A key of another kind is taken without a word, and every handshake fails. */
+	if (SSL_CTX_check_private_key(ctx) != 1)
+		return err_set(err, IM_EINVAL, "TLS key %s is not the key of the certificate in %s",
+			       key_file, cert_file);
 	return IM_OK;
 }
 

@@ -271,6 +271,24 @@ open_with(struct fixture *f, const char *cert, const char *key, struct im_err *e
 	return rc;
 }
 
+/* Ed25519 beside a P-256 certificate: OpenSSL keeps it as the key of a certificate yet to come. */
+static void
+test_tls_key_of_another_kind_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	FILE *out = fopen(f->key, "we");
+	struct im_err err;
+
+	assert_non_null(key);
+	assert_non_null(out);
+	assert_int_equal(PEM_write_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
+	(void)fclose(out);
+	EVP_PKEY_free(key);
+	assert_int_equal(open_with(f, f->cert, f->key, &err), IM_EINVAL);
+	assert_non_null(strstr(err.text, "is not the key of the certificate"));
+}
+
 static void
 test_tls_bad_files_are_named(void **state)
 {
@@ -283,6 +301,7 @@ test_tls_bad_files_are_named(void **state)
 	assert_int_equal(open_with(f, f->cert, NULL, &err), IM_EINVAL);
 	assert_int_equal(open_with(f, missing, f->key, &err), IM_EINVAL);
 	assert_non_null(strstr(err.text, missing));
+	assert_non_null(strstr(err.text, "No such file"));
 	assert_int_equal(open_with(f, f->cert, missing, &err), IM_EINVAL);
 	assert_non_null(strstr(err.text, missing));
 	assert_int_equal(open_with(f, f->cert, f->cert, &err), IM_EINVAL);
@@ -291,6 +310,35 @@ test_tls_bad_files_are_named(void **state)
 	assert_int_equal(chmod(f->key, 0644), 0);
 	assert_int_equal(open_with(f, f->cert, f->key, &err), IM_EINVAL);
 	assert_non_null(strstr(err.text, "chmod 600"));
+}
+
+/* Standard input holds the passphrase: it must not be read, for at a terminal the daemon would wait there. */
+static void
+test_tls_key_with_passphrase_is_refused_without_asking(void **state)
+{
+	struct fixture *f = *state;
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *out = fopen(f->key, "we");
+	int pipes[2], saved = dup(0);
+	struct im_err err;
+	char left[8];
+
+	assert_non_null(out);
+	assert_int_equal(PEM_write_PrivateKey(out, key, EVP_aes_128_cbc(),
+					      (const unsigned char *)"secret", 6, NULL, NULL),
+			 1);
+	(void)fclose(out);
+	EVP_PKEY_free(key);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], "secret\n", 7), 7);
+	assert_int_equal(dup2(pipes[0], 0), 0);
+	assert_int_equal(open_with(f, f->cert, f->key, &err), IM_EINVAL);
+	assert_non_null(strstr(err.text, "without a passphrase"));
+	assert_int_equal(read(pipes[0], left, sizeof(left)), 7); /* nobody took it */
+	assert_int_equal(dup2(saved, 0), 0);
+	(void)close(saved);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -306,6 +354,8 @@ main(void)
 		T(test_tls_abort_is_a_truncation),
 		T(test_tls_client_that_leaves_or_stalls_is_noticed),
 		T(test_tls_bad_files_are_named),
+		T(test_tls_key_of_another_kind_is_refused),
+		T(test_tls_key_with_passphrase_is_refused_without_asking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
