@@ -9,7 +9,13 @@ im_fuzz(local_text_fuzz local_text_fuzz.c LINK im_inference_pure)
 if(LLAMA_PROVIDER)
   im_library(im_inference_local local.c local_engine.c local_model.c local_prompt.c local_seat.c
     LINK im_inference_pure im_llama im_daemon im_wire im_base PkgConfig::cjson PkgConfig::crypto)
+  # Relative, so that a tree of installed files may be moved; then where it was meant to be; then the source tree.
+  file(RELATIVE_PATH demo_beside "${CMAKE_INSTALL_FULL_BINDIR}"
+    "${CMAKE_INSTALL_FULL_DATADIR}/infermesh/models/demo-q8_0.gguf")
+  install(FILES "${CMAKE_SOURCE_DIR}/deploy/models/demo-q8_0.gguf" "${CMAKE_SOURCE_DIR}/deploy/models/README.md"
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/infermesh/models")
   target_compile_definitions(im_inference_local PRIVATE
+    INFERMESH_DEMO_MODEL_BESIDE="${demo_beside}"
     INFERMESH_DEMO_MODEL_BUILT="${CMAKE_SOURCE_DIR}/deploy/models/demo-q8_0.gguf"
     INFERMESH_DEMO_MODEL_INSTALLED="${CMAKE_INSTALL_FULL_DATADIR}/infermesh/models/demo-q8_0.gguf")
   im_test(local_test local_test.c local_rig.c LINK im_inference_local)

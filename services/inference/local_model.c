@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -60,18 +61,36 @@ check_processor(struct im_err *err)
 	return IM_OK;
 }
 
+/* The folder of this program and a '/'; "" when it cannot be told. */
+static void
+program_folder(char *out, size_t cap)
+{
+	ssize_t n = readlink("/proc/self/exe", out, cap - 1);
+	char *slash;
+
+	out[n > 0 ? n : 0] = '\0';
+	slash = strrchr(out, '/');
+	out[slash != NULL ? slash - out + 1 : 0] = '\0';
+}
+
 /* The demo model of this installation, else that of the source tree. */
 static enum im_rc
 find_file(const char *file, char *ret_path, size_t cap, struct im_err *err)
 {
 	static const char *const demo[] = { INFERMESH_DEMO_MODEL_INSTALLED,
 					    INFERMESH_DEMO_MODEL_BUILT };
+	char folder[PATH_MAX];
 
 	if (file != NULL) {
 		if (snprintf(ret_path, cap, "%s", file) >= (int)cap)
 			return err_set(err, IM_EINVAL, "the path of the model is too long");
 		return IM_OK;
 	}
+	program_folder(folder, sizeof(folder));
+	if (folder[0] != '\0' &&
+	    snprintf(ret_path, cap, "%s%s", folder, INFERMESH_DEMO_MODEL_BESIDE) < (int)cap &&
+	    access(ret_path, R_OK) == 0)
+		return IM_OK;
 	for (size_t i = 0; i < sizeof(demo) / sizeof(demo[0]); i++) {
 		(void)snprintf(ret_path, cap, "%s", demo[i]);
 		if (access(ret_path, R_OK) == 0)
