@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/keyfile.h"
 #include "audit/verify.h"
 #include "base/hex.h"
 #include "base/json.h"
@@ -17,6 +18,13 @@
 
 #define KINDS    (sizeof(((struct verify_report *)NULL)->kinds) / sizeof(uint64_t))
 #define OUTCOMES (sizeof(((struct verify_report *)NULL)->outcomes) / sizeof(uint64_t))
+
+/* The key that the checkpoint must be signed with. */
+struct trust {
+	const char *vkey; /* NULL = none is known */
+	bool own;         /* from this machine's key file */
+	char text[NOTE_KEYTEXT_MAX];
+};
 
 static bool
 on_progress(void *user, uint64_t done, uint64_t total)
@@ -81,22 +89,37 @@ print_open(const struct verify_report *r)
 	}
 }
 
+/* What the checkpoint says, if it was believed. */
 static void
-print_report(const struct verify_report *r, const char *dir)
+print_tree(const struct verify_report *r)
 {
 	char root[2 * sizeof(r->root) + 1];
 
 	hex_encode((const uint8_t *)&r->root, sizeof(r->root), root);
-	(void)printf("log:       ");
-	terminal_put(stdout, r->origin, strlen(r->origin));
-	(void)printf(", %s\n", dir);
 	(void)printf("records:   %" PRIu64 ", of these published %" PRIu64, r->size,
 		     r->published_size);
 	print_time("; from", r->first_time_us);
 	print_time(" to", r->last_time_us);
 	(void)printf("\nroot:      %s\n", root);
-	(void)printf("signature: %s\n",
-		     r->signature_checked ? "checked against --vkey" : "not checked (no --vkey)");
+}
+
+static void
+print_report(const struct verify_report *r, const char *dir, const struct trust *trust)
+{
+	(void)printf("log:       ");
+	if (r->origin[0] != '\0') {
+		terminal_put(stdout, r->origin, strlen(r->origin));
+		(void)printf(", ");
+	}
+	(void)printf("%s\n", dir);
+	if (r->size > 0)
+		print_tree(r);
+	if (!r->signature_checked)
+		(void)printf("signature: not checked: no key; give --vkey KEY\n");
+	else if (trust->own)
+		(void)printf("signature: checked against this machine's key, %s\n", trust->vkey);
+	else
+		(void)printf("signature: checked against --vkey\n");
 	print_counts(r);
 	print_open(r);
 	if (r->gap_records > 0)
@@ -117,8 +140,8 @@ print_report(const struct verify_report *r, const char *dir)
 		(void)printf("verified:  everything is as it was written\n");
 	else
 		(void)printf("NOT VERIFIED: %" PRIu64
-			     " problems; the log is not what was written\n",
-			     r->problems);
+			     " problem%s; the log is not what was written\n",
+			     r->problems, r->problems == 1 ? "" : "s");
 }
 
 static void
@@ -177,6 +200,22 @@ print_json(const struct verify_report *r, const char *dir)
 	buf_done(&b);
 }
 
+/* --vkey, else for the log of this machine the public half of its own key. */
+static void
+find_trust(const struct cli_args *args, const struct config *config, struct trust *ret)
+{
+	struct keyfile keys = { 0 };
+
+	*ret = (struct trust){ .vkey = cli_value(args, "vkey") };
+	if (ret->vkey != NULL || args->rest_count > 0 ||
+	    keyfile_load(config_str(config, "audit.key_file"), &keys, NULL) != IM_OK)
+		return;
+	note_signer_vkey(&keys.signer, ret->text);
+	keyfile_done(&keys);
+	ret->vkey = ret->text;
+	ret->own = true;
+}
+
 int
 run_audit_verify(const struct cli_args *args)
 {
@@ -184,6 +223,7 @@ run_audit_verify(const struct cli_args *args)
 	struct verify_options options = { .open_ids = 10 };
 	struct verify_report *report = calloc(1, sizeof(*report));
 	bool progress = isatty(STDERR_FILENO) != 0;
+	struct trust trust;
 	const char *dir;
 	struct im_err err;
 	enum im_rc rc;
@@ -197,7 +237,8 @@ run_audit_verify(const struct cli_args *args)
 	dir = args->rest_count > 0 ? args->rest[0] : config_str(config, "audit.dir");
 	if (progress)
 		options.progress = on_progress;
-	rc = audit_verify(dir, cli_value(args, "vkey"), &options, report, &err);
+	find_trust(args, config, &trust);
+	rc = audit_verify(dir, trust.vkey, &options, report, &err);
 	if (progress)
 		(void)fprintf(stderr, "\r\033[K");
 	if (rc != IM_OK) {
@@ -206,7 +247,7 @@ run_audit_verify(const struct cli_args *args)
 		if (cli_flag(args, "json"))
 			print_json(report, dir);
 		else
-			print_report(report, dir);
+			print_report(report, dir, &trust);
 		status = report->problems == 0 ? EXIT_FINE : EXIT_TROUBLE;
 	}
 	free(report);

@@ -116,13 +116,26 @@ say(struct chat *c, const char *text, size_t len, struct im_err *err)
 	return rc;
 }
 
+/* '*ret' lives in 'arena'. */
+static enum im_rc
+list_models(const struct chat *c, struct arena *arena, struct model_list *ret, struct im_err *err)
+{
+	struct buf empty = { 0 }, reply = { 0 };
+	enum im_rc rc =
+	    mesh_call(c->router, METHOD_LIST_MODELS, &empty, CALL_TIMEOUT_MS, &reply, err);
+
+	if (rc == IM_OK)
+		rc = model_list_decode(reply.data, reply.len, arena, ret, err);
+	buf_done(&reply);
+	return rc;
+}
+
 /* The first model of the mesh, unless one was named. */
 static enum im_rc
 choose_model(struct chat *c, struct im_err *err)
 {
 	const char *named = cli_value(c->args, "model");
 	struct arena arena = { .max_bytes = MEMORY_MAX };
-	struct buf empty = { 0 }, reply = { 0 };
 	struct model_list list;
 	enum im_rc rc;
 
@@ -133,17 +146,34 @@ choose_model(struct chat *c, struct im_err *err)
 		(void)snprintf(c->model, sizeof(c->model), "%s", named);
 		return IM_OK;
 	}
-	rc = mesh_call(c->router, METHOD_LIST_MODELS, &empty, CALL_TIMEOUT_MS, &reply, err);
-	if (rc == IM_OK)
-		rc = model_list_decode(reply.data, reply.len, &arena, &list, err);
+	rc = list_models(c, &arena, &list, err);
 	if (rc == IM_OK && list.count == 0)
 		rc = err_set(err, IM_EUNAVAILABLE,
 			     "the mesh has no model yet; 'infermesh status' shows its workers");
 	if (rc == IM_OK)
 		(void)snprintf(c->model, sizeof(c->model), "%s", list.models[0].id);
 	arena_done(&arena);
-	buf_done(&reply);
 	return rc;
+}
+
+/* Say why there is no answer, and which models there are if the one that was asked for is not. Returns the status. */
+static int
+fail(const struct chat *c, const struct im_err *err)
+{
+	struct arena arena = { .max_bytes = MEMORY_MAX };
+	struct model_list list;
+
+	(void)cli_fail(c->args, err);
+	if (err->rc == IM_ENOTFOUND && list_models(c, &arena, &list, NULL) == IM_OK) {
+		(void)fputs("This mesh has:", stderr);
+		for (size_t i = 0; i < list.count; i++) {
+			(void)fputs(i > 0 ? ", " : " ", stderr);
+			terminal_put(stderr, list.models[i].id, strlen(list.models[i].id));
+		}
+		(void)fputs(list.count > 0 ? "\n" : " no model yet\n", stderr);
+	}
+	arena_done(&arena);
+	return EXIT_TROUBLE;
 }
 
 static bool
@@ -192,10 +222,14 @@ forget(struct chat *c)
 		(void)add_message(c, "system", system, strlen(system));
 }
 
-/* "/word rest". Returns false to leave. */
+/* "/word rest". Returns false to leave. Cuts blanks off the end of 'line'. */
 static bool
-do_command(struct chat *c, const char *line)
+do_command(struct chat *c, char *line)
 {
+	size_t len = strlen(line);
+
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t'))
+		line[--len] = '\0';
 	if (strcmp(line, "/quit") == 0 || strcmp(line, "/exit") == 0)
 		return false;
 	if (strcmp(line, "/new") == 0) {
@@ -205,7 +239,10 @@ do_command(struct chat *c, const char *line)
 		(void)fprintf(stderr, "The model is %s; change it with /model NAME.\n", c->model);
 	} else if (strncmp(line, "/model ", 7) == 0 && strlen(line + 7) < sizeof(c->model)) {
 		(void)snprintf(c->model, sizeof(c->model), "%s", line + 7 + strspn(line + 7, " "));
+		(void)fprintf(stderr, "The model is now %s.\n", c->model);
 	} else {
+		if (strcmp(line, "/help") != 0)
+			(void)fprintf(stderr, "There is no command like this:\n");
 		(void)fprintf(stderr,
 			      "/new          forget the conversation and begin again\n"
 			      "/model [NAME] show or change the model\n"
@@ -284,7 +321,7 @@ converse(struct chat *c)
 				going = !take_signal(c);
 				(void)fprintf(stderr, "\n(cancelled)\n");
 			} else {
-				status = cli_fail(c->args, &err);
+				status = fail(c, &err);
 			}
 		}
 		free(line);
@@ -328,7 +365,7 @@ answer_once(struct chat *c)
 				 : "cannot read the text, or it is over 4 MiB");
 		status = cli_fail(c->args, &err);
 	} else if (say(c, (const char *)text.data, text.len, &err) != IM_OK) {
-		status = err.rc == IM_ECANCELED ? 130 : cli_fail(c->args, &err);
+		status = err.rc == IM_ECANCELED ? 130 : fail(c, &err);
 	}
 	buf_done(&text);
 	return status;

@@ -84,8 +84,9 @@ const struct command commands[] = {
 	    .description =
 		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), checks its signature,\n"
 		"decodes every record and names requests without an end. Status 0: all is as it was written; 1: it is not,\n"
-		"and the first deviation is named. Needs no running mesh. Without --vkey the signature is not checked\n"
-		"('infermesh status --json' shows the key of a running mesh; keep a copy elsewhere).",
+		"and the first deviation is named. Needs no running mesh. Without --vkey the log of this machine is checked\n"
+		"against its own key (audit.key_file); the signature of any other log is not checked. The report and 'infermesh\n"
+		"status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the log anew.",
 	    .examples = "infermesh audit verify\n"
 			"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"",
 	    .run = run_audit_verify,
