@@ -53,7 +53,7 @@ check_job(struct engine *e, struct job *job)
 		job_end(e, job, &err);
 	} else if (out_of_time(job)) {
 		(void)err_reason(
-		    &err, IM_EDEADLINE, "timeout",
+		    &err, IM_EDEADLINE, "upstream_timeout",
 		    "the time for this request was over before the answer was; ask for less, or give it more time");
 		job_end(e, job, &err);
 	}

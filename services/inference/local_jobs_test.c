@@ -142,6 +142,7 @@ test_local_budget_over_ends_with_deadline(void **state)
 	for (size_t i = 0; i < COUNT(a); i++) {
 		assert_true(a[i].failed);
 		assert_int_equal(a[i].err.rc, IM_EDEADLINE);
+		assert_string_equal(a[i].err.reason, "upstream_timeout");
 		answer_done(&a[i]);
 	}
 	rig_stop(&r);
