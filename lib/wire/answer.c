@@ -32,8 +32,7 @@ delta_out(const struct delta *d, struct arena *tmp, Infermesh__V1__Delta *ret)
 	if (d->tool_call_count == 0)
 		return true;
 	calls = arena_calloc(tmp, d->tool_call_count, sizeof(*calls));
-	ret->tool_calls =
-	    arena_calloc(tmp, d->tool_call_count, sizeof(Infermesh__V1__ToolCallDelta *));
+	ret->tool_calls = arena_calloc(tmp, d->tool_call_count, sizeof(void *));
 	if (calls == NULL || ret->tool_calls == NULL)
 		return false;
 	ret->n_tool_calls = d->tool_call_count;
@@ -58,7 +57,7 @@ deltas_out(const struct generate_frame *frame, struct arena *tmp, Infermesh__V1_
 
 	if (frame->delta_count > 1) {
 		deltas = arena_calloc(tmp, frame->delta_count, sizeof(*deltas));
-		list = arena_calloc(tmp, frame->delta_count, sizeof(*list));
+		list = arena_calloc(tmp, frame->delta_count, sizeof(void *));
 		if (deltas == NULL || list == NULL)
 			return false;
 	}
@@ -183,7 +182,7 @@ enum im_rc
 generate_end_decode(const uint8_t *buf, size_t len, struct generate_end *ret, struct im_err *err)
 {
 	const Infermesh__V1__GenerateEnd *m;
-	struct arena arena = { 0 };
+	struct arena arena = { .max_bytes = SMALL_MESSAGE_BYTES };
 	ProtobufCMessage *msg;
 	enum im_rc rc =
 	    wire_unpack(&infermesh__v1__generate_end__descriptor, buf, len, &arena, &msg, err);
@@ -214,8 +213,7 @@ choice_out(const struct choice *c, struct arena *tmp, Infermesh__V1__Choice *ret
 	ret->finish_reason = text_out(c->finish_reason);
 	ret->refusal = text_out(c->refusal);
 	calls = arena_calloc(tmp, c->tool_call_count + 1, sizeof(*calls));
-	ret->tool_calls =
-	    arena_calloc(tmp, c->tool_call_count + 1, sizeof(Infermesh__V1__ToolCall *));
+	ret->tool_calls = arena_calloc(tmp, c->tool_call_count + 1, sizeof(void *));
 	if (calls == NULL || ret->tool_calls == NULL)
 		return false;
 	ret->n_tool_calls = c->tool_call_count;
@@ -239,7 +237,7 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 	struct arena tmp = { 0 };
 	Infermesh__V1__Choice *choices =
 	    arena_calloc(&tmp, reply->choice_count + 1, sizeof(*choices));
-	Infermesh__V1__Choice **list = arena_calloc(&tmp, reply->choice_count + 1, sizeof(*list));
+	Infermesh__V1__Choice **list = arena_calloc(&tmp, reply->choice_count + 1, sizeof(void *));
 	bool ok = choices != NULL && list != NULL;
 
 	if (reply->failed) {

@@ -107,7 +107,7 @@ audit_append_encode(const struct audit_append *a, struct buf *out)
 	Infermesh__V1__AppendRequest m = INFERMESH__V1__APPEND_REQUEST__INIT;
 	struct arena tmp = { 0 };
 	struct event_out *events = arena_calloc(&tmp, a->count + 1, sizeof(*events));
-	Infermesh__V1__Event **list = arena_calloc(&tmp, a->count + 1, sizeof(*list));
+	Infermesh__V1__Event **list = arena_calloc(&tmp, a->count + 1, sizeof(void *));
 
 	if (events == NULL || list == NULL) {
 		out->failed = true;

@@ -31,7 +31,7 @@ enum im_rc
 cache_lookup_decode(const uint8_t *buf, size_t len, struct cache_lookup *ret, struct im_err *err)
 {
 	const Infermesh__V1__LookupRequest *m;
-	struct arena arena = { 0 };
+	struct arena arena = { .max_bytes = SMALL_MESSAGE_BYTES };
 	struct cache_lookup out;
 	ProtobufCMessage *msg;
 	enum im_rc rc =
@@ -126,7 +126,7 @@ cache_stored_encode(bool stored, struct buf *out)
 enum im_rc
 cache_stored_decode(const uint8_t *buf, size_t len, bool *ret, struct im_err *err)
 {
-	struct arena arena = { 0 };
+	struct arena arena = { .max_bytes = SMALL_MESSAGE_BYTES };
 	ProtobufCMessage *msg;
 	enum im_rc rc =
 	    wire_unpack(&infermesh__v1__store_reply__descriptor, buf, len, &arena, &msg, err);
@@ -158,7 +158,7 @@ enum im_rc
 cache_stats_decode(const uint8_t *buf, size_t len, struct cache_stats *ret, struct im_err *err)
 {
 	const Infermesh__V1__CacheStatsReply *m;
-	struct arena arena = { 0 };
+	struct arena arena = { .max_bytes = SMALL_MESSAGE_BYTES };
 	ProtobufCMessage *msg;
 	enum im_rc rc =
 	    wire_unpack(&infermesh__v1__cache_stats_reply__descriptor, buf, len, &arena, &msg, err);

@@ -15,18 +15,10 @@
 /* The value of a ..._set_case is the tag of its one member. */
 #define TAG(field) INFERMESH__V1__GENERATE_REQUEST__##field
 #define PUT_OPT(dst, src, field, tag)                                                              \
-	do {                                                                                       \
-		if ((src)->field.set) {                                                            \
-			(dst)->field##_set_case = TAG(tag);                                        \
-			(dst)->field = (src)->field.v;                                             \
-		}                                                                                  \
-	} while (0)
-#define GET_OPT(dst, src, fld, tag)                                                                \
-	do {                                                                                       \
-		(dst)->fld.set = (src)->fld##_set_case == TAG(tag);                                \
-		if ((dst)->fld.set)                                                                \
-			(dst)->fld.v = (src)->fld;                                                 \
-	} while (0)
+	((dst)->field = (src)->field.v, (dst)->field##_set_case = (src)->field.set ? TAG(tag) : 0)
+#define GET_OPT(dst, src, field, tag)                                                              \
+	((dst)->field.set = (src)->field##_set_case == TAG(tag),                                   \
+	 (dst)->field.v = (dst)->field.set ? (src)->field : 0)
 
 static void
 message_out(const struct message *m, Infermesh__V1__Message *ret)
@@ -79,7 +71,7 @@ scalars_out(const struct generate_request *req, Infermesh__V1__GenerateRequest *
 		m->input_sha256 = bytes_out(req->input_sha256, sizeof(req->input_sha256));
 	m->received_us = req->received_us;
 	m->n_stop = req->stop_count;
-	m->stop = (char **)(uintptr_t)req->stop;
+	m->stop = texts_out(req->stop);
 }
 
 void
@@ -90,7 +82,7 @@ generate_request_encode(const struct generate_request *req, struct buf *out)
 	struct arena tmp = { 0 };
 	Infermesh__V1__Message *messages =
 	    arena_calloc(&tmp, req->message_count + 1, sizeof(*messages));
-	Infermesh__V1__Message **list = arena_calloc(&tmp, req->message_count + 1, sizeof(*list));
+	Infermesh__V1__Message **list = arena_calloc(&tmp, req->message_count + 1, sizeof(void *));
 
 	if (messages == NULL || list == NULL) {
 		out->failed = true;
@@ -273,7 +265,7 @@ static void
 scalars_in(const Infermesh__V1__GenerateRequest *m, struct generate_request *r)
 {
 	r->model = m->model;
-	r->stop = (const char **)(uintptr_t)m->stop;
+	r->stop = texts_in(m->stop);
 	r->stop_count = m->n_stop;
 	r->n = m->n;
 	r->stream = m->stream;

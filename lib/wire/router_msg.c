@@ -17,7 +17,7 @@ static Infermesh__V1__Model **
 models_out(const struct model_info *models, size_t count, struct arena *tmp)
 {
 	Infermesh__V1__Model *m = arena_calloc(tmp, count + 1, sizeof(*m));
-	Infermesh__V1__Model **list = arena_calloc(tmp, count + 1, sizeof(*list));
+	Infermesh__V1__Model **list = arena_calloc(tmp, count + 1, sizeof(void *));
 
 	if (m == NULL || list == NULL)
 		return NULL;
@@ -150,7 +150,7 @@ worker_status_out(const struct worker_status *w, Infermesh__V1__Load *load,
 	ret->backend = text_out(w->backend);
 	ret->state = text_out(w->state);
 	ret->n_models = w->model_count;
-	ret->models = (char **)(uintptr_t)w->models;
+	ret->models = texts_out(w->models);
 	ret->slots = w->slots;
 	ret->load = load;
 	ret->dispatched = w->dispatched;
@@ -184,7 +184,8 @@ router_status_encode(const struct router_status *s, struct buf *out)
 	struct arena tmp = { 0 };
 	Infermesh__V1__WorkerStatus *workers =
 	    arena_calloc(&tmp, s->worker_count + 1, sizeof(*workers));
-	Infermesh__V1__WorkerStatus **list = arena_calloc(&tmp, s->worker_count + 1, sizeof(*list));
+	Infermesh__V1__WorkerStatus **list =
+	    arena_calloc(&tmp, s->worker_count + 1, sizeof(void *));
 	Infermesh__V1__Load *loads = arena_calloc(&tmp, s->worker_count + 1, sizeof(*loads));
 
 	if (workers == NULL || list == NULL || loads == NULL) {
@@ -210,7 +211,7 @@ worker_status_in(const Infermesh__V1__WorkerStatus *m)
 		.name = m->name,
 		.backend = m->backend,
 		.state = m->state,
-		.models = (const char **)(uintptr_t)m->models,
+		.models = texts_in(m->models),
 		.model_count = m->n_models,
 		.slots = m->slots,
 		.load = load_in(m->load),

@@ -8,16 +8,44 @@
 #include "base/json.h"
 #include "wire/reader.h"
 
+/* protobuf-c's structs are not const, although packing writes nothing. */
+union text {
+	const char *in;
+	char *out;
+};
+
+union texts {
+	const char **in;
+	char **out;
+};
+
+union bytes {
+	const uint8_t *in;
+	uint8_t *out;
+};
+
 char *
 text_out(const char *s)
 {
-	return s == NULL ? (char *)(uintptr_t) "" : (char *)(uintptr_t)s;
+	return (union text){ .in = s == NULL ? "" : s }.out;
+}
+
+char **
+texts_out(const char **list)
+{
+	return (union texts){ .in = list }.out;
+}
+
+const char **
+texts_in(char **list)
+{
+	return (union texts){ .out = list }.in;
 }
 
 ProtobufCBinaryData
 bytes_out(const uint8_t *data, size_t len)
 {
-	return (ProtobufCBinaryData){ .len = len, .data = (uint8_t *)(uintptr_t)data };
+	return (ProtobufCBinaryData){ .len = len, .data = (union bytes){ .in = data }.out };
 }
 
 void

@@ -9,8 +9,16 @@
 #include "base/err.h"
 #include "infermesh/v1/common.pb-c.h"
 
+/* Memory for a message whose members are few and small. Fields that a later version adds take some of it; a stranger who
+ * fills a frame with such fields must not make it large: protobuf-c takes some 50 bytes for each byte of them. */
+#define SMALL_MESSAGE_BYTES ((size_t)256 * 1024)
+
 /** A string for a message that is only packed: protobuf-c's members are not const, packing does not write. NULL = "". */
 char *text_out(const char *s);
+
+/** The same for a list of strings, and back. The list is not copied. */
+char **texts_out(const char **list);
+const char **texts_in(char **list);
 
 /** Bytes for a message that is only packed. */
 ProtobufCBinaryData bytes_out(const uint8_t *data, size_t len);

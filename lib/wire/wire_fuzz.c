@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	s = &wire_samples[data[0] % wire_samples_len];
-	arena_init(&arena, 16 * 1024 * 1024);
+	arena_init(&arena, 16UL * 1024 * 1024);
 	if (s->recode(data + 1, size - 1, &arena, &once, NULL) == IM_OK && buf_ok(&once)) {
 		if (s->recode(once.data, once.len, &arena, &twice, NULL) == IM_OK &&
 		    (once.len != twice.len ||

@@ -19,7 +19,7 @@ static char *
 golden_line(const char *name)
 {
 	static char line[8192];
-	FILE *f = fopen("tests/vectors/wire-v1.txt", "r");
+	FILE *f = fopen("tests/vectors/wire-v1.txt", "re");
 	size_t len = strlen(name);
 
 	if (f == NULL)

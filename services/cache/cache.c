@@ -14,6 +14,8 @@
 
 #define SWEEP_US      1000000
 #define SWEEP_ENTRIES 10000
+/* Besides twice the request: what decoding a store may take. The value itself is copied once. */
+#define STORE_ARENA_SLACK ((size_t)64 * 1024)
 
 struct cache {
 	struct loop *loop;
@@ -64,9 +66,11 @@ store(struct cache *c, struct served *served, const struct served_request *req)
 {
 	struct cache_store put;
 	struct im_err err;
-	enum im_rc rc = cache_store_decode(req->body, req->body_len, &c->arena, &put, &err);
 	bool stored = false;
+	enum im_rc rc;
 
+	arena_init(&c->arena, 2 * req->body_len + STORE_ARENA_SLACK);
+	rc = cache_store_decode(req->body, req->body_len, &c->arena, &put, &err);
 	if (rc != IM_OK) {
 		served_end(served, &err, NULL, 0);
 		return;

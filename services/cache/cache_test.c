@@ -219,6 +219,33 @@ test_cache_key_of_wrong_length_is_an_error(void **state)
 	assert_int_equal(peer.err.rc, IM_EINVAL);
 }
 
+/* Fields of a later version are skipped; a frame full of them would take some fifty times its size to decode. */
+static void
+test_cache_request_full_of_unknown_fields_is_refused(void **state)
+{
+	static const struct {
+		const char *method;
+		unsigned fields;
+		enum im_rc rc;
+	} cases[] = { { METHOD_CACHE_LOOKUP, 100, IM_OK },
+		      { METHOD_CACHE_STORE, 100, IM_OK },
+		      { METHOD_CACHE_LOOKUP, 1000000, IM_ENOMEM },
+		      { METHOD_CACHE_STORE, 1000000, IM_ENOMEM } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cache_lookup l = { { 1 }, 0 };
+		struct buf body = { 0 };
+
+		cache_lookup_encode(&l, &body); /* a store without a value looks the same */
+		for (unsigned k = 0; k < cases[i].fields; k++)
+			(void)buf_append(&body, "\x78\x01", 2); /* 15: 1 */
+		ask(cases[i].method, &body);
+		assert_int_equal(peer.failed ? peer.err.rc : IM_OK, cases[i].rc);
+	}
+	assert_true(store(1, "still", 5));
+}
+
 static void
 test_cache_unknown_method_is_an_error(void **state)
 {
@@ -262,6 +289,8 @@ main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_key_of_wrong_length_is_an_error, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_cache_request_full_of_unknown_fields_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cache_unknown_method_is_an_error, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cache_stats_count_what_happened, setup,

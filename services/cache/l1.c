@@ -3,6 +3,7 @@
  */
 #include "cache/l1.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,7 @@ drop(struct l1 *l1, struct entry **at)
 {
 	struct entry *e = *at;
 
+	assert(e != NULL); /* only what was found is dropped */
 	*at = e->chain;
 	if (l1->hand == &e->order)
 		l1->hand = e->order.next;

@@ -117,7 +117,7 @@ test_l1_larger_than_the_cache_is_refused_and_forgets_the_old(void **state)
 static void
 test_l1_scan_does_not_push_out_what_is_asked_for(void **state)
 {
-	struct l1 *l1 = l1_with(100 * (100 + L1_ENTRY_OVERHEAD));
+	struct l1 *l1 = l1_with((size_t)100 * (100 + L1_ENTRY_OVERHEAD));
 
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++)
