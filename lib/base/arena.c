@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_CHUNK_BYTES 2016 /* with malloc's header a little under 2 KiB */
+/* With our header it just fits what malloc keeps in its lists for each thread (1032 bytes): a larger one is searched for,
+ * split and merged again for each message. */
+#define ARENA_CHUNK_BYTES 992
 
 struct arena_chunk {
 	struct arena_chunk *next;
@@ -41,8 +43,12 @@ static struct arena_chunk *
 chunk_new(struct arena *a, size_t need)
 {
 	size_t cap = need > ARENA_CHUNK_BYTES ? need : ARENA_CHUNK_BYTES;
-	struct arena_chunk *c = malloc(sizeof(*c) + cap);
+	struct arena_chunk *c;
+	size_t size;
 
+	if (__builtin_add_overflow(sizeof(*c), cap, &size))
+		return NULL;
+	c = malloc(size);
 	if (c == NULL)
 		return NULL;
 	c->used = 0;

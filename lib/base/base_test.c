@@ -60,6 +60,24 @@ test_buf_bound_reached_fails_until_cleared(void **state)
 }
 
 static void
+test_buf_printf_fills_any_room_that_is_left(void **state)
+{
+	(void)state;
+	for (size_t before = 0; before <= 130; before++) {
+		struct buf b = BUF_INIT(140);
+
+		for (size_t i = 0; i < before; i++)
+			assert_true(buf_append_byte(&b, 'x'));
+		assert_true(buf_printf(&b, "%s%d", "abcdefg", 123)); /* 10: 140 is the bound */
+		assert_int_equal(b.len, before + 10);
+		assert_memory_equal(b.data + before, "abcdefg123", 10);
+		assert_true(buf_printf(&b, "%s", ""));
+		assert_int_equal(b.len, before + 10);
+		buf_done(&b);
+	}
+}
+
+static void
 test_buf_absurd_size_is_refused(void **state)
 {
 	struct buf b = BUF_INIT(0);
@@ -127,6 +145,7 @@ test_arena_overflowing_sizes_are_refused(void **state)
 
 	(void)state;
 	assert_null(arena_alloc(&a, SIZE_MAX));
+	assert_null(arena_alloc(&a, SIZE_MAX - 40)); /* with the chunk's own fields it is over */
 	assert_null(arena_calloc(&a, SIZE_MAX / 2, 3));
 	assert_null(arena_strndup(&a, "x", SIZE_MAX));
 	arena_done(&a);
@@ -412,6 +431,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_appends_grow_and_keep_order),
 		cmocka_unit_test(test_buf_bound_reached_fails_until_cleared),
+		cmocka_unit_test(test_buf_printf_fills_any_room_that_is_left),
 		cmocka_unit_test(test_buf_absurd_size_is_refused),
 		cmocka_unit_test(test_buf_take_hands_the_memory_over),
 		cmocka_unit_test(test_arena_alloc_is_zeroed_aligned_and_bounded),

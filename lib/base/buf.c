@@ -84,36 +84,46 @@ buf_append_byte(struct buf *b, uint8_t byte)
 	return buf_append(b, &byte, 1);
 }
 
+/* Format into the memory that there is, '*ret_len' bytes and a NUL if they fit. */
+static bool
+format_into(struct buf *b, const char *fmt, va_list ap, size_t *ret_len)
+{
+	char none[1];
+	size_t room = b->data == NULL ? 0 : b->cap - b->len;
+	int n = vsnprintf(room > 0 ? (char *)b->data + b->len : none, room, fmt, ap);
+
+	*ret_len = n < 0 ? 0 : (size_t)n;
+	return n >= 0;
+}
+
 bool
 buf_printf(struct buf *b, const char *fmt, ...)
 {
-	size_t max_bytes;
+	size_t max_bytes = b->max_bytes, n;
 	va_list ap;
-	int n;
-	uint8_t *at;
+	bool ok;
 
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0) {
-		b->failed = true;
+	if (b->failed)
 		return false;
-	}
+	va_start(ap, fmt);
+	ok = format_into(b, fmt, ap, &n);
+	va_end(ap);
 	/* The NUL that vsnprintf() writes is not contents: it must not count against the bound. */
-	if (b->max_bytes != 0 && (size_t)n > b->max_bytes - b->len) {
+	if (!ok || (max_bytes != 0 && n > max_bytes - b->len)) {
 		b->failed = true;
 		return false;
 	}
-	max_bytes = b->max_bytes;
-	b->max_bytes = 0;
-	at = buf_reserve(b, (size_t)n + 1);
-	b->max_bytes = max_bytes;
-	if (at == NULL)
-		return false;
-	va_start(ap, fmt);
-	(void)vsnprintf((char *)at, (size_t)n + 1, fmt, ap);
-	va_end(ap);
-	b->len += (size_t)n;
+	if (b->data == NULL || n >= b->cap - b->len) {
+		b->max_bytes = 0;
+		ok = buf_reserve(b, n + 1) != NULL;
+		b->max_bytes = max_bytes;
+		if (!ok)
+			return false;
+		va_start(ap, fmt);
+		(void)format_into(b, fmt, ap, &n);
+		va_end(ap);
+	}
+	b->len += n;
 	return true;
 }
 

@@ -1,5 +1,5 @@
 /*
- * base/json_value_test.c - values out of checked JSON text: types, members, strings and numbers.
+ * base/json_value_test.c - values out of checked JSON text: types, members, strings and numbers; UTF-8.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -279,6 +279,24 @@ test_json_u32_takes_digits_alone(void **state)
 	assert_true(json_u32(span("0"), &n) && n == 0);
 }
 
+static void
+test_utf8_valid_finds_a_bad_byte_at_any_place(void **state)
+{
+	static const char bad[] = { '\0', '\x80', '\xff', '\xc3' };
+	char text[24];
+
+	(void)state;
+	for (size_t at = 0; at < sizeof(text); at++) {
+		for (size_t i = 0; i < sizeof(text); i++)
+			text[i] = i % 2 == 0 ? '\x01' : '\x7f';
+		assert_true(utf8_valid(text, at));
+		for (size_t i = 0; i < sizeof(bad); i++) {
+			text[at] = bad[i];
+			assert_false(utf8_valid(text, sizeof(text)));
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -294,6 +312,7 @@ main(void)
 		cmocka_unit_test(test_json_name_is_compares_what_is_meant),
 		cmocka_unit_test(test_json_i64_takes_whole_numbers_however_written),
 		cmocka_unit_test(test_json_u32_takes_digits_alone),
+		cmocka_unit_test(test_utf8_valid_finds_a_bad_byte_at_any_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,15 +37,29 @@ utf8_step(const uint8_t *p, size_t n, size_t *ret_len)
 	return UTF8_WHOLE;
 }
 
+/* True if the eight bytes at 'p' are ASCII and none is 0; a byte above 0x7f or a borrow from 0 sets a top bit. */
+static bool
+eight_ascii(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return ((v | (v - JSON_ONES)) & JSON_HIGHS) == 0;
+}
+
 bool
 utf8_valid(const char *s, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)s;
 	size_t n;
 
-	for (; len > 0; p += n, len -= n)
+	for (; len > 0; p += n, len -= n) {
+		n = 8;
+		if (len >= 8 && eight_ascii(p))
+			continue;
 		if (*p == 0 || utf8_step(p, len, &n) != UTF8_WHOLE)
 			return false;
+	}
 	return true;
 }
 
