@@ -128,6 +128,8 @@ audit_log_close(struct audit_log *log)
 	free(log->checkpoint);
 	note_verifier_done(&log->verifier);
 	hasher_done(&log->hasher);
+	identities_done(&log->identities);
+	OPENSSL_cleanse(log->random, sizeof(log->random));
 	if (log->lock_fd >= 0)
 		(void)close(log->lock_fd);
 	free(log);
@@ -149,36 +151,47 @@ audit_log_size(const struct audit_log *log)
 static void
 hide(struct audit_log *log, const struct audit_event *e, struct record *r)
 {
-	const struct pseudonym_keys *keys = &log->params.keys->keys;
 	const char *caller = e->caller != NULL ? e->caller : "";
 	const char *tenant = e->tenant != NULL ? e->tenant : "";
-	struct hash subject, opening;
+	struct identity who;
+	struct hash opening;
 
+	identity_get(&log->identities, &log->hasher, &log->params.keys->keys, tenant, caller, &who);
 	r->has_caller = *caller != '\0';
 	r->has_tenant = *tenant != '\0';
 	if (r->has_caller)
-		pseudonym_make(&log->hasher, keys, tenant, PSEUDONYM_CALLER, caller, r->caller);
+		memcpy(r->caller, who.caller, sizeof(r->caller));
 	if (r->has_tenant)
-		pseudonym_make(&log->hasher, keys, tenant, PSEUDONYM_TENANT, tenant, r->tenant);
+		memcpy(r->tenant, who.tenant, sizeof(r->tenant));
 	r->has_input = e->has_input;
 	r->has_output = e->has_output;
-	if (!e->has_input && !e->has_output)
-		return;
-	pseudonym_subject(&log->hasher, keys, tenant, caller, &subject);
 	if (e->has_input) {
-		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_INPUT,
+		commitment_opening(&log->hasher, &who.subject, e->request_id, COMMITMENT_INPUT,
 				   &opening);
 		commitment_make(&log->hasher, &opening, COMMITMENT_INPUT, e->input_sha256,
 				&r->input_commitment);
 	}
 	if (e->has_output) {
-		commitment_opening(&log->hasher, &subject, e->request_id, COMMITMENT_OUTPUT,
+		commitment_opening(&log->hasher, &who.subject, e->request_id, COMMITMENT_OUTPUT,
 				   &opening);
 		commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, e->output_sha256,
 				&r->output_commitment);
 	}
-	OPENSSL_cleanse(&subject, sizeof(subject));
+	OPENSSL_cleanse(&who, sizeof(who));
 	OPENSSL_cleanse(&opening, sizeof(opening));
+}
+
+/* Each byte is given out once and forgotten here. */
+static void
+blind(struct audit_log *log, uint8_t *ret, size_t len)
+{
+	if (log->random_left < len) {
+		random_bytes(log->random, sizeof(log->random));
+		log->random_left = sizeof(log->random);
+	}
+	log->random_left -= len;
+	memcpy(ret, log->random + log->random_left, len);
+	OPENSSL_cleanse(log->random + log->random_left, len);
 }
 
 static void
@@ -212,7 +225,7 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 	    dedup_find(&log->dedup, e->request_id, RECORD_REQUEST, &request))
 		r->prev_index = request + 1;
 	hide(log, e, r);
-	random_bytes(r->blind, sizeof(r->blind));
+	blind(log, r->blind, sizeof(r->blind));
 }
 
 enum im_rc

@@ -7,9 +7,12 @@
 
 #include "audit/checkpoint.h"
 #include "audit/dedup.h"
+#include "audit/identity.h"
 #include "audit/keyfile.h"
 #include "audit/publisher.h"
 #include "audit/wal.h"
+
+#define AUDIT_RANDOM_BYTES ((size_t)2048) /* asked of the kernel at once */
 
 struct audit_log_params {
 	const struct disk_ops *ops;
@@ -29,6 +32,10 @@ struct audit_log {
 	char dir[DISK_PATH_MAX];
 	int lock_fd;
 	struct hasher hasher;
+	struct identities identities;
+	uint8_t random
+	    [AUDIT_RANDOM_BYTES]; /* for records to come; the first 'random_left' are unused */
+	size_t random_left;
 	struct note_verifier verifier; /* our own */
 	struct wal wal;
 	struct dedup dedup;

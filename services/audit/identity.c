@@ -1,0 +1,55 @@
+/*
+ * audit/identity.c - remembered pseudonyms; see identity.h. Each pair of names has one place; who comes later takes it.
+ */
+#include "audit/identity.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+static void
+derive(struct hasher *h, const struct pseudonym_keys *k, const char *tenant, const char *caller,
+       struct identity *ret)
+{
+	pseudonym_make(h, k, tenant, PSEUDONYM_CALLER, caller, ret->caller);
+	pseudonym_make(h, k, tenant, PSEUDONYM_TENANT, tenant, ret->tenant);
+	pseudonym_subject(h, k, tenant, caller, &ret->subject);
+}
+
+/* FNV-1a; only for finding a place, so names that meet there cost time and nothing else. */
+static uint32_t
+mix(uint32_t hash, const char *s)
+{
+	do {
+		hash = (hash ^ (uint8_t)*s) * 16777619u;
+	} while (*s++ != '\0');
+	return hash;
+}
+
+void
+identity_get(struct identities *ids, struct hasher *h, const struct pseudonym_keys *k,
+	     const char *tenant, const char *caller, struct identity *ret)
+{
+	uint32_t place = mix(mix(2166136261u, tenant), caller) % IDENTITY_SLOTS;
+	struct identity_slot *s = &ids->slot[place];
+	size_t tenant_len = strlen(tenant), caller_len = strlen(caller);
+
+	if (s->used && s->epoch == k->epoch && strcmp(s->tenant, tenant) == 0 &&
+	    strcmp(s->caller, caller) == 0) {
+		*ret = s->is;
+		return;
+	}
+	derive(h, k, tenant, caller, ret);
+	if (tenant_len > IDENTITY_NAME_MAX || caller_len > IDENTITY_NAME_MAX)
+		return;
+	memcpy(s->tenant, tenant, tenant_len + 1);
+	memcpy(s->caller, caller, caller_len + 1);
+	s->epoch = k->epoch;
+	s->is = *ret;
+	s->used = true;
+}
+
+void
+identities_done(struct identities *ids)
+{
+	OPENSSL_cleanse(ids, sizeof(*ids));
+}
