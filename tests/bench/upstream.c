@@ -108,7 +108,7 @@ answer_json(struct http_exchange *x, unsigned tokens)
 	char body[8192];
 	int n;
 
-	for (unsigned i = 1; i < tokens && i < 600; i++)
+	for (size_t i = 1; i < tokens && i < 600; i++)
 		memcpy(content + 5 + (i - 1) * 6, " world", 7);
 	n = snprintf(
 	    body, sizeof(body),
@@ -163,7 +163,7 @@ static void
 on_signal(int sig)
 {
 	(void)sig;
-	loop_stop(g.loop);
+	loop_stop(g.loop); /* NOLINT(bugprone-signal-handler): async-signal-safe, see loop.h */
 }
 
 int

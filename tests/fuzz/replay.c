@@ -19,7 +19,7 @@ replay_file(const char *dir, const char *name)
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "rb");
+	f = fopen(path, "rbe");
 	if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 0 ||
 	    fseek(f, 0, SEEK_SET) != 0) {
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
