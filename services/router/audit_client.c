@@ -9,10 +9,11 @@
 #include "base/clock.h"
 #include "base/hex.h"
 
-#define APPEND_BYTES_MAX (1U << 20) /* of one Append, unless a single event is larger */
-#define APPEND_MS        5000       /* an Append without an answer has failed */
-#define BACKOFF_MIN_MS   50
-#define BACKOFF_MAX_MS   2000
+#define APPEND_BYTES_MAX                                                                           \
+	(1U << 20) /* of one Append, unless a single event is larger or the peer takes less */
+#define APPEND_MS      5000 /* an Append without an answer has failed */
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 2000
 
 /* An encoded AppendRequest with one event. Protobuf defines the concatenation of two messages as their merger, so the
  * bytes of several records behind each other are one AppendRequest with all their events. */
@@ -200,8 +201,8 @@ append_end(void *user, struct call *call, const struct im_err *err, const uint8_
 
 static const struct call_ops append_ops = { .end = append_end };
 
-/* Put as many unsent records as fit into one Append. False if it could not be sent. */
-static bool
+/* Put as many unsent records as fit into one Append. IM_ETOOBIG: the peer takes less, fewer will fit the next time. */
+static enum im_rc
 send_one(struct audit_client *ac, struct im_err *err)
 {
 	uint32_t slot = (ac->append_first + ac->appends_busy) % AUDIT_APPENDS_MAX;
@@ -213,7 +214,7 @@ send_one(struct audit_client *ac, struct im_err *err)
 	ap->count = 0;
 	LIST_FOREACH (&ac->unsent, r, struct audit_record, node) {
 		if (ap->count == AUDIT_EVENTS_MAX ||
-		    (ap->count > 0 && body.len + r->len > APPEND_BYTES_MAX)) {
+		    (ap->count > 0 && body.len + r->len > ac->append_bytes)) {
 			break;
 		}
 		buf_append(&body, r->bytes, r->len);
@@ -223,10 +224,15 @@ send_one(struct audit_client *ac, struct im_err *err)
 	req.body_len = body.len;
 	rc = buf_ok(&body) ? call_start(ac->link, &req, &append_ops, ap, &ap->call, err)
 			   : err_set(err, IM_ENOMEM, "no memory to send records");
+	if (rc == IM_ETOOBIG && ap->count > 1) {
+		ac->append_bytes = (uint32_t)body.len / 2;
+	} else if (rc == IM_ETOOBIG) {
+		rc = IM_EIO; /* a single one: trying at once is no use */
+	}
 	buf_done(&body);
 	if (rc != IM_OK) {
 		ap->call = NULL;
-		return false;
+		return rc;
 	}
 	ac->appends_busy++;
 	for (size_t i = 0; i < ap->count; i++) {
@@ -235,7 +241,7 @@ send_one(struct audit_client *ac, struct im_err *err)
 		list_remove(node);
 		list_push_back(&ap->records, node);
 	}
-	return true;
+	return IM_OK;
 }
 
 /* A GAP record goes in front of everything that was kept. */
@@ -273,10 +279,13 @@ send_unsent(struct audit_client *ac)
 	}
 	submit_gap(ac);
 	while (!list_empty(&ac->unsent) && ac->appends_busy < AUDIT_APPENDS_MAX) {
+		enum im_rc rc;
+
 		if (ac->failing && ac->appends_busy > 0) {
 			return; /* one Append finds out whether it works again */
 		}
-		if (!send_one(ac, &err)) {
+		rc = send_one(ac, &err);
+		if (rc != IM_OK && rc != IM_ETOOBIG) {
 			append_failed(ac, &err);
 			return;
 		}
@@ -304,6 +313,7 @@ link_up(void *user, struct link *link)
 	struct audit_client *ac = user;
 
 	ac->link = link;
+	ac->append_bytes = APPEND_BYTES_MAX;
 	ac->failing = false;
 	ac->backoff_ms = 0;
 	loop_timer_cancel(ac->loop, &ac->retry_timer);

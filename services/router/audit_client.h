@@ -64,6 +64,7 @@ struct audit_client {
 	uint64_t pending_bytes;
 	struct audit_append_call appends[AUDIT_APPENDS_MAX];
 	uint32_t appends_busy, append_first; /* a ring in the order of sending */
+	uint32_t append_bytes; /* of one Append; halved while the peer calls it too big */
 	struct loop_task flush_task;
 	struct loop_timer retry_timer, late_timer;
 	struct gap gap;          /* dropped since the last GAP record; count 0 = none */

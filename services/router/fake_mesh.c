@@ -311,9 +311,11 @@ set_true(void *arg)
 static struct net *
 new_net(struct mesh *m, const char *role, const char *name)
 {
-	struct net_params params = {
-		.role = role, .name = name, .window_bytes = 4096, .reconnect_max_ms = 20
-	};
+	struct net_params params = { .role = role,
+				     .name = name,
+				     .window_bytes = 4096,
+				     .max_frame_bytes = strcmp(role, "audit") == 0 ? 4096 : 0,
+				     .reconnect_max_ms = 20 };
 	struct net *net;
 	struct im_err err;
 

@@ -256,6 +256,31 @@ test_router_fail_open_answers_and_tells_the_gap(void **state)
 	mesh_stop(m);
 }
 
+/* The fake audit service takes messages of 4 KiB only. */
+static void
+test_router_records_fit_into_what_the_audit_service_takes(void **state)
+{
+	struct mesh *m = mesh_start("audit_mode: fail-open", "gateway");
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	mesh_audit_down(m);
+	for (int i = 0; i < 40; i++) {
+		struct ask ask = { 0 };
+
+		mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+		MESH_WAIT(m, ask.ended);
+		assert_false(ask.failed);
+		ask_done(&ask);
+	}
+	mesh_audit_up(m);
+	mesh_settled(m);
+	assert_int_equal(mesh_count(m, RECORD_REQUEST, OUTCOME_NONE), 40);
+	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_NONE), 40);
+	assert_int_equal(mesh_count(m, RECORD_GAP, OUTCOME_NONE), 0);
+	mesh_stop(m);
+}
+
 static void
 test_router_cancel_reaches_the_worker(void **state)
 {
@@ -419,6 +444,7 @@ main(void)
 		cmocka_unit_test(test_router_record_that_comes_too_late_fails_the_call),
 		cmocka_unit_test(test_router_failing_append_is_sent_again),
 		cmocka_unit_test(test_router_fail_open_answers_and_tells_the_gap),
+		cmocka_unit_test(test_router_records_fit_into_what_the_audit_service_takes),
 		cmocka_unit_test(test_router_cancel_reaches_the_worker),
 		cmocka_unit_test(test_router_deadline_ends_the_request),
 		cmocka_unit_test(test_router_slow_reader_costs_a_bounded_buffer),
