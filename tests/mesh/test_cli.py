@@ -14,7 +14,7 @@ import threading
 import pytest
 import yaml
 
-from mesh import BUILD, PATIENCE, Mesh, Process, free_port, wait_for
+from mesh import BUILD, PATIENCE, Mesh, Process, wait_for
 
 PROGRAM = BUILD / "bin/infermesh"
 COMMANDS = ("up", "status", "chat", "audit verify", "key create", "completion", "help")
@@ -284,7 +284,9 @@ def test_audit_verify_refuses_what_is_no_log_or_no_key(start, folder):
     none = mesh.command("audit", "verify", str(empty))
     assert none.returncode == 1 and f"there is no audit log in {empty}" in none.stderr
     other = start()
-    foreign = mesh.command("audit", "verify", "--vkey", other.status()["audit"]["vkey"])
+    vkey = other.status()["audit"]["vkey"]
+    mesh.stop()  # publishes
+    foreign = mesh.command("audit", "verify", "--vkey", vkey)
     assert foreign.returncode == 1 and "there is no signature of" in foreign.stdout
     assert "records:" not in foreign.stdout
     nonsense = mesh.command("audit", "verify", "--vkey", "nonsense")
