@@ -52,6 +52,8 @@ static void
 backend_free(struct backend *b)
 {
 	upstream_models_stop(b);
+	while (b->handle_count > 0)
+		curl_easy_cleanup(b->handles[--b->handle_count]);
 	transport_free(b->transport);
 	api_key_done(&b->key);
 	arena_done(&b->model_arena);
@@ -71,6 +73,9 @@ backend_setup(struct backend *b, struct im_err *err)
 			  config_str(b->item, "workers[].api_key_env"), err);
 	if (rc != IM_OK)
 		return rc;
+	b->read_us = (uint64_t)config_int(b->item, "workers[].read_ms") * 1000;
+	b->connect_ms = (long)config_int(b->item, "workers[].connect_ms");
+	b->ca_file = config_str(b->item, "workers[].ca_file");
 	b->capacity = (uint32_t)config_int(b->item, "workers[].capacity");
 	if (b->capacity == 0)
 		b->capacity = UPSTREAM_CAPACITY;
@@ -179,8 +184,6 @@ metrics(const struct backend *b, struct metrics_page *page)
 void
 upstream_setup(const struct backend *b, CURL *easy, const char *url)
 {
-	const char *ca_file = config_str(b->item, "workers[].ca_file");
-
 	(void)curl_easy_setopt(easy, CURLOPT_URL, url);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -188,12 +191,41 @@ upstream_setup(const struct backend *b, CURL *easy, const char *url)
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, UPSTREAM_USER_AGENT);
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-			       (long)config_int(b->item, "workers[].connect_ms"));
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, b->connect_ms);
 	/* A name's look-up has a thread of its own: giving up must not wait for it. */
 	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	if (ca_file != NULL)
-		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+	if (b->ca_file != NULL)
+		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, b->ca_file);
+}
+
+CURL *
+upstream_handle_get(struct backend *b)
+{
+	CURL *easy;
+
+	if (b->handle_count > 0)
+		return b->handles[--b->handle_count];
+	easy = curl_easy_init();
+	if (easy == NULL)
+		return NULL;
+	upstream_setup(b, easy, b->chat_url);
+	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	return easy;
+}
+
+void
+upstream_handle_put(struct backend *b, CURL *easy, bool whole)
+{
+	if (easy == NULL || !whole || b->handle_count == UPSTREAM_HANDLES_MAX) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, NULL);
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
+	b->handles[b->handle_count++] = easy;
 }
 
 bool
@@ -239,7 +271,7 @@ upstream_curl_error(const struct backend *b, CURLcode code, struct im_err *err)
 		return err_reason(
 		    err, IM_EDEADLINE, "upstream_timeout",
 		    "the upstream took no connection within %lld ms: check workers[].url, or raise workers[].connect_ms",
-		    (long long)config_int(b->item, "workers[].connect_ms"));
+		    (long long)b->connect_ms);
 	case CURLE_URL_MALFORMAT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:

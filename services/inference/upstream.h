@@ -21,7 +21,8 @@
 #define UPSTREAM_REQUEST_MAX ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
-#define UPSTREAM_USER_AGENT "infermesh/" INFERMESH_VERSION
+#define UPSTREAM_HANDLES_MAX 32 /* libcurl's handles that are kept between requests */
+#define UPSTREAM_USER_AGENT  "infermesh/" INFERMESH_VERSION
 
 /* The list of models, when the upstream is asked for it. */
 struct models_fetch {
@@ -43,6 +44,11 @@ struct backend {
 	struct loop *loop;
 	struct transport *transport;
 	const struct config *item; /* its strings are used in place */
+	uint64_t read_us;
+	long connect_ms;
+	const char *ca_file;                 /* NULL = the system's */
+	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for chat_url, not in use */
+	size_t handle_count;
 	char *chat_url, *models_url;
 	struct api_key key;
 	struct request_extra extra[REQUEST_EXTRA_MAX];
@@ -64,6 +70,13 @@ struct backend {
 
 /** Options that every transfer has: limits, certificates, no redirects. */
 void upstream_setup(const struct backend *b, CURL *easy, const char *url);
+
+/** A handle for one request to chat_url, set up; NULL without memory. Give it back with upstream_handle_put(). */
+CURL *upstream_handle_get(struct backend *b);
+
+/** Take back a handle that is in no transfer (NULL is fine). 'whole': its answer came to its end, so it may be used
+ *  again; else it is freed. Nothing of the request stays in it. */
+void upstream_handle_put(struct backend *b, CURL *easy, bool whole);
 
 /** Append "Name: value" to '*headers'; with value "" libcurl leaves the header out. False without memory. */
 bool upstream_header(struct curl_slist **headers, const char *name, const char *value);

@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "daemon/daemon.h"
 #include "inference/errors.h"
 
 static void
 job_free(struct job *j)
 {
+	bool whole = j->complete && !j->failed && !j->x.running;
+
 	transfer_stop(j->b->transport, &j->x);
 	loop_timer_cancel(j->b->loop, &j->timer);
 	loop_cancel(j->b->loop, &j->task);
@@ -21,7 +22,7 @@ job_free(struct job *j)
 		list_remove(&j->node);
 		j->b->in_flight--;
 	}
-	curl_easy_cleanup(j->x.easy);
+	upstream_handle_put(j->b, j->x.easy, whole);
 	curl_slist_free_all(j->headers);
 	buf_done(&j->request);
 	buf_done(&j->body);
@@ -99,12 +100,6 @@ on_done(struct transfer *x, CURLcode code)
 		job_end(j, rc == IM_OK ? NULL : &err);
 }
 
-static uint64_t
-read_us(const struct job *j)
-{
-	return (uint64_t)config_int(j->b->item, "workers[].read_ms") * 1000;
-}
-
 static void
 timed_out(struct job *j, bool budget)
 {
@@ -117,7 +112,7 @@ timed_out(struct job *j, bool budget)
 		err_reason(
 		    &err, IM_EDEADLINE, "upstream_timeout",
 		    "the upstream was silent for %lld ms: raise workers[].read_ms if it may be",
-		    (long long)config_int(j->b->item, "workers[].read_ms"));
+		    (long long)(j->b->read_us / 1000));
 	}
 	job_end(j, &err);
 }
@@ -144,7 +139,7 @@ check_time(void *arg)
 		j->uploaded = uploaded;
 		j->last_us = now_us;
 	}
-	next_us = j->last_us + read_us(j);
+	next_us = j->last_us + j->b->read_us;
 	if (now_us >= next_us) {
 		timed_out(j, false);
 		return;
@@ -243,7 +238,7 @@ job_new(struct backend *b, const struct generate_request *req, const struct job_
 	sse_init(&j->sse, UPSTREAM_EVENT_MAX);
 	answer_init(&j->answer, req->request_id);
 	j->model = strdup(req->model);
-	j->x.easy = curl_easy_init();
+	j->x.easy = upstream_handle_get(b);
 	if (j->model == NULL || j->x.easy == NULL) {
 		job_free(j);
 		return NULL;
@@ -259,8 +254,6 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 	uint64_t delay_us;
 	enum im_rc rc;
 
-	upstream_setup(b, easy, b->chat_url);
-	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, j->request.data);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)j->request.len);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, j->headers);
@@ -268,7 +261,7 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, j);
 	j->started_us = j->last_us = clock_mono_us();
 	j->budget_end_us = budget_ms == 0 ? UINT64_MAX : j->started_us + budget_ms * UINT64_C(1000);
-	delay_us = read_us(j);
+	delay_us = b->read_us;
 	if (budget_ms != 0 && budget_ms * UINT64_C(1000) < delay_us)
 		delay_us = budget_ms * UINT64_C(1000);
 	if (loop_timer_set(b->loop, &j->timer, delay_us) != IM_OK)

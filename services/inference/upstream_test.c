@@ -64,6 +64,35 @@ test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller(void **sta
 	rig_backend_stop();
 }
 
+/* libcurl's handle of a whole answer is used again. */
+static void
+test_upstream_request_after_another_is_as_if_it_were_the_first(void **state)
+{
+	struct im_err err;
+	struct result first, r;
+	char request[8192];
+
+	(void)state;
+	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
+	rig_run("stream", 1000, &first);
+	for (int i = 0; i < 3; i++) {
+		rig_run("limit", 1000, &r);
+		assert_int_equal(r.err.rc, IM_ELIMIT);
+		buf_done(&r.text);
+		rig_run("cut", 1000, &r);
+		assert_int_equal(r.err.rc, IM_EUPSTREAM);
+		buf_done(&r.text);
+		rig_run("stream", 1000, &r);
+		assert_false(r.failed);
+		assert_string_equal(buf_cstr(&r.text), buf_cstr(&first.text));
+		fake_server_last(rig.server, request, sizeof(request));
+		assert_non_null(strstr(request, "\"model\":\"stream\""));
+		buf_done(&r.text);
+	}
+	buf_done(&first.text);
+	rig_backend_stop();
+}
+
 static void
 test_upstream_failures_are_told_apart_and_never_a_success(void **state)
 {
@@ -347,6 +376,7 @@ main(void)
 		cmocka_unit_test(test_upstream_answers_in_each_form_give_the_same_frames),
 		cmocka_unit_test(
 		    test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller),
+		cmocka_unit_test(test_upstream_request_after_another_is_as_if_it_were_the_first),
 		cmocka_unit_test(test_upstream_failures_are_told_apart_and_never_a_success),
 		cmocka_unit_test(test_upstream_that_is_silent_or_too_slow_times_out_and_is_closed),
 		cmocka_unit_test(test_upstream_that_is_not_there_is_named_as_that),
