@@ -126,7 +126,10 @@ print_zsh(void)
 			(void)printf(" '*:shell:(bash zsh fish)'");
 		(void)printf(";;\n");
 	}
-	(void)printf("\tesac\n}\n_infermesh \"$@\"\n");
+	/* As a file of $fpath it is called at once; by 'source' it is only made known. */
+	(void)printf("\tesac\n}\n"
+		     "if [[ $funcstack[1] == _infermesh ]]; then _infermesh \"$@\"; "
+		     "else compdef _infermesh infermesh; fi\n");
 }
 
 static void
@@ -147,12 +150,17 @@ print_fish(void)
 		}
 		if (space != NULL)
 			(void)printf(
-			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s' -a %s\n",
-			    n, c->name, space + 1);
+			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s; and not __fish_seen_subcommand_from %s' -a %s\n",
+			    n, c->name, space + 1, space + 1);
 		for (size_t k = 0; k < CLI_OPTIONS_MAX && c->options[k].name != NULL; k++) {
+			char letter[6] = "";
+
+			if (c->options[k].letter != 0)
+				(void)snprintf(letter, sizeof(letter), " -s %c",
+					       c->options[k].letter);
 			(void)printf(
-			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s' -s %c -l %s%s -d '",
-			    n, c->name, c->options[k].letter, c->options[k].name,
+			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s'%s -l %s%s -d '",
+			    n, c->name, letter, c->options[k].name,
 			    c->options[k].value == NULL                ? ""
 			    : strcmp(c->options[k].value, "FILE") == 0 ? " -r -F"
 								       : " -x");
@@ -161,6 +169,7 @@ print_fish(void)
 		}
 	}
 	(void)printf(
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 

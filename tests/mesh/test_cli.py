@@ -109,6 +109,17 @@ def test_completion_is_taken_by_bash():
     assert "reply status" in done.stdout and "reply --print-config" in done.stdout
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_every_command_and_option(shell):
+    done = run("completion", shell)
+    assert done.returncode == 0 and done.stderr == ""
+    assert not re.search(r"[^\t\n -~]", done.stdout)
+    for command in COMMANDS:
+        assert command.split()[-1] in done.stdout
+        for option in re.findall(r"^  (?:-\w, |    )--([\w-]+)", run("help", *command.split()).stdout, re.M):
+            assert re.search(rf"-l {option}\b" if shell == "fish" else rf"--{option}\b", done.stdout), (command, option)
+
+
 def test_commands_without_a_mesh_say_how_to_start_it(quiet):
     for args in (["status"], ["chat", "hi"]):
         done = quiet.command(*args)
