@@ -357,8 +357,7 @@ gateway_stop(void *service, loop_fn stopped, void *arg)
 	http_server_close(g->http);
 	g->http = NULL;
 	loop_timer_cancel(g->loop, &g->keys_timer);
-	endpoint_close(g->router);
-	g->router = NULL;
+	gateway_link_close(g);
 	g->stopped = stopped;
 	g->stopped_arg = arg;
 	if (g->link == NULL)

@@ -221,6 +221,29 @@ test_gateway_lost_router_fails_streams_and_heals(void **state)
 }
 
 static void
+test_gateway_without_a_worker_is_not_ready(void **state)
+{
+	int fd = client_connect(rig.address, 0);
+	struct response r;
+
+	(void)state;
+	atomic_store(&rig.no_models, true);
+	rig_await_ready(&rig, false);
+	rig_get(fd, "/readyz");
+	client_read(fd, &r, false);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body, "no healthy worker"));
+	response_done(&r);
+	rig_get(fd, "/livez"); /* never asks anybody */
+	client_read(fd, &r, false);
+	assert_int_equal(r.status, 200);
+	response_done(&r);
+	atomic_store(&rig.no_models, false);
+	rig_await_ready(&rig, true);
+	(void)close(fd);
+}
+
+static void
 test_gateway_deadline_ends_a_request(void **state)
 {
 	int fd;
@@ -379,6 +402,7 @@ main(void)
 		CASE(test_gateway_malformed_frame_cancels_and_fails),
 		CASE(test_gateway_client_that_leaves_cancels_the_call),
 		CASE(test_gateway_lost_router_fails_streams_and_heals),
+		CASE(test_gateway_without_a_worker_is_not_ready),
 		CASE(test_gateway_deadline_ends_a_request),
 		CASE(test_gateway_silent_stream_is_kept_alive),
 		CASE(test_gateway_refusals_have_the_shape_of_errors),

@@ -117,13 +117,13 @@ on_cancelled(void *user, struct served *served)
 }
 
 static void
-answer_models(struct served *served)
+answer_models(const struct rig *r, struct served *served)
 {
 	struct model_info models[] = {
 		{ .id = "m", .owned_by = "me", .digest = "", .created = 7 },
 		{ .id = "org/m", .owned_by = "", .digest = "", .created = 8 },
 	};
-	const struct model_list list = { models, 2 };
+	const struct model_list list = { models, atomic_load(&r->no_models) ? 0 : 2 };
 	struct buf bytes = { 0 };
 
 	model_list_encode(&list, &bytes);
@@ -140,7 +140,7 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 
 	(void)link;
 	if (strcmp(req->method, METHOD_LIST_MODELS) == 0) {
-		answer_models(served);
+		answer_models(r, served);
 		return;
 	}
 	assert_string_equal(req->method, METHOD_GENERATE);

@@ -41,6 +41,7 @@ struct rig {
 	size_t flood_left;         /* frames still to be sent by rig_flood() */
 	atomic_size_t flood_sent;  /* bytes */
 	atomic_bool flood_blocked; /* it waits for credit */
+	atomic_bool no_models;     /* the router knows of no worker */
 };
 
 /** Start a gateway with 'yaml' (its "gateway:" members beside listen), and a router unless 'alone'. */

@@ -24,6 +24,9 @@ struct gateway {
 
 	struct endpoint *router; /* dials for ever */
 	struct link *link;       /* NULL while the router is not there */
+	struct call *look;       /* asks the router for its models; NULL = not now */
+	struct loop_timer look_timer;
+	bool has_models; /* there were some when it was asked last */
 
 	struct gateway_auth auth;
 	struct gateway_cors cors;

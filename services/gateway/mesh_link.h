@@ -12,6 +12,9 @@
 IM_MUST_CHECK enum im_rc gateway_link_open(struct gateway *g, const struct service_env *env,
 					   struct im_err *err);
 
+/** Stop dialling and asking; 'down' of the link may follow. */
+void gateway_link_close(struct gateway *g);
+
 /** Can calls be opened? */
 bool gateway_link_usable(const struct gateway *g);
 

@@ -19,6 +19,8 @@ gateway_ready(const struct gateway *g, struct buf *why)
 		(void)buf_append_str(why, "no link to the router");
 	else if (!gateway_link_usable(g))
 		(void)buf_append_str(why, "the router is draining");
+	else if (!g->has_models)
+		(void)buf_append_str(why, "no healthy worker");
 }
 
 static void
