@@ -200,7 +200,8 @@ on_exit_of(struct supervisor *s, struct daemon *d, int wait_status)
 			stop_begin(s, EXIT_TROUBLE);
 		return;
 	}
-	if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
+	/* SIGTERM itself ends only one that has not got as far as to wait for it. */
+	if (wait_status != 0 && !(WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM)) {
 		log_exit("a daemon did not stop cleanly", d, wait_status);
 		s->status = EXIT_TROUBLE;
 	}

@@ -154,6 +154,16 @@ def test_up_that_cannot_start_ends_with_the_reason(quiet):
     assert "choose another port" in last
 
 
+@pytest.mark.parametrize("sign", ["instance\":\"audit", "instance\":\"gateway", "audit log open", "worker joined"])
+def test_up_that_is_stopped_while_it_starts_ends_cleanly(quiet, sign):
+    p = Process("up", [PROGRAM, "up", "--config", quiet.config_path], quiet.folder).start()
+    wait_for(lambda: sign in p.log(), sign, step=0.001)
+    assert p.stop() == 0, p.log()
+    assert '"log.level":"error"' not in p.log()
+    verified = quiet.command("audit", "verify")
+    assert verified.returncode == 0 or "there is no audit log" in verified.stderr, verified
+
+
 def test_up_restarts_what_dies(quiet, up):
     p = up()
 
