@@ -67,6 +67,7 @@ record(struct mesh *m, const struct audit_event *ev)
 		       ev->has_routing ? ev->routing.worker : "");
 	(void)snprintf(r->model, sizeof(r->model), "%s", ev->model);
 	(void)snprintf(r->caller, sizeof(r->caller), "%s", ev->caller);
+	(void)snprintf(r->digest, sizeof(r->digest), "%s", ev->model_digest);
 	memcpy(r->output_sha256, ev->output_sha256, 32);
 	r->has_output = ev->has_output;
 	r->has_cache_key = ev->has_routing && ev->routing.has_cache_key;

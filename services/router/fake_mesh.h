@@ -18,7 +18,7 @@ struct recorded {
 	uint8_t request_id[16];
 	enum outcome outcome;
 	uint32_t status_code, attempts;
-	char reason[40], worker[64], model[64], caller[64];
+	char reason[40], worker[64], model[64], caller[64], digest[65];
 	uint8_t output_sha256[32];
 	bool has_output, has_cache_key;
 	uint64_t gap_count;
@@ -37,6 +37,7 @@ struct fake_worker {
 	bool say_one_then_hang;
 	bool refuse_full; /* IM_EAGAIN */
 	bool draining;
+	const char *digest;  /* of "demo"; NULL = the one that all have */
 	size_t pieces;       /* frames of an answer besides the first and the last */
 	struct served *held; /* the last call that hangs */
 	bool gone, closed;

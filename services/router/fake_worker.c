@@ -28,7 +28,9 @@ static void
 announce(struct fake_worker *w)
 {
 	static const struct call_ops ops = { .end = announce_end };
-	struct model_info models[] = { { .id = "demo", .owned_by = "us", .digest = DIGEST },
+	struct model_info models[] = { { .id = "demo",
+					 .owned_by = "us",
+					 .digest = w->digest != NULL ? w->digest : DIGEST },
 				       { .id = "other", .owned_by = "us", .digest = "" } };
 	struct announce a = { .worker = w->name,
 			      .backend = "local",

@@ -71,6 +71,7 @@ struct request {
 
 	bool cacheable, has_key;
 	uint8_t key[CACHE_KEY_BYTES];
+	char key_digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that the key stands for */
 	uint32_t max_age_ms;
 	struct call *cache_call;
 	char cache_word[24]; /* hit-l1, miss, bypass */

@@ -197,6 +197,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 		return false;
 	}
 	r->has_key = r->cacheable;
+	(void)snprintf(r->key_digest, sizeof(r->key_digest), "%s", model->digest);
 	lookup = r->cacheable && !req->cache_no_cache;
 	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
 	if (!keep_body(r, req, peer, in) || !router_request_answer_reset(r)) {

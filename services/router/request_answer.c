@@ -254,6 +254,7 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	if (ok) {
 		(void)snprintf(r->cache_word, sizeof(r->cache_word), "hit-%s",
 			       found->tier[0] != '\0' ? found->tier : "l1");
+		memcpy(r->model_digest, r->key_digest, sizeof(r->model_digest));
 	}
 	return ok;
 }
@@ -303,6 +304,10 @@ router_request_fill_cache(struct request *r)
 
 	if (!r->cacheable || r->st.outcome != OUTCOME_OK || r->answer == NULL ||
 	    !router_answer_is_whole(r->answer)) {
+		return;
+	}
+	/* Workers may have different weights under one name: an answer is kept for those that gave it only. */
+	if (strcmp(r->model_digest, r->key_digest) != 0) {
 		return;
 	}
 	router_answer_value_encode(r->answer, &r->usage, &value);

@@ -207,6 +207,46 @@ test_router_full_worker_is_left_alone_until_it_reports(void **state)
 }
 
 static void
+test_router_answers_of_other_weights_are_not_cached_as_these(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *old = mesh_worker(m, 0, "old", 1), *new = mesh_worker(m, 1, "new", 1);
+	struct ask busy = { 0 }, ask = { 0 };
+
+	(void)state;
+	new->digest = "new";
+	mesh_worker_announce(new); /* from now on the key stands for these weights */
+	MESH_WAIT(m, mesh_count(m, RECORD_MODEL_LOAD, OUTCOME_NONE) == 5);
+	new->hang = true;
+	mesh_ask(m, &busy, METHOD_GENERATE, "demo", "busy", 0);
+	MESH_WAIT(m, new->in_flight + old->started == 1);
+	if (new->in_flight == 0) { /* the other one had it; the next goes to this one */
+		ask_done(&busy);
+		mesh_ask(m, &busy, METHOD_GENERATE, "demo", "busy too", 0);
+		MESH_WAIT(m, new->in_flight == 1);
+	}
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, ask.ended);
+	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->worker, "old");
+	ask_done(&ask);
+	new->hang = false;
+	ask_cancel(&busy);
+	mesh_settled(m);
+	mesh_worker_leaves(old);
+	for (int round = 0; round < 2; round++) {
+		mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+		MESH_WAIT(m, ask.ended);
+		assert_string_equal(ask.cache, round == 0 ? "miss" : "hit-l1");
+		ask_done(&ask);
+		mesh_settled(m);
+		MESH_WAIT(m, m->entry_count >= 1);
+		assert_string_equal(mesh_last(m, RECORD_RESPONSE)->digest, "new");
+	}
+	ask_done(&busy);
+	mesh_stop(m);
+}
+
+static void
 test_router_second_worker_of_a_name_replaces_the_first(void **state)
 {
 	struct mesh *m = mesh_start("", "gateway");
@@ -246,6 +286,7 @@ main(void)
 		cmocka_unit_test(test_router_heads_of_a_worker_cost_no_credit_and_no_retry),
 		cmocka_unit_test(test_router_only_worker_that_fails_is_not_waited_for),
 		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
+		cmocka_unit_test(test_router_answers_of_other_weights_are_not_cached_as_these),
 		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
 	};
 
