@@ -35,7 +35,7 @@ struct loop {
 	struct list queue;   /* of struct loop_task, guarded by qlock */
 	atomic_uint queued;  /* length of 'queue' */
 	atomic_uint waiters; /* threads in loop_enter() */
-	atomic_uint posters; /* threads in loop_post() */
+	atomic_uint posters; /* threads in loop_post() and loop_stop() */
 	struct list last;    /* tasks of loop_post_last() */
 
 	struct loop_timer **heap; /* 1-based, earliest first */
@@ -82,7 +82,7 @@ loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	/* The last task may have told somebody to free the loop while its thread was still on its way out. */
+	/* The last task, or loop_stop(), may have told somebody to free the loop while its thread was on its way out. */
 	while (atomic_load(&l->posters) > 0)
 		(void)sched_yield();
 	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers == 0);
@@ -493,6 +493,9 @@ loop_run(struct loop *l)
 void
 loop_stop(struct loop *l)
 {
+	/* loop_run() may return, and its thread free the loop, before 'wakefd' is written to. */
+	atomic_fetch_add(&l->posters, 1);
 	atomic_store(&l->stop, true);
 	wake(l);
+	atomic_fetch_sub(&l->posters, 1);
 }

@@ -50,8 +50,8 @@ struct loop_fd {
 /** A new loop. Returns IM_OK, IM_ENOMEM or IM_EIO (no descriptors left). */
 IM_MUST_CHECK enum im_rc loop_new(struct loop **ret_loop, struct im_err *err);
 
-/** Nothing may be queued, armed or watched, and no thread inside; one that is about to return from loop_post() is waited
- *  for, so the last task may be what lets another thread free the loop. NULL is fine. */
+/** Nothing may be queued, armed or watched, and no thread inside; one that is about to return from loop_post() or
+ *  loop_stop() is waited for, so the last task may be what lets another thread free the loop. NULL is fine. */
 void loop_free(struct loop *loop);
 
 /** Serve descriptors and timers until loop_stop(). One thread at a time. */

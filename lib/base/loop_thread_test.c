@@ -107,6 +107,29 @@ post_all(void *arg)
 	return NULL;
 }
 
+static void *
+stop_it(void *loop)
+{
+	loop_stop(loop);
+	return NULL;
+}
+
+/* Whoever stops a loop is not to be joined before it is freed: the sanitizers say if loop_stop() was still at work on it. */
+static void
+test_loop_freed_once_it_was_stopped_is_left_alone(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 500; i++) {
+		struct loop *l = new_loop();
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, stop_it, l), 0);
+		loop_run(l);
+		loop_free(l);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+}
+
 static void
 test_loop_posts_from_many_threads_all_run_once_in_order(void **state)
 {
@@ -281,6 +304,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_loop_freed_once_it_was_stopped_is_left_alone),
 		cmocka_unit_test(test_loop_posts_from_many_threads_all_run_once_in_order),
 		cmocka_unit_test(test_loop_posts_without_loop_run_are_never_left_behind),
 		cmocka_unit_test(test_loop_single_posts_are_each_seen),
