@@ -55,16 +55,18 @@ static void
 reply_ready(struct admin *a, struct http_exchange *x)
 {
 	struct buf why = BUF_INIT(4096), body = { 0 };
+	bool ready;
 
 	host_ready_one(a->host, &why);
-	if (why.len == 0) {
+	ready = why.len == 0 && buf_ok(&why);
+	if (ready) {
 		(void)buf_append_str(&body, "{\"status\":\"ready\"}\n");
 	} else {
 		(void)buf_append_str(&body, "{\"status\":\"not ready\",\"reason\":");
 		(void)json_put_string(&body, (const char *)why.data, why.len);
 		(void)buf_append_str(&body, "}\n");
 	}
-	reply_json(x, why.len == 0 ? 200 : 503, &body, NULL);
+	reply_json(x, ready ? 200 : 503, &body, NULL);
 	buf_done(&why);
 	buf_done(&body);
 }

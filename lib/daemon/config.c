@@ -261,6 +261,8 @@ config_load(const char *path, struct config **ret_config, struct im_err *err)
 			want = CONFIG_FILE_MAX + 1 - text.len;
 			text.failed = false;
 			room = want > 0 ? buf_reserve(&text, want) : NULL;
+			if (room == NULL && want > 0)
+				rc = no_memory(path, err); /* not: the half of it that was read */
 			if (room == NULL)
 				break;
 		}

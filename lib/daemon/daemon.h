@@ -93,7 +93,7 @@ bool host_any(void);
 /** The page of one host, or of every host of this process when 'host' is NULL. */
 void host_metrics(const struct host *host, struct metrics_page *page);
 
-/** Appends what keeps any host of this process from being ready; nothing = ready. */
+/** Appends what keeps any host of this process from being ready; nothing, and buf_ok(), = ready. */
 void host_ready(struct buf *why);
 
 /** True between host_drain() of any host and the end. */

@@ -98,6 +98,8 @@ dummy_ready(const void *service, struct buf *why)
 	(void)service;
 	if (dummy_plan.never_ready)
 		(void)buf_append_str(why, "no worker");
+	for (unsigned i = 0; i < dummy_plan.reasons; i++)
+		(void)buf_append_str(why, "one more reason, ");
 }
 
 static void

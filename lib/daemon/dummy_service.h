@@ -10,6 +10,7 @@
 struct dummy_plan {
 	bool fail_start;  /* start returns an error */
 	bool never_ready; /* ready says "no worker" */
+	unsigned reasons; /* ready says so many of them */
 	bool never_drained;
 	bool stop_late;      /* 'stopped' comes a little later, from a timer */
 	bool stop_never;     /* 'stopped' never comes */

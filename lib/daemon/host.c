@@ -122,7 +122,7 @@ host_start(struct loop *loop, const struct config *config, const struct config *
 	if (!is_off(admin_listen))
 		rc = admin_open(h, admin_listen, &h->admin, err);
 	if (rc != IM_OK) {
-		h->failed = true;
+		h->failed = h->stopping = true;
 		ops->stop(h->service, service_gone, h);
 		return rc;
 	}
@@ -148,7 +148,7 @@ host_drained(const struct host *h)
 void
 host_stop(struct host *h, loop_fn stopped, void *arg)
 {
-	h->draining = true;
+	h->draining = h->stopping = true;
 	h->stopped = stopped;
 	h->stopped_arg = arg;
 	h->ops->stop(h->service, service_gone, h);
@@ -198,6 +198,8 @@ host_ready_one(const struct host *h, struct buf *why)
 		(void)buf_append_str(&own, "draining");
 	else if (h->ops->ready != NULL)
 		h->ops->ready(h->service, &own);
+	if (own.len == 0 && !buf_ok(&own))
+		why->failed = true;
 	if (own.len > 0)
 		(void)buf_printf(why, "%s%s: %s", why->len > 0 ? "; " : "", h->name,
 				 buf_cstr(&own));
@@ -244,7 +246,8 @@ host_page(const struct host *h, struct metrics_page *page)
 		       "Always 1; the labels say what runs.");
 	metrics_value(page, "infermesh_build_info", labels, 2, 1);
 	net_metrics(h->net, page);
-	if (h->service != NULL && h->ops->metrics != NULL)
+	/* What is being taken apart is not asked. */
+	if (h->service != NULL && !h->stopping && h->ops->metrics != NULL)
 		h->ops->metrics(h->service, page);
 }
 

@@ -19,12 +19,13 @@ struct host {
 	void *service;       /* NULL once it has stopped */
 	struct admin *admin; /* NULL = no pages */
 	bool draining;
+	bool stopping;   /* ops->stop() was called: no other callback follows */
 	bool failed;     /* did not start; closes on its own */
 	loop_fn stopped; /* host_stop()'s */
 	void *stopped_arg;
 };
 
-/* As host_ready() for one host. */
+/* As host_ready() for one host. What does not fit into the bound of 'why' turns buf_ok() false. */
 void host_ready_one(const struct host *host, struct buf *why);
 
 /* The pages /metrics, /livez and /readyz of 'host' at 'listen'. IM_EINVAL, IM_EEXIST, IM_EIO, IM_ENOMEM. */

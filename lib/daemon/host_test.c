@@ -210,6 +210,10 @@ test_host_not_ready_or_draining_is_503(void **state)
 	assert_memory_equal(ask(w, "GET", "/readyz"), "HTTP/1.1 503", 12);
 	assert_non_null(strstr(w->reply, "\"reason\":\"router: no worker\""));
 	dummy_plan.never_ready = false;
+	dummy_plan.reasons = 1000; /* more than the page has room for is not ready either */
+	assert_memory_equal(ask(w, "GET", "/readyz"), "HTTP/1.1 503", 12);
+	dummy_plan.reasons = 0;
+	assert_memory_equal(ask(w, "GET", "/readyz"), "HTTP/1.1 200", 12);
 	assert_false(host_draining());
 	loop_enter(w->loop);
 	host_drain(h);
@@ -286,6 +290,25 @@ test_host_page_of_all_has_each_family_once(void **state)
 }
 
 static void
+test_host_that_stops_is_asked_nothing(void **state)
+{
+	struct world *w = *state;
+	struct host *h = start(w, &dummy_router, "router", NULL);
+	struct metrics_page page = { 0 };
+
+	dummy_plan.stop_late = true;
+	w->gone = 0;
+	loop_enter(w->loop);
+	host_stop(h, on_gone, w);
+	host_metrics(NULL, &page);
+	loop_leave(w->loop);
+	assert_non_null(strstr(buf_cstr(&page.out), "process_open_fds"));
+	assert_null(strstr(buf_cstr(&page.out), "dummy_total"));
+	buf_done(&page.out);
+	run_until(w, is_gone);
+}
+
+static void
 test_mesh_address_follows_mode_and_switch(void **state)
 {
 	const struct world *w = *state;
@@ -324,6 +347,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_host_taken_admin_address_is_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_host_page_of_all_has_each_family_once, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_host_that_stops_is_asked_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_mesh_address_follows_mode_and_switch, setup,
 						teardown),
