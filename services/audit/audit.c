@@ -26,6 +26,7 @@ struct audit {
 	char origin[NOTE_NAME_MAX + 1];
 	char vkey[NOTE_KEYTEXT_MAX];
 	uint64_t failures; /* commits, when last looked at */
+	bool unpublished;  /* the log knows that publishing fails */
 	struct audit_event stop_event;
 	loop_fn stopped;
 	void *stopped_arg;
@@ -70,6 +71,21 @@ note_trouble(struct audit *audit, const struct im_err *err)
 	}
 }
 
+/* Say once that what is durable cannot be published, and once that it is again. */
+static void
+note_publishing(struct audit *audit)
+{
+	struct im_err err;
+	bool failing = publisher_trouble(&audit->log->publisher, &err) != IM_OK;
+
+	if (failing && !audit->unpublished)
+		log_warn("the audit log takes records and cannot publish them",
+			 LOG_STR("error.message", err.text));
+	if (!failing && audit->unpublished)
+		log_info("the audit log publishes again");
+	audit->unpublished = failing;
+}
+
 static void
 append_done(void *user, struct commit_job *job)
 {
@@ -79,6 +95,7 @@ append_done(void *user, struct commit_job *job)
 	struct im_err err = job->err;
 
 	note_trouble(a->audit, &job->err);
+	note_publishing(a->audit);
 	if (err.rc == IM_OK) {
 		audit_appended_encode(&reply, &out);
 		if (!buf_ok(&out))
@@ -176,6 +193,7 @@ serve_status(struct audit *audit, struct served *served)
 	struct audit_status status;
 	struct im_err err;
 
+	note_publishing(audit);
 	committer_stats(audit->committer, &s);
 	status = (struct audit_status){
 		.origin = audit->origin,

@@ -60,6 +60,19 @@ publisher_room(struct publisher *p, struct im_err *err)
 	return rc;
 }
 
+enum im_rc
+publisher_trouble(struct publisher *p, struct im_err *err)
+{
+	enum im_rc rc;
+
+	(void)pthread_mutex_lock(&p->lock);
+	rc = p->trouble.rc;
+	if (rc != IM_OK && err != NULL)
+		*err = p->trouble;
+	(void)pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
 uint64_t
 publisher_published(struct publisher *p)
 {

@@ -49,6 +49,10 @@ IM_MUST_CHECK enum im_rc publisher_room(struct publisher *p, struct im_err *err)
 /** Size in the checkpoint file. Any thread. */
 uint64_t publisher_published(struct publisher *p);
 
+/** IM_OK, or why the last attempt to write tiles or the checkpoint failed: records are durable then, and not published. Any
+ *  thread. */
+IM_MUST_CHECK enum im_rc publisher_trouble(struct publisher *p, struct im_err *err);
+
 /** Take in what is waiting, write full tiles, and publish if 'publish'. IM_OK, or why not. Its thread, or its owner while
  *  there is none. */
 IM_MUST_CHECK enum im_rc publisher_pass(struct publisher *p, bool publish, struct im_err *err);

@@ -162,8 +162,10 @@ def test_log_on_a_full_disk_refuses_and_heals(folder, instant):
             assert full["status"].get("503", 0) > 0 and full["ok"] + full["http_error"] == 20000, full
             text = mesh.chat({"model": "instant", "messages": [{"role": "user", "content": "hi"}]})[2]
             assert json.loads(text)["error"]["code"] == "audit_unavailable", text
+            assert "takes records and cannot publish them" in mesh.processes["audit"].log()
             (disk / "ballast").unlink()
             wait_for(lambda: works(mesh), "requests succeed again")
+            wait_for(lambda: mesh.status() and "publishes again" in mesh.processes["audit"].log(), "it says that it publishes")
             router = mesh.settled()
             report = mesh.verify()
             assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] == router["admitted"]
