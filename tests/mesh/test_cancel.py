@@ -1,5 +1,6 @@
 """A client that leaves frees the slot and the upstream's connection at once, and the record says CANCELLED."""
 import json
+import signal
 import socket
 import statistics
 import time
@@ -42,3 +43,19 @@ def test_client_leaves_and_all_is_free(start, instant, stream, single):
 
 def gauge(mesh, series):
     return mesh.metrics("router").get(series, 0)
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_what_a_stop_cuts_off_is_recorded(start, instant, single):
+    """Streams that outlast the drain: each has its terminal record, also when the router is the first to be stopped."""
+    mesh = start(workers=[{"name": "w", "backend": "upstream", "url": instant(10000, 10), "models": ["instant"]}],
+                 config={"mesh": {"drain_ms": "300ms"}}, single=single)
+    streams = [request(mesh, True) for _ in range(5)]
+    wait_for(lambda: gauge(mesh, 'infermesh_worker_inflight{worker="w"}') == 5, "all are under way")
+    mesh.processes["infermesh" if single else "router"].kill(signal.SIGTERM)
+    wait_for(lambda: not mesh.processes["infermesh" if single else "router"].alive(), "it has ended")
+    for s in streams:
+        s.close()
+    report = mesh.verify()
+    assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] == 5
+    assert report["open"] == 0
