@@ -119,6 +119,7 @@ check_key_mode(const char *key_file, struct im_err *err)
 
 /* OpenSSL would ask at the terminal, or read standard input, and a daemon would wait there for ever. */
 static int
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
 no_passphrase(char *out, int cap, int writing, void *arg)
 {
 	(void)out;
