@@ -49,7 +49,7 @@ unknown_option(const struct command *c, const char *word, struct im_err *err)
 		unsigned d =
 		    edit_distance(name, len, c->options[i].name, strlen(c->options[i].name), 3);
 
-		if (d < best_distance && 2 * d <= len) {
+		if (d < best_distance && d <= len / 2) {
 			best_distance = d;
 			best = c->options[i].name;
 		}
