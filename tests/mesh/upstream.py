@@ -53,7 +53,8 @@ BEHAVIOURS = {
     "poor": {"status": "402"},
     "locked": {"status": "401"},
     "overlong": {"status": "400", "message": "This.model's.maximum.context.length.is.8.tokens"},
-    "cut": {"tokens": "10", "cut": "3"},
+    # Slow enough that its first tokens are with the client: an answer that fails before is an error with a status.
+    "cut": {"tokens": "10", "cut": "3", "delay": "0.1"},
     "reset": {"tokens": "10", "cut": "3", "reset": "1"},
     "error": {"tokens": "10", "error": "3"},
     "nodone": {"nodone": "1"},
