@@ -97,6 +97,17 @@ loop_free(struct loop *l)
 	free(l);
 }
 
+static void
+wake(struct loop *l)
+{
+	int saved = errno; /* a signal handler may call us */
+	uint64_t one = 1;
+	ssize_t n = write(l->wakefd, &one, sizeof(one));
+
+	(void)n; /* a full counter wakes just as well */
+	errno = saved;
+}
+
 static struct loop_task *
 queue_pop(struct loop *l)
 {
@@ -169,12 +180,9 @@ finish(struct loop *l, const struct loop *outer)
 	}
 }
 
-void
-loop_post(struct loop *l, struct loop_task *t)
+static void
+queue_push(struct loop *l, struct loop_task *t)
 {
-	const struct loop *outer = held;
-
-	atomic_fetch_add(&l->posters, 1);
 	(void)pthread_mutex_lock(&l->qlock);
 	if (!t->queued) {
 		t->queued = true;
@@ -182,9 +190,32 @@ loop_post(struct loop *l, struct loop_task *t)
 		atomic_fetch_add(&l->queued, 1);
 	}
 	(void)pthread_mutex_unlock(&l->qlock);
+}
+
+void
+loop_post(struct loop *l, struct loop_task *t)
+{
+	const struct loop *outer = held;
+
+	atomic_fetch_add(&l->posters, 1);
+	queue_push(l, t);
 	if (outer != l && pthread_mutex_trylock(&l->run) == 0) {
 		held = l;
 		finish(l, outer);
+	}
+	atomic_fetch_sub(&l->posters, 1);
+}
+
+void
+loop_hand(struct loop *l, struct loop_task *t)
+{
+	assert(!loop_is_held(l));
+	atomic_fetch_add(&l->posters, 1);
+	queue_push(l, t);
+	/* Who holds the loop will look at the queue. Somebody who tried meanwhile relies on us, and is served as well. */
+	if (pthread_mutex_trylock(&l->run) == 0) {
+		(void)pthread_mutex_unlock(&l->run);
+		wake(l);
 	}
 	atomic_fetch_sub(&l->posters, 1);
 }
@@ -281,17 +312,6 @@ heap_down(struct loop *l, uint32_t pos)
 		pos = child;
 	}
 	heap_put(l, pos, t);
-}
-
-static void
-wake(struct loop *l)
-{
-	int saved = errno; /* a signal handler may call us */
-	uint64_t one = 1;
-	ssize_t n = write(l->wakefd, &one, sizeof(one));
-
-	(void)n; /* a full counter wakes just as well */
-	errno = saved;
 }
 
 enum im_rc

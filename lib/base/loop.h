@@ -67,6 +67,10 @@ void loop_stop(struct loop *loop);
  */
 void loop_post(struct loop *loop, struct loop_task *task);
 
+/** As loop_post(), but never run it in this thread: it goes to the thread that holds the loop, or wakes the one in
+ *  loop_run(). For threads that have better to do. Not on the loop. */
+void loop_hand(struct loop *loop, struct loop_task *task);
+
 /** As loop_post(), but run it when nothing else is queued, just before the loop is let go: to write what a turn gathered
  *  with one system call. On the loop only. */
 void loop_post_last(struct loop *loop, struct loop_task *task);

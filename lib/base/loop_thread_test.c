@@ -300,6 +300,81 @@ test_loop_timer_set_by_another_thread_wakes_the_sleeper(void **state)
 	loop_free(f.loop);
 }
 
+#define HANDED 3000
+
+struct handed {
+	struct loop *loop;
+	struct loop_task task;
+	pthread_t runner; /* who may run the task */
+	atomic_uint ran;
+};
+
+static void
+handed_run(void *arg)
+{
+	struct handed *h = arg;
+
+	if (!pthread_equal(pthread_self(), h->runner))
+		abort();
+	if (atomic_fetch_add(&h->ran, 1) + 1 == HANDED)
+		loop_stop(h->loop);
+}
+
+/* One at a time: each finds the loop asleep, or just falling asleep. */
+static void *
+hand_all(void *arg)
+{
+	struct handed *h = arg;
+
+	for (unsigned i = 0; i < HANDED; i++) {
+		loop_hand(h->loop, &h->task);
+		while (atomic_load(&h->ran) == i)
+			(void)sched_yield();
+	}
+	return NULL;
+}
+
+static void
+test_loop_task_handed_over_runs_in_the_thread_of_loop_run(void **state)
+{
+	struct handed h = { .loop = new_loop(), .runner = pthread_self() };
+	pthread_t thread;
+
+	(void)state;
+	h.task = (struct loop_task){ .fn = handed_run, .arg = &h };
+	assert_int_equal(pthread_create(&thread, NULL, hand_all, &h), 0);
+	loop_run(h.loop);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(atomic_load(&h.ran), HANDED);
+	loop_free(h.loop);
+}
+
+static void *
+hand_once(void *arg)
+{
+	struct handed *h = arg;
+
+	loop_hand(h->loop, &h->task);
+	return NULL;
+}
+
+static void
+test_loop_task_handed_to_a_busy_loop_runs_before_it_is_let_go(void **state)
+{
+	struct handed h = { .loop = new_loop(), .runner = pthread_self() };
+	pthread_t thread;
+
+	(void)state;
+	h.task = (struct loop_task){ .fn = handed_run, .arg = &h };
+	loop_enter(h.loop);
+	assert_int_equal(pthread_create(&thread, NULL, hand_once, &h), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(atomic_load(&h.ran), 0);
+	loop_leave(h.loop);
+	assert_int_equal(atomic_load(&h.ran), 1);
+	loop_free(h.loop);
+}
+
 int
 main(void)
 {
@@ -308,6 +383,8 @@ main(void)
 		cmocka_unit_test(test_loop_posts_from_many_threads_all_run_once_in_order),
 		cmocka_unit_test(test_loop_posts_without_loop_run_are_never_left_behind),
 		cmocka_unit_test(test_loop_single_posts_are_each_seen),
+		cmocka_unit_test(test_loop_task_handed_over_runs_in_the_thread_of_loop_run),
+		cmocka_unit_test(test_loop_task_handed_to_a_busy_loop_runs_before_it_is_let_go),
 		cmocka_unit_test(test_loop_timer_set_by_another_thread_wakes_the_sleeper),
 	};
 

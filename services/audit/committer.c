@@ -256,7 +256,7 @@ hand_back(struct committer *c, struct turn *t)
 	while ((node = list_pop_front(&t->done)) != NULL)
 		list_push_back(&c->done, node);
 	(void)pthread_mutex_unlock(&c->lock);
-	loop_post(c->loop, &c->report);
+	loop_hand(c->loop, &c->report);
 }
 
 /* The last record and the last checkpoint; what cannot be written now is no loss. */
