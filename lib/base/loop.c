@@ -4,6 +4,7 @@
  * Who runs a task: whoever holds 'run'. A poster queues first and tries the lock second; the holder unlocks first and
  * looks at the queue second. So a task is always seen by one of them. A thread that waits in loop_enter() is counted in
  * 'waiters' before it waits and drains the queue when it leaves, so a holder that sees a waiter may leave the rest to it.
+ * Only loop_run() leaves with tasks in the queue: it looks at its descriptors and comes back for them.
  */
 #include "base/loop.h"
 
@@ -20,8 +21,9 @@
 
 #include "base/clock.h"
 
-#define LOOP_EVENTS 64  /* descriptors served in one turn */
-#define LOOP_BATCH  256 /* tasks run before a waiting thread gets its turn */
+#define LOOP_EVENTS 64 /* descriptors served in one turn */
+#define LOOP_BATCH                                                                                 \
+	256 /* tasks run before a waiting thread, or timers and descriptors, get their turn */
 
 struct slot {
 	struct loop_fd *w; /* NULL = free */
@@ -143,9 +145,9 @@ run_last(struct loop *l)
 	}
 }
 
-/* Run what is queued. With 'run' held. */
+/* Run what is queued, all of it or one batch. With 'run' held. */
 static void
-drain(struct loop *l)
+drain(struct loop *l, bool one_batch)
 {
 	unsigned done = 0;
 	struct loop_task *t;
@@ -153,7 +155,7 @@ drain(struct loop *l)
 	for (;;) {
 		while ((t = queue_pop(l)) != NULL) {
 			t->fn(t->arg);
-			if (++done >= LOOP_BATCH && atomic_load(&l->waiters) > 0) {
+			if (++done >= LOOP_BATCH && (one_batch || atomic_load(&l->waiters) > 0)) {
 				run_last(l);
 				return;
 			}
@@ -169,7 +171,7 @@ static void
 finish(struct loop *l, const struct loop *outer)
 {
 	for (;;) {
-		drain(l);
+		drain(l, false);
 		held = outer;
 		(void)pthread_mutex_unlock(&l->run);
 		if (atomic_load(&l->queued) == 0 || atomic_load(&l->waiters) > 0)
@@ -484,28 +486,45 @@ sleep_ms(uint64_t until_us)
 	return (int)((until_us - now_us + 999) / 1000);
 }
 
+/* As loop_leave() for the thread that serves timers and descriptors too: tasks that post each other without end must not
+ * keep it from them. True if there is more to run, which nobody else does. */
+static bool
+leave_soon(struct loop *l)
+{
+	drain(l, true);
+	held = NULL;
+	(void)pthread_mutex_unlock(&l->run);
+	return atomic_load(&l->queued) > 0;
+}
+
 void
 loop_run(struct loop *l)
 {
 	struct epoll_event ev[LOOP_EVENTS];
 	uint64_t until_us;
+	bool more;
 	int n;
 
 	while (!atomic_exchange(&l->stop, false)) {
 		loop_enter(l);
 		fire_timers(l);
-		drain(l);
+		drain(l, true);
 		until_us = l->timers > 0 ? l->heap[1]->at_us : UINT64_MAX;
 		l->sleep_until_us = until_us;
-		loop_leave(l);
+		more = leave_soon(l);
 		/* An earlier timer that is set from here on writes wakefd. */
-		n = epoll_wait(l->epfd, ev, LOOP_EVENTS, sleep_ms(until_us));
+		n = epoll_wait(l->epfd, ev, LOOP_EVENTS, more ? 0 : sleep_ms(until_us));
 		if (n <= 0)
 			continue;
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
 		for (int i = 0; i < n; i++)
 			serve_event(l, &ev[i]);
+		(void)leave_soon(l); /* the rest comes with the next turn */
+	}
+	/* What was posted before the stop runs before we return. */
+	if (atomic_load(&l->queued) > 0) {
+		loop_enter(l);
 		loop_leave(l);
 	}
 }

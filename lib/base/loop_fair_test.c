@@ -1,0 +1,147 @@
+/*
+ * base/loop_fair_test.c - the serial executor with more tasks than one turn runs: nothing starves, nothing is left.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+
+static struct loop *
+new_loop(void)
+{
+	struct loop *l = NULL;
+	struct im_err err;
+
+	assert_int_equal(loop_new(&l, &err), IM_OK);
+	return l;
+}
+
+/* Two ends of a link inside the process that always have something to say to each other. */
+struct chatter {
+	struct loop *loop;
+	struct loop_task task;
+	struct loop_timer begin, timer;
+	struct loop_fd fd;
+	uint64_t turns, until_us;
+	bool heard; /* the descriptor */
+};
+
+static void
+chatter_turn(void *arg)
+{
+	struct chatter *c = arg;
+
+	if (++c->turns % 1024 == 0 && clock_mono_us() > c->until_us)
+		fail_msg("tasks that post each other let no timer and no descriptor in");
+	loop_post(c->loop, &c->task);
+}
+
+static void
+chatter_readable(void *arg, uint32_t events)
+{
+	struct chatter *c = arg;
+
+	(void)events;
+	c->heard = true;
+	loop_fd_del(c->loop, &c->fd);
+}
+
+static void
+chatter_timer(void *arg)
+{
+	struct chatter *c = arg;
+
+	if (!c->heard) {
+		assert_int_equal(loop_timer_set(c->loop, &c->timer, 1000), IM_OK);
+		return;
+	}
+	loop_cancel(c->loop, &c->task);
+	loop_stop(c->loop);
+}
+
+static void
+test_loop_tasks_without_end_starve_neither_timers_nor_descriptors(void **state)
+{
+	struct chatter c = { .loop = new_loop(), .until_us = clock_mono_us() + 20000000 };
+	int pipes[2];
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	c.task = (struct loop_task){ .fn = chatter_turn, .arg = &c };
+	c.timer = (struct loop_timer){ .fn = chatter_timer, .arg = &c };
+	c.fd = (struct loop_fd){ .fn = chatter_readable, .arg = &c, .fd = pipes[0] };
+	loop_enter(c.loop);
+	assert_int_equal(loop_fd_add(c.loop, &c.fd, EPOLLIN), IM_OK);
+	assert_int_equal(loop_timer_set(c.loop, &c.timer, 1000), IM_OK);
+	c.begin = (struct loop_timer){ .fn = chatter_turn, .arg = &c };
+	assert_int_equal(loop_timer_set(c.loop, &c.begin, 0),
+			 IM_OK); /* by the thread in loop_run() */
+	loop_leave(c.loop);
+	loop_run(c.loop);
+	loop_free(c.loop);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
+}
+
+#define MANY 2000
+
+static void
+count_task(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+struct many {
+	struct loop *loop;
+	struct loop_task tasks[MANY];
+	unsigned ran;
+};
+
+static void
+post_many_and_stop(void *arg)
+{
+	struct many *m = arg;
+
+	for (size_t i = 0; i < MANY; i++) {
+		m->tasks[i] = (struct loop_task){ .fn = count_task, .arg = &m->ran };
+		loop_post(m->loop, &m->tasks[i]);
+	}
+	loop_stop(m->loop);
+}
+
+static void
+test_loop_stopped_runs_what_was_posted_before(void **state)
+{
+	static struct many m;
+	struct loop_timer timer = { .fn = post_many_and_stop, .arg = &m };
+
+	(void)state;
+	m.loop = new_loop();
+	loop_enter(m.loop);
+	assert_int_equal(loop_timer_set(m.loop, &timer, 0), IM_OK);
+	loop_leave(m.loop);
+	loop_run(m.loop);
+	assert_int_equal(m.ran, MANY);
+	loop_free(m.loop);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_loop_tasks_without_end_starve_neither_timers_nor_descriptors),
+		cmocka_unit_test(test_loop_stopped_runs_what_was_posted_before),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
