@@ -359,8 +359,7 @@ handshake(struct conn *c)
 		lost(c);
 	if (rc == 1) {
 		phase(c, CONN_READING);
-		if (http_tls_pending(c->tls))
-			readable(c);
+		go_on(c); /* bytes that came with the handshake, or a server that drains */
 	}
 }
 

@@ -253,6 +253,30 @@ test_tls_client_that_leaves_or_stalls_is_noticed(void **state)
 	(void)close(plain);
 }
 
+static void
+drain(struct harness *h)
+{
+	http_server_drain(h->server);
+}
+
+static void
+test_tls_handshake_that_ends_while_draining_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	SSL *ssl = tls_connect(f, 0);
+	char text[64];
+	size_t len;
+
+	harness_await_connections(&f->h, 1);
+	harness_on_loop(&f->h, drain);
+	assert_int_equal(SSL_connect(ssl), 1);
+	(void)read_to_end(ssl, &len, text, sizeof(text));
+	assert_int_equal(len, 0);
+	harness_await_connections(&f->h, 0); /* at once, not after the idle time of 75 s */
+	ERR_clear_error();
+	tls_close(ssl);
+}
+
 static enum im_rc
 open_with(struct fixture *f, const char *cert, const char *key, struct im_err *err)
 {
@@ -353,6 +377,7 @@ main(void)
 		T(test_tls_large_body_and_stream_arrive_whole),
 		T(test_tls_abort_is_a_truncation),
 		T(test_tls_client_that_leaves_or_stalls_is_noticed),
+		T(test_tls_handshake_that_ends_while_draining_is_closed),
 		T(test_tls_bad_files_are_named),
 		T(test_tls_key_of_another_kind_is_refused),
 		T(test_tls_key_with_passphrase_is_refused_without_asking),
