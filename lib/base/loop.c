@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/timers.h"
 
 #define LOOP_EVENTS 64 /* descriptors served in one turn */
 #define LOOP_BATCH                                                                                 \
@@ -40,9 +41,7 @@ struct loop {
 	atomic_uint posters; /* threads in loop_post() and loop_stop() */
 	struct list last;    /* tasks of loop_post_last() */
 
-	struct loop_timer **heap; /* 1-based, earliest first */
-	uint32_t timers;
-	uint32_t timers_cap;
+	struct timers timers;
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
 
 	int epfd;
@@ -87,14 +86,14 @@ loop_free(struct loop *l)
 	/* The last task, or loop_stop(), may have told somebody to free the loop while its thread was on its way out. */
 	while (atomic_load(&l->posters) > 0)
 		(void)sched_yield();
-	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers == 0);
+	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers.count == 0);
 	if (l->epfd >= 0)
 		(void)close(l->epfd);
 	if (l->wakefd >= 0)
 		(void)close(l->wakefd);
 	(void)pthread_mutex_destroy(&l->run);
 	(void)pthread_mutex_destroy(&l->qlock);
-	free(l->heap);
+	timers_done(&l->timers);
 	free(l->slots);
 	free(l);
 }
@@ -275,71 +274,20 @@ loop_is_held(struct loop *l)
 	return held == l;
 }
 
-/* Timers: a binary heap. heap_pos of a timer is its index. */
-
-static void
-heap_put(struct loop *l, uint32_t pos, struct loop_timer *t)
-{
-	l->heap[pos] = t;
-	t->heap_pos = pos;
-}
-
-static void
-heap_up(struct loop *l, uint32_t pos)
-{
-	struct loop_timer *t = l->heap[pos];
-
-	while (pos > 1 && l->heap[pos / 2]->at_us > t->at_us) {
-		heap_put(l, pos, l->heap[pos / 2]);
-		pos /= 2;
-	}
-	heap_put(l, pos, t);
-}
-
-static void
-heap_down(struct loop *l, uint32_t pos)
-{
-	struct loop_timer *t = l->heap[pos];
-
-	for (;;) {
-		uint32_t child = pos * 2;
-
-		if (child > l->timers)
-			break;
-		if (child < l->timers && l->heap[child + 1]->at_us < l->heap[child]->at_us)
-			child++;
-		if (l->heap[child]->at_us >= t->at_us)
-			break;
-		heap_put(l, pos, l->heap[child]);
-		pos = child;
-	}
-	heap_put(l, pos, t);
-}
+/* Timers. */
 
 enum im_rc
 loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_us)
 {
-	assert(loop_is_held(l));
-	if (t->heap_pos == 0) {
-		if (l->timers + 1 >= l->timers_cap) {
-			uint32_t cap = l->timers_cap == 0 ? 64 : l->timers_cap * 2;
-			struct loop_timer **heap =
-			    realloc(l->heap, cap * sizeof(struct loop_timer *));
+	uint64_t at_us;
 
-			if (heap == NULL)
-				return IM_ENOMEM;
-			l->heap = heap;
-			l->timers_cap = cap;
-		}
-		t->heap_pos = ++l->timers;
-		l->heap[t->heap_pos] = t;
-	}
-	if (__builtin_add_overflow(clock_mono_us(), delay_us, &t->at_us))
-		t->at_us = UINT64_MAX;
-	heap_up(l, t->heap_pos);
-	heap_down(l, t->heap_pos);
-	if (t->at_us < l->sleep_until_us) {
-		l->sleep_until_us = t->at_us;
+	assert(loop_is_held(l));
+	if (__builtin_add_overflow(clock_mono_us(), delay_us, &at_us))
+		at_us = UINT64_MAX;
+	if (!timers_set(&l->timers, t, at_us))
+		return IM_ENOMEM;
+	if (at_us < l->sleep_until_us) {
+		l->sleep_until_us = at_us;
 		wake(l);
 	}
 	return IM_OK;
@@ -348,19 +296,10 @@ loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_us)
 void
 loop_timer_cancel(struct loop *l, struct loop_timer *t)
 {
-	uint32_t pos = t->heap_pos;
-	struct loop_timer *moved;
-
-	if (pos == 0)
+	if (t->heap_pos == 0)
 		return;
 	assert(loop_is_held(l));
-	moved = l->heap[l->timers--];
-	t->heap_pos = 0;
-	if (moved == t)
-		return;
-	heap_put(l, pos, moved);
-	heap_up(l, pos);
-	heap_down(l, moved->heap_pos);
+	timers_remove(&l->timers, t);
 }
 
 bool
@@ -373,11 +312,10 @@ static void
 fire_timers(struct loop *l)
 {
 	uint64_t now_us = clock_mono_us();
+	struct loop_timer *t;
 
-	while (l->timers > 0 && l->heap[1]->at_us <= now_us) {
-		struct loop_timer *t = l->heap[1];
-
-		loop_timer_cancel(l, t);
+	while ((t = timers_first(&l->timers)) != NULL && t->at_us <= now_us) {
+		timers_remove(&l->timers, t);
 		t->fn(t->arg);
 	}
 }
@@ -501,6 +439,7 @@ void
 loop_run(struct loop *l)
 {
 	struct epoll_event ev[LOOP_EVENTS];
+	const struct loop_timer *first;
 	uint64_t until_us;
 	bool more;
 	int n;
@@ -509,7 +448,8 @@ loop_run(struct loop *l)
 		loop_enter(l);
 		fire_timers(l);
 		drain(l, true);
-		until_us = l->timers > 0 ? l->heap[1]->at_us : UINT64_MAX;
+		first = timers_first(&l->timers);
+		until_us = first != NULL ? first->at_us : UINT64_MAX;
 		l->sleep_until_us = until_us;
 		more = leave_soon(l);
 		/* An earlier timer that is set from here on writes wakefd. */
