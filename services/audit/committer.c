@@ -215,6 +215,20 @@ fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 	return why->rc;
 }
 
+static void
+hand_back(struct committer *c, struct turn *t)
+{
+	struct list *node;
+
+	if (list_empty(&t->done))
+		return;
+	(void)pthread_mutex_lock(&c->lock);
+	while ((node = list_pop_front(&t->done)) != NULL)
+		list_push_back(&c->done, node);
+	(void)pthread_mutex_unlock(&c->lock);
+	loop_hand(c->loop, &c->report);
+}
+
 /* Commit everything in t->work. IM_OK, or IM_EIO: it is over. */
 static enum im_rc
 work_off(struct committer *c, struct turn *t, struct im_err *err)
@@ -226,6 +240,7 @@ work_off(struct committer *c, struct turn *t, struct im_err *err)
 		rc = commit(c, t, false, err);
 		if (rc != IM_OK && fail_frame(c, t, err) == IM_EIO)
 			return IM_EIO;
+		hand_back(c, t); /* they must not wait for the frames behind theirs */
 	}
 	return IM_OK;
 }
@@ -245,18 +260,6 @@ take(struct committer *c, struct turn *t)
 	any = !list_empty(&t->work);
 	(void)pthread_mutex_unlock(&c->lock);
 	return any;
-}
-
-static void
-hand_back(struct committer *c, struct turn *t)
-{
-	struct list *node;
-
-	(void)pthread_mutex_lock(&c->lock);
-	while ((node = list_pop_front(&t->done)) != NULL)
-		list_push_back(&c->done, node);
-	(void)pthread_mutex_unlock(&c->lock);
-	loop_hand(c->loop, &c->report);
 }
 
 /* The last record and the last checkpoint; what cannot be written now is no loss. */

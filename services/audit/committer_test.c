@@ -33,6 +33,8 @@ struct fixture {
 	unsigned submitted, done, failed, fatal;
 	struct audit_event stop;
 	struct loop_task begin;
+	struct loop_timer patience;
+	unsigned waited;
 	pthread_mutex_t lock; /* 'fatal' comes from another thread */
 };
 
@@ -195,59 +197,118 @@ test_committer_without_space_fails_jobs_and_recovers(void **state)
 	fixture_done(f);
 }
 
-/* A disk whose first write waits for 'gate' and finds no space. */
-static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_news = PTHREAD_COND_INITIALIZER;
-static bool gate_met, gate_open;
+/* A disk where one frame's write waits, and the first one may find no space. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	unsigned writes, wait_at; /* frames written; which of them waits, 0 = none */
+	bool fail_first;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER };
 
 static ssize_t
 gated_pwrite(int fd, const void *data, size_t len, off_t at)
 {
-	bool first;
+	bool fails;
+	unsigned n;
 
-	(void)pthread_mutex_lock(&gate_lock);
-	first = !gate_met;
-	gate_met = true;
-	(void)pthread_cond_broadcast(&gate_news);
-	while (!gate_open)
-		(void)pthread_cond_wait(&gate_news, &gate_lock);
-	(void)pthread_mutex_unlock(&gate_lock);
-	if (!first)
+	if (len < 8 || memcmp(data, WAL_MAGIC, 8) != 0)
+		return pwrite(fd, data, len, at);
+	(void)pthread_mutex_lock(&gate.lock);
+	n = ++gate.writes;
+	fails = gate.fail_first && n == 1;
+	(void)pthread_cond_broadcast(&gate.news);
+	while (gate.wait_at == n)
+		(void)pthread_cond_wait(&gate.news, &gate.lock);
+	(void)pthread_mutex_unlock(&gate.lock);
+	if (!fails)
 		return pwrite(fd, data, len, at);
 	errno = ENOSPC;
 	return -1;
 }
 
+/* Wait until frame 'n' is being written. */
 static void
-gate_turn(bool open)
+gate_await(unsigned n)
 {
-	(void)pthread_mutex_lock(&gate_lock);
-	while (!open && !gate_met)
-		(void)pthread_cond_wait(&gate_news, &gate_lock);
-	gate_open = open;
-	(void)pthread_cond_broadcast(&gate_news);
-	(void)pthread_mutex_unlock(&gate_lock);
+	(void)pthread_mutex_lock(&gate.lock);
+	while (gate.writes < n)
+		(void)pthread_cond_wait(&gate.news, &gate.lock);
+	(void)pthread_mutex_unlock(&gate.lock);
+}
+
+static void
+gate_set(unsigned wait_at)
+{
+	(void)pthread_mutex_lock(&gate.lock);
+	gate.wait_at = wait_at;
+	(void)pthread_cond_broadcast(&gate.news);
+	(void)pthread_mutex_unlock(&gate.lock);
+}
+
+static void
+gated_init(struct fixture **ret, bool fail_first)
+{
+	static struct disk_ops gated;
+
+	gated = disk_posix;
+	gated.pwrite = gated_pwrite;
+	gate.writes = 0;
+	gate.wait_at = 1;
+	gate.fail_first = fail_first;
+	fixture_init(ret, &gated);
 }
 
 /* A RESPONSE must not be recorded when the REQUEST before it was not. */
 static void
 test_committer_lets_nothing_overtake_a_job_that_failed(void **state)
 {
-	struct disk_ops gated = disk_posix;
 	struct fixture *f;
 
 	(void)state;
-	gated.pwrite = gated_pwrite;
-	fixture_init(&f, &gated);
+	gated_init(&f, true);
 	loop_enter(f->loop);
 	submit(f, 0, 1);
-	gate_turn(false); /* it is being written */
+	gate_await(1);
 	submit(f, 1, JOBS);
-	gate_turn(true);
+	gate_set(0);
 	loop_leave(f->loop);
 	loop_run(f->loop);
 	assert_int_equal(f->done, JOBS);
 	assert_int_equal(f->failed, JOBS);
+	fixture_done(f);
+}
+
+static void
+on_patience(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->waited++;
+	if (f->done >= 9 || f->waited > 2000)
+		gate_set(0);
+	else
+		assert_int_equal(loop_timer_set(f->loop, &f->patience, 5000), IM_OK);
+}
+
+/* Many frames are waiting: who is in the first need not wait for the last. */
+static void
+test_committer_answers_after_each_frame(void **state)
+{
+	struct fixture *f;
+
+	(void)state;
+	gated_init(&f, false);
+	f->patience = (struct loop_timer){ .fn = on_patience, .arg = f };
+	loop_enter(f->loop);
+	submit(f, 0, 1);
+	gate_await(1);
+	submit(f, 1, JOBS);
+	gate_set(3); /* jobs 1 to 8 are in the second frame */
+	assert_int_equal(loop_timer_set(f->loop, &f->patience, 0), IM_OK);
+	loop_leave(f->loop);
+	loop_run(f->loop);
+	assert_true(f->waited <= 2000);
+	assert_int_equal(f->failed, 0);
 	fixture_done(f);
 }
 
@@ -306,6 +367,7 @@ main(void)
 		    test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
 		cmocka_unit_test(test_committer_without_space_fails_jobs_and_recovers),
 		cmocka_unit_test(test_committer_lets_nothing_overtake_a_job_that_failed),
+		cmocka_unit_test(test_committer_answers_after_each_frame),
 		cmocka_unit_test(test_committer_on_a_lying_disk_writes_nothing_more),
 		cmocka_unit_test(test_committer_refuses_when_too_much_waits),
 	};
