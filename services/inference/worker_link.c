@@ -150,7 +150,10 @@ on_down(void *user, struct link *link, const struct im_err *why)
 
 	if (r == NULL)
 		return;
-	if (!w->stopping)
+	if (link_draining(link))
+		log_info("a router has stopped; dialling until it is back",
+			 LOG_STR("destination.address", link_peer(link)->address));
+	else if (!w->stopping)
 		log_warn("a router is lost",
 			 LOG_STR("destination.address", link_peer(link)->address),
 			 LOG_STR("error.message", why != NULL ? why->text : ""));
