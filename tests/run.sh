@@ -29,6 +29,7 @@ units() {
 	say "units, $1"
 	ctest --test-dir "build/$1" --parallel "$(nproc)" --output-on-failure --output-junit "$PWD/$out/units-$1.xml" \
 		2>&1 | grep -vE '^ *[0-9]+/[0-9]+ Test .*Passed|^ *Start ' || true
+	[ -s "$out/units-$1.xml" ] || failed "units-$1"
 }
 
 # py NAME PATH [ARG...]: pytest with its results under NAME.

@@ -79,8 +79,6 @@ bool host_drained(const struct host *host);
 /** Stop and free; 'stopped' is called on the loop when nothing is left. */
 void host_stop(struct host *host, loop_fn stopped, void *arg);
 
-const char *host_name(const struct host *host);
-
 /** Where its pages are, with the real port, or "off". Valid while the host is. */
 const char *host_admin_address(const struct host *host);
 
@@ -95,9 +93,6 @@ void host_metrics(const struct host *host, struct metrics_page *page);
 
 /** Appends what keeps any host of this process from being ready; nothing, and buf_ok(), = ready. */
 void host_ready(struct buf *why);
-
-/** True between host_drain() of any host and the end. */
-bool host_draining(void);
 
 /**
  * Where the daemon 'role' ("router", "cache", "audit") is reached: its configured address, or "inproc://ROLE" in the

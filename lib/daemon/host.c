@@ -155,12 +155,6 @@ host_stop(struct host *h, loop_fn stopped, void *arg)
 }
 
 const char *
-host_name(const struct host *h)
-{
-	return h->name;
-}
-
-const char *
 host_admin_address(const struct host *h)
 {
 	return h->admin != NULL ? admin_address(h->admin) : "off";
@@ -176,15 +170,6 @@ bool
 host_any(void)
 {
 	return !list_empty(&hosts);
-}
-
-bool
-host_draining(void)
-{
-	LIST_FOREACH (&hosts, h, struct host, node)
-		if (h->draining)
-			return true;
-	return false;
 }
 
 void

@@ -190,9 +190,6 @@ IM_MUST_CHECK enum im_rc served_send(struct served *served, const uint8_t *body,
  *  cannot be sent ends the call with IM_ETOOBIG or IM_ENOMEM at the caller. */
 void served_end(struct served *served, const struct im_err *err, const uint8_t *body, size_t len);
 
-/** The peer that asked. Valid while the call is not cancelled. */
-const struct link_peer *served_peer(const struct served *served);
-
 /* What net counts; for the metrics page and for leak tests. */
 struct net_counters {
 	uint32_t links;

@@ -297,9 +297,3 @@ served_end(struct served *s, const struct im_err *err, const uint8_t *body, size
 		s->net->counters.served--;
 	free(s);
 }
-
-const struct link_peer *
-served_peer(const struct served *s)
-{
-	return s->link != NULL ? &s->link->peer : NULL;
-}
