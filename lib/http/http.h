@@ -25,7 +25,7 @@ struct http_params {
 	    *listen; /* "HOST:PORT", "[::1]:PORT", port 0 = any free one; "unix:PATH" (mode 0600) */
 	size_t header_bytes;        /* request line and headers together [32 KiB]; over: 431 */
 	size_t body_bytes;          /* after chunked decoding [10 MiB]; over: 413 */
-	uint32_t max_connections;   /* [16384]; over: accepted, 503, closed */
+	uint32_t max_connections;   /* [16384]; over: accepted, 503 (with TLS: nothing), closed */
 	uint32_t header_timeout_ms; /* first byte to last header, whatever trickles in [10,000] */
 	uint32_t body_timeout_ms;   /* from the headers to the last body byte [60,000] */
 	uint32_t idle_timeout_ms;   /* keep-alive without a request [75,000] */

@@ -79,7 +79,8 @@ struct generate_request {
 void generate_request_encode(const struct generate_request *req, struct buf *out);
 
 /** Decode and check ranges: IM_EPROTO for bytes that are no message, IM_EINVAL with err->param for a value out of range
- *  (temperature 0..2, top_p and min_p 0..1, penalties -2..2, n ≤ 128, stops ≤ 16, model 1..256 bytes, messages
+ *  (temperature 0..2, top_p and min_p 0..1, penalties -2..2 but repeat_penalty
+ *  0..10, top_logprobs ≤ 20, n ≤ 128, stops ≤ 16, model 1..256 bytes, messages
  *  1..8192, role known, request_id empty or 32 hex digits, …_json members that are not JSON). */
 IM_MUST_CHECK enum im_rc generate_request_decode(const uint8_t *buf, size_t len,
 						 struct arena *arena, struct generate_request *ret,
