@@ -87,7 +87,7 @@ static void *
 raw_serve(void *arg)
 {
 	struct sockaddr_un sa = raw_address(arg);
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, ep;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = -1, ep;
 	char reply[RAW_REPLY] = { 0 };
 
 	if (listener < 0 || bind(listener, (struct sockaddr *)&sa, sizeof(sa)) != 0 ||
