@@ -1,6 +1,7 @@
 /*
  * http/tls_test.c - the server with TLS 1.3, against OpenSSL as a client and a certificate made here.
  */
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -343,7 +344,7 @@ test_tls_key_with_passphrase_is_refused_without_asking(void **state)
 	struct fixture *f = *state;
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	FILE *out = fopen(f->key, "we");
-	int pipes[2], saved = dup(0);
+	int pipes[2], saved = fcntl(0, F_DUPFD_CLOEXEC, 3);
 	struct im_err err;
 	char left[8];
 
@@ -353,7 +354,7 @@ test_tls_key_with_passphrase_is_refused_without_asking(void **state)
 			 1);
 	(void)fclose(out);
 	EVP_PKEY_free(key);
-	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	assert_int_equal(write(pipes[1], "secret\n", 7), 7);
 	assert_int_equal(dup2(pipes[0], 0), 0);
 	assert_int_equal(open_with(f, f->cert, f->key, &err), IM_EINVAL);
