@@ -98,7 +98,7 @@ const struct config_key config_schema[] = {
 	STR("workers[].api_key_env", NULL, "upstream: environment variable with the key"),
 	STR("workers[].ca_file", NULL, "upstream: PEM file of trusted certificates; default: the system's"),
 	MS("workers[].connect_ms", "5s", 10, 600000, "upstream: time to connect"),
-	MS("workers[].read_ms", "300s", 10, 3600000, "upstream: longest silence"),
+	MS("workers[].read_ms", "300s", 10, 3600000, "upstream: longest silence, so also the longest time to a whole answer"),
 	MAP("workers[].extra", "upstream: members added to each request, as JSON, such as thinking: '{\"type\":\"disabled\"}'"),
 	STR("workers[].model_file", NULL, "local: the GGUF file; default: the bundled demo model"),
 	STR("workers[].sha256", NULL, "local: refuse the file unless its SHA-256 is this"),

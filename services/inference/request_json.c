@@ -315,8 +315,9 @@ request_json_write(const struct generate_request *req, const char *model,
 	put_text(&w, "model", model);
 	put_messages(&w, req);
 	put_name(&w, "stream");
-	(void)buf_append_str(out, "true");
-	if (begin_member(&w, "stream_options"))
+	(void)buf_append_str(out, req->stream ? "true" : "false");
+	/* Servers refuse it without a stream; a whole answer has its usage unasked. */
+	if (req->stream && begin_member(&w, "stream_options"))
 		(void)buf_append_str(out, "{\"include_usage\":true}");
 	put_sampling(&w, req);
 	put_json(&w, "tools", req->tools_json);

@@ -21,7 +21,8 @@ struct request_extra {
 };
 
 /**
- * Append the body to 'out'. 'model' is the upstream's name for it. The upstream always streams and reports usage.
+ * Append the body to 'out'. 'model' is the upstream's name for it. The upstream is asked to stream, and for the usage
+ * at the end, only if the caller reads a stream (req->stream): a whole answer is one JSON object, which is far less work.
  * Returns IM_OK, IM_EINVAL with err->param (extra_json or another …_json member is no JSON of the right kind), IM_ETOOBIG
  * (over the bound of 'out'), IM_ENOMEM.
  */

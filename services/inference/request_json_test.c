@@ -33,15 +33,38 @@ expect(const struct generate_request *req, const struct request_extra *extra, si
 	"{\"model\":\"up-model\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true," \
 	"\"stream_options\":{\"include_usage\":true}"
 
+#define WHOLE_HEAD                                                                                 \
+	"{\"model\":\"up-model\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"           \
+	"\"stream\":false"
+
 static struct message hi = { .role = "user", .content = "hi" };
 
 static void
-test_request_json_smallest_request_always_streams_with_usage(void **state)
+test_request_json_smallest_stream_asks_for_usage(void **state)
 {
-	struct generate_request req = { .model = "m", .messages = &hi, .message_count = 1 };
+	struct generate_request req = {
+		.model = "m", .stream = true, .messages = &hi, .message_count = 1
+	};
 
 	(void)state;
 	expect(&req, no_extra, 0, HEAD "}");
+}
+
+static void
+test_request_json_whole_answer_is_not_streamed_whatever_others_say(void **state)
+{
+	static const struct request_extra extra[] = {
+		{ "stream", "true" },
+		{ "stream_options", "{\"include_usage\":true}" },
+	};
+	struct generate_request req = { .model = "m", .messages = &hi, .message_count = 1 };
+
+	(void)state;
+	expect(&req, no_extra, 0, WHOLE_HEAD "}");
+	expect(&req, extra, 2, WHOLE_HEAD "}");
+	req.extra_json = "{\"stream\":true,\"stream_options\":{},\"kept\":1}";
+	req.max_tokens = (struct opt_u32){ true, 7 };
+	expect(&req, extra, 2, WHOLE_HEAD ",\"max_tokens\":7,\"kept\":1}");
 }
 
 static void
@@ -50,6 +73,7 @@ test_request_json_every_typed_member_is_written(void **state)
 	const char *stops[] = { "\n", "\"end\"" };
 	struct generate_request req = {
 		.model = "m",
+		.stream = true,
 		.messages = &hi,
 		.message_count = 1,
 		.temperature = { true, 0.1 },
@@ -99,7 +123,9 @@ test_request_json_messages_keep_every_member(void **state)
 		  .extra_json =
 		      "{\"cache_control\":{\"n\":12345678901234567890},\"role\":\"system\"}" },
 	};
-	struct generate_request req = { .model = "m", .messages = messages, .message_count = 4 };
+	struct generate_request req = {
+		.model = "m", .stream = true, .messages = messages, .message_count = 4
+	};
 
 	(void)state;
 	expect(
@@ -118,6 +144,7 @@ test_request_json_unknown_members_travel_on_and_keep_their_digits(void **state)
 {
 	struct generate_request req = {
 		.model = "m",
+		.stream = true,
 		.messages = &hi,
 		.message_count = 1,
 		.extra_json =
@@ -134,6 +161,7 @@ test_request_json_caller_cannot_name_what_is_ours(void **state)
 {
 	struct generate_request req = {
 		.model = "m",
+		.stream = true,
 		.messages = &hi,
 		.message_count = 1,
 		.temperature = { true, 1 },
@@ -159,6 +187,7 @@ test_request_json_configuration_adds_what_nobody_gave(void **state)
 		{ "stream_options", "null" },
 	};
 	struct generate_request req = { .model = "m",
+					.stream = true,
 					.messages = &hi,
 					.message_count = 1,
 					.temperature = { true, 1 },
@@ -177,6 +206,7 @@ test_request_json_user_is_opaque_and_differs_by_tenant(void **state)
 {
 	char a[REQUEST_USER_LEN + 1], b[REQUEST_USER_LEN + 1], c[REQUEST_USER_LEN + 1];
 	struct generate_request req = { .model = "m",
+					.stream = true,
 					.messages = &hi,
 					.message_count = 1,
 					.tenant = "acme",
@@ -204,7 +234,9 @@ test_request_json_user_is_opaque_and_differs_by_tenant(void **state)
 static void
 test_request_json_member_that_is_no_json_is_refused_by_name(void **state)
 {
-	struct generate_request req = { .model = "m", .messages = &hi, .message_count = 1 };
+	struct generate_request req = {
+		.model = "m", .stream = true, .messages = &hi, .message_count = 1
+	};
 	struct buf out = { 0 };
 	struct im_err err;
 
@@ -223,7 +255,9 @@ test_request_json_member_that_is_no_json_is_refused_by_name(void **state)
 static void
 test_request_json_over_the_bound_is_too_big(void **state)
 {
-	struct generate_request req = { .model = "m", .messages = &hi, .message_count = 1 };
+	struct generate_request req = {
+		.model = "m", .stream = true, .messages = &hi, .message_count = 1
+	};
 	struct buf out;
 	struct im_err err;
 
@@ -243,7 +277,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request_json_smallest_request_always_streams_with_usage),
+		cmocka_unit_test(test_request_json_smallest_stream_asks_for_usage),
+		cmocka_unit_test(
+		    test_request_json_whole_answer_is_not_streamed_whatever_others_say),
 		cmocka_unit_test(test_request_json_every_typed_member_is_written),
 		cmocka_unit_test(test_request_json_messages_keep_every_member),
 		cmocka_unit_test(test_request_json_unknown_members_travel_on_and_keep_their_digits),

@@ -35,6 +35,7 @@ static struct fake_reply replies[] = {
 	{ "page", "HTTP/1.1 200 OK\r\nContent-Type: text/html", "<html>", FAKE_LENGTH, 0 },
 	{ "empty", OK_JSON, "", FAKE_LENGTH, 0 },
 	{ "cut-json", OK_JSON, "{\"choices\":[", FAKE_LENGTH, 0 },
+	{ "torn-json", OK_JSON, "\n{\"choices\":[", FAKE_CHUNKED_CUT, 0 },
 	{ "limit", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7",
 	  "{\"error\":{\"message\":\"slow\"}}", FAKE_LENGTH, 0 },
 	{ "broken", "HTTP/1.1 500 Oops", "<html>", FAKE_LENGTH, 0 },
@@ -162,6 +163,7 @@ void
 rig_backend_stop(void)
 {
 	rig.stopped = false;
+	rig.whole = false;
 	loop_enter(rig.loop);
 	backend_upstream.stop(rig.b, on_stopped, NULL);
 	loop_leave(rig.loop);
@@ -200,6 +202,7 @@ rig_submit(const char *model, uint32_t budget_ms, struct result *r)
 	struct generate_request req = { .model = model,
 					.messages = &m,
 					.message_count = 1,
+					.stream = !rig.whole,
 					.request_id = "0123456789abcdef0123456789abcdef",
 					.tenant = "t" };
 	enum im_rc rc;

@@ -64,6 +64,34 @@ test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller(void **sta
 	rig_backend_stop();
 }
 
+/* The answer's form is the upstream's choice all the same. */
+static void
+test_upstream_request_without_stream_asks_for_one_object(void **state)
+{
+	static const char *const models[] = { "json", "stream", "json" };
+	char request[8192];
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
+	rig.whole = true;
+	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+		struct result r;
+
+		rig_run(models[i], 0, &r);
+		fake_server_last(rig.server, request, sizeof(request));
+		assert_non_null(strstr(request, "\"stream\":false"));
+		assert_null(strstr(request, "stream_options"));
+		assert_false(r.failed);
+		assert_string_equal(buf_cstr(&r.text), "RHelloF");
+		assert_true(r.has_usage);
+		assert_int_equal(r.usage.prompt_tokens, 7);
+		assert_int_equal(r.usage.completion_tokens, 2);
+		buf_done(&r.text);
+	}
+	rig_backend_stop();
+}
+
 /* libcurl's handle of a whole answer is used again. */
 static void
 test_upstream_request_after_another_is_as_if_it_were_the_first(void **state)
@@ -109,6 +137,7 @@ test_upstream_failures_are_told_apart_and_never_a_success(void **state)
 		{ "page", IM_EUPSTREAM, "upstream_error", "neither JSON", "", 0 },
 		{ "empty", IM_EUPSTREAM, "upstream_error", "empty", "", 0 },
 		{ "cut-json", IM_EUPSTREAM, "upstream_error", "cannot be used", "", 0 },
+		{ "torn-json", IM_EUPSTREAM, "upstream_error", "broke", "", 0 },
 		{ "limit", IM_ELIMIT, "rate_limit_exceeded", "slow", "", 7000 },
 		{ "broken", IM_EUPSTREAM, "upstream_error", "500", "", 0 },
 		{ "huge-error", IM_EINVAL, "", "refused", "", 0 },
@@ -179,6 +208,36 @@ test_upstream_that_is_not_there_is_named_as_that(void **state)
 	rig_backend_stop();
 }
 
+static struct loop_timer looking;
+static unsigned requests_before;
+
+/* Look again until the server has one request more. */
+static void
+look_for_request(void *arg)
+{
+	bool *seen = arg;
+
+	*seen = fake_server_requests(rig.server) > requests_before;
+	if (*seen)
+		loop_stop(rig.loop);
+	else
+		assert_int_equal(loop_timer_set(rig.loop, &looking, 1000), IM_OK);
+}
+
+static void
+wait_for_request(unsigned before)
+{
+	bool seen = false;
+
+	requests_before = before;
+	looking.fn = look_for_request;
+	looking.arg = &seen;
+	loop_enter(rig.loop);
+	look_for_request(&seen);
+	loop_leave(rig.loop);
+	rig_run_until(&seen);
+}
+
 static void
 test_upstream_cancel_closes_the_connection(void **state)
 {
@@ -187,11 +246,19 @@ test_upstream_cancel_closes_the_connection(void **state)
 
 	(void)state;
 	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
-	/* before an answer */
-	assert_int_equal(rig_submit("hang", 0, &r), IM_OK);
-	loop_enter(rig.loop);
-	backend_upstream.cancel(r.job);
-	loop_leave(rig.loop);
+	/* before an answer, streamed or whole */
+	for (int i = 0; i < 2; i++) {
+		unsigned before = fake_server_requests(rig.server);
+
+		rig.whole = i == 1;
+		assert_int_equal(rig_submit("hang", 0, &r), IM_OK);
+		wait_for_request(before);
+		loop_enter(rig.loop);
+		backend_upstream.cancel(r.job);
+		loop_leave(rig.loop);
+		assert_true(fake_server_wait_open(rig.server, 0));
+	}
+	rig.whole = false;
 	/* between two pieces */
 	assert_int_equal(rig_submit("drip", 0, &r), IM_OK);
 	while (r.frames == 0)
@@ -267,8 +334,6 @@ test_upstream_over_capacity_or_unknown_model_is_refused_at_once(void **state)
 	buf_done(&b.text);
 	rig_backend_stop();
 }
-
-static struct loop_timer looking;
 
 /* Look again until the backend knows its models. */
 static void
@@ -376,6 +441,7 @@ main(void)
 		cmocka_unit_test(test_upstream_answers_in_each_form_give_the_same_frames),
 		cmocka_unit_test(
 		    test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller),
+		cmocka_unit_test(test_upstream_request_without_stream_asks_for_one_object),
 		cmocka_unit_test(test_upstream_request_after_another_is_as_if_it_were_the_first),
 		cmocka_unit_test(test_upstream_failures_are_told_apart_and_never_a_success),
 		cmocka_unit_test(test_upstream_that_is_silent_or_too_slow_times_out_and_is_closed),

@@ -24,7 +24,7 @@ static struct {
 	unsigned long long requests, left;
 } g = { .tokens = 4 };
 
-/* A stream that is being sent at a pace. */
+/* One that is being sent at a pace, or as a whole when its time has come. */
 struct answer {
 	struct http_exchange *x;
 	struct loop_timer timer;
@@ -76,11 +76,26 @@ answer_step(void *arg)
 	free(a);
 }
 
+/* 'fn' gets what it returns, and frees it when the exchange is over. */
+static struct answer *
+answer_new(struct http_exchange *x, unsigned tokens, loop_fn fn)
+{
+	struct answer *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		abort();
+	a->x = x;
+	a->tokens = tokens;
+	a->timer.fn = fn;
+	a->timer.arg = a;
+	http_set_user(x, a);
+	return a;
+}
+
 static void
 answer_stream(struct http_exchange *x, unsigned tokens)
 {
 	static const struct http_header headers[] = { { "Content-Type", "text/event-stream" } };
-	struct answer *a;
 
 	http_stream_begin(x, 200, headers, 1);
 	if (g.delay_ms == 0) {
@@ -89,19 +104,11 @@ answer_stream(struct http_exchange *x, unsigned tokens)
 		put_end(x, tokens);
 		return;
 	}
-	a = calloc(1, sizeof(*a));
-	if (a == NULL)
-		abort();
-	a->x = x;
-	a->tokens = tokens;
-	a->timer.fn = answer_step;
-	a->timer.arg = a;
-	http_set_user(x, a);
-	answer_step(a);
+	answer_step(answer_new(x, tokens, answer_step));
 }
 
 static void
-answer_json(struct http_exchange *x, unsigned tokens)
+reply_json(struct http_exchange *x, unsigned tokens)
 {
 	static const struct http_header headers[] = { { "Content-Type", "application/json" } };
 	char content[4096] = "Hello";
@@ -118,6 +125,30 @@ answer_json(struct http_exchange *x, unsigned tokens)
 	    "\"total_tokens\":%u}}",
 	    content, tokens, tokens + 9);
 	http_reply(x, 200, headers, 1, body, (size_t)n);
+}
+
+static void
+answer_due(void *arg)
+{
+	struct answer *a = arg;
+
+	reply_json(a->x, a->tokens);
+	free(a);
+}
+
+/* A whole answer comes when its last token would have been sent. */
+static void
+answer_json(struct http_exchange *x, unsigned tokens)
+{
+	struct answer *a;
+
+	if (g.delay_ms == 0) {
+		reply_json(x, tokens);
+		return;
+	}
+	a = answer_new(x, tokens, answer_due);
+	if (loop_timer_set(g.loop, &a->timer, (uint64_t)tokens * g.delay_ms * 1000) != IM_OK)
+		abort();
 }
 
 static void

@@ -53,5 +53,6 @@ def test_what_the_upstream_is_sent(mesh, upstream):
     entry = upstream.state()["log"][-1]
     assert entry["body"]["vendor"] == {"id": 9007199254740993}, "unknown members keep their digits"
     assert entry["body"]["tools"] == body["tools"] and entry["body"]["top_k"] == 5
+    assert entry["body"]["stream"] is False and "stream_options" not in entry["body"], "a whole answer is asked for as one"
     assert entry["headers"]["traceparent"].split("-")[1] == parent.split("-")[1]
     assert mesh.key not in str(entry), "the caller's key never travels on"

@@ -18,12 +18,15 @@ library is used. Answers to the same request are the same bytes.
     json=1              a whole JSON answer although a stream was asked for; blanks=N empty lines before it
     comments=N          so many ": keep-alive" comments before the first token
     cut=N               the connection is closed after N tokens; reset=1: with a TCP reset
-    error=N             an error chunk after N tokens
+    error=N             an error chunk after N tokens; status 500 in place of a whole answer
     hang=N              nothing more after N tokens, until the client leaves; hang=head: not even a status line
     nodone=1            a clean end without [DONE]; linger=1: [DONE], but the connection stays
     garbage=html|sse|json|bytes    an answer with status 200 that is none
     huge=N              one token of N bytes
     split=1             written byte by byte
+
+A request without "stream" gets a whole JSON answer, once its tokens would have been sent. One that is cut, hangs or has no
+[DONE] is half of it.
 
 Besides the API: GET /_state tells what happened, POST /_reset forgets it.
 Run it: upstream.py [--port N]; with port 0, the default, a free one is taken and printed. Or import Upstream.
@@ -336,8 +339,7 @@ class Connection(asyncio.Protocol):
         if "garbage" in options:
             return await self.garbage(options["garbage"])
         if "json" in options or not body.get("stream"):
-            answer = b"\n" * int(options.get("blanks", 0)) + json.dumps(whole_answer(body, options, text)).encode()
-            return await self.reply(200, answer)
+            return await self.whole(body, options, text, entry)
         return await self.stream(body, options, text, entry)
 
     async def garbage(self, kind):
@@ -385,6 +387,27 @@ class Connection(asyncio.Protocol):
             await self.pause()
         await self.write(b"0\r\n\r\n")
         return True
+
+    async def whole(self, body, options, text, entry):
+        """The answer as one object, after the time that its tokens would have taken."""
+        answer = b"\n" * int(options.get("blanks", 0)) + json.dumps(whole_answer(body, options, text)).encode()
+        count = sum(kind == "token" for kind, _ in chunks_of(body, options, text))
+        while True:
+            sent = str(entry["tokens"])
+            if sent == options.get("error"):
+                return await self.reply(500, *error_body(500, {"message": "told.to.break"}))
+            broken = sent == options.get("cut") or ("nodone" in options and entry["tokens"] == count)
+            if broken or sent == options.get("hang"):
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
+                await self.write(head.encode() + answer[:len(answer) // 2])
+                if not broken:
+                    await self.pause()
+                return await self.cut(options)
+            if entry["tokens"] == count:
+                return await self.reply(200, answer)
+            entry["tokens"] += 1
+            if "delay" in options:
+                await self.pause(float(options["delay"]))
 
     async def cut(self, options):
         """Close in the middle: what was written goes out first."""
