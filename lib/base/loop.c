@@ -308,16 +308,19 @@ loop_timer_armed(const struct loop_timer *t)
 	return t->heap_pos != 0;
 }
 
-static void
-fire_timers(struct loop *l)
+/* True if any was due. */
+static bool
+fire_timers(struct loop *l, uint64_t now_us)
 {
-	uint64_t now_us = clock_mono_us();
 	struct loop_timer *t;
+	bool fired = false;
 
 	while ((t = timers_first(&l->timers)) != NULL && t->at_us <= now_us) {
 		timers_remove(&l->timers, t);
 		t->fn(t->arg);
+		fired = true;
 	}
+	return fired;
 }
 
 /* Descriptors. */
@@ -411,10 +414,8 @@ serve_event(struct loop *l, const struct epoll_event *ev)
 }
 
 static int
-sleep_ms(uint64_t until_us)
+sleep_ms(uint64_t until_us, uint64_t now_us)
 {
-	uint64_t now_us = clock_mono_us();
-
 	if (until_us == UINT64_MAX)
 		return -1;
 	if (until_us <= now_us)
@@ -424,49 +425,49 @@ sleep_ms(uint64_t until_us)
 	return (int)((until_us - now_us + 999) / 1000);
 }
 
-/* As loop_leave() for the thread that serves timers and descriptors too: tasks that post each other without end must not
- * keep it from them. True if there is more to run, which nobody else does. */
-static bool
-leave_soon(struct loop *l)
+/* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
+ * post each other without end do not keep timers and descriptors waiting: one batch of them is run. */
+static int
+wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
 {
+	const struct loop_timer *first;
+	uint64_t until_us = UINT64_MAX, now_us = 0;
+	bool more;
+
 	drain(l, true);
+	if (timers_first(&l->timers) != NULL) {
+		now_us = clock_mono_us(); /* after the tasks: it also says how long to sleep */
+		if (fire_timers(l, now_us)) {
+			drain(l, true);
+			now_us = clock_mono_us();
+		}
+		first = timers_first(&l->timers);
+		until_us = first != NULL ? first->at_us : UINT64_MAX;
+	}
+	l->sleep_until_us = until_us;
 	held = NULL;
 	(void)pthread_mutex_unlock(&l->run);
-	return atomic_load(&l->queued) > 0;
+	more = atomic_load(&l->queued) > 0;
+	/* An earlier timer that is set from here on writes wakefd. */
+	return epoll_wait(l->epfd, ev, LOOP_EVENTS, more ? 0 : sleep_ms(until_us, now_us));
 }
 
 void
 loop_run(struct loop *l)
 {
 	struct epoll_event ev[LOOP_EVENTS];
-	const struct loop_timer *first;
-	uint64_t until_us;
-	bool more;
 	int n;
 
+	loop_enter(l);
 	while (!atomic_exchange(&l->stop, false)) {
-		loop_enter(l);
-		fire_timers(l);
-		drain(l, true);
-		first = timers_first(&l->timers);
-		until_us = first != NULL ? first->at_us : UINT64_MAX;
-		l->sleep_until_us = until_us;
-		more = leave_soon(l);
-		/* An earlier timer that is set from here on writes wakefd. */
-		n = epoll_wait(l->epfd, ev, LOOP_EVENTS, more ? 0 : sleep_ms(until_us));
-		if (n <= 0)
-			continue;
+		/* Events, and the tasks and timers that come of them, in one turn: the loop is taken once for all. */
+		n = wait_events(l, ev);
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
 		for (int i = 0; i < n; i++)
 			serve_event(l, &ev[i]);
-		(void)leave_soon(l); /* the rest comes with the next turn */
 	}
-	/* What was posted before the stop runs before we return. */
-	if (atomic_load(&l->queued) > 0) {
-		loop_enter(l);
-		loop_leave(l);
-	}
+	loop_leave(l); /* what was posted before the stop runs before we return */
 }
 
 void

@@ -1,9 +1,9 @@
 /*
- * net/ipc_path.h - the socket file of an ipc:// listener: it appears in one step, with mode 0600, never replaces one that
+ * net/ipc_path.h - the socket file of an ipc:// listener, of links or of the door: it appears in one step, with mode 0600, never replaces one that
  * is in use, and is removed only while it is ours. Known in this room only.
  *
- * nng binds the path it is given, changes the mode afterwards and unlinks whatever has that name at the end. So it is
- * given a private name in the same folder, and the file is moved to the real one here.
+ * A socket can be bound only before its mode is set and its listener made, and nng, for the door, unlinks whatever has
+ * the bound name at the end. So a private name in the same folder is bound, and the file is moved to the real one here.
  */
 #ifndef NET_IPC_PATH_H
 #define NET_IPC_PATH_H
@@ -16,7 +16,7 @@
 
 struct ipc_path {
 	char path[TRANSPORT_URL_MAX];         /* the real one; "" = not an ipc:// URL */
-	char private_path[TRANSPORT_URL_MAX]; /* what nng binds */
+	char private_path[TRANSPORT_URL_MAX]; /* what is bound */
 	dev_t dev;
 	ino_t ino;
 	bool published;

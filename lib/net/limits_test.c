@@ -215,8 +215,14 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 static void
 test_nng_starts_few_threads(void **state)
 {
+	struct fixture f;
+
 	(void)state;
+	fixture_open(&f, NULL);
+	assert_int_equal(count_entries("/proc/self/task", "nng:"), 0); /* ipc:// needs none */
+	rig_listen(&f.server, "tcp://127.0.0.1:0");
 	assert_in_range(count_entries("/proc/self/task", "nng:"), 5, 10);
+	fixture_close(&f);
 }
 
 int

@@ -1,13 +1,14 @@
 /*
- * net/net.h - mesh links: framed, multiplexed, flow-controlled calls between two daemons, over nng streams (ipc://,
- * tcp://) or inside one process (inproc://). nng is known in this room only. Nothing here knows what a message means.
+ * net/net.h - mesh links: framed, multiplexed, flow-controlled calls between two daemons, over Unix sockets (ipc://), nng
+ * streams (tcp://) or inside one process (inproc://). nng is known in this room only. Nothing here knows what a message
+ * means.
  *
  * A link is one connection between two daemons. After both said HELLO either side may open calls on it. A call is one
  * request, any number of DATA messages back, and exactly one end. Each call has its own credit, so a slow reader costs
  * a bounded buffer and stalls nobody.
  *
  * Threads: everything in this header is called on the loop that was given to net_new(), and every callback runs on it,
- * never from inside a call of this header.
+ * never from inside a call of this header. Some thread must be in loop_run() for bytes to move over ipc://.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -76,8 +77,8 @@ struct endpoint_ops {
 	void (*trouble)(void *user, const struct im_err *why);
 };
 
-/** Let nng size its thread pools for 'n' processors at most (default 1): 7 + 3n threads. Before the first net_listen(),
- *  net_dial() or door_open() of the process; later it does nothing. Any thread. */
+/** Let nng, which serves tcp:// and the door, size its thread pools for 'n' processors at most (default 1): 7 + 3n
+ *  threads. Before the first net_listen(), net_dial() or door_open() of the process; later it does nothing. Any thread. */
 void net_limit_threads(unsigned n);
 
 /** 'params' is copied. Returns IM_OK, IM_EINVAL, IM_ENOMEM. */
@@ -85,7 +86,7 @@ IM_MUST_CHECK enum im_rc net_new(struct loop *loop, const struct net_params *par
 				 struct net **ret_net, struct im_err *err);
 
 /**
- * Close every endpoint and link. 'closed' is called on the loop once nothing of nng is left in flight; only then may
+ * Close every endpoint and link. 'closed' is called on the loop once nothing is left in flight; only then may
  * net_free() be called. 'down' and the calls' ends are reported as usual before that.
  */
 void net_close(struct net *net, loop_fn closed, void *arg);

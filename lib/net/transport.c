@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define INPROC "inproc://"
+#define IPC    "ipc://"
 
 /* What follows 'scheme' in 'url', or NULL. */
 static const char *
@@ -21,7 +22,7 @@ static enum im_rc
 check_url(const char *url, struct im_err *err)
 {
 	const char *inproc = after(url, INPROC);
-	const char *ipc = after(url, "ipc://");
+	const char *ipc = after(url, IPC);
 	const char *tcp = after(url, "tcp://");
 
 	if (strlen(url) >= TRANSPORT_URL_MAX)
@@ -45,15 +46,19 @@ enum im_rc
 acceptor_open(struct loop *loop, const char *url, const struct acceptor_events *events, void *user,
 	      struct acceptor **ret_acceptor, char ret_url[TRANSPORT_URL_MAX], struct im_err *err)
 {
-	const char *name = after(url, INPROC);
+	const char *name = after(url, INPROC), *path = after(url, IPC);
 	struct acceptor *a = NULL;
 	enum im_rc rc = check_url(url, err);
 
 	if (rc != IM_OK)
 		return rc;
 	(void)snprintf(ret_url, TRANSPORT_URL_MAX, "%s", url);
-	rc = name != NULL ? inproc_acceptor_open(loop, name, &a, err)
-			  : stream_acceptor_open(loop, url, &a, ret_url, err);
+	if (name != NULL)
+		rc = inproc_acceptor_open(loop, name, &a, err);
+	else if (path != NULL)
+		rc = unix_acceptor_open(loop, url, &a, err);
+	else
+		rc = stream_acceptor_open(loop, url, &a, ret_url, err);
 	if (rc != IM_OK)
 		return rc;
 	a->events = events;
@@ -66,14 +71,18 @@ enum im_rc
 dialer_open(struct loop *loop, const char *url, const struct dialer_events *events, void *user,
 	    struct dialer **ret_dialer, struct im_err *err)
 {
-	const char *name = after(url, INPROC);
+	const char *name = after(url, INPROC), *path = after(url, IPC);
 	struct dialer *d = NULL;
 	enum im_rc rc = check_url(url, err);
 
 	if (rc != IM_OK)
 		return rc;
-	rc = name != NULL ? inproc_dialer_open(loop, name, &d, err)
-			  : stream_dialer_open(loop, url, &d, err);
+	if (name != NULL)
+		rc = inproc_dialer_open(loop, name, &d, err);
+	else if (path != NULL)
+		rc = unix_dialer_open(loop, url, &d, err);
+	else
+		rc = stream_dialer_open(loop, url, &d, err);
 	if (rc != IM_OK)
 		return rc;
 	d->events = events;

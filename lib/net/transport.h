@@ -1,6 +1,6 @@
 /*
- * net/transport.h - byte streams under the links: over nng (ipc://, tcp://) or inside the process (inproc://). Known in
- * this room only. A transport moves bytes and says when they moved; it knows nothing of frames.
+ * net/transport.h - byte streams under the links: over Unix sockets (ipc://), over nng (tcp://) or inside the process
+ * (inproc://). Known in this room only. A transport moves bytes and says when they moved; it knows nothing of frames.
  *
  * Threads: every function is called on the loop of its object and every event is delivered on it, never from inside a
  * function of this header. No function blocks.
@@ -144,11 +144,15 @@ dialer_close(struct dialer *d)
 	d->vt->close(d);
 }
 
-/* The two kinds; called by acceptor_open() and dialer_open(). 'name' is the URL without "inproc://". */
+/* The three kinds; called by acceptor_open() and dialer_open(). 'name' is the URL without "inproc://". */
 IM_MUST_CHECK enum im_rc inproc_acceptor_open(struct loop *loop, const char *name,
 					      struct acceptor **ret_acceptor, struct im_err *err);
 IM_MUST_CHECK enum im_rc inproc_dialer_open(struct loop *loop, const char *name,
 					    struct dialer **ret_dialer, struct im_err *err);
+IM_MUST_CHECK enum im_rc unix_acceptor_open(struct loop *loop, const char *url,
+					    struct acceptor **ret_acceptor, struct im_err *err);
+IM_MUST_CHECK enum im_rc unix_dialer_open(struct loop *loop, const char *url,
+					  struct dialer **ret_dialer, struct im_err *err);
 IM_MUST_CHECK enum im_rc stream_acceptor_open(struct loop *loop, const char *url,
 					      struct acceptor **ret_acceptor,
 					      char ret_url[TRANSPORT_URL_MAX], struct im_err *err);

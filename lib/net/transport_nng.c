@@ -6,7 +6,6 @@
  */
 #include <arpa/inet.h>
 #include <nng/nng.h>
-#include <nng/transport/ipc/ipc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,15 +169,8 @@ stream_address(nng_stream *stream, const char *url, char out[TRANSPORT_ADDRESS_M
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 	nng_sockaddr sa;
-	uint64_t pid;
 
 	(void)snprintf(out, TRANSPORT_ADDRESS_MAX, "%.*s", TRANSPORT_ADDRESS_MAX - 1, url);
-	if (strncmp(url, "ipc://", 6) == 0) {
-		if (nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_PID, &pid) == 0)
-			(void)snprintf(out, TRANSPORT_ADDRESS_MAX, "%.90s (pid %llu)", url,
-				       (unsigned long long)pid);
-		return;
-	}
 	if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &sa) != 0)
 		return;
 	if (sa.s_family == NNG_AF_INET) {

@@ -1,15 +1,13 @@
 /*
- * net/transport_nng_ends.c - listening and dialling with nng: ipc:// and tcp://; see transport_nng.h for the rules.
+ * net/transport_nng_ends.c - listening and dialling with nng: tcp://; see transport_nng.h for the rules.
  */
 #include <nng/nng.h>
-#include <nng/transport/ipc/ipc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
-#include "net/ipc_path.h"
 #include "net/nng_init.h"
 #include "net/transport_nng.h"
 
@@ -22,7 +20,6 @@ struct stream_acceptor {
 	nng_aio *aio;
 	struct loop_task task, gone_task;
 	struct loop_timer pause;
-	struct ipc_path path;
 	char url[TRANSPORT_URL_MAX];
 	bool accepting, closing;
 };
@@ -125,7 +122,6 @@ stream_acceptor_close(struct acceptor *base)
 
 	a->closing = true;
 	loop_timer_cancel(a->loop, &a->pause);
-	ipc_path_remove(&a->path);
 	nng_stream_listener_close(a->listener);
 	if (!a->accepting)
 		net_off_loop(acceptor_dispose, a);
@@ -148,16 +144,10 @@ url_set_port(nng_stream_listener *listener, char url[TRANSPORT_URL_MAX])
 static enum im_rc
 listen_on(struct stream_acceptor *a, struct im_err *err)
 {
-	bool ipc = a->path.path[0] != '\0';
-	char url[2 * TRANSPORT_URL_MAX];
-	enum im_rc rc;
-	int rv;
+	int rv = nng_stream_listener_alloc(&a->listener, a->url);
 
-	(void)snprintf(url, sizeof(url), "%s%s", ipc ? "ipc://" : a->url, a->path.private_path);
-	rv = nng_stream_listener_alloc(&a->listener, url);
 	if (rv == 0)
-		rv = ipc ? nng_stream_listener_set_int(a->listener, NNG_OPT_IPC_PERMISSIONS, 0600)
-			 : nng_stream_listener_set_bool(a->listener, NNG_OPT_TCP_NODELAY, true);
+		rv = nng_stream_listener_set_bool(a->listener, NNG_OPT_TCP_NODELAY, true);
 	if (rv == 0)
 		rv = nng_stream_listener_listen(a->listener);
 	if (rv == NNG_EADDRINUSE)
@@ -169,10 +159,8 @@ listen_on(struct stream_acceptor *a, struct im_err *err)
 		    err, net_nng_rc(rv) == IM_EINVAL ? IM_EINVAL : IM_EIO,
 		    "cannot listen on %s: %s; check the address, its folder and its permissions",
 		    a->url, nng_strerror(rv));
-	rc = ipc_path_publish(&a->path, err);
-	if (rc == IM_OK && !ipc)
-		url_set_port(a->listener, a->url);
-	return rc;
+	url_set_port(a->listener, a->url);
+	return IM_OK;
 }
 
 enum im_rc
@@ -194,8 +182,7 @@ stream_acceptor_open(struct loop *loop, const char *url, struct acceptor **ret_a
 	a->pause.fn = accept_next;
 	a->task.arg = a->gone_task.arg = a->pause.arg = a;
 	(void)snprintf(a->url, sizeof(a->url), "%s", url);
-	rc = ipc_path_init(&a->path, url, err);
-	if (rc == IM_OK && nng_aio_alloc(&a->aio, on_accept, a) != 0)
+	if (nng_aio_alloc(&a->aio, on_accept, a) != 0)
 		rc = err_set(err, IM_ENOMEM, "no memory to listen on %s", url);
 	if (rc == IM_OK)
 		rc = listen_on(a, err);
@@ -326,7 +313,7 @@ stream_dialer_open(struct loop *loop, const char *url, struct dialer **ret_diale
 	d->task.arg = d->gone_task.arg = d;
 	(void)snprintf(d->url, sizeof(d->url), "%s", url);
 	rv = nng_stream_dialer_alloc(&d->dialer, url);
-	if (rv == 0 && strncmp(url, "tcp://", 6) == 0)
+	if (rv == 0)
 		rv = nng_stream_dialer_set_bool(d->dialer, NNG_OPT_TCP_NODELAY, true);
 	if (rv == 0)
 		rv = nng_aio_alloc(&d->aio, on_dial, d);
