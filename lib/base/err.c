@@ -61,6 +61,8 @@ trim_utf8(char *s, size_t cap)
 		s[i - 1] = '\0';
 }
 
+static void fill(struct im_err *err, enum im_rc rc, const char *fmt, va_list ap) IM_PRINTF(3, 0);
+
 static void
 fill(struct im_err *err, enum im_rc rc, const char *fmt, va_list ap)
 {
