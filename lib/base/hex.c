@@ -19,25 +19,14 @@ hex_encode(const uint8_t *in, size_t len, char *out)
 	*out = '\0';
 }
 
-/* Value of a hexadecimal digit, or -1. */
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 hex_decode(const char *in, uint8_t *out, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		int hi = hex_digit(in[0]);
-		int lo = hi < 0 ? -1 : hex_digit(in[1]); /* in[1] exists only if in[0] was no NUL */
+		int hi = hex_digit((uint8_t)in[0]);
+		int lo =
+		    hi < 0 ? -1
+			   : hex_digit((uint8_t)in[1]); /* in[1] exists only if in[0] was no NUL */
 
 		if (lo < 0)
 			return false;

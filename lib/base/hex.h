@@ -8,6 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Value of a hexadecimal digit of either case, or -1. */
+static inline int
+hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		return (c | 0x20) - 'a' + 10;
+	return -1;
+}
+
 /** Write 2 * len digits and a NUL to 'out'. */
 void hex_encode(const uint8_t *in, size_t len, char *out);
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/json_scan.h"
 
 #define JSON_DEPTH_MAX 1024 /* levels that the stack of kinds has room for */
@@ -35,14 +36,9 @@ json_hex4(const uint8_t *p, size_t n)
 	if (n < 4)
 		return -1;
 	for (int i = 0; i < 4; i++) {
-		uint8_t c = p[i];
-		int32_t digit;
+		int32_t digit = hex_digit(p[i]);
 
-		if (c >= '0' && c <= '9')
-			digit = c - '0';
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			digit = (c | 0x20) - 'a' + 10;
-		else
+		if (digit < 0)
 			return -1;
 		v = v << 4 | digit;
 	}

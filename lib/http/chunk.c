@@ -13,22 +13,14 @@
  */
 #include "http/chunk.h"
 
+#include "base/hex.h"
+
 #include <stdbool.h>
 
 static bool
 is_text(uint8_t c)
 {
 	return c == '\t' || (c >= 0x20 && c != 0x7f);
-}
-
-static int
-hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
 }
 
 static enum chunk_rc

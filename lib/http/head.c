@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
+
 enum {
 	C_TOKEN = 1,  /* tchar, RFC 9110 section 5.6.2 */
 	C_VALUE = 2,  /* field-vchar, SP, HTAB, obs-text */
@@ -110,18 +112,6 @@ http_head_scan(const uint8_t *buf, size_t len, size_t max_bytes, size_t *pos,
 	return SCAN_MORE;
 }
 
-static int
-hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static struct http_span
 span(size_t from, size_t to)
 {
@@ -135,7 +125,7 @@ percent_ok(const uint8_t *s, size_t len)
 	const uint8_t *p = s;
 
 	while ((p = memchr(p, '%', (size_t)(end - p))) != NULL) {
-		if (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0)
+		if (end - p < 3 || hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
 			return false;
 		if (p[1] == '0' && p[2] == '0')
 			return false;
@@ -417,7 +407,7 @@ http_head_own(struct http_head *head, char *text)
 
 	for (uint32_t i = 0; i < head->path.len; i++) {
 		if (path[i] == '%') {
-			path[n++] = (uint8_t)(hex_value(path[i + 1]) * 16 + hex_value(path[i + 2]));
+			path[n++] = (uint8_t)(hex_digit(path[i + 1]) * 16 + hex_digit(path[i + 2]));
 			i += 2;
 		} else {
 			path[n++] = path[i];
