@@ -93,6 +93,8 @@ const struct config_key config_schema[] = {
 	STRS("workers[].models", NULL, "upstream: models it serves; local: the one name of the model, by default that of the file"),
 	MAP("workers[].aliases", "Further names of models: alias: model"),
 	INT("workers[].capacity", "0", 0, 65536, "Requests at once; 0 = upstream 256, local max_batch_size"),
+	INT("workers[].weight", "100", 1, 10000, "Share of the requests, against other workers of the same model"),
+	BOOL("workers[].backup", "false", "Gets requests only while no other worker of the model is usable"),
 	STR("workers[].url", NULL, "upstream: base URL, such as https://api.deepseek.com/v1"),
 	STR("workers[].api_key_file", NULL, "upstream: file with the key, mode 0600 or 0640"),
 	STR("workers[].api_key_env", NULL, "upstream: environment variable with the key"),

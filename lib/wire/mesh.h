@@ -24,12 +24,15 @@ IM_MUST_CHECK enum im_rc model_list_decode(const uint8_t *buf, size_t len, struc
 
 /* Router/Announce (the reply is empty) */
 #define ANNOUNCE_MODELS_MAX 1024
+#define ANNOUNCE_WEIGHT_MAX 10000
 struct announce {
 	const char *worker, *backend;
 	struct model_info *models;
 	size_t model_count;
 	struct load load;
 	bool draining;
+	uint32_t weight; /* at most ANNOUNCE_WEIGHT_MAX; 0 = not said */
+	bool backup;
 };
 void announce_encode(const struct announce *a, struct buf *out);
 IM_MUST_CHECK enum im_rc announce_decode(const uint8_t *buf, size_t len, struct arena *arena,

@@ -96,6 +96,8 @@ announce_encode(const struct announce *a, struct buf *out)
 	m.worker = text_out(a->worker);
 	m.backend = text_out(a->backend);
 	m.draining = a->draining;
+	m.weight = a->weight;
+	m.backup = a->backup;
 	load_out(&a->load, &load);
 	m.load = &load;
 	m.n_models = a->model_count;
@@ -125,6 +127,9 @@ announce_decode(const uint8_t *buf, size_t len, struct arena *arena, struct anno
 	if (m->n_models > ANNOUNCE_MODELS_MAX)
 		return err_set(err, IM_EINVAL, "models: %zu, allowed are at most %d", m->n_models,
 			       ANNOUNCE_MODELS_MAX);
+	if (m->weight > ANNOUNCE_WEIGHT_MAX)
+		return err_set(err, IM_EINVAL, "weight: %u, allowed is at most %d", m->weight,
+			       ANNOUNCE_WEIGHT_MAX);
 	models = models_in(m->models, m->n_models, arena);
 	if (models == NULL)
 		return no_memory(err);
@@ -135,6 +140,8 @@ announce_decode(const uint8_t *buf, size_t len, struct arena *arena, struct anno
 		.model_count = m->n_models,
 		.load = load_in(m->load),
 		.draining = m->draining,
+		.weight = m->weight,
+		.backup = m->backup,
 	};
 	return IM_OK;
 }

@@ -243,7 +243,8 @@ model_list_sample(struct buf *out)
 static void
 announce_sample(struct buf *out)
 {
-	announce_encode(&(struct announce){ "w1", "local", models, 1, { 1, 4, 2 }, true }, out);
+	announce_encode(
+	    &(struct announce){ "w1", "local", models, 1, { 1, 4, 2 }, true, 250, true }, out);
 }
 
 static void

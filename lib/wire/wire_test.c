@@ -282,6 +282,24 @@ test_generate_request_keeps_absent_apart_from_empty(void **state)
 }
 
 static void
+test_announce_weight_beyond_the_bound_is_refused(void **state)
+{
+	static const uint8_t most[] = { 0x0a, 0x01, 'w', 0x30, 0x90, 0x4e }; /* 10000 */
+	static const uint8_t more[] = { 0x0a, 0x01, 'w', 0x30, 0x91, 0x4e };
+	struct arena arena = { 0 };
+	struct announce a;
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(announce_decode(most, sizeof(most), &arena, &a, &err), IM_OK);
+	assert_int_equal(a.weight, ANNOUNCE_WEIGHT_MAX);
+	assert_false(a.backup);
+	assert_int_equal(announce_decode(more, sizeof(more), &arena, &a, &err), IM_EINVAL);
+	assert_string_equal(err.text, "weight: 10001, allowed is at most 10000");
+	arena_done(&arena);
+}
+
+static void
 test_end_frame_error_of_code_zero_is_an_error(void **state)
 {
 	static const uint8_t bytes[] = { 0x0a, 0x00 }; /* error {} */
@@ -344,6 +362,7 @@ main(void)
 		cmocka_unit_test(test_wire_too_many_elements_are_refused),
 		cmocka_unit_test(test_generate_request_out_of_range_names_the_member),
 		cmocka_unit_test(test_generate_request_keeps_absent_apart_from_empty),
+		cmocka_unit_test(test_announce_weight_beyond_the_bound_is_refused),
 		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
 		cmocka_unit_test(test_end_frame_error_that_is_not_utf8_is_masked),
 		cmocka_unit_test(test_frame_header_is_little_endian),

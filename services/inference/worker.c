@@ -105,6 +105,10 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 	w->stats.seconds.bounds = &histogram_seconds;
 	w->stats.first_token.bounds = &histogram_first_token;
 	w->stats.per_token.bounds = &histogram_per_token;
+	if (env->item != NULL) {
+		w->weight = (uint32_t)config_int(env->item, "workers[].weight");
+		w->backup = config_bool(env->item, "workers[].backup");
+	}
 	rc = worker_dial(w, err);
 	if (rc != IM_OK) {
 		free(w);

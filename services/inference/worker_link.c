@@ -81,6 +81,8 @@ announce_to(struct router_link *r)
 		.backend = w->ops->name,
 		.load = worker_load(w),
 		.draining = w->draining,
+		.weight = w->weight,
+		.backup = w->backup,
 	};
 
 	r->again = r->call != NULL;

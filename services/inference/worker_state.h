@@ -33,6 +33,8 @@ struct worker {
 	uint32_t request_count;
 	struct buf scratch; /* for encoding within one callback */
 	struct loop_timer tick;
+	uint32_t weight; /* 0 = not configured */
+	bool backup;
 	bool trouble_logged;
 	bool draining;
 	bool stopping, backend_stopped;

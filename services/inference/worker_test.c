@@ -89,8 +89,9 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	assert_string_equal(req->method, METHOD_ANNOUNCE);
 	assert_int_equal(announce_decode(req->body, req->body_len, &arena, &a, NULL), IM_OK);
 	at = (size_t)snprintf(router.announcement, sizeof(router.announcement),
-			      "%s %s %u/%u+%u%s:", a.worker, a.backend, a.load.in_flight,
-			      a.load.capacity, a.load.queued, a.draining ? " draining" : "");
+			      "%s %s %u/%u+%u x%u%s%s:", a.worker, a.backend, a.load.in_flight,
+			      a.load.capacity, a.load.queued, a.weight, a.backup ? " backup" : "",
+			      a.draining ? " draining" : "");
 	for (size_t i = 0; i < a.model_count; i++)
 		at += (size_t)snprintf(
 		    router.announcement + at, sizeof(router.announcement) - at, " %s%s%s",
@@ -176,7 +177,9 @@ setup(void **state)
 {
 	static const char yaml[] =
 	    "workers:\n  - name: w1\n    backend: upstream\n    url: http://127.0.0.1:1\n"
-	    "    aliases: {small: m1, lost: nothing}\n";
+	    "    aliases: {small: m1, lost: nothing}\n"
+	    "    weight: 250\n"
+	    "    backup: true\n";
 	static const struct endpoint_ops ops = {
 		.up = on_up, .down = on_down, .goaway = on_goaway, .request = on_request
 	};
@@ -274,7 +277,7 @@ static void
 test_worker_announces_itself_its_models_and_aliases(void **state)
 {
 	(void)state;
-	assert_string_equal(router.announcement, "w1 fake 0/4+0: m1=d1 m2 small=d1");
+	assert_string_equal(router.announcement, "w1 fake 0/4+0 x250 backup: m1=d1 m2 small=d1");
 	/* and again, without being asked */
 	RUN_UNTIL(router.announced > 1);
 }
