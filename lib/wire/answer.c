@@ -84,6 +84,7 @@ generate_frame_encode(const struct generate_frame *frame, struct buf *out)
 		head.cache = text_out(frame->head.cache);
 		head.worker = text_out(frame->head.worker);
 		head.age_ms = frame->head.age_ms;
+		head.fallback = text_out(frame->head.fallback);
 		m.head = &head;
 	}
 	m.system_fingerprint = text_out(frame->system_fingerprint);
@@ -132,7 +133,7 @@ enum im_rc
 generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 		      struct generate_frame *ret, struct im_err *err)
 {
-	struct generate_frame out = { .head = { "", "", "", 0 } };
+	struct generate_frame out = { .head = { "", "", "", 0, "" } };
 	const Infermesh__V1__GenerateFrame *m;
 	ProtobufCMessage *msg;
 	enum im_rc rc =
@@ -144,7 +145,7 @@ generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	out.has_head = m->head != NULL;
 	if (out.has_head)
 		out.head = (struct generate_head){ m->head->model, m->head->cache, m->head->worker,
-						   m->head->age_ms };
+						   m->head->age_ms, m->head->fallback };
 	out.system_fingerprint = m->system_fingerprint;
 	out.delta_count = m->n_deltas;
 	out.deltas = arena_calloc(arena, m->n_deltas + 1, sizeof(*out.deltas));
@@ -247,6 +248,7 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 	m.request_id = text_out(reply->request_id);
 	m.model = text_out(reply->model);
 	m.cache = text_out(reply->cache);
+	m.fallback = text_out(reply->fallback);
 	usage_out(&reply->usage, &usage);
 	m.usage = &usage;
 	for (size_t i = 0; ok && i < reply->choice_count; i++) {
@@ -303,6 +305,7 @@ generate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	out.request_id = m->request_id;
 	out.model = m->model;
 	out.cache = m->cache;
+	out.fallback = m->fallback;
 	out.usage = usage_in(m->usage);
 	out.choice_count = m->n_choices;
 	out.choices = arena_calloc(arena, m->n_choices + 1, sizeof(*out.choices));

@@ -3,8 +3,7 @@
  */
 #include <string.h>
 
-#include "infermesh/v1/audit.pb-c.h"
-#include "wire/mesh.h"
+#include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
 
@@ -32,39 +31,10 @@ outcome_text(enum outcome outcome)
 /* One event and all that its packed form points to. */
 struct event_out {
 	Infermesh__V1__Event m;
-	Infermesh__V1__Routing routing;
-	Infermesh__V1__WorkerLoad seen[AUDIT_SEEN_MAX];
-	Infermesh__V1__WorkerLoad *seen_list[AUDIT_SEEN_MAX];
+	struct routing_packed routing;
 	Infermesh__V1__Usage usage;
 	Infermesh__V1__Gap gap;
 };
-
-static void
-routing_out(const struct routing *r, struct event_out *e)
-{
-	infermesh__v1__routing__init(&e->routing);
-	e->routing.worker = text_out(r->worker);
-	e->routing.policy = text_out(r->policy);
-	e->routing.reason = text_out(r->reason);
-	e->routing.attempts = r->attempts;
-	if (r->has_cache_key)
-		e->routing.cache_key = bytes_out(r->cache_key, sizeof(r->cache_key));
-	e->routing.n_seen = r->seen_count < AUDIT_SEEN_MAX ? r->seen_count : AUDIT_SEEN_MAX;
-	e->routing.seen = e->seen_list;
-	for (size_t i = 0; i < e->routing.n_seen; i++) {
-		infermesh__v1__worker_load__init(&e->seen[i]);
-		e->seen[i].worker = text_out(r->seen[i].worker);
-		e->seen[i].in_flight = r->seen[i].in_flight;
-		e->seen_list[i] = &e->seen[i];
-	}
-	e->m.routing = &e->routing;
-}
-
-static ProtobufCBinaryData
-digest_out(bool has, const uint8_t *digest, size_t len)
-{
-	return has ? bytes_out(digest, len) : bytes_out(NULL, 0);
-}
 
 static void
 event_out(const struct audit_event *ev, struct event_out *e)
@@ -73,30 +43,28 @@ event_out(const struct audit_event *ev, struct event_out *e)
 
 	infermesh__v1__event__init(m);
 	m->kind = (Infermesh__V1__RecordKind)ev->kind;
-	m->request_id = digest_out(ev->has_request_id, ev->request_id, sizeof(ev->request_id));
+	m->request_id = exact_out(ev->has_request_id, ev->request_id, sizeof(ev->request_id));
 	m->caller = text_out(ev->caller);
 	m->tenant = text_out(ev->tenant);
 	m->request_time_us = ev->request_time_us;
 	m->response_time_us = ev->response_time_us;
-	m->input_sha256 = digest_out(ev->has_input, ev->input_sha256, 32);
-	m->output_sha256 = digest_out(ev->has_output, ev->output_sha256, 32);
-	m->config_digest = digest_out(ev->has_config_digest, ev->config_digest, 32);
+	m->input_sha256 = exact_out(ev->has_input, ev->input_sha256, 32);
+	m->output_sha256 = exact_out(ev->has_output, ev->output_sha256, 32);
+	m->config_digest = exact_out(ev->has_config_digest, ev->config_digest, 32);
 	m->model = text_out(ev->model);
 	m->model_digest = text_out(ev->model_digest);
 	m->outcome = (Infermesh__V1__Outcome)ev->outcome;
 	m->status_code = ev->status_code;
-	if (ev->has_routing)
-		routing_out(&ev->routing, e);
+	if (ev->has_routing) {
+		routing_out(&ev->routing, &e->routing);
+		m->routing = &e->routing.m;
+	}
 	if (ev->has_usage) {
 		usage_out(&ev->usage, &e->usage);
 		m->usage = &e->usage;
 	}
 	if (ev->has_gap) {
-		infermesh__v1__gap__init(&e->gap);
-		e->gap.count = ev->gap.count;
-		e->gap.from_us = ev->gap.from_us;
-		e->gap.to_us = ev->gap.to_us;
-		e->gap.reason = text_out(ev->gap.reason);
+		gap_out(&ev->gap, &e->gap);
 		m->gap = &e->gap;
 	}
 }
@@ -124,34 +92,6 @@ audit_append_encode(const struct audit_append *a, struct buf *out)
 	arena_done(&tmp);
 }
 
-/* Bytes that are absent or exactly 'want' long. */
-static bool
-exact_in(const ProtobufCBinaryData *b, size_t want, uint8_t *ret, bool *ret_has)
-{
-	*ret_has = b->len != 0;
-	if (b->len != 0 && b->len != want)
-		return false;
-	if (b->len != 0)
-		memcpy(ret, b->data, want);
-	return true;
-}
-
-static bool
-routing_in(const Infermesh__V1__Routing *m, struct routing *ret)
-{
-	if (m->n_seen > AUDIT_SEEN_MAX ||
-	    !exact_in(&m->cache_key, sizeof(ret->cache_key), ret->cache_key, &ret->has_cache_key))
-		return false;
-	ret->worker = m->worker;
-	ret->policy = m->policy;
-	ret->reason = m->reason;
-	ret->attempts = m->attempts;
-	ret->seen_count = m->n_seen;
-	for (size_t i = 0; i < m->n_seen; i++)
-		ret->seen[i] = (struct worker_load){ m->seen[i]->worker, m->seen[i]->in_flight };
-	return true;
-}
-
 static enum im_rc
 event_in(const Infermesh__V1__Event *m, struct audit_event *ev, struct im_err *err)
 {
@@ -165,11 +105,10 @@ event_in(const Infermesh__V1__Event *m, struct audit_event *ev, struct im_err *e
 		.model_digest = m->model_digest,
 		.outcome = (enum outcome)m->outcome,
 		.status_code = m->status_code,
-		.routing = { .worker = "", .policy = "", .reason = "" },
 		.has_routing = m->routing != NULL,
 		.usage = usage_in(m->usage),
 		.has_usage = m->usage != NULL,
-		.gap = { .reason = "" },
+		.gap = gap_in(m->gap),
 		.has_gap = m->gap != NULL,
 	};
 	if ((unsigned)m->kind < RECORD_REQUEST || (unsigned)m->kind > RECORD_STOP)
@@ -182,13 +121,11 @@ event_in(const Infermesh__V1__Event *m, struct audit_event *ev, struct im_err *e
 	    !exact_in(&m->output_sha256, 32, ev->output_sha256, &ev->has_output) ||
 	    !exact_in(&m->config_digest, 32, ev->config_digest, &ev->has_config_digest))
 		return err_set(err, IM_EINVAL, "a digest is not 32 bytes");
-	if (m->routing != NULL && !routing_in(m->routing, &ev->routing))
-		return err_set(err, IM_EINVAL,
-			       "routing: over %d loads, or a cache key not of 32 bytes",
-			       AUDIT_SEEN_MAX);
-	if (m->gap != NULL)
-		ev->gap =
-		    (struct gap){ m->gap->count, m->gap->from_us, m->gap->to_us, m->gap->reason };
+	if (!routing_in(m->routing, &ev->routing))
+		return err_set(
+		    err, IM_EINVAL,
+		    "routing: over %d loads or failed attempts, a name over %d bytes, an unknown state, or a cache key or leader of a wrong length",
+		    AUDIT_SEEN_MAX, AUDIT_ROUTE_MAX);
 	return IM_OK;
 }
 

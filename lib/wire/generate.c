@@ -67,6 +67,7 @@ scalars_out(const struct generate_request *req, Infermesh__V1__GenerateRequest *
 	m->request_id = text_out(req->request_id);
 	m->caller = text_out(req->caller);
 	m->tenant = text_out(req->tenant);
+	m->session = text_out(req->session);
 	if (req->has_input_sha256)
 		m->input_sha256 = bytes_out(req->input_sha256, sizeof(req->input_sha256));
 	m->received_us = req->received_us;
@@ -226,6 +227,8 @@ check_request(const struct generate_request *r, struct im_err *err)
 		return invalid(err, "response_format", "an object");
 	if (!json_or_empty(r->extra_json, '{'))
 		return invalid(err, "extra_json", "a JSON object");
+	if (strlen(r->session) > GENERATE_SESSION_MAX)
+		return invalid(err, "session", "a name of at most 256 bytes");
 	if (!request_id_ok(r->request_id))
 		return invalid(err, "request_id", "32 lower-case hexadecimal digits");
 	return IM_OK;
@@ -277,6 +280,7 @@ scalars_in(const Infermesh__V1__GenerateRequest *m, struct generate_request *r)
 	r->request_id = m->request_id;
 	r->caller = m->caller;
 	r->tenant = m->tenant;
+	r->session = m->session;
 	r->received_us = m->received_us;
 	if (m->cache != NULL) {
 		r->cache_no_store = m->cache->no_store;

@@ -20,6 +20,7 @@
 #define GENERATE_MODEL_MAX    256 /* bytes of a model's name */
 #define GENERATE_MESSAGES_MAX 8192
 #define GENERATE_CHOICES_MAX  128
+#define GENERATE_SESSION_MAX  256 /* bytes of a session's name */
 
 struct message {
 	const char *role;
@@ -67,7 +68,7 @@ struct generate_request {
 	const char *extra_json;
 
 	const char *request_id; /* 32 lower-case hex digits */
-	const char *caller, *tenant;
+	const char *caller, *tenant, *session;
 	uint8_t input_sha256[32];
 	bool has_input_sha256;
 	uint64_t received_us;
@@ -81,7 +82,7 @@ void generate_request_encode(const struct generate_request *req, struct buf *out
 /** Decode and check ranges: IM_EPROTO for bytes that are no message, IM_EINVAL with err->param for a value out of range
  *  (temperature 0..2, top_p and min_p 0..1, penalties -2..2 but repeat_penalty
  *  0..10, top_logprobs ≤ 20, n ≤ 128, stops ≤ 16, model 1..256 bytes, messages
- *  1..8192, role known, request_id empty or 32 hex digits, …_json members that are not JSON). */
+ *  1..8192, role known, request_id empty or 32 hex digits, session ≤ 256 bytes, …_json members that are not JSON). */
 IM_MUST_CHECK enum im_rc generate_request_decode(const uint8_t *buf, size_t len,
 						 struct arena *arena, struct generate_request *ret,
 						 struct im_err *err);
@@ -109,6 +110,7 @@ struct delta {
 struct generate_head {
 	const char *model, *cache, *worker;
 	uint64_t age_ms;
+	const char *fallback; /* "model:NAME", "static"; "" = none */
 };
 
 struct generate_frame {
@@ -147,7 +149,7 @@ struct choice {
 struct generate_reply {
 	bool failed;
 	struct im_err err;
-	const char *request_id, *model, *cache;
+	const char *request_id, *model, *cache, *fallback;
 	struct choice *choices;
 	size_t choice_count;
 	struct usage usage;

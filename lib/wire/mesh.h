@@ -38,6 +38,27 @@ void announce_encode(const struct announce *a, struct buf *out);
 IM_MUST_CHECK enum im_rc announce_decode(const uint8_t *buf, size_t len, struct arena *arena,
 					 struct announce *ret, struct im_err *err);
 
+enum worker_state { /* numbers are the wire's */
+	WORKER_UNSAID = 0,
+	WORKER_JOINING,
+	WORKER_READY,
+	WORKER_SUSPECT,
+	WORKER_EJECTED,
+	WORKER_DRAINING,
+	WORKER_GONE,
+};
+
+enum breaker_state { /* numbers are the wire's */
+	BREAKER_UNSAID = 0,
+	BREAKER_CLOSED,
+	BREAKER_OPEN,
+	BREAKER_HALF_OPEN,
+};
+
+/** "ready", "half_open", …; "" for what was not said, "?" for numbers that are none. */
+const char *worker_state_text(enum worker_state state);
+const char *breaker_state_text(enum breaker_state state);
+
 /* Router/Status (the request is empty) */
 struct worker_status {
 	const char *name, *backend, *state;
@@ -105,6 +126,9 @@ IM_MUST_CHECK enum im_rc cache_stats_decode(const uint8_t *buf, size_t len, stru
 #define METHOD_AUDIT_STATUS "Audit/Status"
 #define AUDIT_EVENTS_MAX    4096 /* of one Append */
 #define AUDIT_SEEN_MAX      16   /* loads in a routing decision */
+#define AUDIT_FAILED_MAX    16   /* failed attempts in it */
+#define AUDIT_ROUTE_MAX     256  /* bytes of a route, an arm, a fallback, a rule */
+#define AUDIT_WHY_MAX       64   /* bytes of the reason of one failed attempt */
 
 enum record_kind { /* numbers are the wire's */
 	RECORD_REQUEST = 1,
@@ -138,6 +162,12 @@ const char *outcome_text(enum outcome outcome);
 struct worker_load {
 	const char *worker;
 	uint32_t in_flight;
+	enum worker_state state;
+	enum breaker_state breaker;
+	uint32_t weight;
+};
+struct failed_attempt {
+	const char *worker, *reason;
 };
 struct routing {
 	const char *worker, *policy, *reason;
@@ -146,6 +176,11 @@ struct routing {
 	uint8_t cache_key[CACHE_KEY_BYTES];
 	bool has_cache_key;
 	uint32_t attempts;
+	const char *route, *arm, *fallback, *rule;
+	uint8_t leader[16];
+	bool has_leader;
+	struct failed_attempt failed[AUDIT_FAILED_MAX];
+	size_t failed_count;
 };
 struct gap {
 	uint64_t count, from_us, to_us;

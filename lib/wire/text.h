@@ -1,5 +1,6 @@
 /*
- * wire/text.h - strings, bytes and errors between plain structs and protobuf-c's. Inside this room only.
+ * wire/text.h - strings, bytes and errors between plain structs and protobuf-c's. For this room and services'
+ * *_codec.c.
  */
 #ifndef WIRE_TEXT_H
 #define WIRE_TEXT_H

@@ -1,5 +1,5 @@
 /*
- * wire/usage.h - small messages that several others hold. Inside this room only.
+ * wire/usage.h - small messages that several others hold. For this room and the audit service's record_codec.c.
  */
 #ifndef WIRE_USAGE_H
 #define WIRE_USAGE_H

@@ -195,12 +195,14 @@ generate_frame_sample(struct buf *out)
 		{ .index = 1, .tool_calls = calls, .tool_call_count = 1, .finish_reason = "stop" },
 	};
 
-	generate_frame_encode(&(struct generate_frame){ .has_head = true,
-							.head = { "demo", "miss", "w1", 12 },
-							.deltas = deltas,
-							.delta_count = 2,
-							.system_fingerprint = "fp" },
-			      out);
+	generate_frame_encode(
+	    &(struct generate_frame){
+		.has_head = true,
+		.head = { .model = "demo", .cache = "miss", .worker = "w1", .age_ms = 12 },
+		.deltas = deltas,
+		.delta_count = 2,
+		.system_fingerprint = "fp" },
+	    out);
 }
 
 static void
@@ -303,28 +305,62 @@ cache_stats_sample(struct buf *out)
 static void
 audit_append_sample(struct buf *out)
 {
-	static struct audit_event events[1] = { { .kind = RECORD_RESPONSE,
-						  .request_id = { 1, 2 },
-						  .has_request_id = true,
-						  .caller = "ann",
-						  .tenant = "acme",
-						  .request_time_us = 1,
-						  .response_time_us = 2,
-						  .has_output = true,
-						  .model = "demo",
-						  .outcome = OUTCOME_OK,
-						  .status_code = 200,
-						  .has_routing = true,
-						  .routing = { .worker = "w1",
-							       .seen = { { "w1", 3 } },
-							       .seen_count = 1,
-							       .attempts = 1 },
-						  .has_usage = true,
-						  .usage = { 1, 2, 0, 0 },
-						  .has_gap = true,
-						  .gap = { 1, 2, 3, "disk full" } } };
+	static struct audit_event events[1] = {
+		{ .kind = RECORD_RESPONSE,
+		  .request_id = { 1, 2 },
+		  .has_request_id = true,
+		  .caller = "ann",
+		  .tenant = "acme",
+		  .request_time_us = 1,
+		  .response_time_us = 2,
+		  .has_output = true,
+		  .model = "demo",
+		  .outcome = OUTCOME_OK,
+		  .status_code = 200,
+		  .has_routing = true,
+		  .routing = { .worker = "w1",
+			       .seen = { { .worker = "w1", .in_flight = 3 } },
+			       .seen_count = 1,
+			       .attempts = 1 },
+		  .has_usage = true,
+		  .usage = { 1, 2, 0, 0 },
+		  .has_gap = true,
+		  .gap = { 1, 2, 3, "disk full" } }
+	};
 
 	audit_append_encode(&(struct audit_append){ events, 1 }, out);
+}
+
+/* What the router adds since routes, breakers and fallbacks: the samples above stay as they were, without. */
+static void
+audit_append_routed_sample(struct buf *out)
+{
+	static struct audit_event events[1] = {
+		{ .kind = RECORD_RESPONSE,
+		  .has_routing = true,
+		  .routing = { .worker = "w1",
+			       .policy = "least_connections",
+			       .seen = { { "w1", 3, WORKER_READY, BREAKER_HALF_OPEN, 90 } },
+			       .seen_count = 1,
+			       .attempts = 2,
+			       .route = "chat",
+			       .arm = "v1",
+			       .fallback = "model:small",
+			       .rule = "policies[1]",
+			       .leader = { 7 },
+			       .has_leader = true,
+			       .failed = { { "w2", "upstream_error" } },
+			       .failed_count = 1 } }
+	};
+
+	audit_append_encode(&(struct audit_append){ events, 1 }, out);
+}
+
+static void
+generate_frame_fallback_sample(struct buf *out)
+{
+	generate_frame_encode(
+	    &(struct generate_frame){ .has_head = true, .head = { .fallback = "static" } }, out);
 }
 
 static void
@@ -346,14 +382,33 @@ audit_status_sample(struct buf *out)
 #		msg, msg##_sample, msg##_recode                                                   \
 	}
 
+#define SAMPLE_MORE(msg, more)                                                                     \
+	{                                                                                          \
+#		msg "_" #                more, msg##_##more##_sample, msg##_recode                \
+	}
+
 const struct wire_sample wire_samples[] = {
-	SAMPLE(hello),          SAMPLE(request),      SAMPLE(end),
-	SAMPLE(credit),         SAMPLE(goaway),       SAMPLE(generate_request),
-	SAMPLE(generate_frame), SAMPLE(generate_end), SAMPLE(generate_reply),
-	SAMPLE(model_list),     SAMPLE(announce),     SAMPLE(router_status),
-	SAMPLE(cache_lookup),   SAMPLE(cache_found),  SAMPLE(cache_store),
-	SAMPLE(cache_stats),    SAMPLE(audit_append), SAMPLE(audit_appended),
+	SAMPLE(hello),
+	SAMPLE(request),
+	SAMPLE(end),
+	SAMPLE(credit),
+	SAMPLE(goaway),
+	SAMPLE(generate_request),
+	SAMPLE(generate_frame),
+	SAMPLE(generate_end),
+	SAMPLE(generate_reply),
+	SAMPLE(model_list),
+	SAMPLE(announce),
+	SAMPLE(router_status),
+	SAMPLE(cache_lookup),
+	SAMPLE(cache_found),
+	SAMPLE(cache_store),
+	SAMPLE(cache_stats),
+	SAMPLE(audit_append),
+	SAMPLE(audit_appended),
 	SAMPLE(audit_status),
+	SAMPLE_MORE(audit_append, routed),
+	SAMPLE_MORE(generate_frame, fallback),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

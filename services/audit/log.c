@@ -18,7 +18,7 @@
 #include "base/hex.h"
 
 #define ENTRY_FIXED_BYTES 640 /* more than all members of fixed size, tags and lengths take */
-#define LOAD_FIXED_BYTES  24
+#define LOAD_FIXED_BYTES  32
 
 static size_t
 text_bytes(const char *s)
@@ -37,8 +37,13 @@ audit_log_event_bytes(const struct audit_event *event)
 		return n;
 	n += text_bytes(event->routing.worker) + text_bytes(event->routing.policy) +
 	     text_bytes(event->routing.reason);
+	n += text_bytes(event->routing.route) + text_bytes(event->routing.arm) +
+	     text_bytes(event->routing.fallback) + text_bytes(event->routing.rule);
 	for (size_t i = 0; i < event->routing.seen_count; i++)
 		n += LOAD_FIXED_BYTES + text_bytes(event->routing.seen[i].worker);
+	for (size_t i = 0; i < event->routing.failed_count; i++)
+		n += LOAD_FIXED_BYTES + text_bytes(event->routing.failed[i].worker) +
+		     text_bytes(event->routing.failed[i].reason);
 	return n;
 }
 

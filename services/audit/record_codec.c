@@ -4,82 +4,33 @@
 #include <string.h>
 
 #include "audit/record.h"
-#include "infermesh/v1/audit.pb-c.h"
+#include "wire/routing.h"
+#include "wire/text.h"
+#include "wire/usage.h"
 
 #define MSG Infermesh__V1__Record
 
 /* One record and all that its packed form points to. */
 struct record_out {
 	MSG m;
-	Infermesh__V1__Routing routing;
-	Infermesh__V1__WorkerLoad seen[AUDIT_SEEN_MAX];
-	Infermesh__V1__WorkerLoad *seen_list[AUDIT_SEEN_MAX];
+	struct routing_packed routing;
 	Infermesh__V1__Usage usage;
 	Infermesh__V1__Gap gap;
 };
 
-/* protobuf-c's members are not const; packing does not write. */
-static char *
-text(const char *s)
-{
-	union {
-		const char *in;
-		char *out;
-	} u = { .in = s != NULL ? s : "" };
-
-	return u.out;
-}
-
-static ProtobufCBinaryData
-bytes(bool has, const uint8_t *data, size_t len)
-{
-	union {
-		const uint8_t *in;
-		uint8_t *out;
-	} u = { .in = data };
-
-	return has ? (ProtobufCBinaryData){ len, u.out } : (ProtobufCBinaryData){ 0 };
-}
-
-static void
-routing_out(const struct routing *r, struct record_out *o)
-{
-	infermesh__v1__routing__init(&o->routing);
-	o->routing.worker = text(r->worker);
-	o->routing.policy = text(r->policy);
-	o->routing.reason = text(r->reason);
-	o->routing.attempts = r->attempts;
-	o->routing.cache_key = bytes(r->has_cache_key, r->cache_key, sizeof(r->cache_key));
-	o->routing.n_seen = r->seen_count < AUDIT_SEEN_MAX ? r->seen_count : AUDIT_SEEN_MAX;
-	o->routing.seen = o->seen_list;
-	for (size_t i = 0; i < o->routing.n_seen; i++) {
-		infermesh__v1__worker_load__init(&o->seen[i]);
-		o->seen[i].worker = text(r->seen[i].worker);
-		o->seen[i].in_flight = r->seen[i].in_flight;
-		o->seen_list[i] = &o->seen[i];
-	}
-	o->m.routing = &o->routing;
-}
-
 static void
 extras_out(const struct record *r, struct record_out *o)
 {
-	if (r->has_routing)
-		routing_out(&r->routing, o);
+	if (r->has_routing) {
+		routing_out(&r->routing, &o->routing);
+		o->m.routing = &o->routing.m;
+	}
 	if (r->has_usage) {
-		infermesh__v1__usage__init(&o->usage);
-		o->usage.prompt_tokens = r->usage.prompt_tokens;
-		o->usage.completion_tokens = r->usage.completion_tokens;
-		o->usage.cached_tokens = r->usage.cached_tokens;
-		o->usage.reasoning_tokens = r->usage.reasoning_tokens;
+		usage_out(&r->usage, &o->usage);
 		o->m.usage = &o->usage;
 	}
 	if (r->has_gap) {
-		infermesh__v1__gap__init(&o->gap);
-		o->gap.count = r->gap.count;
-		o->gap.from_us = r->gap.from_us;
-		o->gap.to_us = r->gap.to_us;
-		o->gap.reason = text(r->gap.reason);
+		gap_out(&r->gap, &o->gap);
 		o->m.gap = &o->gap;
 	}
 }
@@ -92,21 +43,22 @@ record_encode(const struct record *r, struct buf *out)
 
 	infermesh__v1__record__init(m);
 	m->kind = (Infermesh__V1__RecordKind)r->kind;
-	m->request_id = bytes(r->has_request_id, r->request_id, RECORD_ID_BYTES);
+	m->request_id = exact_out(r->has_request_id, r->request_id, RECORD_ID_BYTES);
 	m->prev_index = r->prev_index;
-	m->caller = bytes(r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
-	m->tenant = bytes(r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
+	m->caller = exact_out(r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
+	m->tenant = exact_out(r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
 	m->request_time_us = r->request_time_us;
 	m->response_time_us = r->response_time_us;
 	m->log_time_us = r->log_time_us;
-	m->input_commitment = bytes(r->has_input, r->input_commitment.b, HASH_BYTES);
-	m->output_commitment = bytes(r->has_output, r->output_commitment.b, HASH_BYTES);
-	m->model = text(r->model);
-	m->model_digest = text(r->model_digest);
-	m->config_digest = bytes(r->has_config_digest, r->config_digest, sizeof(r->config_digest));
+	m->input_commitment = exact_out(r->has_input, r->input_commitment.b, HASH_BYTES);
+	m->output_commitment = exact_out(r->has_output, r->output_commitment.b, HASH_BYTES);
+	m->model = text_out(r->model);
+	m->model_digest = text_out(r->model_digest);
+	m->config_digest =
+	    exact_out(r->has_config_digest, r->config_digest, sizeof(r->config_digest));
 	m->outcome = (Infermesh__V1__Outcome)r->outcome;
 	m->status_code = r->status_code;
-	m->blind = bytes(true, r->blind, RECORD_BLIND_BYTES);
+	m->blind = exact_out(true, r->blind, RECORD_BLIND_BYTES);
 	extras_out(r, &o);
 	(void)buf_append_byte(out, RECORD_VERSION);
 	/* protobuf-c writes fields by ascending tag, shortest varints and no zero values: deterministic. */
@@ -114,45 +66,20 @@ record_encode(const struct record *r, struct buf *out)
 	return buf_ok(out);
 }
 
-/* Bytes that are absent or exactly 'want' long. */
-static bool
-exact(const ProtobufCBinaryData *b, uint8_t *ret, size_t want, bool *ret_has)
-{
-	*ret_has = b->len == want;
-	if (*ret_has)
-		memcpy(ret, b->data, want);
-	return b->len == 0 || *ret_has;
-}
-
-static bool
-routing_in(const Infermesh__V1__Routing *m, struct routing *r)
-{
-	if (m->n_seen > AUDIT_SEEN_MAX ||
-	    !exact(&m->cache_key, r->cache_key, sizeof(r->cache_key), &r->has_cache_key))
-		return false;
-	r->worker = m->worker;
-	r->policy = m->policy;
-	r->reason = m->reason;
-	r->attempts = m->attempts;
-	r->seen_count = m->n_seen;
-	for (size_t i = 0; i < m->n_seen; i++)
-		r->seen[i] = (struct worker_load){ m->seen[i]->worker, m->seen[i]->in_flight };
-	return true;
-}
-
 static bool
 digests_in(const MSG *m, struct record *r)
 {
 	bool has_blind;
 
-	return exact(&m->request_id, r->request_id, RECORD_ID_BYTES, &r->has_request_id) &&
-	       exact(&m->caller, r->caller, RECORD_PSEUDO_BYTES, &r->has_caller) &&
-	       exact(&m->tenant, r->tenant, RECORD_PSEUDO_BYTES, &r->has_tenant) &&
-	       exact(&m->input_commitment, r->input_commitment.b, HASH_BYTES, &r->has_input) &&
-	       exact(&m->output_commitment, r->output_commitment.b, HASH_BYTES, &r->has_output) &&
-	       exact(&m->config_digest, r->config_digest, sizeof(r->config_digest),
-		     &r->has_config_digest) &&
-	       exact(&m->blind, r->blind, RECORD_BLIND_BYTES, &has_blind) && has_blind;
+	return exact_in(&m->request_id, RECORD_ID_BYTES, r->request_id, &r->has_request_id) &&
+	       exact_in(&m->caller, RECORD_PSEUDO_BYTES, r->caller, &r->has_caller) &&
+	       exact_in(&m->tenant, RECORD_PSEUDO_BYTES, r->tenant, &r->has_tenant) &&
+	       exact_in(&m->input_commitment, HASH_BYTES, r->input_commitment.b, &r->has_input) &&
+	       exact_in(&m->output_commitment, HASH_BYTES, r->output_commitment.b,
+			&r->has_output) &&
+	       exact_in(&m->config_digest, sizeof(r->config_digest), r->config_digest,
+			&r->has_config_digest) &&
+	       exact_in(&m->blind, RECORD_BLIND_BYTES, r->blind, &has_blind) && has_blind;
 }
 
 static enum im_rc
@@ -168,10 +95,10 @@ record_in(const MSG *m, struct record *ret, struct im_err *err)
 		.model_digest = m->model_digest,
 		.outcome = (enum outcome)m->outcome,
 		.status_code = m->status_code,
-		.routing = { .worker = "", .policy = "", .reason = "" },
 		.has_routing = m->routing != NULL,
 		.has_usage = m->usage != NULL,
-		.gap = { .reason = "" },
+		.usage = usage_in(m->usage),
+		.gap = gap_in(m->gap),
 		.has_gap = m->gap != NULL,
 	};
 
@@ -182,14 +109,8 @@ record_in(const MSG *m, struct record *ret, struct im_err *err)
 	if (!digests_in(m, &r))
 		return err_set(err, IM_EPROTO,
 			       "not a record: an identifier or digest of a wrong length");
-	if (m->routing != NULL && !routing_in(m->routing, &r.routing))
+	if (!routing_in(m->routing, &r.routing))
 		return err_set(err, IM_EPROTO, "not a record: malformed routing");
-	if (m->usage != NULL)
-		r.usage = (struct usage){ m->usage->prompt_tokens, m->usage->completion_tokens,
-					  m->usage->cached_tokens, m->usage->reasoning_tokens };
-	if (m->gap != NULL)
-		r.gap =
-		    (struct gap){ m->gap->count, m->gap->from_us, m->gap->to_us, m->gap->reason };
 	*ret = r;
 	return IM_OK;
 }

@@ -51,10 +51,18 @@ sample(struct record *r)
 		.routing = { .worker = "w1",
 			     .policy = "least",
 			     .reason = "r",
-			     .seen = { { "w1", 1 }, { "w2", 0 } },
+			     .seen = { { "w1", 1, WORKER_READY, BREAKER_OPEN, 50 },
+				       { .worker = "w2" } },
 			     .seen_count = 2,
 			     .has_cache_key = true,
-			     .attempts = 1 },
+			     .attempts = 1,
+			     .route = "chat",
+			     .arm = "v2",
+			     .fallback = "model:small",
+			     .rule = "policies[0]",
+			     .has_leader = true,
+			     .failed = { { "w2", "timeout" } },
+			     .failed_count = 1 },
 		.has_routing = true,
 		.usage = { 7, 9, 0, 0 },
 		.has_usage = true,
@@ -66,6 +74,7 @@ sample(struct record *r)
 	memset(&r->output_commitment, 0x55, HASH_BYTES);
 	memset(r->config_digest, 0x66, sizeof(r->config_digest));
 	memset(r->routing.cache_key, 0x77, sizeof(r->routing.cache_key));
+	memset(r->routing.leader, 0x99, sizeof(r->routing.leader));
 	memset(r->blind, 0x88, sizeof(r->blind));
 }
 
@@ -109,6 +118,10 @@ test_record_with_every_member_comes_back(void **state)
 	assert_string_equal(back.model, "demo");
 	assert_int_equal(back.routing.seen_count, 2);
 	assert_string_equal(back.routing.seen[1].worker, "w2");
+	assert_int_equal(back.routing.seen[0].breaker, BREAKER_OPEN);
+	assert_string_equal(back.routing.arm, "v2");
+	assert_string_equal(back.routing.failed[0].reason, "timeout");
+	assert_memory_equal(back.routing.leader, r.routing.leader, 16);
 	assert_int_equal(back.usage.completion_tokens, 9);
 	assert_int_equal(back.log_time_us, 1000002);
 	assert_true(record_encode(&back, &again));
@@ -218,6 +231,14 @@ test_record_in_another_encoding_is_refused(void **state)
 		"0808"
 		"9a0110"
 		"000000", /* cut */
+		"01"
+		"0802"
+		"8201071a050a01771809"
+		"@", /* a load with an unknown state */
+		"01"
+		"0802"
+		"8201035a0101"
+		"@", /* a leader of one byte */
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -227,6 +248,18 @@ test_record_in_another_encoding_is_refused(void **state)
 					"0808"
 					"@"),
 			 IM_OK); /* and the one that they vary is fine */
+}
+
+/* The bytes are what the service wrote before there were routes and breakers. */
+static void
+test_record_with_routing_of_an_older_router_is_read(void **state)
+{
+	(void)state;
+	assert_int_equal(decode_spelled("01"
+					"0802"
+					"82010e0a0277311a060a02773110032801"
+					"@"),
+			 IM_OK);
 }
 
 static void
@@ -323,6 +356,7 @@ main(void)
 		cmocka_unit_test(test_record_with_every_member_comes_back),
 		cmocka_unit_test(test_record_cut_anywhere_is_refused),
 		cmocka_unit_test(test_record_in_another_encoding_is_refused),
+		cmocka_unit_test(test_record_with_routing_of_an_older_router_is_read),
 		cmocka_unit_test(test_pseudonym_and_commitment_match_an_independent_computation),
 		cmocka_unit_test(test_identity_get_is_what_is_derived_whoever_came_before),
 	};
