@@ -68,6 +68,7 @@ fill(struct im_err *err, enum im_rc rc, const char *fmt, va_list ap)
 {
 	err->rc = rc;
 	err->retry_after_ms = 0;
+	err->rates = (struct im_rates){ 0 };
 	err->reason[0] = '\0';
 	err->param[0] = '\0';
 	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);

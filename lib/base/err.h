@@ -38,18 +38,31 @@ enum im_rc {
 #undef X
 };
 
+/* What is left of a limit. */
+struct im_rate {
+	uint64_t limit; /* a minute; 0 = there is none */
+	uint64_t remaining;
+	uint32_t reset_ms; /* until nothing of it is used */
+};
+
+/* The tightest limits that a request falls under. */
+struct im_rates {
+	struct im_rate requests, tokens;
+};
+
 /* An error for an operator or a caller: what happened and what to do about it. Plain data; copy freely. */
 struct im_err {
 	enum im_rc rc;
 	uint32_t retry_after_ms; /* when trying again makes sense; 0 = not said */
+	struct im_rates rates;   /* of a request that a limit refused */
 	char reason[40];         /* stable word for programs ("model_not_found"), or "" */
 	char param[96];          /* the field at fault ("messages[2].role"), or "" */
 	char text[512];          /* cause and remedy, one sentence, UTF-8, truncated if need be */
 };
 
 /**
- * Fill 'err' (may be NULL) with 'rc' and the formatted text; reason, param and retry are cleared. Returns 'rc', so that
- * a function can end with 'return err_set(err, IM_EINVAL, "…")'.
+ * Fill 'err' (may be NULL) with 'rc' and the formatted text; reason, param, retry and rates are cleared. Returns 'rc',
+ * so that a function can end with 'return err_set(err, IM_EINVAL, "…")'.
  */
 enum im_rc err_set(struct im_err *err, enum im_rc rc, const char *fmt, ...) IM_PRINTF(3, 4);
 

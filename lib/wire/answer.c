@@ -77,6 +77,7 @@ generate_frame_encode(const struct generate_frame *frame, struct buf *out)
 	Infermesh__V1__GenerateFrame m = INFERMESH__V1__GENERATE_FRAME__INIT;
 	Infermesh__V1__GenerateHead head = INFERMESH__V1__GENERATE_HEAD__INIT;
 	Infermesh__V1__Delta one, *one_list[1];
+	struct rates_packed limits;
 	struct arena tmp = { 0 };
 
 	if (frame->has_head) {
@@ -85,6 +86,9 @@ generate_frame_encode(const struct generate_frame *frame, struct buf *out)
 		head.worker = text_out(frame->head.worker);
 		head.age_ms = frame->head.age_ms;
 		head.fallback = text_out(frame->head.fallback);
+		rates_out(&frame->head.limits, &limits);
+		head.n_limits = limits.count;
+		head.limits = limits.list;
 		m.head = &head;
 	}
 	m.system_fingerprint = text_out(frame->system_fingerprint);
@@ -133,7 +137,9 @@ enum im_rc
 generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 		      struct generate_frame *ret, struct im_err *err)
 {
-	struct generate_frame out = { .head = { "", "", "", 0, "" } };
+	struct generate_frame out = {
+		.head = { .model = "", .cache = "", .worker = "", .fallback = "" }
+	};
 	const Infermesh__V1__GenerateFrame *m;
 	ProtobufCMessage *msg;
 	enum im_rc rc =
@@ -144,8 +150,11 @@ generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	m = (const Infermesh__V1__GenerateFrame *)msg;
 	out.has_head = m->head != NULL;
 	if (out.has_head)
-		out.head = (struct generate_head){ m->head->model, m->head->cache, m->head->worker,
-						   m->head->age_ms, m->head->fallback };
+		out.head = (struct generate_head){
+			m->head->model,    m->head->cache,
+			m->head->worker,   m->head->age_ms,
+			m->head->fallback, rates_in(m->head->limits, m->head->n_limits)
+		};
 	out.system_fingerprint = m->system_fingerprint;
 	out.delta_count = m->n_deltas;
 	out.deltas = arena_calloc(arena, m->n_deltas + 1, sizeof(*out.deltas));
@@ -232,8 +241,8 @@ void
 generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 {
 	Infermesh__V1__GenerateReply m = INFERMESH__V1__GENERATE_REPLY__INIT;
-	Infermesh__V1__Error error;
-	struct im_err copy;
+	struct error_packed error;
+	struct rates_packed limits;
 	Infermesh__V1__Usage usage;
 	struct arena tmp = { 0 };
 	Infermesh__V1__Choice *choices =
@@ -242,13 +251,16 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 	bool ok = choices != NULL && list != NULL;
 
 	if (reply->failed) {
-		error_out(&reply->err, &copy, &error);
-		m.error = &error;
+		error_out(&reply->err, &error);
+		m.error = &error.m;
 	}
 	m.request_id = text_out(reply->request_id);
 	m.model = text_out(reply->model);
 	m.cache = text_out(reply->cache);
 	m.fallback = text_out(reply->fallback);
+	rates_out(&reply->limits, &limits);
+	m.n_limits = limits.count;
+	m.limits = limits.list;
 	usage_out(&reply->usage, &usage);
 	m.usage = &usage;
 	for (size_t i = 0; ok && i < reply->choice_count; i++) {
@@ -306,6 +318,7 @@ generate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	out.model = m->model;
 	out.cache = m->cache;
 	out.fallback = m->fallback;
+	out.limits = rates_in(m->limits, m->n_limits);
 	out.usage = usage_in(m->usage);
 	out.choice_count = m->n_choices;
 	out.choices = arena_calloc(arena, m->n_choices + 1, sizeof(*out.choices));

@@ -170,12 +170,11 @@ end_frame_encode(uint32_t call_id, const struct im_err *error, const uint8_t *bo
 		 struct buf *out)
 {
 	Infermesh__V1__End m = INFERMESH__V1__END__INIT;
-	Infermesh__V1__Error e;
-	struct im_err copy;
+	struct error_packed e;
 
 	if (error != NULL) {
-		error_out(error, &copy, &e);
-		m.error = &e;
+		error_out(error, &e);
+		m.error = &e.m;
 	}
 	m.body = bytes_out(body, len);
 	frame_encode(FRAME_END, call_id, &m.base, out);

@@ -111,6 +111,7 @@ struct generate_head {
 	const char *model, *cache, *worker;
 	uint64_t age_ms;
 	const char *fallback; /* "model:NAME", "static"; "" = none */
+	struct im_rates limits;
 };
 
 struct generate_frame {
@@ -150,6 +151,7 @@ struct generate_reply {
 	bool failed;
 	struct im_err err;
 	const char *request_id, *model, *cache, *fallback;
+	struct im_rates limits;
 	struct choice *choices;
 	size_t choice_count;
 	struct usage usage;

@@ -58,19 +58,91 @@ text_copy(char *dst, size_t cap, const char *s, size_t len)
 	dst[len] = '\0';
 }
 
-void
-error_out(const struct im_err *error, struct im_err *copy, Infermesh__V1__Error *ret)
+static void
+rate_out(const struct im_rate *rate, Infermesh__V1__RateLimitKind kind, struct rates_packed *ret)
 {
-	*copy = *error;
-	utf8_mask(copy->text);
-	utf8_mask(copy->reason);
-	utf8_mask(copy->param);
-	infermesh__v1__error__init(ret);
-	ret->code = (uint32_t)error->rc;
-	ret->message = copy->text;
-	ret->reason = copy->reason;
-	ret->param = copy->param;
-	ret->retry_after_ms = error->retry_after_ms;
+	Infermesh__V1__RateLimit *m = &ret->m[ret->count];
+
+	if (rate->limit == 0)
+		return;
+	infermesh__v1__rate_limit__init(m);
+	m->kind = kind;
+	m->limit = rate->limit;
+	m->remaining = rate->remaining;
+	m->reset_ms = rate->reset_ms;
+	ret->list[ret->count++] = m;
+}
+
+void
+rates_out(const struct im_rates *rates, struct rates_packed *ret)
+{
+	ret->count = 0;
+	rate_out(&rates->requests, INFERMESH__V1__RATE_LIMIT_KIND__RATE_LIMIT_KIND_REQUESTS, ret);
+	rate_out(&rates->tokens, INFERMESH__V1__RATE_LIMIT_KIND__RATE_LIMIT_KIND_TOKENS, ret);
+}
+
+/* The first of each kind counts. */
+static void
+rate_in(struct im_rates *rates, uint64_t kind, const struct im_rate *rate)
+{
+	struct im_rate *to = NULL;
+
+	if (kind == INFERMESH__V1__RATE_LIMIT_KIND__RATE_LIMIT_KIND_REQUESTS)
+		to = &rates->requests;
+	else if (kind == INFERMESH__V1__RATE_LIMIT_KIND__RATE_LIMIT_KIND_TOKENS)
+		to = &rates->tokens;
+	if (to != NULL && to->limit == 0)
+		*to = *rate;
+}
+
+struct im_rates
+rates_in(Infermesh__V1__RateLimit *const *list, size_t count)
+{
+	struct im_rates rates = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		rate_in(&rates, (uint64_t)list[i]->kind,
+			&(struct im_rate){ list[i]->limit, list[i]->remaining, list[i]->reset_ms });
+	return rates;
+}
+
+static void
+rate_in_raw(const uint8_t *buf, size_t len, struct im_rates *rates)
+{
+	struct reader r = { .at = buf, .end = buf + len };
+	struct im_rate rate = { 0 };
+	struct reader_field f;
+	uint64_t kind = 0;
+
+	while (reader_next(&r, &f)) {
+		if (f.tag == 1)
+			kind = f.num;
+		else if (f.tag == 2)
+			rate.limit = f.num;
+		else if (f.tag == 3)
+			rate.remaining = f.num;
+		else if (f.tag == 4)
+			rate.reset_ms = (uint32_t)f.num;
+	}
+	rate_in(rates, kind, &rate);
+}
+
+void
+error_out(const struct im_err *error, struct error_packed *ret)
+{
+	ret->copy = *error;
+	utf8_mask(ret->copy.text);
+	utf8_mask(ret->copy.reason);
+	utf8_mask(ret->copy.param);
+	infermesh__v1__error__init(&ret->m);
+	ret->m.code = (uint32_t)error->rc;
+	ret->m.message = ret->copy.text;
+	ret->m.reason = ret->copy.reason;
+	ret->m.param = ret->copy.param;
+	ret->m.retry_after_ms = error->retry_after_ms;
+	rates_out(&error->rates, &ret->rates);
+	ret->m.n_limits = ret->rates.count;
+	ret->m.limits = ret->rates.list;
 }
 
 /* An error without a code, or with the code of success, is still an error. */
@@ -85,7 +157,9 @@ code_in(uint64_t code)
 void
 error_in(const Infermesh__V1__Error *m, struct im_err *ret)
 {
-	*ret = (struct im_err){ .rc = code_in(m->code), .retry_after_ms = m->retry_after_ms };
+	*ret = (struct im_err){ .rc = code_in(m->code),
+				.retry_after_ms = m->retry_after_ms,
+				.rates = rates_in(m->limits, m->n_limits) };
 	text_copy(ret->text, sizeof(ret->text), m->message, strlen(m->message));
 	text_copy(ret->reason, sizeof(ret->reason), m->reason, strlen(m->reason));
 	text_copy(ret->param, sizeof(ret->param), m->param, strlen(m->param));
@@ -110,6 +184,8 @@ error_in_raw(const uint8_t *buf, size_t len, struct im_err *ret)
 			text_copy(ret->param, sizeof(ret->param), (const char *)f.data, f.len);
 		else if (f.tag == 5)
 			ret->retry_after_ms = (uint32_t)f.num;
+		else if (f.tag == 6)
+			rate_in_raw(f.data, f.len, &ret->rates);
 	}
 	ret->rc = code_in(code);
 }

@@ -27,9 +27,27 @@ ProtobufCBinaryData bytes_out(const uint8_t *data, size_t len);
 /** Copy into a fixed place, cut at a whole character if it does not fit. */
 void text_copy(char *dst, size_t cap, const char *s, size_t len);
 
-/** 'ret' points into 'copy', which gets 'error' with '?' for what is not UTF-8: a text that somebody cut inside a character
- *  must not make the peer refuse the frame, and the link with it. */
-void error_out(const struct im_err *error, struct im_err *copy, Infermesh__V1__Error *ret);
+/* Limits and what their packed form points to. */
+struct rates_packed {
+	Infermesh__V1__RateLimit m[2];
+	Infermesh__V1__RateLimit *list[2];
+	size_t count;
+};
+
+/** Those that there are. 'ret' must not move while it is packed. */
+void rates_out(const struct im_rates *rates, struct rates_packed *ret);
+struct im_rates rates_in(Infermesh__V1__RateLimit *const *list, size_t count);
+
+/* An error and what its packed form points to. */
+struct error_packed {
+	Infermesh__V1__Error m;
+	struct im_err copy;
+	struct rates_packed rates;
+};
+
+/** 'ret' must not move while it is packed. What is not UTF-8 becomes '?': a text that somebody cut inside a character must
+ *  not make the peer refuse the frame, and the link with it. */
+void error_out(const struct im_err *error, struct error_packed *ret);
 void error_in(const Infermesh__V1__Error *m, struct im_err *ret);
 
 /** From encoded bytes that were checked before; allocates nothing. */

@@ -377,6 +377,34 @@ audit_status_sample(struct buf *out)
 	audit_status_encode(&(struct audit_status){ "o", "writable", "v", "/d", 9, 8, 1 }, out);
 }
 
+static const struct im_rates limits = { { 60, 0, 12000 }, { 1000, 250, 45000 } };
+
+static void
+end_limits_sample(struct buf *out)
+{
+	struct im_err e;
+
+	(void)err_reason(&e, IM_ELIMIT, "requests", "too many");
+	e.retry_after_ms = 200;
+	e.rates = limits;
+	end_frame_encode(6, &e, NULL, 0, out);
+	buf_consume(out, FRAME_HEADER_BYTES);
+}
+
+static void
+generate_frame_limits_sample(struct buf *out)
+{
+	generate_frame_encode(
+	    &(struct generate_frame){ .has_head = true, .head = { .limits = limits } }, out);
+}
+
+static void
+generate_reply_limits_sample(struct buf *out)
+{
+	generate_reply_encode(&(struct generate_reply){ .limits = { .tokens = limits.tokens } },
+			      out);
+}
+
 #define SAMPLE(msg)                                                                                \
 	{                                                                                          \
 #		msg, msg##_sample, msg##_recode                                                   \
@@ -409,6 +437,9 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(audit_status),
 	SAMPLE_MORE(audit_append, routed),
 	SAMPLE_MORE(generate_frame, fallback),
+	SAMPLE_MORE(end, limits),
+	SAMPLE_MORE(generate_frame, limits),
+	SAMPLE_MORE(generate_reply, limits),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

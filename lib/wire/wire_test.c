@@ -300,6 +300,24 @@ test_announce_weight_beyond_the_bound_is_refused(void **state)
 }
 
 static void
+test_end_frame_limits_keep_the_first_of_each_kind(void **state)
+{
+	/* Error.limits: requests 60, requests 7, an unknown kind, tokens 9. */
+	static const uint8_t bytes[] = { 0x0a, 0x1a, 0x08, 0x06, 0x32, 0x04, 0x08, 0x01, 0x10, 0x3c,
+					 0x32, 0x04, 0x08, 0x01, 0x10, 0x07, 0x32, 0x04, 0x08, 0x63,
+					 0x10, 0x05, 0x32, 0x04, 0x08, 0x02, 0x10, 0x09 };
+	struct end_frame end;
+
+	(void)state;
+	assert_int_equal(end_frame_decode(bytes, sizeof(bytes), &end, NULL), IM_OK);
+	assert_true(end.failed);
+	assert_int_equal(end.err.rc, IM_ELIMIT);
+	assert_int_equal(end.err.rates.requests.limit, 60);
+	assert_int_equal(end.err.rates.tokens.limit, 9);
+	assert_int_equal(end.err.rates.tokens.remaining, 0);
+}
+
+static void
 test_end_frame_error_of_code_zero_is_an_error(void **state)
 {
 	static const uint8_t bytes[] = { 0x0a, 0x00 }; /* error {} */
@@ -363,6 +381,7 @@ main(void)
 		cmocka_unit_test(test_generate_request_out_of_range_names_the_member),
 		cmocka_unit_test(test_generate_request_keeps_absent_apart_from_empty),
 		cmocka_unit_test(test_announce_weight_beyond_the_bound_is_refused),
+		cmocka_unit_test(test_end_frame_limits_keep_the_first_of_each_kind),
 		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
 		cmocka_unit_test(test_end_frame_error_that_is_not_utf8_is_masked),
 		cmocka_unit_test(test_frame_header_is_little_endian),
