@@ -60,6 +60,10 @@ const char *worker_state_text(enum worker_state state);
 const char *breaker_state_text(enum breaker_state state);
 
 /* Router/Status (the request is empty) */
+struct model_breaker {
+	enum breaker_state state;
+	uint32_t open_ms, failures;
+};
 struct worker_status {
 	const char *name, *backend, *state;
 	const char **models;
@@ -67,6 +71,20 @@ struct worker_status {
 	uint32_t slots;
 	struct load load;
 	uint64_t dispatched, succeeded, failed;
+	uint32_t weight, effective_weight;
+	bool backup, weight_by_operator, drained_by_operator;
+	struct model_breaker *breakers; /* of 'models', in their order */
+	size_t breaker_count;
+	uint32_t recent_ms, recent_requests, recent_failed;
+	uint64_t p50_us, p99_us;
+};
+struct queue_status {
+	const char *model, *priority;
+	uint32_t waiting;
+};
+struct decision_count {
+	const char *policy, *reason;
+	uint64_t count;
 };
 struct router_status {
 	const char *name, *version, *audit, *cache;
@@ -76,6 +94,12 @@ struct router_status {
 	size_t worker_count;
 	uint32_t calls, queued, slots, records_pending;
 	uint64_t admitted, ended, refused, records_dropped;
+	struct queue_status *queues;
+	size_t queue_count;
+	struct decision_count *decisions;
+	size_t decision_count;
+	uint64_t coalesced, retried;
+	int64_t slots_leaked;
 };
 void router_status_encode(const struct router_status *s, struct buf *out);
 IM_MUST_CHECK enum im_rc router_status_decode(const uint8_t *buf, size_t len, struct arena *arena,

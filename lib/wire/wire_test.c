@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/hex.h"
-#include "wire/mesh.h"
+#include "wire/operator.h"
 #include "wire/wire_samples.h"
 
 static char *
@@ -318,6 +318,75 @@ test_end_frame_limits_keep_the_first_of_each_kind(void **state)
 }
 
 static void
+test_route_out_of_range_names_the_member(void **state)
+{
+	static const struct route_spec ok = { .model = "chat",
+					      .arms = { { "v1", 1 } },
+					      .arm_count = 1,
+					      .sticky = STICKY_OFF,
+					      .answer = "" };
+	static char long_name[GENERATE_MODEL_MAX + 2], long_answer[ROUTE_ANSWER_MAX + 2];
+	struct route_spec bad[8];
+	static const char *const param[8] = { "model", "sticky", "fallback", "fallback_answer",
+					      "arms",  "arms",   "arms",     "arms" };
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(route_spec_check(&ok, &err), IM_OK);
+	memset(long_name, 'x', GENERATE_MODEL_MAX + 1);
+	memset(long_answer, 'x', ROUTE_ANSWER_MAX + 1);
+	for (size_t i = 0; i < 8; i++)
+		bad[i] = ok;
+	bad[0].model = "";
+	bad[1].sticky = STICKY_UNSAID;
+	bad[2].fallback[0] = long_name;
+	bad[2].fallback_count = 1;
+	bad[3].answer = long_answer;
+	bad[4].arm_count = 0;
+	bad[5].arms[0].weight = 0;
+	bad[6].arms[0].weight = ROUTE_WEIGHT_MAX + 1;
+	bad[7].arms[1] = bad[7].arms[0];
+	bad[7].arm_count = 2;
+	for (size_t i = 0; i < 8; i++) {
+		struct buf out = { 0 };
+		struct route_status s = { .route = bad[i] };
+		struct arena arena = { 0 };
+		struct route_list list;
+
+		assert_int_equal(route_spec_check(&bad[i], &err), IM_EINVAL);
+		assert_string_equal(err.param, param[i]);
+		route_list_encode(&(struct route_list){ &s, 1 }, &out);
+		assert_int_equal(route_list_decode(out.data, out.len, &arena, &list, NULL),
+				 IM_EINVAL);
+		arena_done(&arena);
+		buf_done(&out);
+	}
+}
+
+static void
+test_ramp_out_of_range_names_the_member(void **state)
+{
+	static const struct ramp_spec ok = { "v2", 10, 30000, 10000, 500, 100 };
+	struct ramp_spec bad[6] = { ok, ok, ok, ok, ok, ok };
+	static const char *const param[6] = { "arm",     "step",        "every", "max-error-rate",
+					      "max-p99", "min-requests" };
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(ramp_spec_check(&ok, &err), IM_OK);
+	bad[0].arm = "";
+	bad[1].step_percent = 101;
+	bad[2].every_ms = RAMP_EVERY_MIN_MS - 1;
+	bad[3].max_error_ppm = 1000001;
+	bad[4].max_p99_ms = RAMP_P99_MAX_MS + 1;
+	bad[5].min_requests = 0;
+	for (size_t i = 0; i < 6; i++) {
+		assert_int_equal(ramp_spec_check(&bad[i], &err), IM_EINVAL);
+		assert_string_equal(err.param, param[i]);
+	}
+}
+
+static void
 test_end_frame_error_of_code_zero_is_an_error(void **state)
 {
 	static const uint8_t bytes[] = { 0x0a, 0x00 }; /* error {} */
@@ -382,6 +451,8 @@ main(void)
 		cmocka_unit_test(test_generate_request_keeps_absent_apart_from_empty),
 		cmocka_unit_test(test_announce_weight_beyond_the_bound_is_refused),
 		cmocka_unit_test(test_end_frame_limits_keep_the_first_of_each_kind),
+		cmocka_unit_test(test_route_out_of_range_names_the_member),
+		cmocka_unit_test(test_ramp_out_of_range_names_the_member),
 		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
 		cmocka_unit_test(test_end_frame_error_that_is_not_utf8_is_masked),
 		cmocka_unit_test(test_frame_header_is_little_endian),
