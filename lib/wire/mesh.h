@@ -38,30 +38,30 @@ void announce_encode(const struct announce *a, struct buf *out);
 IM_MUST_CHECK enum im_rc announce_decode(const uint8_t *buf, size_t len, struct arena *arena,
 					 struct announce *ret, struct im_err *err);
 
-enum worker_state { /* numbers are the wire's */
-	WORKER_UNSAID = 0,
-	WORKER_JOINING,
-	WORKER_READY,
-	WORKER_SUSPECT,
-	WORKER_EJECTED,
-	WORKER_DRAINING,
-	WORKER_GONE,
+enum seen_state { /* numbers are the wire's */
+	SEEN_UNSAID = 0,
+	SEEN_JOINING,
+	SEEN_READY,
+	SEEN_SUSPECT,
+	SEEN_EJECTED,
+	SEEN_DRAINING,
+	SEEN_GONE,
 };
 
-enum breaker_state { /* numbers are the wire's */
-	BREAKER_UNSAID = 0,
-	BREAKER_CLOSED,
-	BREAKER_OPEN,
-	BREAKER_HALF_OPEN,
+enum seen_breaker { /* numbers are the wire's */
+	SEEN_BREAKER_UNSAID = 0,
+	SEEN_BREAKER_CLOSED,
+	SEEN_BREAKER_OPEN,
+	SEEN_BREAKER_HALF_OPEN,
 };
 
 /** "ready", "half_open", …; "" for what was not said, "?" for numbers that are none. */
-const char *worker_state_text(enum worker_state state);
-const char *breaker_state_text(enum breaker_state state);
+const char *seen_state_text(enum seen_state state);
+const char *seen_breaker_text(enum seen_breaker state);
 
 /* Router/Status (the request is empty) */
 struct model_breaker {
-	enum breaker_state state;
+	enum seen_breaker state;
 	uint32_t open_ms, failures;
 };
 struct worker_status {
@@ -186,8 +186,8 @@ const char *outcome_text(enum outcome outcome);
 struct worker_load {
 	const char *worker;
 	uint32_t in_flight;
-	enum worker_state state;
-	enum breaker_state breaker;
+	enum seen_state state;
+	enum seen_breaker breaker;
 	uint32_t weight;
 };
 struct failed_attempt {

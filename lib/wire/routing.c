@@ -8,7 +8,7 @@
 #include "wire/text.h"
 
 const char *
-worker_state_text(enum worker_state state)
+seen_state_text(enum seen_state state)
 {
 	static const char *const text[] = { "",        "joining",  "ready", "suspect",
 					    "ejected", "draining", "gone" };
@@ -17,7 +17,7 @@ worker_state_text(enum worker_state state)
 }
 
 const char *
-breaker_state_text(enum breaker_state state)
+seen_breaker_text(enum seen_breaker state)
 {
 	static const char *const text[] = { "", "closed", "open", "half_open" };
 
@@ -105,12 +105,12 @@ seen_in(const Infermesh__V1__Routing *m, struct routing *ret)
 	for (size_t i = 0; i < m->n_seen; i++) {
 		const Infermesh__V1__WorkerLoad *w = m->seen[i];
 
-		if ((unsigned)w->state > WORKER_GONE || (unsigned)w->breaker > BREAKER_HALF_OPEN)
+		if ((unsigned)w->state > SEEN_GONE || (unsigned)w->breaker > SEEN_BREAKER_HALF_OPEN)
 			return false;
 		ret->seen[i] = (struct worker_load){ .worker = w->worker,
 						     .in_flight = w->in_flight,
-						     .state = (enum worker_state)w->state,
-						     .breaker = (enum breaker_state)w->breaker,
+						     .state = (enum seen_state)w->state,
+						     .breaker = (enum seen_breaker)w->breaker,
 						     .weight = w->weight };
 	}
 	return true;

@@ -196,11 +196,11 @@ worker_in(const Infermesh__V1__WorkerStatus *m, struct arena *arena, struct work
 	if (ret->breakers == NULL)
 		return no_memory(err);
 	for (size_t i = 0; i < m->n_breakers; i++) {
-		if ((unsigned)m->breakers[i]->state > BREAKER_HALF_OPEN)
+		if ((unsigned)m->breakers[i]->state > SEEN_BREAKER_HALF_OPEN)
 			return err_set(err, IM_EINVAL, "breakers: %d is no state",
 				       (int)m->breakers[i]->state);
 		ret->breakers[i] =
-		    (struct model_breaker){ (enum breaker_state)m->breakers[i]->state,
+		    (struct model_breaker){ (enum seen_breaker)m->breakers[i]->state,
 					    m->breakers[i]->open_ms, m->breakers[i]->failures };
 	}
 	return IM_OK;

@@ -286,7 +286,7 @@ static void
 router_status_policies_sample(struct buf *out)
 {
 	static const char *names[] = { "demo" };
-	static struct model_breaker breakers[1] = { { BREAKER_OPEN, 900, 5 } };
+	static struct model_breaker breakers[1] = { { SEEN_BREAKER_OPEN, 900, 5 } };
 	static struct worker_status workers[1] = { { .name = "w1",
 						     .models = names,
 						     .model_count = 1,
@@ -441,7 +441,7 @@ audit_append_routed_sample(struct buf *out)
 		  .has_routing = true,
 		  .routing = { .worker = "w1",
 			       .policy = "least_connections",
-			       .seen = { { "w1", 3, WORKER_READY, BREAKER_HALF_OPEN, 90 } },
+			       .seen = { { "w1", 3, SEEN_READY, SEEN_BREAKER_HALF_OPEN, 90 } },
 			       .seen_count = 1,
 			       .attempts = 2,
 			       .route = "chat",

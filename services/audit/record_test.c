@@ -51,7 +51,7 @@ sample(struct record *r)
 		.routing = { .worker = "w1",
 			     .policy = "least",
 			     .reason = "r",
-			     .seen = { { "w1", 1, WORKER_READY, BREAKER_OPEN, 50 },
+			     .seen = { { "w1", 1, SEEN_READY, SEEN_BREAKER_OPEN, 50 },
 				       { .worker = "w2" } },
 			     .seen_count = 2,
 			     .has_cache_key = true,
@@ -118,7 +118,7 @@ test_record_with_every_member_comes_back(void **state)
 	assert_string_equal(back.model, "demo");
 	assert_int_equal(back.routing.seen_count, 2);
 	assert_string_equal(back.routing.seen[1].worker, "w2");
-	assert_int_equal(back.routing.seen[0].breaker, BREAKER_OPEN);
+	assert_int_equal(back.routing.seen[0].breaker, SEEN_BREAKER_OPEN);
 	assert_string_equal(back.routing.arm, "v2");
 	assert_string_equal(back.routing.failed[0].reason, "timeout");
 	assert_memory_equal(back.routing.leader, r.routing.leader, 16);
