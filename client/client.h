@@ -86,7 +86,8 @@ struct infermesh_request {
 	size_t message_cap;
 	const char *stops[GENERATE_STOPS_MAX];
 	const char *traceparent;
-	uint32_t timeout_ms, priority;
+	uint32_t timeout_ms;
+	int32_t priority;
 	struct im_err wrong; /* the first thing that was wrong with it */
 };
 

@@ -37,7 +37,8 @@ struct fake_router {
 	atomic_uint cancelled;
 	atomic_size_t sent; /* bytes of endless deltas */
 	char traceparent[64], caller[32], tenant[32];
-	uint32_t budget_ms, priority;
+	uint32_t budget_ms;
+	int32_t priority;
 	bool no_cache, streamed;
 };
 

@@ -214,7 +214,7 @@ infermesh_request_timeout(struct infermesh_request *req, uint32_t timeout_ms)
 }
 
 void
-infermesh_request_priority(struct infermesh_request *req, uint32_t priority)
+infermesh_request_priority(struct infermesh_request *req, int32_t priority)
 {
 	req->priority = priority;
 }

@@ -146,8 +146,8 @@ void infermesh_request_caller(struct infermesh_request *req, const char *caller,
 void infermesh_request_traceparent(struct infermesh_request *req, const char *traceparent);
 /** Time for the whole call; 0 = none. Without this: 300,000. */
 void infermesh_request_timeout(struct infermesh_request *req, uint32_t timeout_ms);
-/** Larger is more urgent; 0 is usual. */
-void infermesh_request_priority(struct infermesh_request *req, uint32_t priority);
+/** Who goes first when requests wait: 0 is usual, above 0 more urgent, below 0 less. */
+void infermesh_request_priority(struct infermesh_request *req, int32_t priority);
 /** Neither take the answer from the cache nor keep it there. */
 void infermesh_request_no_cache(struct infermesh_request *req);
 

@@ -56,7 +56,7 @@ struct served_request {
 	const char *method; /* "Router/Generate" */
 	uint32_t budget_ms; /* time left when it was sent; 0 = no deadline */
 	const char *traceparent;
-	uint32_t priority;
+	int32_t priority;    /* 0 = normal, above 0 = more urgent, below 0 = less */
 	const uint8_t *body; /* valid inside the callback only */
 	size_t body_len;
 };
@@ -138,8 +138,8 @@ struct call_request {
 	const char *method;
 	uint32_t budget_ms;      /* deadline from now, kept by us too; 0 = none */
 	const char *traceparent; /* NULL = none */
-	uint32_t priority;
-	const uint8_t *body; /* copied */
+	int32_t priority;        /* 0 = normal, above 0 = more urgent, below 0 = less */
+	const uint8_t *body;     /* copied */
 	size_t body_len;
 };
 

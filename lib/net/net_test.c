@@ -100,7 +100,7 @@ test_call_echo_replies(enum where where)
 	assert_int_equal(c.body.len, sizeof(body));
 	assert_memory_equal(c.body.data, body, sizeof(body));
 	assert_int_equal(f.server.last_budget_ms, 5000);
-	assert_int_equal(f.server.last_priority, 7);
+	assert_int_equal(f.server.last_priority, -7);
 	assert_string_equal(f.server.last_traceparent,
 			    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 	rig_call_done(&c);

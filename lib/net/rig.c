@@ -352,7 +352,7 @@ rig_ask(struct rig_end *e, struct rig_call *c, const char *method, const void *b
 		.budget_ms = budget_ms,
 		.body = body,
 		.body_len = len,
-		.priority = 7,
+		.priority = -7,
 		.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	};
 	enum im_rc rc = IM_EUNAVAILABLE;

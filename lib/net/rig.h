@@ -44,7 +44,8 @@ struct rig_end {
 	unsigned ups, downs, goaways, troubles, requests, cancels;
 	struct im_err why;     /* of the last down */
 	struct im_err trouble; /* the last one */
-	uint32_t last_budget_ms, last_priority;
+	uint32_t last_budget_ms;
+	int32_t last_priority;
 	char last_traceparent[64];
 	struct list held;         /* of struct rig_served */
 	bool withhold;            /* calls asked from now on grant nothing by themselves */

@@ -150,7 +150,7 @@ request_frame_decode(const uint8_t *buf, size_t len, struct arena *arena, struct
 			nomem = nomem || out.traceparent == NULL;
 			break;
 		case 4:
-			out.priority = clamp_u32(f.num);
+			out.priority = (int32_t)clamp_u32(f.num);
 			break;
 		case 5:
 			out.body = (struct wire_bytes){ f.data, f.len };

@@ -85,7 +85,7 @@ struct request_frame {
 	const char *method;
 	uint32_t budget_ms;
 	const char *traceparent;
-	uint32_t priority;
+	int32_t priority;
 	struct wire_bytes body;
 };
 
