@@ -22,6 +22,7 @@
 	X(REFUSED_DRAINING, "draining")                                                            \
 	X(REFUSED_CALLS, "calls_max")                                                              \
 	X(REFUSED_QUEUE, "queue_full")                                                             \
+	X(REFUSED_DEADLINE, "deadline_unmeetable")                                                 \
 	X(REFUSED_AUDIT, "audit_unavailable")                                                      \
 	X(REFUSED_MEMORY, "no_memory")
 
@@ -65,7 +66,7 @@ struct router {
 	struct cache_client cache;
 	struct list requests; /* struct request.node */
 	uint32_t running;
-	struct list pump; /* workers whose capacity may have come free */
+	struct list pump; /* models in turn: a place may have come free */
 	struct loop_task pump_task;
 	struct loop_timer tick;
 	bool draining;

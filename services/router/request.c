@@ -153,8 +153,8 @@ record_end(struct request *r)
 static void
 leave(struct request *r)
 {
-	r->waited_us += r->waiting.model != NULL ? clock_mono_us() - r->part_us : 0;
-	waiting_leave(&r->router->queue, &r->waiting);
+	r->waited_us += r->waiting.line != NULL ? clock_mono_us() - r->part_us : 0;
+	queue_leave(&r->router->queue, &r->waiting);
 }
 
 static void
@@ -263,8 +263,7 @@ router_request_abort(struct request *r)
 	leave(r);
 	router_request_cancel_worker(r);
 	if (r->worker != NULL) {
-		workers_free_slot(r->worker);
-		r->worker = NULL;
+		router_request_free_slot(r);
 	}
 	if (!r->st.ended) {
 		router_caller_fail(&r->caller, r->id_hex, &err);

@@ -57,12 +57,13 @@ struct request {
 	char *caller_name, *tenant, *traceparent; /* behind the struct, in one block */
 	uint8_t *body; /* as the worker gets it; NULL once no other worker will be tried */
 	size_t body_len;
-	uint32_t priority;
+	int32_t priority;
 	uint8_t input_sha256[DIGEST_BYTES];
 	uint64_t received_us; /* since 1970 */
 
 	struct queue_entry waiting;
 	struct worker *worker; /* holds a slot there */
+	uint64_t slot_ms;      /* since when */
 	struct call *call;
 	uint64_t tried[WORKERS_TRIED_MAX];
 	size_t tried_count;
@@ -126,11 +127,11 @@ void router_request_attempt_failed(struct request *r, const struct im_err *err);
 
 void router_request_free_slot(struct request *r);
 
-/** Capacity may have come free at 'w': let waiting requests have it, after the present callback. */
+/** A place may have come free at 'w': let those who wait have it, after the present callback. */
 void router_pump(struct router *router, struct worker *w);
 void router_pump_fire(void *arg);
 
-/** End what has waited in vain. */
+/** End what has waited in vain, and look for places that came free with time. */
 void router_sweep_waiting(struct router *router);
 
 /* request_answer.c */

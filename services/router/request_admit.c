@@ -26,12 +26,20 @@ static void
 refuse(struct router *router, const struct caller *caller, enum refused why, struct im_err *err)
 {
 	router->refused[why]++;
-	if (why != REFUSED_INVALID && why != REFUSED_MODEL) {
+	if (why != REFUSED_INVALID && why != REFUSED_MODEL && err->retry_after_ms == 0) {
 		err->retry_after_ms = RETRY_AFTER_MS;
 	}
 	log_debug("request refused", LOG_STR("event.reason", err->reason),
 		  LOG_STR("error.message", err->text));
 	router_caller_fail(caller, "", err);
+}
+
+static uint32_t
+budget_of(const struct router *router, const struct served_request *in)
+{
+	uint32_t budget_ms = in->budget_ms == 0 ? router->set.request_ms : in->budget_ms;
+
+	return budget_ms < BUDGET_MAX_MS ? budget_ms : BUDGET_MAX_MS;
 }
 
 static bool
@@ -43,6 +51,23 @@ any_room(const struct model *m)
 		}
 	}
 	return false;
+}
+
+/* If it has to wait: may it? REFUSED_COUNT: yes. */
+static enum refused
+check_queue(const struct router *router, const struct model *m, const struct served_request *in,
+	    struct im_err *err)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	if (queue_admits(&router->queue, &m->waiting, queue_class_of(in->priority),
+			 now_ms + budget_of(router, in), now_ms, err) == IM_OK) {
+		return REFUSED_COUNT;
+	}
+	if (!queue_line_blocks(&m->waiting) && any_room(m)) {
+		return REFUSED_COUNT;
+	}
+	return strcmp(err->reason, "queue_full") == 0 ? REFUSED_QUEUE : REFUSED_DEADLINE;
 }
 
 /* Is there a place for it at all? REFUSED_COUNT: yes. */
@@ -76,13 +101,6 @@ check_room(const struct router *router, const struct generate_request *req,
 		    err, IM_EUNAVAILABLE, "audit_unavailable",
 		    "the audit log takes no records at present, so nothing is answered; try again later");
 		return REFUSED_AUDIT;
-	}
-	if (!waiting_has_room(&router->queue) && !any_room(m)) {
-		(void)err_reason(
-		    err, IM_EUNAVAILABLE, "queue_full",
-		    "%u requests wait for a worker already; try again later or raise router.queue_max",
-		    router->queue.count);
-		return REFUSED_QUEUE;
 	}
 	*ret_model = m;
 	return REFUSED_COUNT;
@@ -183,10 +201,9 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	const struct link_peer *peer, const struct served_request *in, struct model *model)
 {
 	struct router *router = r->router;
-	uint32_t budget_ms = in->budget_ms == 0 ? router->set.request_ms : in->budget_ms;
+	uint32_t budget_ms = budget_of(router, in);
 	bool lookup;
 
-	budget_ms = budget_ms < BUDGET_MAX_MS ? budget_ms : BUDGET_MAX_MS;
 	r->caller = *caller;
 	r->priority = in->priority;
 	r->model = model;
@@ -209,6 +226,8 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	}
 	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries,
 			   clock_mono_ms(), budget_ms);
+	r->waiting.cls = queue_class_of(r->priority);
+	r->waiting.deadline_ms = r->st.deadline_ms;
 	return router_request_record_begin(r);
 }
 
@@ -231,6 +250,9 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 	struct im_err err;
 	enum refused why = check_room(router, req, &model, &err);
 
+	if (why == REFUSED_COUNT) {
+		why = check_queue(router, model, in, &err);
+	}
 	if (why != REFUSED_COUNT) {
 		refuse(router, caller, why, &err);
 		return;

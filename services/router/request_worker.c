@@ -29,12 +29,21 @@ is_worker_fault(enum im_rc rc)
 	}
 }
 
+/* Give those who wait for 'm' a try, when it is its turn. */
+static void
+pump_model(struct router *router, struct model *m)
+{
+	if (m->waiting.count > 0 && !list_linked(&m->pump_node)) {
+		list_push_back(&router->pump, &m->pump_node);
+		loop_post(router->loop, &router->pump_task);
+	}
+}
+
 void
 router_pump(struct router *router, struct worker *w)
 {
-	if (!list_linked(&w->pump_node)) {
-		list_push_back(&router->pump, &w->pump_node);
-		loop_post(router->loop, &router->pump_task);
+	for (size_t i = 0; router->queue.count > 0 && i < w->model_count; i++) {
+		pump_model(router, w->models[i].model);
 	}
 }
 
@@ -48,29 +57,23 @@ assign(struct request *r, const struct pick *pick)
 	(void)snprintf(r->model_digest, sizeof(r->model_digest), "%s",
 		       workers_digest(r->worker, r->model));
 	workers_take_slot(r->worker);
+	queue_line_began(&r->model->waiting);
+	r->slot_ms = clock_mono_ms();
 	router_request_event(r, REQUEST_EV_PICKED);
 }
 
+/* For queue_next(): is there a worker for it? The policy's choice is left at 'arg'. */
 static bool
-may_go(const struct queue_entry *e, const struct worker *w)
+can_go(struct queue_entry *e, void *arg)
 {
-	const struct request *r = CONTAINER_OF(e, struct request, waiting);
+	struct request *r = CONTAINER_OF(e, struct request, waiting);
+	struct pick *pick = arg;
 
-	for (size_t i = 0; i < r->tried_count; i++) {
-		if (r->tried[i] == w->id) {
-			return false;
-		}
-	}
-	return true;
+	workers_pick(&r->router->workers, r->model, r->tried, r->tried_count, pick);
+	return pick->worker != NULL;
 }
 
-static void
-leave_queue(struct request *r)
-{
-	r->waited_us += clock_mono_us() - r->part_us;
-	waiting_leave(&r->router->queue, &r->waiting);
-}
-
+/* Models take turns, a request at a time, so that a long line does not keep the others from the workers that they share. */
 void
 router_pump_fire(void *arg)
 {
@@ -78,22 +81,16 @@ router_pump_fire(void *arg)
 	struct list *node;
 
 	while ((node = list_pop_front(&router->pump)) != NULL) {
-		struct worker *w = CONTAINER_OF(node, struct worker, pump_node);
+		struct model *m = CONTAINER_OF(node, struct model, pump_node);
+		struct pick pick;
+		struct queue_entry *e = queue_next(&m->waiting, can_go, &pick);
 
-		while (workers_has_room(w)) {
-			struct queue_entry *e = waiting_first_for(w, may_go);
-			struct request *r =
-			    e == NULL ? NULL : CONTAINER_OF(e, struct request, waiting);
-			struct pick pick;
+		if (e != NULL) {
+			struct request *r = CONTAINER_OF(e, struct request, waiting);
 
-			if (r == NULL) {
-				break;
-			}
-			workers_pick(&router->workers, r->model, r->tried, r->tried_count, &pick);
-			if (pick.worker == NULL) {
-				break;
-			}
-			leave_queue(r);
+			r->waited_us += clock_mono_us() - r->part_us;
+			queue_take(&router->queue, e, clock_mono_ms());
+			pump_model(router, m);
 			assign(r, &pick);
 		}
 	}
@@ -114,8 +111,8 @@ router_request_find_worker(struct request *r)
 	struct pick pick = { 0 };
 	struct im_err err;
 
-	/* Nobody overtakes those who wait. */
-	if (list_empty(&r->model->waiting)) {
+	/* Nobody overtakes those who wait; where only some wait whom workers failed already, these could not go. */
+	if (!queue_line_blocks(&r->model->waiting)) {
 		workers_pick(&router->workers, r->model, r->tried, r->tried_count, &pick);
 	}
 	if (pick.worker != NULL) {
@@ -127,17 +124,14 @@ router_request_find_worker(struct request *r)
 		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
-	if (waiting_join(&router->queue, r->model, &r->waiting, clock_mono_ms(), &err) != IM_OK) {
+	r->waiting.picky = r->tried_count > 0;
+	if (queue_join(&router->queue, &r->model->waiting, &r->waiting, clock_mono_ms(), &err) !=
+	    IM_OK) {
 		r->err = err;
 		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
 	r->part_us = clock_mono_us();
-	LIST_FOREACH (&r->model->serving, wm, struct worker_model, model_node) {
-		if (workers_has_room(wm->worker)) {
-			router_pump(router, wm->worker);
-		}
-	}
 }
 
 void
@@ -147,6 +141,7 @@ router_request_free_slot(struct request *r)
 
 	r->worker = NULL;
 	workers_free_slot(w);
+	queue_line_ended(&r->model->waiting, clock_mono_ms() - r->slot_ms);
 	router_pump(r->router, w);
 }
 
@@ -312,8 +307,11 @@ router_sweep_waiting(struct router *router)
 		return;
 	}
 	router->hold_off = false;
+	LIST_FOREACH (&router->queue.lines, line, struct queue_line, node) {
+		pump_model(router, CONTAINER_OF(line, struct model, waiting));
+	}
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
-		if (r->waiting.model != NULL && waits_in_vain(r, now_ms)) {
+		if (r->waiting.line != NULL && waits_in_vain(r, now_ms)) {
 			router_request_event(r, REQUEST_EV_NO_WORKER);
 		} else if (r->st.hold_off) {
 			router_request_event(r, REQUEST_EV_TICK);

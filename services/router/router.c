@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "router/core.h"
 #include "router/request.h"
@@ -203,7 +204,21 @@ read_settings(struct router *router, const struct config *c)
 	router->set.audit_mode = strcmp(mode, "off") == 0         ? AUDIT_OFF
 				 : strcmp(mode, "fail-open") == 0 ? AUDIT_FAIL_OPEN
 								  : AUDIT_FAIL_CLOSED;
-	router->queue.max = (uint32_t)config_int(c, "router.queue_max");
+}
+
+static void
+start_queue(struct router *router, const struct config *c)
+{
+	struct queue_settings set = {
+		.line_max = (uint32_t)config_int(c, "router.queue_max"),
+		.all_max = (uint32_t)config_int(c, "router.queue_all_max"),
+		.weight = { [QUEUE_LOW] = (uint32_t)config_int(c, "router.weight_low"),
+			    [QUEUE_NORMAL] = (uint32_t)config_int(c, "router.weight_normal"),
+			    [QUEUE_HIGH] = (uint32_t)config_int(c, "router.weight_high") },
+	};
+
+	random_bytes(&set.salt, sizeof(set.salt));
+	queue_init(&router->queue, &set);
 }
 
 static enum im_rc
@@ -311,6 +326,7 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	router->stop_task = (struct loop_task){ .fn = stop_step, .arg = router };
 	router->tick = (struct loop_timer){ .fn = tick_fire, .arg = router };
 	read_settings(router, env->config);
+	start_queue(router, env->config);
 	rc = start_clients(router, env, err);
 	if (rc == IM_OK) {
 		rc = start_listening(router, env, err);

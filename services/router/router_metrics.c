@@ -114,6 +114,21 @@ write_workers(const struct router *router, struct metrics_page *page)
 }
 
 static void
+write_queue(const struct router *router, struct metrics_page *page)
+{
+	metrics_gauge(page, "infermesh_requests_waiting", "Of these, waiting for a worker.",
+		      router->queue.count);
+	metrics_family(page, "infermesh_queue_wait_seconds", "histogram",
+		       "How long those who had to wait for a worker did so, by class.");
+	for (int i = 0; i < QUEUE_CLASSES; i++) {
+		struct metrics_label label = { "class", queue_class_text((enum queue_class)i) };
+
+		metrics_histogram(page, "infermesh_queue_wait_seconds", &label, 1,
+				  &router->queue.waited[i]);
+	}
+}
+
+static void
 write_cache(const struct router *router, struct metrics_page *page)
 {
 	const struct {
@@ -144,8 +159,7 @@ router_metrics(const void *service, struct metrics_page *page)
 
 	metrics_gauge(page, "infermesh_requests_running",
 		      "Requests admitted whose caller has no end yet.", router->running);
-	metrics_gauge(page, "infermesh_requests_waiting", "Of these, waiting for a worker.",
-		      router->queue.count);
+	write_queue(router, page);
 	write_outcomes(router, page);
 	write_refused(router, page);
 	write_retries(router, page);

@@ -36,6 +36,7 @@ static void
 model_free(struct workers *ws, struct model *m)
 {
 	list_remove(&m->node);
+	list_remove(&m->pump_node);
 	ws->model_count--;
 	free(m->owned_by);
 	free(m->digest);
@@ -76,7 +77,6 @@ worker_free(struct workers *ws, struct worker *w)
 {
 	forget_models(w, 0);
 	list_remove(&w->node);
-	list_remove(&w->pump_node);
 	ws->count--;
 	workers_name_unref(w->name);
 	free(w);
@@ -135,7 +135,6 @@ model_get(struct workers *ws, const char *id, uint64_t now_ms)
 	}
 	memcpy(m->id, id, len + 1);
 	list_init(&m->serving);
-	list_init(&m->waiting);
 	m->lost_ms = now_ms;
 	m->duration.bounds = &histogram_seconds;
 	list_push_back(&ws->buckets[bucket_of(id)], &m->node);
@@ -396,7 +395,7 @@ workers_sweep(struct workers *ws, uint64_t now_ms)
 	}
 	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
 		LIST_FOREACH_SAFE (&ws->buckets[i], m, struct model, node) {
-			if (list_empty(&m->serving) && m->users == 0 && list_empty(&m->waiting) &&
+			if (list_empty(&m->serving) && m->users == 0 && m->waiting.count == 0 &&
 			    now_ms >= m->lost_ms + WORKERS_REMEMBER_MS) {
 				model_free(ws, m);
 			}

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "daemon/metrics.h"
 #include "net/net.h"
+#include "router/queue.h"
 #include "wire/mesh.h"
 
 #define WORKERS_MAX         4096 /* incarnations */
@@ -39,8 +40,9 @@ struct model {
 	struct list node; /* in a bucket */
 	struct list
 	    serving; /* worker_model.model_node: workers that are not gone and not retired */
-	struct list waiting; /* queue.h */
-	uint64_t lost_ms;    /* since when nobody serves it; 0 = somebody does */
+	struct queue_line waiting;
+	struct list pump_node; /* router: a place may have come free for those who wait */
+	uint64_t lost_ms;      /* since when nobody serves it; 0 = somebody does */
 	uint64_t created;
 	uint32_t context_tokens;
 	uint32_t users;            /* requests that refer to it */
@@ -76,7 +78,6 @@ struct worker {
 	uint32_t others;  /* requests there that are not ours, as far as we know */
 	uint64_t last_pick;
 	uint64_t dispatched, succeeded, failed;
-	struct list pump_node; /* router: capacity may have come free */
 };
 
 struct workers {

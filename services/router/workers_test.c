@@ -261,57 +261,6 @@ test_workers_bad_announcements_change_nothing(void **state)
 	workers_done(&ws);
 }
 
-static const struct queue_entry *barred;
-
-static bool
-may(const struct queue_entry *e, const struct worker *w)
-{
-	(void)w;
-	return e != barred;
-}
-
-static void
-test_queue_first_come_first_served_over_models(void **state)
-{
-	struct workers ws;
-	struct queue q = { .max = 3 };
-	struct queue_entry e[4] = { 0 };
-	struct worker *w;
-	struct model *m1, *m2;
-	struct im_err err;
-
-	(void)state;
-	workers_init(&ws);
-	w = announce(&ws, 0, 0, NULL, "w1", 0, 2, 0, 1, 1000).worker;
-	m1 = workers_find_model(&ws, "m1");
-	m2 = workers_find_model(&ws, "m2");
-	assert_null(waiting_first_for(w, may));
-	assert_int_equal(waiting_join(&q, m2, &e[0], 1, &err), IM_OK);
-	assert_int_equal(waiting_join(&q, m1, &e[1], 2, &err), IM_OK);
-	assert_int_equal(waiting_join(&q, m2, &e[2], 3, &err), IM_OK);
-	assert_int_equal(waiting_join(&q, m1, &e[3], 4, &err), IM_EUNAVAILABLE);
-	assert_string_equal(err.reason, "queue_full");
-	assert_int_equal(err.retry_after_ms, 1000);
-	assert_ptr_equal(waiting_first_for(w, may), &e[0]);
-	barred = &e[0];
-	assert_ptr_equal(waiting_first_for(w, may), &e[1]);
-	barred = NULL;
-	waiting_leave(&q, &e[0]);
-	waiting_leave(&q, &e[0]); /* twice is harmless */
-	assert_int_equal(q.count, 2);
-	assert_ptr_equal(waiting_first_for(w, may), &e[1]);
-	waiting_leave(&q, &e[1]);
-	assert_ptr_equal(waiting_first_for(w, may), &e[2]);
-	/* Somebody who comes back is in front of those who came later, also when there is no room. */
-	q.max = 1;
-	assert_int_equal(waiting_join(&q, m2, &e[0], 9, &err), IM_OK);
-	assert_ptr_equal(waiting_first_for(w, may), &e[0]);
-	waiting_leave(&q, &e[0]);
-	waiting_leave(&q, &e[2]);
-	assert_int_equal(q.count, 0);
-	workers_done(&ws);
-}
-
 int
 main(void)
 {
@@ -323,7 +272,6 @@ main(void)
 		cmocka_unit_test(test_workers_lost_worker_is_remembered_for_a_while),
 		cmocka_unit_test(test_workers_same_name_on_another_link_replaces),
 		cmocka_unit_test(test_workers_bad_announcements_change_nothing),
-		cmocka_unit_test(test_queue_first_come_first_served_over_models),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
