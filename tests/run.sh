@@ -43,6 +43,7 @@ py() {
 
 if build release; then
 	units release
+	py sim tests/sim
 	py mesh tests/mesh
 	if tests/clients/setup.sh; then
 		py clients tests/clients

@@ -187,9 +187,43 @@ test_request_no_memory_for_the_terminal_record_is_tried_again(void **state)
 	assert_true((request_step(&r, EV(NO_WORKER), 1000) & DO(RECORD_END)) != 0);
 	assert_int_equal(r.outcome, OUTCOME_REJECTED);
 	assert_int_equal(request_step(&r, EV(TERMINAL_NOMEM), 1000), 0);
-	assert_int_equal(request_step(&r, EV(DEADLINE), 1001), 0);
 	assert_int_equal(request_step(&r, EV(TICK), 1100), DO(RECORD_END));
-	assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1100), DO(END) | DO(FREE));
+	assert_int_equal(request_step(&r, EV(TERMINAL_NOMEM), 1100), 0);
+	assert_int_equal(request_step(&r, EV(DEADLINE), 1200),
+			 DO(END)); /* nobody waits for memory */
+	assert_int_equal(request_step(&r, EV(TICK), 1300), DO(RECORD_END));
+	assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1300), DO(FREE));
+	assert_int_equal(r.ending, REQUEST_END_ERROR);
+}
+
+/* Found by the simulation: a caller waited two seconds beyond its deadline for a record that said so. */
+static void
+test_request_deadline_waits_for_no_slow_audit_log(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_FAIL_CLOSED, false, 1, 1000, 500);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(RECORD_DURABLE), 1001);
+	(void)request_step(&r, EV(FLUSHED), 1001);
+	(void)request_step(&r, EV(PICKED), 1001);
+	assert_int_equal(request_step(&r, EV(DEADLINE), 1500),
+			 DO(CANCEL_WORKER) | DO(FREE_SLOT) | DO(RECORD_END) | DO(END));
+	assert_int_equal(r.ending, REQUEST_END_DEADLINE);
+	assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1500), DO(FREE));
+
+	/* The answer is whole and its record on its way: then what the record says stays true, and only the END changes. */
+	request_state_init(&r, AUDIT_FAIL_CLOSED, false, 1, 1000, 500);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(RECORD_DURABLE), 1001);
+	(void)request_step(&r, EV(FLUSHED), 1001);
+	(void)request_step(&r, EV(PICKED), 1001);
+	(void)request_step(&r, EV(WORKER_OK), 1400);
+	(void)request_step(&r, EV(TERMINAL_TAKEN), 1400);
+	assert_int_equal(request_step(&r, EV(DEADLINE), 1500), DO(END) | DO(FREE));
+	assert_int_equal(r.outcome, OUTCOME_OK);
+	assert_int_equal(r.ending, REQUEST_END_DEADLINE);
 }
 
 static void
@@ -454,6 +488,7 @@ main(void)
 		cmocka_unit_test(test_request_record_too_late_ends_with_audit_unavailable),
 		cmocka_unit_test(test_request_terminal_too_late_ends_with_audit_unavailable),
 		cmocka_unit_test(test_request_no_memory_for_the_terminal_record_is_tried_again),
+		cmocka_unit_test(test_request_deadline_waits_for_no_slow_audit_log),
 		cmocka_unit_test(test_request_late_pick_gives_its_slot_back),
 		cmocka_unit_test(test_request_random_lives_keep_every_promise),
 	};

@@ -1,0 +1,50 @@
+"""The simulation: worlds hold, a run replays exactly, and the checks find a router that is broken on purpose."""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("INFERMESH_BUILD", ROOT / "build/release"))
+SIM = BUILD / "sim/infermesh-sim"
+ALL = os.environ.get("INFERMESH_TESTS_ALL") == "1"
+
+
+def sim(*args, seconds=600):
+    return subprocess.run([str(SIM), *map(str, args)], capture_output=True, text=True, timeout=seconds)
+
+
+def test_worlds_hold_what_is_promised():
+    seeds, events = (100, 1000000) if ALL else (10, 100000)
+    done = sim("--seeds", seeds, "--events", events, "--jobs", os.cpu_count(), seconds=1800)
+    assert done.returncode == 0, done.stderr
+    assert f"{seeds} worlds of {events} events held" in done.stdout
+    assert len(re.findall(r"^seed \d+:", done.stdout, re.M)) == seeds
+    print(done.stdout.splitlines()[-1])
+
+
+def test_run_replays_exactly_alone_and_after_others():
+    alone = sim("--seed", 7, "--seeds", 1, "--events", 20000, "--trace").stdout.splitlines()[:-1]
+    again = sim("--seed", 7, "--seeds", 1, "--events", 20000, "--trace").stdout.splitlines()[:-1]
+    series = sim("--seed", 6, "--seeds", 2, "--events", 20000, "--trace").stdout.splitlines()[:-1]
+    assert len(alone) > 5000
+    assert alone == again
+    assert series[-len(alone):] == alone
+
+
+@pytest.mark.parametrize("fault, found", [
+    ("slot-freed-twice", r"counts \d+ slots and has \d+ calls open"),
+    ("slot-leaked", r"counts \d+ slots and has \d+ calls open"),
+    ("call-lost", r"has no end 50 ms after its deadline"),
+    ("queue-overfull", r"counts \d+ that wait and has \d+"),
+])
+def test_broken_router_is_found_and_the_failure_replays(fault, found):
+    first = sim("--seeds", 5, "--events", 20000, "--break", fault)
+    assert first.returncode == 1, first.stdout
+    assert re.search(found, first.stderr), first.stderr
+    replay = re.search(r"replay: \./dev sim (.*)", first.stderr).group(1).split()
+    second = sim(*replay)
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[0] == first.stderr.splitlines()[0]
