@@ -70,7 +70,7 @@ check_lists(const struct sim_router *r)
 
 	LIST_FOREACH (&r->router->requests, q, struct request, node) {
 		running++;
-		waiting += q->waiting.model != NULL;
+		waiting += q->waiting.line != NULL;
 		held += q->worker != NULL;
 		if (q->st.slot != (q->worker != NULL)) {
 			sim_fail("%s: a request holds a slot and does not know it", r->name);
