@@ -62,6 +62,8 @@ const struct config_key config_schema[] = {
 	INT("router.weight_low", "1", 1, 1000, "Share of those of low priority"),
 	INT("router.calls_max", "65536", 1, 10000000, "Admitted requests at once; one more is refused"),
 	MS("router.request_ms", "300s", 10, 86400000, "Deadline of a request that names none"),
+	MS("router.slow_start_ms", "2s", 0, 3600000,
+	    "A worker that joins or recovers beside others gets its whole weight only after so long; 0 = at once"),
 	INT("router.retries", "1", 0, 10, "Further workers tried before the first token"),
 	MS("router.cache_ms", "20ms", 1, 10000, "A cache that has not answered by then is taken as a miss"),
 	DBL("router.cache_temperature", "0.3", 0, 2, "Answers up to this temperature, or with a seed, are cached"),

@@ -67,7 +67,9 @@ struct request {
 	struct call *call;
 	uint64_t tried[WORKERS_TRIED_MAX];
 	size_t tried_count;
-	struct pick pick; /* the last one */
+	enum policy policy; /* as the rules say */
+	uint64_t prefix;    /* see struct pick_ask */
+	struct pick pick;   /* the last one */
 	char model_digest[WORKERS_DIGEST_MAX + 1];
 
 	bool cacheable, has_key;

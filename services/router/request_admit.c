@@ -42,17 +42,6 @@ budget_of(const struct router *router, const struct served_request *in)
 	return budget_ms < BUDGET_MAX_MS ? budget_ms : BUDGET_MAX_MS;
 }
 
-static bool
-any_room(const struct model *m)
-{
-	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		if (workers_has_room(wm->worker)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* If it has to wait: may it? REFUSED_COUNT: yes. */
 static enum refused
 check_queue(const struct router *router, const struct model *m, const struct served_request *in,
@@ -64,7 +53,7 @@ check_queue(const struct router *router, const struct model *m, const struct ser
 			 now_ms + budget_of(router, in), now_ms, err) == IM_OK) {
 		return REFUSED_COUNT;
 	}
-	if (!queue_line_blocks(&m->waiting) && any_room(m)) {
+	if (!queue_line_blocks(&m->waiting) && workers_any_room(m)) {
 		return REFUSED_COUNT;
 	}
 	return strcmp(err->reason, "queue_full") == 0 ? REFUSED_QUEUE : REFUSED_DEADLINE;

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "router/least_connections.h"
 
 static void
 request_durable(void *user, enum audit_result result)
@@ -88,12 +87,13 @@ describe_routing(const struct request *r, struct audit_event *ev)
 	if (r->st.outcome == OUTCOME_CACHE_HIT) {
 		to->policy = "cache";
 	} else if (r->pick.seen_count > 0) {
-		to->policy = LEAST_CONNECTIONS_NAME;
+		to->policy = policy_text(r->pick.policy);
 		to->worker = r->pick.seen[0].name->text;
 	}
 	for (size_t i = 0; i < r->pick.seen_count; i++) {
 		to->seen[i].worker = r->pick.seen[i].name->text;
 		to->seen[i].in_flight = r->pick.seen[i].in_flight;
+		to->seen[i].weight = r->pick.seen[i].weight;
 	}
 	to->seen_count = r->pick.seen_count;
 	to->has_cache_key = r->has_key;

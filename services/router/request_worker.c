@@ -54,12 +54,22 @@ assign(struct request *r, const struct pick *pick)
 	workers_pick_done(&r->pick);
 	r->pick = *pick;
 	r->worker = pick->worker;
-	(void)snprintf(r->model_digest, sizeof(r->model_digest), "%s",
-		       workers_digest(r->worker, r->model));
+	memcpy(r->model_digest, pick->wm->digest, sizeof(r->model_digest));
 	workers_take_slot(r->worker);
 	queue_line_began(&r->model->waiting);
 	r->slot_ms = clock_mono_ms();
 	router_request_event(r, REQUEST_EV_PICKED);
+}
+
+static void
+pick_worker(struct request *r, struct pick *ret)
+{
+	struct pick_ask ask = { .policy = r->policy,
+				.prefix = r->prefix,
+				.tried = r->tried,
+				.tried_count = r->tried_count };
+
+	workers_pick(&r->router->workers, r->model, &ask, ret);
 }
 
 /* For queue_next(): is there a worker for it? The policy's choice is left at 'arg'. */
@@ -69,7 +79,7 @@ can_go(struct queue_entry *e, void *arg)
 	struct request *r = CONTAINER_OF(e, struct request, waiting);
 	struct pick *pick = arg;
 
-	workers_pick(&r->router->workers, r->model, r->tried, r->tried_count, pick);
+	pick_worker(r, pick);
 	return pick->worker != NULL;
 }
 
@@ -100,7 +110,8 @@ router_pump_fire(void *arg)
 static bool
 is_left_alone(const struct request *r)
 {
-	return r->tried_count > 0 && !workers_any_usable(r->model, r->tried, r->tried_count) &&
+	return r->tried_count > 0 &&
+	       !workers_any_usable(&r->router->workers, r->model, r->tried, r->tried_count) &&
 	       workers_is_here(&r->router->workers, r->tried[r->tried_count - 1]);
 }
 
@@ -113,7 +124,7 @@ router_request_find_worker(struct request *r)
 
 	/* Nobody overtakes those who wait; where only some wait whom workers failed already, these could not go. */
 	if (!queue_line_blocks(&r->model->waiting)) {
-		workers_pick(&router->workers, r->model, r->tried, r->tried_count, &pick);
+		pick_worker(r, &pick);
 	}
 	if (pick.worker != NULL) {
 		assign(r, &pick);
@@ -282,7 +293,7 @@ router_request_dispatch(struct request *r)
 static bool
 waits_in_vain(struct request *r, uint64_t now_ms)
 {
-	if (workers_any_usable(r->model, r->tried, r->tried_count)) {
+	if (workers_any_usable(&r->router->workers, r->model, r->tried, r->tried_count)) {
 		return false;
 	}
 	if (is_left_alone(r)) {

@@ -106,6 +106,7 @@ peer_goaway(void *user, struct link *link)
 	(void)user;
 	if (peer != NULL && peer->worker != NULL) {
 		peer->worker->draining = true;
+		workers_reindex(peer->worker);
 	}
 }
 
@@ -175,7 +176,7 @@ tick_fire(void *arg)
 	struct router *router = arg;
 
 	router_sweep_waiting(router);
-	workers_sweep(&router->workers, clock_mono_ms());
+	workers_tick(&router->workers, clock_mono_ms());
 	audit_client_tick(&router->audit);
 	if (router->stopping) {
 		loop_post(router->loop, &router->stop_task);
@@ -308,6 +309,7 @@ static enum im_rc
 router_start(const struct service_env *env, void **ret_service, struct im_err *err)
 {
 	struct router *router = calloc(1, sizeof(*router));
+	uint64_t seed;
 	enum im_rc rc;
 
 	if (router == NULL) {
@@ -320,7 +322,9 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	list_init(&router->peers);
 	list_init(&router->requests);
 	list_init(&router->pump);
-	workers_init(&router->workers);
+	random_bytes(&seed, sizeof(seed));
+	workers_init(&router->workers, (uint32_t)config_int(env->config, "router.slow_start_ms"),
+		     seed);
 	router->overhead.bounds = &histogram_overhead;
 	router->pump_task = (struct loop_task){ .fn = router_pump_fire, .arg = router };
 	router->stop_task = (struct loop_task){ .fn = stop_step, .arg = router };

@@ -68,6 +68,26 @@ write_retries(const struct router *router, struct metrics_page *page)
 }
 
 static void
+write_decisions(const struct router *router, struct metrics_page *page)
+{
+	metrics_family(page, "infermesh_router_decisions_total", "counter",
+		       "Decisions which worker gets a request, by policy and why.");
+	for (int i = 0; i < POLICY_COUNT; i++) {
+		for (int k = 0; k < PICK_REASON_COUNT; k++) {
+			struct metrics_label labels[] = { { "policy", policy_text((enum policy)i) },
+							  { "reason", pick_reason_text(
+									  (enum pick_reason)k) } };
+			uint64_t count = router->workers.decisions[i][k];
+
+			if (count > 0) {
+				metrics_value(page, "infermesh_router_decisions_total", labels, 2,
+					      (double)count);
+			}
+		}
+	}
+}
+
+static void
 write_outcomes(const struct router *router, struct metrics_page *page)
 {
 	metrics_counter(page, "infermesh_requests_admitted_total", "Requests admitted.",
@@ -164,6 +184,7 @@ router_metrics(const void *service, struct metrics_page *page)
 	write_refused(router, page);
 	write_retries(router, page);
 	write_workers(router, page);
+	write_decisions(router, page);
 	write_cache(router, page);
 	metrics_gauge(page, "infermesh_audit_records_pending",
 		      "Records not acknowledged by the audit log yet.", router->audit.pending);

@@ -1,6 +1,6 @@
 /*
- * router/workers.c - who is there: announcements, incarnations, models, forgetting; see workers.h. Chooses nobody
- * (workers_pick.c).
+ * router/workers.c - who is there: announcements, incarnations, models, forgetting; see workers.h. Does not know how busy
+ * they are (workers_load.c) and chooses nobody (workers_pick.c).
  */
 #include "router/workers.h"
 
@@ -23,13 +23,20 @@ workers_name_unref(struct worker_name *name)
 }
 
 void
-workers_init(struct workers *ws)
+workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed)
 {
 	memset(ws, 0, sizeof(*ws));
 	list_init(&ws->all);
+	list_init(&ws->gone);
+	list_init(&ws->lost_models);
+	list_init(&ws->ramping);
 	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
 		list_init(&ws->buckets[i]);
+		list_init(&ws->ids[i]);
+		list_init(&ws->names[i]);
 	}
+	ws->slow_start_ms = slow_start_ms;
+	prng_seed(&ws->prng, seed);
 }
 
 static void
@@ -37,10 +44,30 @@ model_free(struct workers *ws, struct model *m)
 {
 	list_remove(&m->node);
 	list_remove(&m->pump_node);
+	list_remove(&m->lost_node);
 	ws->model_count--;
+	for (size_t i = 0; i < TIER_COUNT; i++) {
+		pool_done(&m->pool[i]);
+	}
 	free(m->owned_by);
 	free(m->digest);
 	free(m);
+}
+
+static void
+lose_model(struct workers *ws, struct model *m, uint64_t now_ms)
+{
+	m->lost_ms = now_ms;
+	list_push_back(&ws->lost_models, &m->lost_node);
+}
+
+static void
+leave_pool(struct worker_model *wm)
+{
+	if (wm->place != POOL_NONE) {
+		pool_remove(&wm->model->pool[wm->tier], wm->place);
+		wm->place = POOL_NONE;
+	}
 }
 
 /* Take the worker off the models that it serves; it keeps its list for the status page. */
@@ -53,9 +80,11 @@ unlist(struct worker *w, uint64_t now_ms)
 		if (!list_linked(&wm->model_node)) {
 			continue;
 		}
+		leave_pool(wm);
+		list_remove(&wm->ramp_node);
 		list_remove(&wm->model_node);
 		if (list_empty(&wm->model->serving)) {
-			wm->model->lost_ms = now_ms;
+			lose_model(w->table, wm->model, now_ms);
 		}
 	}
 }
@@ -77,6 +106,9 @@ worker_free(struct workers *ws, struct worker *w)
 {
 	forget_models(w, 0);
 	list_remove(&w->node);
+	list_remove(&w->id_node);
+	list_remove(&w->name_node);
+	list_remove(&w->gone_node);
 	ws->count--;
 	workers_name_unref(w->name);
 	free(w);
@@ -95,16 +127,11 @@ workers_done(struct workers *ws)
 	}
 }
 
-/* FNV-1a. Only workers, which are ours, can put names into the table. */
+/* Only workers, which are ours, can put names into the tables. */
 static size_t
 bucket_of(const char *id)
 {
-	uint64_t h = 14695981039346656037ULL;
-
-	for (; *id != '\0'; id++) {
-		h = (h ^ (uint8_t)*id) * 1099511628211ULL;
-	}
-	return (size_t)(h % WORKERS_BUCKETS);
+	return (size_t)(ring_hash(id) % WORKERS_BUCKETS);
 }
 
 struct model *
@@ -135,7 +162,7 @@ model_get(struct workers *ws, const char *id, uint64_t now_ms)
 	}
 	memcpy(m->id, id, len + 1);
 	list_init(&m->serving);
-	m->lost_ms = now_ms;
+	lose_model(ws, m, now_ms);
 	m->duration.bounds = &histogram_seconds;
 	list_push_back(&ws->buckets[bucket_of(id)], &m->node);
 	ws->model_count++;
@@ -177,7 +204,7 @@ announced_before(const struct worker *w, const struct model_info *info)
 static bool
 same_models(const struct worker *w, const struct announce *a)
 {
-	if (w->model_count != a->model_count) {
+	if (w->model_count != a->model_count || w->backup != a->backup) {
 		return false;
 	}
 	for (size_t i = 0; i < a->model_count; i++) {
@@ -189,48 +216,141 @@ same_models(const struct worker *w, const struct announce *a)
 	return true;
 }
 
+/* A place for the worker in one announced model. */
+static bool
+join_model(struct workers *ws, struct worker *w, const struct model_info *info, enum tier tier,
+	   struct worker_model *ret, uint64_t now_ms)
+{
+	struct model *m = model_get(ws, info->id, now_ms);
+
+	*ret = (struct worker_model){ .worker = w, .model = m, .tier = tier, .place = POOL_NONE };
+	if (m == NULL || !model_describe(m, info)) {
+		return false;
+	}
+	memcpy(ret->digest, info->digest, strlen(info->digest) + 1);
+	ret->place = pool_add(&m->pool[tier], ret, ring_hash(w->name->text));
+	return ret->place != POOL_NONE;
+}
+
+/* The new models are in the place of those that 'before' has: serve them. What goes on is no new start. */
+static void
+serve_models(struct worker *w, const struct worker *before, uint64_t now_ms)
+{
+	for (size_t i = 0; i < w->model_count; i++) {
+		struct worker_model *wm = &w->models[i];
+		struct model *m = wm->model;
+		const struct worker_model *old = workers_serving(before, m);
+
+		list_push_back(&m->serving, &wm->model_node);
+		if (list_linked(&m->lost_node)) {
+			list_remove(&m->lost_node);
+			m->lost_ms = 0;
+			m->served_ms = now_ms;
+		}
+		if (old == NULL) {
+			workers_slow_start(wm, now_ms);
+		} else if (list_linked(&old->ramp_node)) {
+			wm->ramp_ms = old->ramp_ms;
+			wm->ramp_step = old->ramp_step;
+			list_push_back(&w->table->ramping, &wm->ramp_node);
+		}
+	}
+}
+
 /* Put the announced models in the place of those that it had. Nothing has changed when it fails. */
 static bool
 set_models(struct workers *ws, struct worker *w, const struct announce *a, uint64_t now_ms)
 {
+	enum tier tier = a->backup ? TIER_BACKUP : TIER_PRIMARY;
 	struct worker_model *models = calloc(a->model_count + 1, sizeof(*models));
-	size_t n;
+	struct worker before = *w;
+	size_t n = 0;
 
 	if (models == NULL) {
 		return false;
 	}
-	for (n = 0; n < a->model_count; n++) {
-		models[n].worker = w;
-		models[n].model = model_get(ws, a->models[n].id, now_ms);
-		if (models[n].model == NULL || !model_describe(models[n].model, &a->models[n])) {
-			free(models); /* models made here without anybody to serve them are swept */
-			return false;
+	while (n < a->model_count && join_model(ws, w, &a->models[n], tier, &models[n], now_ms)) {
+		n++;
+	}
+	if (n < a->model_count) {
+		/* Models made here without anybody to serve them are swept. */
+		for (size_t i = 0; i < n; i++) {
+			leave_pool(&models[i]);
 		}
-		memcpy(models[n].digest, a->models[n].digest, strlen(a->models[n].digest) + 1);
+		free(models);
+		return false;
 	}
 	for (size_t i = 0; i < n; i++) {
 		models[i].model->users++;
 	}
-	forget_models(w, now_ms);
-	for (size_t i = 0; i < n; i++) {
-		list_push_back(&models[i].model->serving, &models[i].model_node);
-		models[i].model->lost_ms = 0;
-	}
 	w->models = models;
 	w->model_count = n;
+	w->backup = a->backup;
+	serve_models(w, &before, now_ms);
+	forget_models(&before, now_ms);
 	return true;
 }
 
-/* The newest incarnation called 'name', gone or not. */
-static struct worker *
-find_worker(const struct workers *ws, const char *name)
+struct worker *
+workers_by_name(const struct workers *ws, const char *name)
 {
-	LIST_FOREACH (&ws->all, w, struct worker, node) {
-		if (!w->retired && strcmp(w->name->text, name) == 0) {
+	const struct list *bucket = &ws->names[bucket_of(name)];
+
+	LIST_FOREACH (bucket, w, struct worker, name_node) {
+		if (strcmp(w->name->text, name) == 0) {
 			return w;
 		}
 	}
 	return NULL;
+}
+
+struct worker *
+workers_by_id(const struct workers *ws, uint64_t id)
+{
+	const struct list *bucket = &ws->ids[id % WORKERS_BUCKETS];
+
+	LIST_FOREACH (bucket, w, struct worker, id_node) {
+		if (w->id == id) {
+			return w;
+		}
+	}
+	return NULL;
+}
+
+bool
+workers_is_here(const struct workers *ws, uint64_t id)
+{
+	const struct worker *w = workers_by_id(ws, id);
+
+	return w != NULL && w->link != NULL && !w->retired;
+}
+
+struct worker_model *
+workers_serving(const struct worker *w, const struct model *m)
+{
+	for (size_t i = 0; i < w->model_count; i++) {
+		if (w->models[i].model == m) {
+			return &w->models[i];
+		}
+	}
+	return NULL;
+}
+
+const char *
+workers_digest(const struct worker *w, const struct model *m)
+{
+	const struct worker_model *wm = workers_serving(w, m);
+
+	return wm != NULL ? wm->digest : "";
+}
+
+const char *
+workers_state(const struct worker *w)
+{
+	if (w->link == NULL || w->retired) {
+		return "gone";
+	}
+	return w->draining ? "draining" : "ready";
 }
 
 static bool
@@ -260,8 +380,10 @@ worker_new(struct workers *ws, struct link *link, const uint8_t instance[16],
 	w->name = name;
 	w->id = ++ws->next_id;
 	w->link = link;
+	w->table = ws;
 	memcpy(w->instance, instance, sizeof(w->instance));
 	list_push_back(&ws->all, &w->node);
+	list_push_back(&ws->ids[w->id % WORKERS_BUCKETS], &w->id_node);
 	ws->count++;
 	return w;
 }
@@ -340,7 +462,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	if (rc != IM_OK) {
 		return rc;
 	}
-	old = w == NULL ? find_worker(ws, a->worker) : NULL;
+	old = w == NULL ? workers_by_name(ws, a->worker) : NULL;
 	if (ret->models_changed) {
 		bool same_process =
 		    old != NULL && memcmp(old->instance, instance, sizeof(old->instance)) == 0;
@@ -359,8 +481,12 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 			       "no memory for a worker's announcement, or more than %d models",
 			       WORKERS_MODELS_MAX);
 	}
+	if (ret->joined) {
+		list_push_back(&ws->names[bucket_of(a->worker)], &w->name_node);
+	}
 	if (old != NULL) {
 		old->retired = true;
+		list_remove(&old->name_node);
 		unlist(old, now_ms);
 		w->dispatched = old->dispatched;
 		w->succeeded = old->succeeded;
@@ -369,6 +495,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	}
 	(void)snprintf(w->backend, sizeof(w->backend), "%s", a->backend);
 	w->draining = a->draining;
+	w->weight = a->weight != 0 ? a->weight : WORKERS_WEIGHT;
 	workers_report(w, &a->load);
 	ret->worker = w;
 	return IM_OK;
@@ -377,30 +504,35 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 void
 workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms)
 {
-	(void)ws;
 	w->link = NULL;
 	w->gone_ms = now_ms;
+	list_push_back(&ws->gone, &w->gone_node);
 	unlist(w, now_ms);
 }
 
-void
-workers_sweep(struct workers *ws, uint64_t now_ms)
+static void
+sweep(struct workers *ws, uint64_t now_ms)
 {
-	LIST_FOREACH_SAFE (&ws->all, w, struct worker, node) {
+	LIST_FOREACH_SAFE (&ws->gone, w, struct worker, gone_node) {
 		bool old = now_ms >= w->gone_ms + WORKERS_REMEMBER_MS;
 
-		if (w->link == NULL && w->slots == 0 && (w->retired || old)) {
+		if (w->slots == 0 && (w->retired || old)) {
 			worker_free(ws, w);
 		}
 	}
-	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
-		LIST_FOREACH_SAFE (&ws->buckets[i], m, struct model, node) {
-			if (list_empty(&m->serving) && m->users == 0 && m->waiting.count == 0 &&
-			    now_ms >= m->lost_ms + WORKERS_REMEMBER_MS) {
-				model_free(ws, m);
-			}
+	LIST_FOREACH_SAFE (&ws->lost_models, m, struct model, lost_node) {
+		if (m->users == 0 && m->waiting.count == 0 &&
+		    now_ms >= m->lost_ms + WORKERS_REMEMBER_MS) {
+			model_free(ws, m);
 		}
 	}
+}
+
+void
+workers_tick(struct workers *ws, uint64_t now_ms)
+{
+	workers_ramp(ws, now_ms);
+	sweep(ws, now_ms);
 }
 
 uint32_t

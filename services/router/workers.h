@@ -16,13 +16,16 @@
 #include "base/list.h"
 #include "daemon/metrics.h"
 #include "net/net.h"
+#include "router/policy.h"
 #include "router/queue.h"
 #include "wire/mesh.h"
 
-#define WORKERS_MAX         4096 /* incarnations */
+#define WORKERS_MAX         16384 /* incarnations */
 #define WORKERS_MODELS_MAX  16384
 #define WORKERS_REMEMBER_MS 60000 /* how long a lost worker and its models stay known */
-#define WORKERS_BUCKETS     1024
+#define WORKERS_BUCKETS     4096
+#define WORKERS_WEIGHT      100 /* of a worker that names none */
+#define WORKERS_RAMP_STEPS  16  /* of a slow start; the first one is at once */
 #define WORKERS_DIGEST_MAX  64
 #define WORKERS_LOAD_MAX    1000000 /* a load beyond this is taken as this */
 #define WORKERS_TRIED_MAX   11      /* router.retries + 1 at most */
@@ -36,13 +39,23 @@ struct worker_name {
 void workers_name_ref(struct worker_name *name);
 void workers_name_unref(struct worker_name *name); /* NULL is fine */
 
+/* Backups get requests only while no primary is usable. */
+enum tier {
+	TIER_PRIMARY,
+	TIER_BACKUP,
+	TIER_COUNT
+};
+
 struct model {
 	struct list node; /* in a bucket */
 	struct list
 	    serving; /* worker_model.model_node: workers that are not gone and not retired */
+	struct pool pool[TIER_COUNT]; /* the same ones, for the policies */
 	struct queue_line waiting;
 	struct list pump_node; /* router: a place may have come free for those who wait */
+	struct list lost_node; /* in workers.lost_models, while nobody serves it */
 	uint64_t lost_ms;      /* since when nobody serves it; 0 = somebody does */
+	uint64_t served_ms;    /* since when somebody does */
 	uint64_t created;
 	uint32_t context_tokens;
 	uint32_t users;            /* requests that refer to it */
@@ -57,11 +70,19 @@ struct worker_model {
 	struct list model_node;
 	struct worker *worker;
 	struct model *model;
+	enum tier tier;
+	uint32_t place;                      /* in model->pool[tier]; POOL_NONE = in none */
+	struct list ramp_node;               /* in workers.ramping, during slow start */
+	uint64_t ramp_ms;                    /* when slow start began */
+	uint32_t ramp_step;                  /* of WORKERS_RAMP_STEPS, reached by now */
 	char digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that this worker has */
 };
 
 struct worker {
 	struct list node;
+	struct list id_node, name_node; /* in buckets */
+	struct list gone_node;          /* in workers.gone, once its link is lost */
+	struct workers *table;
 	uint64_t
 	    id; /* unique among all incarnations, so that it can be remembered without a pointer */
 	struct worker_name *name;
@@ -71,23 +92,36 @@ struct worker {
 	bool retired;      /* replaced by a newer incarnation */
 	bool draining;
 	uint64_t gone_ms;
+	bool backup;
+	uint32_t weight;          /* as announced */
+	uint32_t operator_weight; /* in its place; 0 = none */
 	struct worker_model *models;
 	size_t model_count;
-	struct load load; /* as it said last */
-	uint32_t slots;   /* our requests there */
-	uint32_t others;  /* requests there that are not ours, as far as we know */
-	uint64_t last_pick;
+	struct load load;   /* as it said last */
+	uint32_t slots;     /* our requests there */
+	uint32_t others;    /* requests there that are not ours, as far as we know */
+	uint64_t last_pick; /* workers.picks when it last got a request */
 	uint64_t dispatched, succeeded, failed;
 };
 
 struct workers {
 	struct list all;
-	struct list buckets[WORKERS_BUCKETS];
+	struct list buckets[WORKERS_BUCKETS]; /* of models, by id */
+	struct list ids[WORKERS_BUCKETS];     /* of workers */
+	struct list names[WORKERS_BUCKETS];   /* of workers that are not retired */
+	struct list gone;                     /* workers whose link is lost */
+	struct list lost_models;
+	struct list ramping; /* struct worker_model: in slow start */
 	size_t count, model_count;
-	uint64_t next_id, picks;
+	uint64_t next_id;
+	uint64_t picks; /* requests ever given to a worker */
+	uint32_t slow_start_ms;
+	struct prng prng;
+	uint64_t decisions[POLICY_COUNT][PICK_REASON_COUNT];
 };
 
-void workers_init(struct workers *ws);
+/** 'seed' makes what is drawn at random repeatable; 'slow_start_ms' 0 = none. */
+void workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed);
 
 /** Free everything. No slot may be taken and no model in use. */
 void workers_done(struct workers *ws);
@@ -116,60 +150,124 @@ IM_MUST_CHECK enum im_rc workers_announce(struct workers *ws, struct link *link,
 /** Its link is lost: no more requests for it. */
 void workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms);
 
-/** What a worker says about itself at the end of a request. */
+/** The incarnation 'id', or NULL if it is forgotten. */
+struct worker *workers_by_id(const struct workers *ws, uint64_t id);
+
+/** The newest incarnation called 'name', gone or not, or NULL. */
+struct worker *workers_by_name(const struct workers *ws, const char *name);
+
+/** What 'w' has to do with 'm', or NULL if it does not serve it. */
+struct worker_model *workers_serving(const struct worker *w, const struct model *m);
+
+/** Digest of the weights with which 'w' serves 'm'; "" if it says none. Lives as long as the announcement. */
+const char *workers_digest(const struct worker *w, const struct model *m);
+
+/** "ready", "draining" or "gone". */
+const char *workers_state(const struct worker *w);
+
+/** The model called 'id', or NULL if it is not known (any more). */
+struct model *workers_find_model(const struct workers *ws, const char *id);
+
+/** True if the incarnation 'id' is still linked. */
+bool workers_is_here(const struct workers *ws, uint64_t id);
+
+/** Time has passed: slow starts go on; what has been gone for long and is not needed by anybody is forgotten. */
+void workers_tick(struct workers *ws, uint64_t now_ms);
+
+/** Sum of all slots, those of lost workers included. */
+uint32_t workers_slots(const struct workers *ws);
+
+/*
+ * workers_load.c: how busy workers are.
+ *
+ * Requests at a worker, as this router knows it: slots + others. 'slots' is exact at any time. 'others' is what other
+ * routers have there: of its own count, a worker says in each report which part came over this link ('own'), so
+ *
+ *      others = in_flight + queued - own
+ *
+ * is exact for the moment of the report, however long it took and whatever of ours was on its way meanwhile. A worker that
+ * does not say it (no 'own') gets others = max(0, in_flight + queued - slots): too low by what is on its way to it.
+ */
+
+/** What a worker says about itself, once a second and at the end of a request. */
 void workers_report(struct worker *w, const struct load *load);
 
 /** It refused a request, which still has its slot, although we thought it had room: believe it until it reports again. */
 void workers_mark_full(struct worker *w);
 
-/** Digest of the weights with which 'w' serves 'm'; "" if it says none. Lives as long as the announcement. */
-const char *workers_digest(const struct worker *w, const struct model *m);
-
 /** Requests there now: ours and, from its reports, those of others. */
 uint32_t workers_in_flight(const struct worker *w);
-
-/** True if it may get a request now. */
-bool workers_has_room(const struct worker *w);
-
-/** True if it could get one as soon as it has room. */
-bool workers_usable(const struct worker *w);
-
-/** "ready", "draining" or "gone". */
-const char *workers_state(const struct worker *w);
 
 /** Count a request in and out. */
 void workers_take_slot(struct worker *w);
 void workers_free_slot(struct worker *w);
 
-/** The model called 'id', or NULL if it is not known (any more). */
-struct model *workers_find_model(const struct workers *ws, const char *id);
+/** The operator's weight, 1 to ANNOUNCE_WEIGHT_MAX, in place of the announced one; 0 = the announced one again. */
+void workers_set_weight(struct worker *w, uint32_t weight);
+
+/** The weight that policies reckon with now, slow start included, in 1/POOL_WEIGHT_ONE. At least 1. */
+uint32_t workers_weight(const struct worker_model *wm);
+
+/** Let slow starts go on; a part of workers_tick(). */
+void workers_ramp(struct workers *ws, uint64_t now_ms);
+
+/** It begins anew (it has recovered): slow start, if anybody else has served the model for that long. */
+void workers_slow_start(struct worker_model *wm, uint64_t now_ms);
+
+/*
+ * Who may get requests. One predicate each; when something that they look at has changed, say so with workers_reindex().
+ */
+
+/** True if it could get one as soon as it has room. */
+bool workers_usable(const struct worker *w);
+
+/** The same for one of its models. */
+bool workers_model_usable(const struct worker_model *wm);
+
+/** True if it may get a request now. */
+bool workers_has_room(const struct worker *w);
+
+/** Put the policies right about 'w', and about one model of it. Cheap: a path in a tree for each model. */
+void workers_reindex(struct worker *w);
+void workers_reindex_model(struct worker_model *wm);
+
+/* workers_pick.c: who gets a request. */
+
+/* How a request is to be placed. */
+struct pick_ask {
+	enum policy policy;
+	uint64_t prefix;       /* hash of the conversation's beginning, 0 = none */
+	const uint64_t *tried; /* incarnations that are out of the question */
+	size_t tried_count;
+};
 
 /* The decision and what it was based on, for the audit log. */
 struct pick {
 	struct worker *worker; /* NULL = nobody has room */
+	struct worker_model *wm;
+	enum policy policy;
+	enum pick_reason reason;
 	size_t seen_count;
 	struct {
 		struct worker_name *name; /* referenced */
 		uint32_t in_flight;
-	} seen[AUDIT_SEEN_MAX]; /* the chosen one first */
+		uint32_t weight; /* as announced or set, without slow start */
+		enum seen_state state;
+		enum seen_breaker breaker;
+	} seen[AUDIT_SEEN_MAX]; /* the chosen one first; then see pool_sample() */
 };
 
-/** Let the policy choose among the workers of 'm', except the 'tried' ones. No slot is taken yet. */
-void workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried,
-		  size_t tried_count, struct pick *ret);
+/** Let the policy choose among the workers of 'm', except the 'tried' ones. Counts the decision; no slot is taken yet. */
+void workers_pick(struct workers *ws, struct model *m, const struct pick_ask *ask,
+		  struct pick *ret);
 
 void workers_pick_done(struct pick *pick);
 
 /** Is there any usable worker for 'm' except the 'tried' ones, busy or not? */
-bool workers_any_usable(const struct model *m, const uint64_t *tried, size_t tried_count);
+bool workers_any_usable(const struct workers *ws, const struct model *m, const uint64_t *tried,
+			size_t tried_count);
 
-/** True if the incarnation 'id' is still linked. */
-bool workers_is_here(const struct workers *ws, uint64_t id);
-
-/** Forget what has been gone for long and is not needed by anybody. */
-void workers_sweep(struct workers *ws, uint64_t now_ms);
-
-/** Sum of all slots, those of lost workers included. */
-uint32_t workers_slots(const struct workers *ws);
+/** Has any worker for 'm' room now that would get requests, tried or not? */
+bool workers_any_room(const struct model *m);
 
 #endif

@@ -1,154 +1,106 @@
 /*
- * router/workers_pick.c - how busy workers are, and which of them gets a request; see workers.h. The policy itself is in
- * least_connections.c.
+ * router/workers_pick.c - which worker gets a request, and what the decision was based on; see workers.h. The policies
+ * themselves are pure: policy.h.
  */
 #include <string.h>
 
-#include "router/least_connections.h"
 #include "router/workers.h"
 
-static uint32_t
-clamp_load(uint32_t v)
+/* Backups serve while no primary is usable. A primary that is full is usable: its place is worth waiting for. */
+static enum tier
+serving_tier(const struct model *m)
 {
-	return v < WORKERS_LOAD_MAX ? v : WORKERS_LOAD_MAX;
+	return m->pool[TIER_PRIMARY].usable_count > 0 ? TIER_PRIMARY : TIER_BACKUP;
 }
 
-void
-workers_report(struct worker *w, const struct load *load)
+static struct worker_model *
+tried_model(const struct workers *ws, const struct model *m, uint64_t id)
 {
-	uint32_t there = clamp_load(load->in_flight) + clamp_load(load->queued);
+	const struct worker *w = workers_by_id(ws, id);
+	struct worker_model *wm = w != NULL ? workers_serving(w, m) : NULL;
 
-	w->load = *load;
-	w->load.capacity = clamp_load(load->capacity);
-	/* Its count holds ours too. Requests that are on their way to it are ours and not counted there yet, so this may
-	 * come out too low for a moment, never too high. */
-	w->others = there > w->slots ? there - w->slots : 0;
+	return wm != NULL && wm->place != POOL_NONE ? wm : NULL;
 }
 
-const char *
-workers_digest(const struct worker *w, const struct model *m)
+/* Keep those that were tried out of the choice, until put_back(). */
+static void
+set_aside(struct workers *ws, struct model *m, const struct pick_ask *ask)
 {
-	for (size_t i = 0; i < w->model_count; i++) {
-		if (w->models[i].model == m) {
-			return w->models[i].digest;
+	for (size_t i = 0; i < ask->tried_count; i++) {
+		struct worker_model *wm = tried_model(ws, m, ask->tried[i]);
+
+		if (wm != NULL) {
+			struct pool *p = &m->pool[wm->tier];
+
+			pool_set(p, wm->place,
+				 &(struct pool_load){ .weight = p->seats[wm->place].weight });
 		}
 	}
-	return "";
-}
-
-void
-workers_mark_full(struct worker *w)
-{
-	uint32_t rest = w->slots > 0 ? w->slots - 1 : 0; /* ours without the refused one */
-
-	if (rest + w->others < w->load.capacity) {
-		w->others = w->load.capacity - rest;
-	}
-}
-
-uint32_t
-workers_in_flight(const struct worker *w)
-{
-	return w->slots + w->others;
-}
-
-bool
-workers_usable(const struct worker *w)
-{
-	return w->link != NULL && !w->retired && !w->draining;
-}
-
-static struct lc_candidate
-candidate(const struct worker *w)
-{
-	return (struct lc_candidate){ .in_flight = workers_in_flight(w),
-				      .capacity = w->load.capacity,
-				      .weight = 1,
-				      .last_pick = w->last_pick };
-}
-
-bool
-workers_has_room(const struct worker *w)
-{
-	struct lc_candidate c = candidate(w);
-
-	return workers_usable(w) && least_connections_fits(&c);
-}
-
-const char *
-workers_state(const struct worker *w)
-{
-	if (w->link == NULL || w->retired) {
-		return "gone";
-	}
-	return w->draining ? "draining" : "ready";
-}
-
-void
-workers_take_slot(struct worker *w)
-{
-	w->slots++;
-	w->dispatched++;
-}
-
-void
-workers_free_slot(struct worker *w)
-{
-	w->slots--;
-}
-
-static bool
-was_tried(const struct worker *w, const uint64_t *tried, size_t tried_count)
-{
-	for (size_t i = 0; i < tried_count; i++) {
-		if (tried[i] == w->id) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static void
-pick_see(struct pick *pick, struct worker *w)
+put_back(struct workers *ws, struct model *m, const struct pick_ask *ask)
 {
-	if (pick->seen_count < AUDIT_SEEN_MAX) {
-		workers_name_ref(w->name);
-		pick->seen[pick->seen_count].name = w->name;
-		pick->seen[pick->seen_count].in_flight = workers_in_flight(w);
-		pick->seen_count++;
+	for (size_t i = 0; i < ask->tried_count; i++) {
+		struct worker_model *wm = tried_model(ws, m, ask->tried[i]);
+
+		if (wm != NULL) {
+			workers_reindex_model(wm);
+		}
+	}
+}
+
+static void
+see(struct pick *pick, const struct worker_model *wm)
+{
+	const struct worker *w = wm->worker;
+	size_t n = pick->seen_count++;
+
+	workers_name_ref(w->name);
+	pick->seen[n].name = w->name;
+	pick->seen[n].in_flight = workers_in_flight(w);
+	pick->seen[n].weight = w->operator_weight != 0 ? w->operator_weight : w->weight;
+	pick->seen[n].state = SEEN_UNSAID;
+	pick->seen[n].breaker = SEEN_BREAKER_UNSAID;
+}
+
+static void
+see_all(struct pick *pick, const struct pool *p, uint32_t chosen)
+{
+	uint32_t places[AUDIT_SEEN_MAX];
+	uint32_t n = pool_sample(p, AUDIT_SEEN_MAX, places);
+
+	see(pick, p->seats[chosen].owner);
+	for (uint32_t i = 0; i < n && pick->seen_count < AUDIT_SEEN_MAX; i++) {
+		if (places[i] != chosen) {
+			see(pick, p->seats[places[i]].owner);
+		}
 	}
 }
 
 void
-workers_pick(struct workers *ws, const struct model *m, const uint64_t *tried, size_t tried_count,
-	     struct pick *ret)
+workers_pick(struct workers *ws, struct model *m, const struct pick_ask *ask, struct pick *ret)
 {
-	struct worker *best = NULL;
-	struct lc_candidate best_c = { 0 };
+	enum tier tier;
+	struct pool *p;
+	uint32_t place;
 
-	memset(ret, 0, sizeof(*ret));
-	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		struct lc_candidate c = candidate(wm->worker);
-
-		if (!workers_has_room(wm->worker) || was_tried(wm->worker, tried, tried_count)) {
-			continue;
-		}
-		if (best == NULL || least_connections_better(&c, &best_c)) {
-			best = wm->worker;
-			best_c = c;
-		}
+	ret->worker = NULL;
+	ret->wm = NULL;
+	ret->policy = ask->policy;
+	ret->seen_count = 0;
+	set_aside(ws, m, ask);
+	tier = serving_tier(m);
+	p = &m->pool[tier];
+	place = policy_pick(ask->policy, p, ask->prefix, &ws->prng, &ret->reason);
+	put_back(ws, m, ask);
+	if (place != POOL_NONE) {
+		ret->wm = p->seats[place].owner;
+		ret->worker = ret->wm->worker;
+		ret->reason = tier == TIER_BACKUP ? PICK_BACKUP : ret->reason;
+		see_all(ret, p, place);
+		ws->decisions[ask->policy][ret->reason]++;
 	}
-	if (best == NULL) {
-		return;
-	}
-	pick_see(ret, best);
-	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		if (wm->worker != best) {
-			pick_see(ret, wm->worker);
-		}
-	}
-	best->last_pick = ++ws->picks;
-	ret->worker = best;
 }
 
 void
@@ -159,26 +111,25 @@ workers_pick_done(struct pick *pick)
 	}
 	pick->seen_count = 0;
 	pick->worker = NULL;
+	pick->wm = NULL;
 }
 
 bool
-workers_any_usable(const struct model *m, const uint64_t *tried, size_t tried_count)
+workers_any_usable(const struct workers *ws, const struct model *m, const uint64_t *tried,
+		   size_t tried_count)
 {
-	LIST_FOREACH (&m->serving, wm, struct worker_model, model_node) {
-		if (workers_usable(wm->worker) && !was_tried(wm->worker, tried, tried_count)) {
-			return true;
-		}
+	uint32_t usable = m->pool[TIER_PRIMARY].usable_count + m->pool[TIER_BACKUP].usable_count;
+
+	for (size_t i = 0; i < tried_count; i++) {
+		const struct worker_model *wm = tried_model(ws, m, tried[i]);
+
+		usable -= wm != NULL && m->pool[wm->tier].seats[wm->place].usable;
 	}
-	return false;
+	return usable > 0;
 }
 
 bool
-workers_is_here(const struct workers *ws, uint64_t id)
+workers_any_room(const struct model *m)
 {
-	LIST_FOREACH (&ws->all, w, struct worker, node) {
-		if (w->id == id) {
-			return w->link != NULL && !w->retired;
-		}
-	}
-	return false;
+	return m->pool[serving_tier(m)].ready_count > 0;
 }

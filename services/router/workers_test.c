@@ -51,7 +51,8 @@ pick(struct workers *ws, const char *model, const uint64_t *tried, size_t tried_
 	struct pick p;
 	struct worker *w;
 
-	workers_pick(ws, workers_find_model(ws, model), tried, tried_count, &p);
+	workers_pick(ws, workers_find_model(ws, model),
+		     &(struct pick_ask){ .tried = tried, .tried_count = tried_count }, &p);
 	w = p.worker;
 	if (w != NULL) {
 		assert_string_equal(p.seen[0].name->text, w->name->text); /* the chosen one first */
@@ -67,7 +68,7 @@ test_workers_announced_models_are_found(void **state)
 	struct announced a;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	assert_null(workers_find_model(&ws, "m1"));
 	a = announce(&ws, 0, 0, NULL, "w1", 0, 2, 0, 4, 1000);
 	assert_true(a.joined);
@@ -97,7 +98,7 @@ test_workers_two_with_other_weights_do_not_flap(void **state)
 	struct worker *w1, *w2;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	w1 = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
 	w2 = announce(&ws, 1, 1, NULL, "w2", 2, 1, 0, 4, 1000).worker;
 	assert_int_equal(announce(&ws, 0, 0, w1, "w1", 0, 1, 0, 4, 2000).fresh_count, 0);
@@ -112,7 +113,7 @@ test_workers_pick_balances_and_respects_capacity(void **state)
 	struct worker *w1, *w2;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	w1 = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 2, 1000).worker;
 	w2 = announce(&ws, 1, 1, NULL, "w2", 0, 1, 0, 1, 1000).worker;
 	for (int i = 0; i < 3; i++) {
@@ -137,7 +138,7 @@ test_workers_load_of_other_routers_counts(void **state)
 	struct worker *w;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
 	workers_take_slot(w);
 	workers_take_slot(w);
@@ -168,15 +169,15 @@ test_workers_lost_worker_is_remembered_for_a_while(void **state)
 	struct worker *w;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
 	workers_lost(&ws, w, 2000);
 	assert_string_equal(workers_state(w), "gone");
 	assert_null(pick(&ws, "m1", NULL, 0));
-	assert_false(workers_any_usable(workers_find_model(&ws, "m1"), NULL, 0));
-	workers_sweep(&ws, 2000 + WORKERS_REMEMBER_MS - 1);
+	assert_false(workers_any_usable(&ws, workers_find_model(&ws, "m1"), NULL, 0));
+	workers_tick(&ws, 2000 + WORKERS_REMEMBER_MS - 1);
 	assert_non_null(workers_find_model(&ws, "m1"));
-	workers_sweep(&ws, 2000 + WORKERS_REMEMBER_MS);
+	workers_tick(&ws, 2000 + WORKERS_REMEMBER_MS);
 	assert_null(workers_find_model(&ws, "m1"));
 	assert_int_equal(ws.count, 0);
 	workers_done(&ws);
@@ -192,7 +193,7 @@ test_workers_same_name_on_another_link_replaces(void **state)
 	struct announce again = { .worker = "w1", .backend = "local" };
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	old = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 4, 1000).worker;
 	workers_take_slot(old);
 	a = announce(&ws, 1, 1, NULL, "w1", 0, 1, 0, 4, 2000);
@@ -207,7 +208,7 @@ test_workers_same_name_on_another_link_replaces(void **state)
 	    IM_EEXIST);
 	workers_free_slot(old);
 	workers_lost(&ws, old, 3000);
-	workers_sweep(&ws, 3001);
+	workers_tick(&ws, 3001);
 	assert_int_equal(ws.count, 1);
 	/* The same process on a new link: its models are not news. */
 	workers_lost(&ws, w, 4000);
@@ -239,7 +240,7 @@ test_workers_bad_announcements_change_nothing(void **state)
 	struct worker *w;
 
 	(void)state;
-	workers_init(&ws);
+	workers_init(&ws, 0, 1);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct announce bad = { .worker = names[i], .backend = "local" };
 
