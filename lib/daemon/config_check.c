@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "net/net.h"
 
-static bool
-is_off(const char *s)
+bool
+config_is_off(const char *s)
 {
 	return strcmp(s, "off") == 0;
 }
@@ -27,8 +27,8 @@ is_port(const char *s)
 }
 
 /* HOST:PORT, [V6]:PORT */
-static bool
-is_host_port(const char *s)
+bool
+config_is_host_port(const char *s)
 {
 	const char *colon = strrchr(s, ':');
 
@@ -43,7 +43,7 @@ is_host_port(const char *s)
 static bool
 is_http_address(const char *s)
 {
-	return strncmp(s, "unix:", 5) == 0 ? s[5] != '\0' : is_host_port(s);
+	return strncmp(s, "unix:", 5) == 0 ? s[5] != '\0' : config_is_host_port(s);
 }
 
 static bool
@@ -53,7 +53,7 @@ is_mesh_url(const char *s)
 		/* sun_path holds 108 bytes with the NUL. */
 		return s[6] != '\0' && strlen(s + 6) < 108;
 	if (strncmp(s, "tcp://", 6) == 0)
-		return is_host_port(s + 6);
+		return config_is_host_port(s + 6);
 	return strncmp(s, "inproc://", 9) == 0 && s[9] != '\0';
 }
 
@@ -72,8 +72,8 @@ is_hex_sha256(const char *s)
 	return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
 }
 
-static enum im_rc
-fail(const struct config *c, const char *path, struct im_err *err, const char *what)
+enum im_rc
+config_fail_key(const struct config *c, const char *path, struct im_err *err, const char *what)
 {
 	const struct config_value *v = config_value_at(c, path);
 	unsigned line = v != NULL && v->line != 0 ? v->line : c->line;
@@ -81,9 +81,9 @@ fail(const struct config *c, const char *path, struct im_err *err, const char *w
 	return config_fail(c, line, path, err, "%s", what);
 }
 
-static enum im_rc
-fail_found(const struct config *c, const char *path, const char *value, struct im_err *err,
-	   const char *allowed)
+enum im_rc
+config_fail_found(const struct config *c, const char *path, const char *value, struct im_err *err,
+		  const char *allowed)
 {
 	const struct config_value *v = config_value_at(c, path);
 	char quoted[160];
@@ -108,17 +108,19 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *s = config_str(c, rows[i].path);
 
-		if (!is_mesh_url(s) && !(rows[i].may_be_off && is_off(s)))
-			return fail_found(c, rows[i].path, s, err,
-					  rows[i].may_be_off ? MESH_URL " or off" : MESH_URL);
+		if (!is_mesh_url(s) && !(rows[i].may_be_off && config_is_off(s)))
+			return config_fail_found(c, rows[i].path, s, err,
+						 rows[i].may_be_off ? MESH_URL " or off"
+								    : MESH_URL);
 	}
 	if (n == 0)
-		return fail(c, "router.addresses", err, "found no address, allowed: at least one");
+		return config_fail_key(c, "router.addresses", err,
+				       "found no address, allowed: at least one");
 	for (size_t i = 0; i < n; i++) {
 		if (!is_mesh_url(config_strings_at(c, "router.addresses", i)))
-			return fail_found(c, "router.addresses",
-					  config_strings_at(c, "router.addresses", i), err,
-					  MESH_URL);
+			return config_fail_found(c, "router.addresses",
+						 config_strings_at(c, "router.addresses", i), err,
+						 MESH_URL);
 	}
 	return IM_OK;
 }
@@ -156,7 +158,7 @@ check_unique(const struct config *c, size_t i, const struct config *in, const ch
 			continue;
 		(void)snprintf(why, sizeof(why), "the same address as %s; give each its own",
 			       other_path);
-		return fail(in, path, err, why);
+		return config_fail_key(in, path, err, why);
 	}
 	return IM_OK;
 }
@@ -172,13 +174,13 @@ check_http_addresses(const struct config *c, struct im_err *err)
 		const char *s = config_str(in, path);
 		bool worker = in != c;
 
-		if ((i > 0 && is_off(s)) || (worker && strcmp(s, "auto") == 0))
+		if ((i > 0 && config_is_off(s)) || (worker && strcmp(s, "auto") == 0))
 			continue;
 		if (!is_http_address(s))
-			rc = fail_found(in, path, s, err,
-					worker  ? "auto, HOST:PORT, unix:PATH or off"
-					: i > 0 ? "HOST:PORT, unix:PATH or off"
-						: "HOST:PORT or unix:PATH");
+			rc = config_fail_found(in, path, s, err,
+					       worker  ? "auto, HOST:PORT, unix:PATH or off"
+					       : i > 0 ? "HOST:PORT, unix:PATH or off"
+						       : "HOST:PORT or unix:PATH");
 		else
 			rc = check_unique(c, i, in, path, err);
 	}
@@ -192,11 +194,11 @@ check_gateway(const struct config *c, struct im_err *err)
 		   *key = config_str(c, "gateway.tls_key");
 
 	if (cert != NULL && key == NULL)
-		return fail(c, "gateway.tls_cert", err,
-			    "needs gateway.tls_key, the file of its private key");
+		return config_fail_key(c, "gateway.tls_cert", err,
+				       "needs gateway.tls_key, the file of its private key");
 	if (key != NULL && cert == NULL)
-		return fail(c, "gateway.tls_key", err,
-			    "needs gateway.tls_cert, the file of its certificate");
+		return config_fail_key(c, "gateway.tls_key", err,
+				       "needs gateway.tls_cert, the file of its certificate");
 	return IM_OK;
 }
 
@@ -207,8 +209,9 @@ check_origin(const struct config *c, struct im_err *err)
 
 	for (size_t i = 0; s[i] != '\0'; i++)
 		if ((unsigned char)s[i] <= ' ' || s[i] == '+' || (unsigned char)s[i] == 0x7f)
-			return fail_found(c, "audit.origin", s, err,
-					  "a name such as example.com/log, no spaces and no +");
+			return config_fail_found(
+			    c, "audit.origin", s, err,
+			    "a name such as example.com/log, no spaces and no +");
 	return IM_OK;
 }
 
@@ -233,7 +236,7 @@ check_backend(const struct config *w, bool upstream, struct im_err *err)
 		const struct config_value *v = config_value_at(w, wrong[i]);
 
 		if (v != NULL && v->line != 0) {
-			return fail(
+			return config_fail_key(
 			    w, wrong[i], err,
 			    upstream
 				? "is for 'backend: local' only; this worker's backend is upstream"
@@ -249,15 +252,15 @@ check_upstream(const struct config *w, struct im_err *err)
 	const char *url = config_str(w, "workers[].url");
 
 	if (url == NULL)
-		return fail(
+		return config_fail_key(
 		    w, "workers[].url", err,
 		    "missing: 'backend: upstream' needs a URL such as https://api.deepseek.com/v1");
 	if (strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0)
-		return fail_found(w, "workers[].url", url, err, "http://... or https://...");
+		return config_fail_found(w, "workers[].url", url, err, "http://... or https://...");
 	if (config_str(w, "workers[].api_key_file") != NULL &&
 	    config_str(w, "workers[].api_key_env") != NULL)
-		return fail(w, "workers[].api_key_env", err,
-			    "is given beside workers[].api_key_file; remove one");
+		return config_fail_key(w, "workers[].api_key_env", err,
+				       "is given beside workers[].api_key_file; remove one");
 	for (size_t i = 0; i < config_map_len(w, "workers[].extra"); i++) {
 		const char *name, *json;
 		struct im_err why;
@@ -268,7 +271,7 @@ check_upstream(const struct config *w, struct im_err *err)
 			continue;
 		(void)snprintf(text, sizeof(text), "the value of '%.40s' is not JSON: %.100s", name,
 			       why.text);
-		return fail(w, "workers[].extra", err, text);
+		return config_fail_key(w, "workers[].extra", err, text);
 	}
 	return IM_OK;
 }
@@ -283,22 +286,23 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 	enum im_rc rc;
 
 	if (name == NULL)
-		return fail(w, "workers[].name", err, "missing: each worker needs a name");
+		return config_fail_key(w, "workers[].name", err,
+				       "missing: each worker needs a name");
 	if (!is_name(name))
-		return fail_found(w, "workers[].name", name, err,
-				  "1 to 63 letters, digits, '-', '_' and '.'");
+		return config_fail_found(w, "workers[].name", name, err,
+					 "1 to 63 letters, digits, '-', '_' and '.'");
 	for (size_t k = 0; k < i; k++)
 		if (strcmp(config_str(config_item(c, "workers", k), "workers[].name"), name) == 0)
-			return fail_found(w, "workers[].name", name, err,
-					  "a name that no other worker has");
+			return config_fail_found(w, "workers[].name", name, err,
+						 "a name that no other worker has");
 	rc = check_backend(w, upstream, err);
 	if (rc == IM_OK && upstream)
 		rc = check_upstream(w, err);
 	if (rc == IM_OK && !upstream && config_strings_len(w, "workers[].models") > 1)
-		rc = fail(w, "workers[].models", err,
-			  "a local worker serves one model; name one, or add a worker");
+		rc = config_fail_key(w, "workers[].models", err,
+				     "a local worker serves one model; name one, or add a worker");
 	if (rc == IM_OK && sha256 != NULL && !is_hex_sha256(sha256))
-		rc = fail_found(w, "workers[].sha256", sha256, err, "64 hexadecimal digits");
+		rc = config_fail_found(w, "workers[].sha256", sha256, err, "64 hexadecimal digits");
 	return rc;
 }
 
@@ -315,5 +319,7 @@ config_check(const struct config *c, struct im_err *err)
 		rc = check_worker(c, i, err);
 	if (rc == IM_OK)
 		rc = check_http_addresses(c, err);
+	if (rc == IM_OK)
+		rc = config_check_limits(c, err);
 	return rc;
 }

@@ -84,4 +84,17 @@ const char *config_quote(const char *text, size_t len, char *out, size_t cap);
 /* config_check.c: what one row alone cannot tell. */
 IM_MUST_CHECK enum im_rc config_check(const struct config *c, struct im_err *err);
 
+/* For such checks: "FILE:LINE: PATH: what", and "…: found VALUE, allowed: …". The line is that of the key, or of its item in
+ * a list. Both return IM_EINVAL. */
+enum im_rc config_fail_key(const struct config *c, const char *path, struct im_err *err,
+			   const char *what);
+enum im_rc config_fail_found(const struct config *c, const char *path, const char *value,
+			     struct im_err *err, const char *allowed);
+bool config_is_off(const char *s);
+/* HOST:PORT, [V6]:PORT */
+bool config_is_host_port(const char *s);
+
+/* config_limits.c: limits[] and where they are kept. */
+IM_MUST_CHECK enum im_rc config_check_limits(const struct config *c, struct im_err *err);
+
 #endif

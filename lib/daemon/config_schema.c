@@ -60,6 +60,11 @@ const struct config_key config_schema[] = {
 	INT("router.weight_high", "8", 1, 1000, "Share of places that waiting requests of high priority get"),
 	INT("router.weight_normal", "4", 1, 1000, "Share of those of normal priority"),
 	INT("router.weight_low", "1", 1, 1000, "Share of those of low priority"),
+	INT("router.limits_tokens", "512", 1, 1000000, "Tokens of an answer that are reserved when the request has no max_tokens"),
+	STR("router.limits_redis", "off", "Redis that several routers share their limits through: redis://HOST:PORT[/DB]; off = each its own"),
+	STR("router.limits_redis_password_file", NULL, "File with the password of that Redis, mode 0600 or 0640"),
+	ENUM("router.limits_without_redis", "local", "local|refuse|allow",
+	    "While that Redis is away: each router limits by itself, refuses what is limited, or limits nothing"),
 	INT("router.calls_max", "65536", 1, 10000000, "Admitted requests at once; one more is refused"),
 	MS("router.request_ms", "300s", 10, 86400000, "Deadline of a request that names none"),
 	MS("router.slow_start_ms", "2s", 0, 3600000,
@@ -91,6 +96,13 @@ const struct config_key config_schema[] = {
 	BYTES("audit.batch_bytes", "256KiB", 4 * KIB, 64 * MIB, "Bytes that one sync covers at most"),
 	BYTES("audit.segment_bytes", "64MiB", MIB, GIB, "Size of a write-ahead segment"),
 	MS("audit.publish_ms", "1s", 10, 3600000, "How often the checkpoint file is renewed at most"),
+
+	/* Requests and tokens a minute. A request takes from all that match, or from none. */
+	STR("limits[].match", NULL, "global, tenant:NAME, key:NAME; tenant:* and key:*: each that has no limit of its own name"),
+	INT("limits[].requests_per_minute", "0", 0, 1000000000, "0 = requests are not limited"),
+	INT("limits[].requests_burst", "0", 0, 1000000000, "Requests that may come at once; 0 = those of a minute"),
+	INT("limits[].tokens_per_minute", "0", 0, 1000000000, "Tokens of prompts and answers; 0 = they are not limited"),
+	INT("limits[].tokens_burst", "0", 0, 1000000000, "Tokens that may be used at once, so also by one request; 0 = those of a minute"),
 
 	/* One worker process each. Without any, one local worker serves the bundled demo model. */
 	STR("workers[].name", NULL, "Unique name: letters, digits, '-', '_' and '.'"),
