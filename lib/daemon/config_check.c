@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "daemon/config_routes.h"
 #include "net/net.h"
 
 bool
@@ -306,6 +307,21 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 	return rc;
 }
 
+static enum im_rc
+check_route(const struct config *c, size_t i, struct im_err *err)
+{
+	struct route_spec route, other;
+	enum im_rc rc = config_route(c, i, &route, err);
+
+	for (size_t k = 0; rc == IM_OK && k < i; k++) {
+		rc = config_route(c, k, &other, err);
+		if (rc == IM_OK && strcmp(other.model, route.model) == 0)
+			rc = config_fail_found(config_item(c, "routes", i), "routes[].model",
+					       route.model, err, "a model that no other route has");
+	}
+	return rc;
+}
+
 enum im_rc
 config_check(const struct config *c, struct im_err *err)
 {
@@ -317,6 +333,8 @@ config_check(const struct config *c, struct im_err *err)
 		rc = check_origin(c, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "workers"); i++)
 		rc = check_worker(c, i, err);
+	for (size_t i = 0; rc == IM_OK && i < config_items(c, "routes"); i++)
+		rc = check_route(c, i, err);
 	if (rc == IM_OK)
 		rc = check_http_addresses(c, err);
 	if (rc == IM_OK)

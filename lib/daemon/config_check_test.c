@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/config.h"
+#include "daemon/config_routes.h"
 
 struct mistake {
 	const char *text;
@@ -88,7 +88,7 @@ static const struct mistake shapes[] = {
 	  "t.yaml:2: router: \"queue_mx\" is no key here; did you mean \"queue_max\"?" },
 	{ "rooter: {}\n", "t.yaml:1: \"rooter\" is no key here; did you mean \"router\"?" },
 	{ "zzz: {}\n",
-	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, cache, audit, limits, workers" },
+	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, cache, audit, limits, routes, workers" },
 	{ "log: {verbosity: 1}\n",
 	  "t.yaml:1: log: \"verbosity\" is no key here, allowed: level, format" },
 	{ "workers: [{nam: a}]",
@@ -180,6 +180,54 @@ test_config_keys_that_do_not_fit_together_are_named(void **state)
 	check(crossed, sizeof(crossed) / sizeof(crossed[0]));
 }
 
+static const struct mistake routes[] = {
+	{ "routes:\n  - arms: {a: 1}\n",
+	  "t.yaml:2: routes[].model: allowed: a name of 1 to 256 bytes" },
+	{ "routes:\n  - model: chat\n",
+	  "t.yaml:2: routes[].arms: allowed: 1 to 16 models with their weights" },
+	{ "routes:\n  - model: chat\n    arms: {a: lots}\n",
+	  "t.yaml:3: routes[].arms: the weight of a: found \"lots\", allowed: a whole number from 0 to 10000" },
+	{ "routes:\n  - model: chat\n    arms: {a: 10001}\n",
+	  "t.yaml:3: routes[].arms: allowed: weights from 0 to 10000" },
+	{ "routes:\n  - model: chat\n    arms: {a: 0}\n",
+	  "t.yaml:3: routes[].arms: allowed: at least one weight above 0" },
+	{ "routes:\n  - {model: chat, arms: {a: 1}, sticky: maybe}\n",
+	  "t.yaml:2: routes[].sticky: found \"maybe\", allowed: one of session|caller|off" },
+	{ "routes:\n  - {model: chat, arms: {a: 1}, fallback: [a,b,c,d,e,f,g,h,i]}\n",
+	  "t.yaml:2: routes[].fallback: allowed: at most 8 models" },
+	{ "routes:\n  - {model: chat, arms: {a: 1}}\n  - {model: chat, arms: {b: 1}}\n",
+	  "t.yaml:3: routes[].model: found \"chat\", allowed: a model that no other route has" },
+};
+
+static void
+test_config_routes_that_are_none_are_named(void **state)
+{
+	(void)state;
+	check(routes, sizeof(routes) / sizeof(routes[0]));
+}
+
+static void
+test_config_route_is_read_as_it_stands(void **state)
+{
+	static const char text[] = "routes:\n  - model: chat\n    arms: {v1: 90, v2: 10}\n"
+				   "    fallback: small\n    fallback_answer: later\n";
+	struct config *c = NULL;
+	struct route_spec r;
+	struct im_err err;
+
+	(void)state;
+	assert_int_equal(config_parse("t.yaml", text, strlen(text), &c, &err), IM_OK);
+	assert_int_equal(config_route(c, 0, &r, &err), IM_OK);
+	assert_string_equal(r.model, "chat");
+	assert_int_equal(r.arm_count, 2);
+	assert_string_equal(r.arms[1].model, "v2");
+	assert_int_equal(r.arms[1].weight, 10);
+	assert_int_equal(r.sticky, STICKY_SESSION);
+	assert_string_equal(r.fallback[0], "small");
+	assert_string_equal(r.answer, "later");
+	config_free(c);
+}
+
 static void
 test_config_extra_that_is_not_json_is_refused(void **state)
 {
@@ -216,6 +264,8 @@ main(void)
 		cmocka_unit_test(test_config_wrong_values_are_named),
 		cmocka_unit_test(test_config_wrong_shapes_are_named),
 		cmocka_unit_test(test_config_keys_that_do_not_fit_together_are_named),
+		cmocka_unit_test(test_config_routes_that_are_none_are_named),
+		cmocka_unit_test(test_config_route_is_read_as_it_stands),
 		cmocka_unit_test(test_config_extra_that_is_not_json_is_refused),
 		cmocka_unit_test(test_config_long_found_text_is_shortened),
 	};

@@ -77,6 +77,8 @@ const struct config_key config_schema[] = {
 	    "Without a durable record: refuse to answer, or answer and record the gap later; off = no records"),
 	MS("router.audit_ms", "2s", 10, 600000, "A record that is not durable by then counts as audit unavailable"),
 	INT("router.audit_pending_max", "65536", 16, 10000000, "Records that wait for the audit service"),
+	STR("router.routes_file", "${state_dir}/routes",
+	    "Keeps what operators changed of routes, over a restart and over this file, until 'infermesh route reset'; off = forgotten"),
 
 	STR("cache.listen", "ipc://${run_dir}/cache.ipc", "Where the cache listens"),
 	STR("cache.address", "ipc://${run_dir}/cache.ipc", "Where routers dial the cache; off = no cache"),
@@ -103,6 +105,14 @@ const struct config_key config_schema[] = {
 	INT("limits[].requests_burst", "0", 0, 1000000000, "Requests that may come at once; 0 = those of a minute"),
 	INT("limits[].tokens_per_minute", "0", 0, 1000000000, "Tokens of prompts and answers; 0 = they are not limited"),
 	INT("limits[].tokens_burst", "0", 0, 1000000000, "Tokens that may be used at once, so also by one request; 0 = those of a minute"),
+
+	/* A name that callers ask for, served by other models. */
+	STR("routes[].model", NULL, "The name that callers ask for; it may be that of a model"),
+	MAP("routes[].arms", "Models as workers announce them, and their weights: model: 0 to 10000"),
+	ENUM("routes[].sticky", "session", "session|caller|off",
+	     "What stays with one arm: a session (x-infermesh-session, else 'user', else the caller), a caller, or nothing"),
+	STRS("routes[].fallback", NULL, "Models that are tried in this order when the arm cannot answer"),
+	STR("routes[].fallback_answer", NULL, "What is answered when nobody else can"),
 
 	/* One worker process each. Without any, one local worker serves the bundled demo model. */
 	STR("workers[].name", NULL, "Unique name: letters, digits, '-', '_' and '.'"),
