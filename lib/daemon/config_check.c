@@ -322,6 +322,20 @@ check_route(const struct config *c, size_t i, struct im_err *err)
 	return rc;
 }
 
+static enum im_rc
+check_policies(const struct config *c, struct im_err *err)
+{
+	for (size_t i = 0; i < config_items(c, "policies"); i++) {
+		const struct config *item = config_item(c, "policies", i);
+
+		if (config_str(item, "policies[].use") == NULL)
+			return config_fail_key(
+			    item, "policies[].use", err,
+			    "missing: each entry names a policy, such as 'use: round_robin'");
+	}
+	return IM_OK;
+}
+
 enum im_rc
 config_check(const struct config *c, struct im_err *err)
 {
@@ -331,6 +345,8 @@ config_check(const struct config *c, struct im_err *err)
 		rc = check_gateway(c, err);
 	if (rc == IM_OK)
 		rc = check_origin(c, err);
+	if (rc == IM_OK)
+		rc = check_policies(c, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "workers"); i++)
 		rc = check_worker(c, i, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "routes"); i++)

@@ -88,7 +88,7 @@ static const struct mistake shapes[] = {
 	  "t.yaml:2: router: \"queue_mx\" is no key here; did you mean \"queue_max\"?" },
 	{ "rooter: {}\n", "t.yaml:1: \"rooter\" is no key here; did you mean \"router\"?" },
 	{ "zzz: {}\n",
-	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, cache, audit, limits, routes, workers" },
+	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, policies, cache, audit, limits, routes, workers" },
 	{ "log: {verbosity: 1}\n",
 	  "t.yaml:1: log: \"verbosity\" is no key here, allowed: level, format" },
 	{ "workers: [{nam: a}]",
@@ -101,6 +101,10 @@ static const struct mistake shapes[] = {
 };
 
 static const struct mistake crossed[] = {
+	{ "policies:\n  - route: x\n",
+	  "t.yaml:2: policies[].use: missing: each entry names a policy, such as 'use: round_robin'" },
+	{ "policies: [{use: least-connections}]",
+	  "t.yaml:1: policies[].use: found \"least-connections\", allowed: least_connections, round_robin, smooth_weighted_round_robin, power_of_two or prefix_affinity" },
 	{ "workers:\n  - name: a\n  - name: a\n",
 	  "t.yaml:3: workers[].name: found \"a\", allowed: a name that no other worker has" },
 	{ "workers:\n  - backend: local\n",

@@ -152,6 +152,22 @@ print_members(const struct config *c, const char *prefix, const char *indent, bo
 	}
 }
 
+/* A list without items: what an item could have, as comments. */
+static void
+print_absent(const char *prefix, FILE *out)
+{
+	size_t n = strlen(prefix);
+
+	for (size_t i = 0; i < config_schema_len; i++) {
+		const struct config_key *row = &config_schema[i];
+
+		if (strncmp(row->path, prefix, n) == 0) {
+			print_comment(row, "  ", out);
+			(void)fprintf(out, "  #%s:\n", row->path + n);
+		}
+	}
+}
+
 void
 config_print(const struct config *config, FILE *out)
 {
@@ -181,6 +197,8 @@ config_print(const struct config *config, FILE *out)
 		}
 		(void)fprintf(out, "\n%s:%s\n", list->name, list->count == 0 ? " []" : "");
 		(void)snprintf(prefix, sizeof(prefix), "%s[].", list->name);
+		if (list->count == 0)
+			print_absent(prefix, out);
 		for (size_t k = 0; k < list->count; k++)
 			print_members(&list->items[k], prefix, "    ", true, k == 0, out);
 	}

@@ -19,6 +19,8 @@
 #define DBL(p, d, lo, hi, h)    { p, CONFIG_DOUBLE, d, lo, hi, NULL, NULL, h }
 #define ENUM(p, d, a, h)        { p, CONFIG_ENUM, d, 0, 0, a, NULL, h }
 
+#define POLICIES "least_connections|round_robin|smooth_weighted_round_robin|power_of_two|prefix_affinity"
+
 const struct config_key config_schema[] = {
 	STR("mesh.run_dir", "auto",
 	    "Folder of sockets. auto: $XDG_RUNTIME_DIR/infermesh, else /tmp/infermesh-UID"),
@@ -67,6 +69,7 @@ const struct config_key config_schema[] = {
 	    "While that Redis is away: each router limits by itself, refuses what is limited, or limits nothing"),
 	INT("router.calls_max", "65536", 1, 10000000, "Admitted requests at once; one more is refused"),
 	MS("router.request_ms", "300s", 10, 86400000, "Deadline of a request that names none"),
+	ENUM("router.policy", "least_connections", POLICIES, "How a worker is chosen where no entry of policies says otherwise"),
 	MS("router.slow_start_ms", "2s", 0, 3600000,
 	    "A worker that joins or recovers beside others gets its whole weight only after so long; 0 = at once"),
 	INT("router.retries", "1", 0, 10, "Further workers tried before the first token"),
@@ -79,6 +82,14 @@ const struct config_key config_schema[] = {
 	INT("router.audit_pending_max", "65536", 16, 10000000, "Records that wait for the audit service"),
 	STR("router.routes_file", "${state_dir}/routes",
 	    "Keeps what operators changed of routes, over a restart and over this file, until 'infermesh route reset'; off = forgotten"),
+
+	/* The first entry that fits a request says how its worker is chosen. */
+	STR("policies[].route", "*", "The model or alias asked for; * = any"),
+	ENUM("policies[].min_priority", "low", "low|normal|high", "Requests of this priority and above"),
+	BYTES("policies[].max_prompt_bytes", "0", 0, GIB, "Prompts with at most so much text; 0 = any"),
+	INT("policies[].max_tokens_below", "0", 0, 4294967295LL, "Requests whose max_tokens is given and below this; 0 = any"),
+	ENUM("policies[].stream", "any", "any|yes|no", "Requests that are streamed, or are not"),
+	ENUM("policies[].use", NULL, POLICIES, "How a worker is chosen for these"),
 
 	STR("cache.listen", "ipc://${run_dir}/cache.ipc", "Where the cache listens"),
 	STR("cache.address", "ipc://${run_dir}/cache.ipc", "Where routers dial the cache; off = no cache"),

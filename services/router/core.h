@@ -8,6 +8,7 @@
 #include "net/door.h"
 #include "router/audit_client.h"
 #include "router/cache_client.h"
+#include "router/policy_rules.h"
 #include "router/queue.h"
 #include "router/workers.h"
 
@@ -61,6 +62,7 @@ struct router {
 	uint32_t door_open_requests;
 	struct list peers;
 	struct workers workers;
+	struct policy_rules policies;
 	struct queue queue;
 	struct audit_client audit;
 	struct cache_client cache;

@@ -68,6 +68,7 @@ struct request {
 	uint64_t tried[WORKERS_TRIED_MAX];
 	size_t tried_count;
 	enum policy policy; /* as the rules say */
+	size_t policy_rule; /* which one; see policy_rules_choose() */
 	uint64_t prefix;    /* see struct pick_ask */
 	struct pick pick;   /* the last one */
 	char model_digest[WORKERS_DIGEST_MAX + 1];

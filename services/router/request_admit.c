@@ -184,6 +184,23 @@ keep_body(struct request *r, const struct generate_request *req, const struct li
 	return true;
 }
 
+static void
+choose_policy(struct request *r, const struct generate_request *req)
+{
+	struct policy_facts facts = { .route = req->model,
+				      .priority = queue_class_of(r->priority),
+				      .max_tokens = req->max_tokens.set ? req->max_tokens.v : 0,
+				      .stream = req->stream };
+
+	if (r->router->policies.count > 0) {
+		facts.prompt_bytes = prompt_bytes(req);
+	}
+	r->policy = policy_rules_choose(&r->router->policies, &facts, &r->policy_rule);
+	if (r->policy == POLICY_PREFIX_AFFINITY) {
+		r->prefix = prompt_prefix(req, req->tenant);
+	}
+}
+
 /* Everything that can fail for want of memory, before anybody counts on the request. */
 static bool
 prepare(struct request *r, const struct generate_request *req, const struct caller *caller,
@@ -215,6 +232,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	}
 	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries,
 			   clock_mono_ms(), budget_ms);
+	choose_policy(r, req);
 	r->waiting.cls = queue_class_of(r->priority);
 	r->waiting.deadline_ms = r->st.deadline_ms;
 	return router_request_record_begin(r);

@@ -3,9 +3,12 @@
  */
 #include "router/request.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+
+#define RULE_TEXT_MAX 64
 
 static void
 request_durable(void *user, enum audit_result result)
@@ -71,8 +74,22 @@ router_request_status(const struct request *r)
 	return (uint32_t)im_rc_http(r->err.rc);
 }
 
+/* Which rule named the policy, and why that took this worker: "policies[2]: home". */
+static const char *
+rule_of(const struct request *r, char rule[RULE_TEXT_MAX])
+{
+	const char *why = pick_reason_text(r->pick.reason);
+
+	if (r->policy_rule < r->router->policies.count) {
+		(void)snprintf(rule, RULE_TEXT_MAX, "policies[%zu]: %s", r->policy_rule, why);
+	} else {
+		(void)snprintf(rule, RULE_TEXT_MAX, "router.policy: %s", why);
+	}
+	return rule;
+}
+
 static void
-describe_routing(const struct request *r, struct audit_event *ev)
+describe_routing(const struct request *r, struct audit_event *ev, char rule[RULE_TEXT_MAX])
 {
 	struct routing *to = &ev->routing;
 
@@ -88,6 +105,7 @@ describe_routing(const struct request *r, struct audit_event *ev)
 		to->policy = "cache";
 	} else if (r->pick.seen_count > 0) {
 		to->policy = policy_text(r->pick.policy);
+		to->rule = rule_of(r, rule);
 		to->worker = r->pick.seen[0].name->text;
 	}
 	for (size_t i = 0; i < r->pick.seen_count; i++) {
@@ -105,6 +123,7 @@ router_request_record_end(struct request *r)
 {
 	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
 	struct audit_event ev;
+	char rule[RULE_TEXT_MAX];
 
 	/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
 	audit_client_forget(&r->router->audit, r->record);
@@ -115,7 +134,7 @@ router_request_record_end(struct request *r)
 	ev.model_digest = r->model_digest;
 	ev.outcome = r->st.outcome;
 	ev.status_code = router_request_status(r);
-	describe_routing(r, &ev);
+	describe_routing(r, &ev, rule);
 	ev.usage = r->usage;
 	ev.has_usage = r->has_usage;
 	ev.has_output = request_state_success(&r->st) || r->st.delivered;

@@ -289,6 +289,7 @@ static void
 router_free(struct router *router)
 {
 	workers_done(&router->workers);
+	policy_rules_done(&router->policies);
 	door_free(router->door);
 	free(router);
 }
@@ -331,7 +332,10 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	router->tick = (struct loop_timer){ .fn = tick_fire, .arg = router };
 	read_settings(router, env->config);
 	start_queue(router, env->config);
-	rc = start_clients(router, env, err);
+	rc = policy_rules_load(&router->policies, env->config, err);
+	if (rc == IM_OK) {
+		rc = start_clients(router, env, err);
+	}
 	if (rc == IM_OK) {
 		rc = start_listening(router, env, err);
 	}
