@@ -104,7 +104,7 @@ static const struct mistake crossed[] = {
 	{ "policies:\n  - route: x\n",
 	  "t.yaml:2: policies[].use: missing: each entry names a policy, such as 'use: round_robin'" },
 	{ "policies: [{use: least-connections}]",
-	  "t.yaml:1: policies[].use: found \"least-connections\", allowed: least_connections, round_robin, smooth_weighted_round_robin, power_of_two or prefix_affinity" },
+	  "t.yaml:1: policies[].use: found \"least-connections\", allowed: one of least_connections|round_robin|smooth_weighted_round_robin|power_of_two|prefix_affinity" },
 	{ "workers:\n  - name: a\n  - name: a\n",
 	  "t.yaml:3: workers[].name: found \"a\", allowed: a name that no other worker has" },
 	{ "workers:\n  - backend: local\n",
