@@ -262,6 +262,8 @@ link_hello(struct link *l, const struct hello *hello)
 	memcpy(l->peer.instance, hello->instance.data, sizeof(l->peer.instance));
 	(void)snprintf(l->peer.address, sizeof(l->peer.address), "%s", l->conn->address);
 	l->peer.version = WIRE_VERSION;
+	l->peer.has_uid = l->conn->has_uid;
+	l->peer.uid = l->conn->uid;
 	l->peer_window = hello->window_bytes;
 	l->peer_max_frame = hello->max_frame_bytes;
 	l->state = LINK_UP;

@@ -50,6 +50,8 @@ struct link_peer {
 	uint8_t instance[16]; /* changes when the process restarts */
 	uint32_t version;
 	char address[128]; /* for logs */
+	bool has_uid;      /* the kernel says which Unix user it is: ipc:// only */
+	uint32_t uid;
 };
 
 struct served_request {

@@ -8,6 +8,7 @@
 #ifndef NET_TRANSPORT_H
 #define NET_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,8 @@ struct conn {
 	const struct conn_events *events; /* set by the owner when it gets the conn */
 	void *user;
 	char address[TRANSPORT_ADDRESS_MAX]; /* of the peer, for logs */
+	bool has_uid;                        /* of the peer, as the kernel says */
+	uint32_t uid;
 };
 
 /** Post a receive into 'buf'; one at a time. The buffer is in use until 'received'. */

@@ -212,12 +212,15 @@ unix_conn_new(struct loop *loop, int fd, const char *url)
 	c->watched = EPOLLIN;
 	if (loop_fd_add(loop, &c->watch, c->watched) != IM_OK)
 		goto fail;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0) {
+		c->base.has_uid = true;
+		c->base.uid = cred.uid;
 		(void)snprintf(c->base.address, sizeof(c->base.address), "%.90s (pid %d)", url,
 			       (int)cred.pid);
-	else
+	} else {
 		(void)snprintf(c->base.address, sizeof(c->base.address), "%.*s",
 			       TRANSPORT_ADDRESS_MAX - 1, url);
+	}
 	return &c->base;
 fail:
 	free(c);

@@ -180,6 +180,8 @@ test_unix_peer_is_named_by_its_process(void **state)
 	(void)snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
 	assert_non_null(strstr(f->conn->address, pid));
 	assert_non_null(strstr(f->conn->address, f->url));
+	assert_true(f->conn->has_uid);
+	assert_int_equal(f->conn->uid, geteuid());
 }
 
 static void

@@ -209,6 +209,8 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 		return rc;
 	if (frame->has_head && is_header_word(frame->head.cache))
 		(void)snprintf(rq->cache, sizeof(rq->cache), "%s", frame->head.cache);
+	if (frame->has_head)
+		(void)snprintf(rq->fallback, sizeof(rq->fallback), "%s", frame->head.fallback);
 	c->admitted = true;
 	if (c->stream)
 		begin_stream(c);
@@ -319,6 +321,8 @@ complete(struct gateway_request *rq, struct generate_request *req, const uint8_t
 	req->tenant = rq->caller.tenant;
 	req->received_us = rq->received_us;
 	gateway_cache_control(http_header(rq->x, "cache-control"), req);
+	if (gateway_session(http_header(rq->x, "x-infermesh-session"), req, err) != IM_OK)
+		return IM_EINVAL;
 	if (EVP_Digest(body, len, req->input_sha256, &digest_len, rq->gateway->sha256, NULL) != 1)
 		return err_set(err, IM_ENOMEM, "the request cannot be hashed; try again later");
 	req->has_input_sha256 = true;

@@ -232,6 +232,17 @@ rig_head(struct rig *r, const char *model, const char *cache)
 }
 
 void
+rig_head_fallback(struct rig *r, const char *model, const char *fallback)
+{
+	const struct generate_frame frame = { .has_head = true,
+					      .head = { .model = model, .fallback = fallback } };
+
+	loop_enter(r->loop);
+	frame_send(r, &frame);
+	loop_leave(r->loop);
+}
+
+void
 rig_delta(struct rig *r, const char *role, const char *content, const char *finish_reason)
 {
 	struct delta d = { .role = role, .content = content, .finish_reason = finish_reason };

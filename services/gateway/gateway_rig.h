@@ -75,6 +75,7 @@ void rig_bytes(struct rig *r, const void *frame, size_t len);
 void rig_flood(struct rig *r, size_t frames);
 
 /** POST 'json' to 'path' on 'fd'; 'headers' are lines that end in CRLF, or "". */
+void rig_head_fallback(struct rig *r, const char *model, const char *fallback);
 void rig_post(int fd, const char *path, const char *headers, const char *json);
 void rig_chat(int fd, const char *json);
 void rig_get(int fd, const char *path);

@@ -142,6 +142,55 @@ test_gateway_whole_answer_is_one_object(void **state)
 }
 
 static void
+test_gateway_fallback_is_in_a_header_in_both_forms(void **state)
+{
+	static const char *const stream[] = { "", ",\"stream\":true" };
+	int fd = client_connect(rig.address, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		char body[200];
+		struct response r;
+
+		(void)snprintf(body, sizeof(body), "{\"model\":\"m\"%s," RIG_MESSAGES "}",
+			       stream[i]);
+		rig_post(fd, "/v1/chat/completions", "x-infermesh-session: s 1\r\n", body);
+		rig_await_calls(&rig, i + 1);
+		assert_string_equal(rig.req.session, "s 1");
+		rig_head_fallback(&rig, "small", "model:small");
+		rig_delta(&rig, "assistant", "hi", "stop");
+		rig_end(&rig, &usage);
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 200);
+		assert_string_equal(response_header(&r, "x-infermesh-fallback"), "model:small");
+		response_done(&r);
+	}
+	(void)close(fd);
+}
+
+static void
+test_gateway_session_too_long_or_not_printable_is_refused(void **state)
+{
+	char header[GENERATE_SESSION_MAX + 64] = "x-infermesh-session: ";
+	const char *const bad[] = { header, "x-infermesh-session: caf\xc3\xa9\r\n" };
+
+	(void)state;
+	memset(header + strlen(header), 'x', GENERATE_SESSION_MAX + 1);
+	(void)strcat(header, "\r\n");
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = client_connect(rig.address, 0);
+		struct response r;
+
+		rig_post(fd, "/v1/chat/completions", bad[i], "{\"model\":\"m\"," RIG_MESSAGES "}");
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 400);
+		assert_non_null(strstr(r.body, "x-infermesh-session"));
+		response_done(&r);
+		(void)close(fd);
+	}
+}
+
+static void
 test_gateway_request_reaches_the_router_whole(void **state)
 {
 	static const uint8_t sha256_of_body[32] = {
@@ -379,6 +428,8 @@ main(void)
 		CASE(test_gateway_stream_has_the_exact_bytes_of_the_contract),
 		CASE(test_gateway_stream_opens_when_the_request_is_admitted),
 		CASE(test_gateway_whole_answer_is_one_object),
+		CASE(test_gateway_fallback_is_in_a_header_in_both_forms),
+		CASE(test_gateway_session_too_long_or_not_printable_is_refused),
 		CASE(test_gateway_request_reaches_the_router_whole),
 		CASE(test_gateway_models_are_listed_and_found),
 		CASE(test_gateway_preflight_needs_no_key_and_reflects_headers),

@@ -75,3 +75,23 @@ gateway_cache_control(const char *s, struct generate_request *req)
 		s += len;
 	}
 }
+
+enum im_rc
+gateway_session(const char *s, struct generate_request *req, struct im_err *err)
+{
+	bool printable = true;
+	size_t len = 0;
+
+	if (s == NULL)
+		return IM_OK;
+	for (; s[len] != '\0' && len <= GENERATE_SESSION_MAX; len++)
+		printable = printable && s[len] >= ' ' && s[len] <= '~';
+	if (!printable || len > GENERATE_SESSION_MAX)
+		return err_reason(
+		    err, IM_EINVAL, "invalid_value",
+		    "The header x-infermesh-session: allowed are at most %d printable "
+		    "ASCII characters.",
+		    GENERATE_SESSION_MAX);
+	req->session = s;
+	return IM_OK;
+}

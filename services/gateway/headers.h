@@ -18,4 +18,9 @@ bool gateway_traceparent_valid(const char *s);
  *  ignored. */
 void gateway_cache_control(const char *s, struct generate_request *req);
 
+/** x-infermesh-session (NULL = none): which requests belong together, for routes. At most 256 printable ASCII characters,
+ *  else IM_EINVAL. 'req' points to 's' then. */
+IM_MUST_CHECK enum im_rc gateway_session(const char *s, struct generate_request *req,
+					 struct im_err *err);
+
 #endif

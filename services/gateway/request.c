@@ -200,6 +200,8 @@ gateway_request_common_headers(struct gateway *g, const struct gateway_request *
 	(void)http_put_header(headers, "openai-processing-ms", ms);
 	if (rq != NULL && rq->cache[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-cache", rq->cache);
+	if (rq != NULL && rq->fallback[0] != '\0')
+		(void)http_put_header(headers, "x-infermesh-fallback", rq->fallback);
 	if (rq == NULL && g->refused_status != 0)
 		put_refusal(g->refused_status, headers);
 	g->refused_status = 0;
