@@ -8,6 +8,7 @@
 #include "net/door.h"
 #include "router/audit_client.h"
 #include "router/cache_client.h"
+#include "router/coalesce.h"
 #include "router/policy_rules.h"
 #include "router/queue.h"
 #include "router/workers.h"
@@ -37,6 +38,7 @@ enum refused {
 struct router_settings {
 	uint32_t calls_max, request_ms, retries;
 	double cache_temperature;
+	bool coalesce;
 	size_t cache_answer_bytes, once_bytes;
 	enum audit_mode audit_mode;
 };
@@ -64,6 +66,7 @@ struct router {
 	struct workers workers;
 	struct policy_rules policies;
 	struct queue queue;
+	struct coalesce coalesce;
 	struct audit_client audit;
 	struct cache_client cache;
 	struct list requests; /* struct request.node */

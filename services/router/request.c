@@ -65,7 +65,7 @@ end_well(struct request *r)
 	}
 	arena_init(&arena, 0);
 	reply.usage = r->usage;
-	if (router_answer_choices(r->answer, &arena, &reply)) {
+	if (router_answer_choices(router_request_doer(r)->answer, &arena, &reply)) {
 		reply_with(&r->caller, &reply);
 	} else {
 		router_caller_fail(&r->caller, r->id_hex, &err);
@@ -79,22 +79,22 @@ count_end(struct request *r)
 	struct router *router = r->router;
 	uint64_t total_us = clock_mono_us() - r->begun_us;
 	uint64_t elsewhere_us = r->waited_us + r->worker_us;
+	const struct pick *pick = &router_request_doer(r)->pick;
 
 	if (request_state_success(&r->st)) {
 		histogram_add(&router->overhead, total_us > elsewhere_us
 						     ? (double)(total_us - elsewhere_us) / 1e6
 						     : 0);
 	}
-	log_debug(
-	    "request ended", LOG_STR("http.request.id", r->id_hex),
-	    LOG_STR("gen_ai.request.model", r->model->id),
-	    LOG_STR("event.outcome", outcome_text(r->st.outcome)),
-	    LOG_UINT("event.duration", total_us * 1000),
-	    LOG_UINT("http.response.status_code", router_request_status(r)),
-	    LOG_STR("infermesh.cache", r->cache_word),
-	    LOG_STR("infermesh.worker", r->pick.seen_count > 0 ? r->pick.seen[0].name->text : ""),
-	    LOG_UINT("infermesh.attempts", r->st.attempts),
-	    LOG_STR("error.message", r->st.ending == REQUEST_END_ERROR ? r->err.text : ""));
+	log_debug("request ended", LOG_STR("http.request.id", r->id_hex),
+		  LOG_STR("gen_ai.request.model", r->model->id),
+		  LOG_STR("event.outcome", outcome_text(r->st.outcome)),
+		  LOG_UINT("event.duration", total_us * 1000),
+		  LOG_UINT("http.response.status_code", router_request_status(r)),
+		  LOG_STR("infermesh.cache", r->cache_word),
+		  LOG_STR("infermesh.worker", pick->seen_count > 0 ? pick->seen[0].name->text : ""),
+		  LOG_UINT("infermesh.attempts", r->st.attempts),
+		  LOG_STR("error.message", r->st.ending == REQUEST_END_ERROR ? r->err.text : ""));
 }
 
 static void
@@ -102,6 +102,9 @@ end_caller(struct request *r)
 {
 	struct im_err err = r->err;
 
+	if (r->caller.kind == CALLER_FOLLOWERS) {
+		return; /* they hear of it when it is over */
+	}
 	count_end(r);
 	switch (r->st.ending) {
 	case REQUEST_END_OK:
@@ -130,6 +133,9 @@ static void
 drop_attempt(struct request *r)
 {
 	router_request_drop_held(r, false);
+	if (r->caller.kind == CALLER_FOLLOWERS) {
+		generation_restart(&r->generation);
+	}
 	if (!router_request_answer_reset(r)) {
 		(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
 		router_request_event(r, REQUEST_EV_FAILED);
@@ -139,10 +145,11 @@ drop_attempt(struct request *r)
 static void
 record_end(struct request *r)
 {
-	bool taken = router_request_record_end(r);
+	bool counts = r->caller.kind != CALLER_FOLLOWERS;
+	bool taken = !counts || router_request_record_end(r);
 
 	if (taken) {
-		r->router->outcomes[r->st.outcome]++;
+		r->router->outcomes[r->st.outcome] += counts;
 		router_request_fill_cache(r);
 	} else {
 		r->router->hold_off = true;
@@ -175,6 +182,7 @@ free_later(struct request *r)
 /* In the order of the actions. */
 static void (*const performers[])(struct request *) = { stop_cache,
 							leave,
+							router_request_leave_shared,
 							router_request_cancel_worker,
 							router_request_free_slot,
 							drop_attempt,
@@ -190,8 +198,6 @@ static void (*const performers[])(struct request *) = { stop_cache,
 void
 router_request_event(struct request *r, enum request_event ev)
 {
-	struct router *router = r->router;
-
 	assert(r->event_count <
 	       REQUEST_EVENTS_MAX); /* a step answers with a handful of events at most */
 	r->events[r->event_count++] = ev;
@@ -213,8 +219,10 @@ router_request_event(struct request *r, enum request_event ev)
 		}
 	}
 	r->driving = false;
-	if (r->over) {
-		router->running--;
+	if (r->over && r->caller.kind == CALLER_FOLLOWERS) {
+		router_request_shared_over(r);
+	} else if (r->over) {
+		r->router->running--;
 		router_request_free(r);
 	}
 }
@@ -224,6 +232,7 @@ router_request_free(struct request *r)
 {
 	struct router *router = r->router;
 
+	router_request_forget_shared(r);
 	list_remove(&r->node);
 	loop_timer_cancel(router->loop, &r->deadline);
 	audit_client_forget(&router->audit, r->record);
@@ -264,6 +273,11 @@ router_request_abort(struct request *r)
 	router_request_cancel_worker(r);
 	if (r->worker != NULL) {
 		router_request_free_slot(r);
+	}
+	if (r->caller.kind == CALLER_FOLLOWERS) {
+		r->over = true;
+		router_request_shared_over(r);
+		return;
 	}
 	if (!r->st.ended) {
 		router_caller_fail(&r->caller, r->id_hex, &err);

@@ -5,6 +5,7 @@
  *   request.c         events, actions, the end
  *   request_worker.c  finding a worker, the call to it, the queue
  *   request_answer.c  frames on their way to the caller, and the cache
+ *   request_shared.c  requests that share one generation
  *   request_record.c  what the audit log is told
  *
  * Never parses JSON. Threads: on the loop.
@@ -19,9 +20,10 @@
 #define REQUEST_EVENTS_MAX 16
 
 enum caller_kind {
-	CALLER_STREAM, /* Router/Generate */
-	CALLER_ONCE,   /* Router/GenerateOnce */
-	CALLER_DOOR,   /* GenerateOnce over REQ/REP */
+	CALLER_STREAM,    /* Router/Generate */
+	CALLER_ONCE,      /* Router/GenerateOnce */
+	CALLER_DOOR,      /* GenerateOnce over REQ/REP */
+	CALLER_FOLLOWERS, /* nobody: a generation that other requests follow */
 };
 
 /* Who asks, and over what. */
@@ -73,6 +75,13 @@ struct request {
 	struct pick pick;   /* the last one */
 	char model_digest[WORKERS_DIGEST_MAX + 1];
 
+	bool streams;   /* the caller reads tokens as they come */
+	bool shareable; /* its answer may come from a generation that is shared */
+	struct follower follower;
+	struct generation generation; /* only of CALLER_FOLLOWERS, and so are: */
+	struct loop_task share_task;
+	bool telling; /* followers are being told of the end */
+
 	bool cacheable, has_key;
 	uint8_t key[CACHE_KEY_BYTES];
 	char key_digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that the key stands for */
@@ -98,6 +107,9 @@ struct request {
 /** Admit or refuse; answers the caller in either case. 'budget_ms' 0 = none named. */
 void router_request_admit(struct router *router, const struct caller *caller,
 			  const struct link_peer *peer, const struct served_request *in);
+
+/** A request for what 'r' asks, without caller, bytes, answer and state. NULL without memory. */
+struct request *router_request_copy(const struct request *r);
 
 /* request.c */
 
@@ -150,6 +162,37 @@ bool router_request_answer_reset(struct request *r);
 
 /** Take one frame of the worker. */
 void router_request_take_frame(struct request *r, const uint8_t *body, size_t len);
+
+/** A first frame of the answer has reached somebody: there is no other worker for it any more. */
+void router_request_delivered(struct request *r);
+
+/* request_shared.c */
+
+/** True if a generation of this key is under way that may be joined. */
+bool router_request_may_follow(const struct router *router, const uint8_t key[CACHE_KEY_BYTES],
+			       bool streams);
+
+/** Join a generation of the same key, or begin one. */
+void router_request_follow(struct request *r);
+
+/** Listen no more; the last one ends the generation. Nothing happens if it follows none. */
+void router_request_leave_shared(struct request *r);
+
+/** Refer to it no more: the generation may be gone afterwards. Nothing happens if it follows none. */
+void router_request_forget_shared(struct request *r);
+
+/** The request that has the worker, the answer and the digest: the generation that 'r' follows, else 'r'. */
+struct request *router_request_doer(struct request *r);
+
+/** Let those who follow have the next frame. IM_OK or IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc router_request_say(struct request *doer, const uint8_t *bytes, size_t len,
+					    size_t credit);
+
+/** Send what is there to read. True if nothing is left; else '*ret_rc' says why, as served_send() does. */
+bool router_request_flush_shared(struct request *r, enum im_rc *ret_rc);
+
+/** The generation is over; those who follow are told after the present callback. */
+void router_request_shared_over(struct request *doer);
 
 /* request_record.c */
 

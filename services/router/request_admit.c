@@ -42,10 +42,28 @@ budget_of(const struct router *router, const struct served_request *in)
 	return budget_ms < BUDGET_MAX_MS ? budget_ms : BUDGET_MAX_MS;
 }
 
+/* May its answer come from a generation that is shared? As what is cached; a caller who wants no other's answer has his own. */
+static bool
+may_share(const struct router *router, const struct generate_request *req)
+{
+	return router->set.coalesce && !req->cache_no_cache &&
+	       cache_wanted(req, router->set.cache_temperature);
+}
+
+/* Is there a generation that it can follow, so that it needs no worker? */
+static bool
+can_follow(const struct router *router, const struct model *m, const struct generate_request *req)
+{
+	uint8_t key[CACHE_KEY_BYTES];
+
+	return may_share(router, req) && cache_key_make(req, req->tenant, m->digest, key) &&
+	       router_request_may_follow(router, key, req->stream);
+}
+
 /* If it has to wait: may it? REFUSED_COUNT: yes. */
 static enum refused
 check_queue(const struct router *router, const struct model *m, const struct served_request *in,
-	    struct im_err *err)
+	    const struct generate_request *req, struct im_err *err)
 {
 	uint64_t now_ms = clock_mono_ms();
 
@@ -53,7 +71,8 @@ check_queue(const struct router *router, const struct model *m, const struct ser
 			 now_ms + budget_of(router, in), now_ms, err) == IM_OK) {
 		return REFUSED_COUNT;
 	}
-	if (!queue_line_blocks(&m->waiting) && workers_any_room(m)) {
+	if ((!queue_line_blocks(&m->waiting) && workers_any_room(m)) ||
+	    can_follow(router, m, req)) {
 		return REFUSED_COUNT;
 	}
 	return strcmp(err->reason, "queue_full") == 0 ? REFUSED_QUEUE : REFUSED_DEADLINE;
@@ -158,6 +177,35 @@ request_new(struct router *router, const struct generate_request *req, const cha
 	return r;
 }
 
+struct request *
+router_request_copy(const struct request *r)
+{
+	const struct generate_request names = { .caller = r->caller_name,
+						.tenant = r->tenant,
+						.request_id = r->id_hex,
+						.received_us = r->received_us };
+	struct request *copy = request_new(r->router, &names, r->traceparent);
+
+	if (copy == NULL) {
+		return NULL;
+	}
+	memcpy(copy->input_sha256, r->input_sha256, sizeof(copy->input_sha256));
+	copy->model = r->model;
+	copy->model->users++;
+	copy->priority = r->priority;
+	copy->waiting.cls = r->waiting.cls;
+	copy->waiting.deadline_ms = r->waiting.deadline_ms;
+	copy->policy = r->policy;
+	copy->policy_rule = r->policy_rule;
+	copy->prefix = r->prefix;
+	copy->streams = r->streams;
+	copy->cacheable = r->cacheable;
+	copy->has_key = r->has_key;
+	memcpy(copy->key, r->key, sizeof(copy->key));
+	memcpy(copy->key_digest, r->key_digest, sizeof(copy->key_digest));
+	return copy;
+}
+
 static void
 deadline_fire(void *arg)
 {
@@ -208,22 +256,27 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 {
 	struct router *router = r->router;
 	uint32_t budget_ms = budget_of(router, in);
-	bool lookup;
+	bool lookup, keepable = cache_wanted(req, router->set.cache_temperature);
 
 	r->caller = *caller;
 	r->priority = in->priority;
 	r->model = model;
 	model->users++;
 	r->max_age_ms = req->cache_max_age_ms;
-	r->cacheable = router->cache.ep != NULL && cache_wanted(req, router->set.cache_temperature);
-	if (r->cacheable && !cache_key_make(req, req->tenant, model->digest, r->key)) {
+	r->cacheable = keepable && router->cache.ep != NULL;
+	r->shareable = may_share(router, req);
+	r->streams = req->stream;
+	r->has_key = r->cacheable || r->shareable;
+	if (r->has_key && !cache_key_make(req, req->tenant, model->digest, r->key)) {
 		return false;
 	}
-	r->has_key = r->cacheable;
 	(void)snprintf(r->key_digest, sizeof(r->key_digest), "%s", model->digest);
 	lookup = r->cacheable && !req->cache_no_cache;
+	if (r->shareable && router_request_may_follow(router, r->key, r->streams)) {
+		lookup = false; /* what is being made cannot be there yet */
+	}
 	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
-	if (!keep_body(r, req, peer, in) || !router_request_answer_reset(r)) {
+	if (!keep_body(r, req, peer, in) || (!r->shareable && !router_request_answer_reset(r))) {
 		return false;
 	}
 	r->deadline = (struct loop_timer){ .fn = deadline_fire, .arg = r };
@@ -256,17 +309,16 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 	struct request *r;
 	struct im_err err;
 	enum refused why = check_room(router, req, &model, &err);
+	bool known = why == REFUSED_COUNT && identify(req, peer, in, own);
 
-	if (why == REFUSED_COUNT) {
-		why = check_queue(router, model, in, &err);
+	if (known) {
+		why = check_queue(router, model, in, req, &err);
 	}
 	if (why != REFUSED_COUNT) {
 		refuse(router, caller, why, &err);
 		return;
 	}
-	r = identify(req, peer, in, own)
-		? request_new(router, req, in->traceparent != NULL ? in->traceparent : "")
-		: NULL;
+	r = known ? request_new(router, req, in->traceparent != NULL ? in->traceparent : "") : NULL;
 	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
 		if (r != NULL) {
 			router_request_free(r);

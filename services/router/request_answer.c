@@ -14,7 +14,7 @@
 bool
 router_request_answer_reset(struct request *r)
 {
-	bool once = r->caller.kind != CALLER_STREAM;
+	bool once = r->caller.kind != CALLER_STREAM; /* or somebody who follows may be */
 
 	answer_hash_free(r->hash);
 	router_answer_free(r->answer);
@@ -83,9 +83,8 @@ cannot_send(struct request *r, enum im_rc rc)
 	router_request_event(r, REQUEST_EV_FAILED);
 }
 
-/* The first frame of the answer is out: the request itself is not needed any more, nobody else will get it. */
-static void
-delivered(struct request *r)
+void
+router_request_delivered(struct request *r)
 {
 	if (r->body != NULL) {
 		free(r->body);
@@ -98,6 +97,7 @@ void
 router_request_flush(struct request *r)
 {
 	struct list *node;
+	enum im_rc shared_rc;
 
 	while (r->caller.kind == CALLER_STREAM && (node = list_pop_front(&r->held)) != NULL) {
 		struct held_frame *f = CONTAINER_OF(node, struct held_frame, node);
@@ -115,9 +115,15 @@ router_request_flush(struct request *r)
 				call_grant(r->call, f->credit);
 			}
 			assert(r->driving); /* so that no event ends the request under this loop */
-			delivered(r);
+			router_request_delivered(r);
 		}
 		free(f);
+	}
+	if (!router_request_flush_shared(r, &shared_rc)) {
+		if (shared_rc != IM_EAGAIN) {
+			cannot_send(r, shared_rc);
+		}
+		return;
 	}
 	router_request_event(r, REQUEST_EV_FLUSHED);
 }
@@ -125,13 +131,13 @@ router_request_flush(struct request *r)
 void
 router_request_open(struct request *r)
 {
-	struct generate_frame frame = {
-		.has_head = true,
-		.head = { .model = r->model->id,
-			  .cache = r->cache_word,
-			  .worker = r->worker != NULL ? r->worker->name->text : "",
-			  .age_ms = r->age_ms }
-	};
+	const struct worker *worker = router_request_doer(r)->worker;
+	struct generate_frame frame = { .has_head = true,
+					.head = { .model = r->model->id,
+						  .cache = r->cache_word,
+						  .worker =
+						      worker != NULL ? worker->name->text : "",
+						  .age_ms = r->age_ms } };
 	struct buf bytes = BUF_INIT(0);
 
 	if (r->caller.kind != CALLER_STREAM) {
@@ -150,12 +156,18 @@ relay(struct request *r, const uint8_t *bytes, size_t len, size_t credit)
 {
 	enum im_rc rc = IM_EAGAIN;
 
+	if (r->caller.kind == CALLER_FOLLOWERS) {
+		if (router_request_say(r, bytes, len, credit) != IM_OK) {
+			out_of_memory(r);
+		}
+		return;
+	}
 	if (list_empty(&r->held) && request_state_relays(&r->st)) {
 		rc = served_send(r->caller.served, bytes, len);
 	}
 	if (rc == IM_OK) {
 		call_grant(r->call, credit);
-		delivered(r);
+		router_request_delivered(r);
 	} else if (rc != IM_EAGAIN) {
 		cannot_send(r, rc);
 	} else if (hold(r, bytes, len, credit, false)) {
@@ -175,7 +187,7 @@ account(struct request *r, const struct generate_frame *frame, struct im_err *er
 		return rc;
 	}
 	rc = router_answer_add(r->answer, frame, err);
-	if (rc != IM_OK && r->caller.kind == CALLER_STREAM) {
+	if (rc != IM_OK && r->caller.kind != CALLER_ONCE && r->caller.kind != CALLER_DOOR) {
 		router_answer_free(r->answer); /* too long for the cache: that is no failure */
 		r->answer = NULL;
 		rc = IM_OK;
@@ -212,7 +224,7 @@ router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 	}
 	if (rc != IM_OK) {
 		frame_failed(r, rc);
-	} else if (r->caller.kind != CALLER_STREAM) {
+	} else if (r->caller.kind == CALLER_ONCE || r->caller.kind == CALLER_DOOR) {
 		call_grant(r->call, len);
 	} else if (frame.has_head && frame.delta_count == 0) {
 		call_grant(r->call, len); /* nothing of an answer: a retry stays possible */
@@ -239,7 +251,8 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	struct buf bytes = BUF_INIT(0);
 	bool ok;
 
-	if (router_answer_value_decode(found->value.data, found->value.len, arena, &frame,
+	if (!router_request_answer_reset(r) ||
+	    router_answer_value_decode(found->value.data, found->value.len, arena, &frame,
 				       &r->usage, NULL) != IM_OK) {
 		return false;
 	}
@@ -278,7 +291,7 @@ lookup_end(void *user, struct call *call, const struct im_err *err, const uint8_
 		return;
 	}
 	router_request_drop_held(r, true);
-	if (!router_request_answer_reset(r)) {
+	if (!r->shareable && !router_request_answer_reset(r)) {
 		out_of_memory(r);
 		return;
 	}

@@ -88,13 +88,16 @@ rule_of(const struct request *r, char rule[RULE_TEXT_MAX])
 	return rule;
 }
 
+/* 'doer': who has the worker, see router_request_doer(). */
 static void
-describe_routing(const struct request *r, struct audit_event *ev, char rule[RULE_TEXT_MAX])
+describe_routing(const struct request *r, const struct request *doer, struct audit_event *ev,
+		 char rule[RULE_TEXT_MAX])
 {
+	const struct pick *pick = &doer->pick;
 	struct routing *to = &ev->routing;
 
 	ev->has_routing = true;
-	to->attempts = r->st.attempts;
+	to->attempts = doer->st.attempts;
 	to->reason = r->err.reason;
 	if (r->st.ending == REQUEST_END_AUDIT) {
 		to->reason = "audit_unavailable";
@@ -103,17 +106,21 @@ describe_routing(const struct request *r, struct audit_event *ev, char rule[RULE
 	}
 	if (r->st.outcome == OUTCOME_CACHE_HIT) {
 		to->policy = "cache";
-	} else if (r->pick.seen_count > 0) {
-		to->policy = policy_text(r->pick.policy);
-		to->rule = rule_of(r, rule);
-		to->worker = r->pick.seen[0].name->text;
+	} else if (pick->seen_count > 0) {
+		to->policy = policy_text(pick->policy);
+		to->rule = rule_of(doer, rule);
+		to->worker = pick->seen[0].name->text;
 	}
-	for (size_t i = 0; i < r->pick.seen_count; i++) {
-		to->seen[i].worker = r->pick.seen[i].name->text;
-		to->seen[i].in_flight = r->pick.seen[i].in_flight;
-		to->seen[i].weight = r->pick.seen[i].weight;
+	for (size_t i = 0; i < pick->seen_count; i++) {
+		to->seen[i].worker = pick->seen[i].name->text;
+		to->seen[i].in_flight = pick->seen[i].in_flight;
+		to->seen[i].weight = pick->seen[i].weight;
 	}
-	to->seen_count = r->pick.seen_count;
+	to->seen_count = pick->seen_count;
+	if (r->st.coalesced) {
+		to->has_leader = true;
+		memcpy(to->leader, doer->id, sizeof(to->leader));
+	}
 	to->has_cache_key = r->has_key;
 	memcpy(to->cache_key, r->key, sizeof(to->cache_key));
 }
@@ -121,6 +128,7 @@ describe_routing(const struct request *r, struct audit_event *ev, char rule[RULE
 bool
 router_request_record_end(struct request *r)
 {
+	const struct request *doer = router_request_doer(r);
 	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
 	struct audit_event ev;
 	char rule[RULE_TEXT_MAX];
@@ -131,14 +139,14 @@ router_request_record_end(struct request *r)
 	describe(r, &ev);
 	ev.kind = RECORD_RESPONSE;
 	ev.response_time_us = clock_wall_us();
-	ev.model_digest = r->model_digest;
+	ev.model_digest = doer->model_digest;
 	ev.outcome = r->st.outcome;
 	ev.status_code = router_request_status(r);
-	describe_routing(r, &ev, rule);
+	describe_routing(r, doer, &ev, rule);
 	ev.usage = r->usage;
 	ev.has_usage = r->has_usage;
 	ev.has_output = request_state_success(&r->st) || r->st.delivered;
-	if (ev.has_output && !answer_hash_final(r->hash, ev.output_sha256)) {
+	if (ev.has_output && !answer_hash_final(doer->hash, ev.output_sha256)) {
 		return false;
 	}
 	return audit_client_submit(&r->router->audit, &ev, waits ? terminal_durable : NULL, r,

@@ -30,7 +30,8 @@ request_state_relays(const struct request_state *r)
 bool
 request_state_success(const struct request_state *r)
 {
-	return r->outcome == OUTCOME_OK || r->outcome == OUTCOME_CACHE_HIT;
+	return r->outcome == OUTCOME_OK || r->outcome == OUTCOME_CACHE_HIT ||
+	       r->outcome == OUTCOME_COALESCED;
 }
 
 /* Leave whatever it was doing. The outcome is final unless a success still waits for its frames to leave. */
@@ -48,6 +49,9 @@ finish(struct request_state *r, enum outcome outcome, enum request_ending ending
 		break;
 	case REQUEST_RUNNING:
 		actions |= REQUEST_DO_CANCEL_WORKER;
+		break;
+	case REQUEST_FOLLOWING:
+		actions |= REQUEST_DO_LEAVE_SHARED;
 		break;
 	case REQUEST_NEW:
 	case REQUEST_OVER:
@@ -76,14 +80,35 @@ fail(struct request_state *r, enum outcome outcome, enum request_ending ending)
 	return finish(r, outcome, ending);
 }
 
-/* The worker's call has ended: there is nothing left to cancel. */
+/* The worker's call or the generation has ended: there is nothing left to cancel or to leave. */
 static unsigned
 worker_done(struct request_state *r, enum outcome outcome, enum request_ending ending)
 {
-	if (r->work != REQUEST_RUNNING) {
+	const unsigned done = REQUEST_DO_CANCEL_WORKER | REQUEST_DO_LEAVE_SHARED;
+
+	if (r->work != REQUEST_RUNNING && r->work != REQUEST_FOLLOWING) {
 		return 0;
 	}
-	return finish(r, outcome, ending) & ~(unsigned)REQUEST_DO_CANCEL_WORKER;
+	return finish(r, outcome, ending) & ~done;
+}
+
+static unsigned
+worker_ok(struct request_state *r)
+{
+	bool shared = r->work == REQUEST_FOLLOWING && r->coalesced;
+
+	return worker_done(r, shared ? OUTCOME_COALESCED : OUTCOME_OK, REQUEST_END_OK);
+}
+
+static unsigned
+no_worker(struct request_state *r)
+{
+	enum outcome outcome = r->attempts > 0 ? OUTCOME_ERROR : OUTCOME_REJECTED;
+
+	if (r->work == REQUEST_FOLLOWING) {
+		return worker_done(r, outcome, REQUEST_END_ERROR);
+	}
+	return r->work == REQUEST_WAITING ? finish(r, outcome, REQUEST_END_ERROR) : 0;
 }
 
 /* Give the slot back and look for another worker. */
@@ -188,6 +213,16 @@ picked(struct request_state *r)
 }
 
 static unsigned
+follows(struct request_state *r)
+{
+	if (r->work != REQUEST_WAITING) {
+		return REQUEST_DO_LEAVE_SHARED;
+	}
+	r->work = REQUEST_FOLLOWING;
+	return 0;
+}
+
+static unsigned
 cache_answered(struct request_state *r, bool hit)
 {
 	if (r->work != REQUEST_CACHE) {
@@ -282,11 +317,14 @@ work_event(struct request_state *r, enum request_event ev, uint64_t now_ms)
 		return cache_answered(r, ev == REQUEST_EV_CACHE_HIT);
 	case REQUEST_EV_PICKED:
 		return picked(r);
+	case REQUEST_EV_FOLLOWS:
+		return follows(r);
 	case REQUEST_EV_FRAME:
-		r->flushed = r->work == REQUEST_RUNNING ? false : r->flushed;
+		r->flushed =
+		    r->work == REQUEST_RUNNING || r->work == REQUEST_FOLLOWING ? false : r->flushed;
 		return 0;
 	case REQUEST_EV_WORKER_OK:
-		return worker_done(r, OUTCOME_OK, REQUEST_END_OK);
+		return worker_ok(r);
 	case REQUEST_EV_WORKER_RETRY:
 		return worker_retry(r, now_ms);
 	case REQUEST_EV_WORKER_FULL:
@@ -294,14 +332,20 @@ work_event(struct request_state *r, enum request_event ev, uint64_t now_ms)
 	case REQUEST_EV_WORKER_FAILED:
 		return worker_done(r, OUTCOME_ERROR, REQUEST_END_ERROR);
 	case REQUEST_EV_NO_WORKER:
-		if (r->work != REQUEST_WAITING) {
-			return 0;
-		}
-		return finish(r, r->attempts > 0 ? OUTCOME_ERROR : OUTCOME_REJECTED,
-			      REQUEST_END_ERROR);
+		return no_worker(r);
 	default:
 		return 0;
 	}
+}
+
+/* What came for somebody who does not want it is given back. */
+static unsigned
+too_late(enum request_event ev)
+{
+	if (ev == REQUEST_EV_FOLLOWS) {
+		return REQUEST_DO_LEAVE_SHARED;
+	}
+	return ev == REQUEST_EV_PICKED ? REQUEST_DO_FREE_SLOT : 0;
 }
 
 unsigned
@@ -309,11 +353,8 @@ request_step(struct request_state *r, enum request_event ev, uint64_t now_ms)
 {
 	unsigned actions = 0;
 
-	if (r->freed) {
-		return ev == REQUEST_EV_PICKED ? REQUEST_DO_FREE_SLOT : 0;
-	}
-	if (r->work == REQUEST_NEW && ev != REQUEST_EV_ADMIT) {
-		return ev == REQUEST_EV_PICKED ? REQUEST_DO_FREE_SLOT : 0;
+	if (r->freed || (r->work == REQUEST_NEW && ev != REQUEST_EV_ADMIT)) {
+		return too_late(ev);
 	}
 	switch (ev) {
 	case REQUEST_EV_RECORD_DURABLE:

@@ -4,10 +4,16 @@
  *
  *            admit          miss                picked            worker ok
  *      NEW ────────▶ CACHE ───────▶ WAITING ──────────▶ RUNNING ────────────▶ OVER
- *                      │               ▲                   │                   ▲
- *                      │ hit           └───── retry ───────┘                   │
+ *                      │              │ ▲                  │                   ▲
+ *                      │ hit          │ └────── retry ─────┘                   │
+ *                      │              │ follows            worker ok           │
+ *                      │              └──────────▶ FOLLOWING ──────────────────┤
  *                      └──────────────────────────────────────────────────────-┤
  *      any ── cancel, deadline, failure, no worker, record failed ─────────────┘
+ *
+ * FOLLOWING: the answer comes from a generation that several requests may share. That generation is a request of its own,
+ * which nobody recorded and nobody calls (caller_kind CALLER_FOLLOWERS, audit mode off): it has the worker, the slot and the
+ * retries, and what becomes of it is told to those who follow as if it were a worker.
  *
  * Beside it run two gates of the audit log (fail-closed; in the other modes they stand open):
  *
@@ -39,17 +45,18 @@ enum request_event {
 	REQUEST_EV_CACHE_HIT,      /* frames of the answer are held */
 	REQUEST_EV_CACHE_MISS,     /* or no answer in time */
 	REQUEST_EV_PICKED,         /* a worker, and the slot is taken */
-	REQUEST_EV_FRAME,          /* a frame of the worker is held */
+	REQUEST_EV_FOLLOWS,        /* the answer comes from a generation that may be shared */
+	REQUEST_EV_FRAME,          /* a frame of the worker is held, or waits in the generation */
 	REQUEST_EV_DELIVERED, /* the first frame of the answer reached the caller's link: no retry any more */
-	REQUEST_EV_FLUSHED,        /* no frame is held any more */
-	REQUEST_EV_WORKER_OK,      /* the worker's call ended well */
-	REQUEST_EV_WORKER_RETRY,   /* it failed by the worker's own fault: another may do it */
-	REQUEST_EV_WORKER_FULL,    /* it was not taken: no attempt is counted */
-	REQUEST_EV_WORKER_FAILED,  /* it failed for good */
-	REQUEST_EV_NO_WORKER,      /* waited in vain, or there is no room to wait */
-	REQUEST_EV_FAILED,         /* our own failure: out of memory, the answer is too large */
-	REQUEST_EV_CANCEL,         /* the caller left */
-	REQUEST_EV_DEADLINE,       /* time is up */
+	REQUEST_EV_FLUSHED,       /* no frame is held any more */
+	REQUEST_EV_WORKER_OK,     /* the worker's call ended well */
+	REQUEST_EV_WORKER_RETRY,  /* it failed by the worker's own fault: another may do it */
+	REQUEST_EV_WORKER_FULL,   /* it was not taken: no attempt is counted */
+	REQUEST_EV_WORKER_FAILED, /* it failed for good */
+	REQUEST_EV_NO_WORKER, /* waited in vain, or there is no room to wait; the generation did */
+	REQUEST_EV_FAILED,    /* our own failure: out of memory, the answer is too large */
+	REQUEST_EV_CANCEL,    /* the caller left */
+	REQUEST_EV_DEADLINE,  /* time is up */
 	REQUEST_EV_TERMINAL_TAKEN, /* the audit client has the terminal record (or none is needed) */
 	REQUEST_EV_TERMINAL_NOMEM, /* it could not take it: asked again at the next tick */
 	REQUEST_EV_TERMINAL_DURABLE,
@@ -62,21 +69,22 @@ enum request_event {
 enum request_action {
 	REQUEST_DO_STOP_CACHE = 1 << 0, /* forget the lookup */
 	REQUEST_DO_LEAVE_QUEUE = 1 << 1,
-	REQUEST_DO_CANCEL_WORKER = 1 << 2, /* the call to the worker is still open */
-	REQUEST_DO_FREE_SLOT = 1 << 3,
+	REQUEST_DO_LEAVE_SHARED = 1 << 2,  /* listen no more to the generation */
+	REQUEST_DO_CANCEL_WORKER = 1 << 3, /* the call to the worker is still open */
+	REQUEST_DO_FREE_SLOT = 1 << 4,
 	REQUEST_DO_DROP_HELD =
-	    1 << 4, /* frames of an attempt that nobody saw; the digest starts anew */
-	REQUEST_DO_ASK_CACHE = 1 << 5, /* answer with CACHE_HIT or CACHE_MISS */
+	    1 << 5, /* frames of an attempt that nobody saw; the digest starts anew */
+	REQUEST_DO_ASK_CACHE = 1 << 6, /* answer with CACHE_HIT or CACHE_MISS */
 	REQUEST_DO_FIND_WORKER =
-	    1 << 6, /* pick one or wait in the queue; answer with PICKED or NO_WORKER */
-	REQUEST_DO_DISPATCH = 1 << 7, /* open the call to the picked worker */
-	REQUEST_DO_OPEN = 1 << 8,     /* tell the caller that it is admitted */
+	    1 << 7, /* pick one or wait in the queue; answer with PICKED, FOLLOWS or NO_WORKER */
+	REQUEST_DO_DISPATCH = 1 << 8, /* open the call to the picked worker */
+	REQUEST_DO_OPEN = 1 << 9,     /* tell the caller that it is admitted */
 	REQUEST_DO_FLUSH =
-	    1 << 9, /* held frames may leave; answer with FLUSHED when none is left */
+	    1 << 10, /* held frames may leave; answer with FLUSHED when none is left */
 	REQUEST_DO_RECORD_END =
-	    1 << 10, /* hand over the terminal record; answer with TERMINAL_TAKEN or _NOMEM */
-	REQUEST_DO_END = 1 << 11, /* end the caller's call as 'ending' says */
-	REQUEST_DO_FREE = 1 << 12,
+	    1 << 11, /* hand over the terminal record; answer with TERMINAL_TAKEN or _NOMEM */
+	REQUEST_DO_END = 1 << 12, /* end the caller's call as 'ending' says */
+	REQUEST_DO_FREE = 1 << 13,
 };
 
 enum request_work {
@@ -84,6 +92,7 @@ enum request_work {
 	REQUEST_CACHE,
 	REQUEST_WAITING,
 	REQUEST_RUNNING,
+	REQUEST_FOLLOWING,
 	REQUEST_OVER,
 };
 
@@ -117,6 +126,7 @@ struct request_state {
 	uint32_t attempts; /* workers tried, "full" ones not counted */
 	uint32_t retries_left;
 	bool ask_cache; /* NEW goes to CACHE */
+	bool coalesced; /* the generation that it follows was begun for another request */
 	bool slot;      /* a slot of a worker is held */
 	bool opened;    /* the caller was told that it is admitted */
 	bool delivered; /* a frame of the answer left */

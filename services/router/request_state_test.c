@@ -239,12 +239,65 @@ test_request_late_pick_gives_its_slot_back(void **state)
 	assert_false(r.slot);
 }
 
+static void
+test_request_follower_ends_as_coalesced_and_the_leader_as_ok(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct request_state r;
+
+		request_state_init(&r, AUDIT_OFF, false, 1, 1000, 60000);
+		r.coalesced = i == 1;
+		assert_int_equal(request_step(&r, EV(ADMIT), 1000),
+				 DO(FIND_WORKER) | DO(OPEN) | DO(FLUSH));
+		(void)request_step(&r, EV(FLUSHED), 1000);
+		assert_int_equal(request_step(&r, EV(FOLLOWS), 1000), 0);
+		assert_int_equal(request_step(&r, EV(FRAME), 1001), DO(FLUSH));
+		/* The generation is over, but this one reads slowly: it stays until it has read everything. */
+		assert_int_equal(request_step(&r, EV(WORKER_OK), 1002), DO(FLUSH));
+		assert_int_equal(request_step(&r, EV(FLUSHED), 1003), DO(RECORD_END));
+		assert_int_equal(r.outcome, i == 1 ? OUTCOME_COALESCED : OUTCOME_OK);
+		assert_true(request_state_success(&r));
+		assert_int_equal(r.attempts, 0); /* they are the generation's */
+	}
+}
+
+static void
+test_request_follower_that_leaves_frees_no_slot(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_FAIL_CLOSED, false, 1, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(FOLLOWS), 1000);
+	assert_int_equal(request_step(&r, EV(CANCEL), 1500),
+			 DO(LEAVE_SHARED) | DO(RECORD_END) | DO(END));
+	assert_int_equal(r.outcome, OUTCOME_CANCELLED);
+	assert_int_equal(request_step(&r, EV(FOLLOWS), 1501), DO(LEAVE_SHARED)); /* too late */
+}
+
+static void
+test_request_follower_of_a_rejected_generation_is_rejected(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_OFF, false, 1, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(FOLLOWS), 1000);
+	assert_int_equal(request_step(&r, EV(NO_WORKER), 1000) & DO(RECORD_END), DO(RECORD_END));
+	assert_int_equal(r.outcome, OUTCOME_REJECTED);
+}
+
 /* --- random sequences --- */
 
 struct world {
 	struct request_state r;
 	uint64_t seed, now_ms;
 	int slots, calls; /* taken at the worker; calls open */
+	bool shares;      /* it looks for a generation in place of a worker */
+	bool follows;     /* a generation tells it frames and an end */
 	int terminals, ends, frees, opens;
 	bool asked, finding, flushing, cache_open;
 	bool record_durable, terminal_durable, pending;
@@ -287,6 +340,10 @@ perform(struct world *w, unsigned a)
 	if ((a & DO(LEAVE_QUEUE)) != 0) {
 		w->finding = false;
 	}
+	if ((a & DO(LEAVE_SHARED)) != 0) {
+		assert_true(w->follows);
+		w->follows = false;
+	}
 	if ((a & DO(CANCEL_WORKER)) != 0) {
 		assert_int_equal(w->calls, 1);
 		w->calls--;
@@ -322,6 +379,7 @@ perform(struct world *w, unsigned a)
 		assert_int_equal(w->slots, 0);
 		assert_int_equal(w->calls, 0);
 		assert_false(w->cache_open);
+		assert_false(w->follows);
 		assert_int_equal(w->terminals, 1);
 		assert_int_equal(w->ends, 1);
 	}
@@ -351,6 +409,24 @@ happen_at_worker(struct world *w)
 		return;
 	}
 	w->calls--;
+	send(w, ends[roll(w, 4)]);
+}
+
+static void
+happen_at_generation(struct world *w)
+{
+	static const enum request_event ends[] = { EV(WORKER_OK), EV(WORKER_OK), EV(WORKER_FAILED),
+						   EV(NO_WORKER) };
+
+	if (!w->follows) {
+		return;
+	}
+	if (roll(w, 3) != 0) {
+		w->held++;
+		send(w, EV(FRAME));
+		return;
+	}
+	w->follows = false;
 	send(w, ends[roll(w, 4)]);
 }
 
@@ -402,7 +478,10 @@ happen_in_the_house(struct world *w)
 		send(w, hit ? EV(CACHE_HIT) : EV(CACHE_MISS));
 	} else if (w->finding && roll(w, 2) == 0) {
 		w->finding = false;
-		if (roll(w, 5) != 0) {
+		if (w->shares) {
+			w->follows = true;
+			send(w, EV(FOLLOWS));
+		} else if (roll(w, 5) != 0) {
 			w->slots++;
 			send(w, EV(PICKED));
 		} else {
@@ -439,11 +518,14 @@ live_one(uint64_t seed)
 
 	request_state_init(&w.r, modes[roll(&w, 4)], roll(&w, 2) == 0, roll(&w, 3), w.now_ms,
 			   1 + roll(&w, 200));
+	w.shares = roll(&w, 3) == 0;
+	w.r.coalesced = w.shares && roll(&w, 2) == 0;
 	send(&w, EV(ADMIT));
 	while (w.frees == 0) {
-		static void (*const places[])(
-		    struct world *) = { happen_at_worker,    happen_at_audit,  happen_at_caller,
-					happen_in_the_house, happen_at_worker, happen_at_audit };
+		static void (*const places[])(struct world *) = {
+			happen_at_worker, happen_at_audit, happen_at_caller,    happen_in_the_house,
+			happen_at_worker, happen_at_audit, happen_at_generation
+		};
 
 		assert_in_range(++steps, 1, 20000);
 		w.now_ms += roll(&w, 3);
@@ -458,7 +540,9 @@ live_one(uint64_t seed)
 	}
 	for (int ev = 0; ev < REQUEST_EV_COUNT; ev++) { /* nothing wakes the dead */
 		assert_int_equal(request_step(&w.r, (enum request_event)ev, w.now_ms),
-				 ev == EV(PICKED) ? DO(FREE_SLOT) : 0);
+				 ev == EV(PICKED)    ? DO(FREE_SLOT)
+				 : ev == EV(FOLLOWS) ? DO(LEAVE_SHARED)
+						     : 0);
 	}
 	assert_int_equal(w.ends, 1);
 	assert_int_equal(w.terminals, 1);
@@ -490,6 +574,9 @@ main(void)
 		cmocka_unit_test(test_request_no_memory_for_the_terminal_record_is_tried_again),
 		cmocka_unit_test(test_request_deadline_waits_for_no_slow_audit_log),
 		cmocka_unit_test(test_request_late_pick_gives_its_slot_back),
+		cmocka_unit_test(test_request_follower_ends_as_coalesced_and_the_leader_as_ok),
+		cmocka_unit_test(test_request_follower_that_leaves_frees_no_slot),
+		cmocka_unit_test(test_request_follower_of_a_rejected_generation_is_rejected),
 		cmocka_unit_test(test_request_random_lives_keep_every_promise),
 	};
 

@@ -122,6 +122,10 @@ router_request_find_worker(struct request *r)
 	struct pick pick = { 0 };
 	struct im_err err;
 
+	if (r->shareable) {
+		router_request_follow(r);
+		return;
+	}
 	/* Nobody overtakes those who wait; where only some wait whom workers failed already, these could not go. */
 	if (!queue_line_blocks(&r->model->waiting)) {
 		pick_worker(r, &pick);

@@ -196,6 +196,8 @@ read_settings(struct router *router, const struct config *c)
 	router->set.calls_max = (uint32_t)config_int(c, "router.calls_max");
 	router->set.request_ms = (uint32_t)config_int(c, "router.request_ms");
 	router->set.retries = (uint32_t)config_int(c, "router.retries");
+	router->set.coalesce = config_bool(c, "router.coalesce");
+	coalesce_init(&router->coalesce, (size_t)config_int(c, "router.coalesce_bytes"));
 	router->set.cache_temperature = config_double(c, "router.cache_temperature");
 	router->set.cache_answer_bytes = (size_t)config_int(c, "router.cache_answer_bytes");
 	router->set.once_bytes = (size_t)config_int(c, "mesh.max_frame_bytes");

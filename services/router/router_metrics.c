@@ -168,6 +168,10 @@ write_cache(const struct router *router, struct metrics_page *page)
 		metrics_value(page, "infermesh_cache_requests_total", labels, 2,
 			      (double)rows[i].count);
 	}
+	metrics_counter(
+	    page, "infermesh_coalesced_total",
+	    "Requests that joined the generation of another one and were spared their own.",
+	    router->coalesce.spared);
 	metrics_counter(page, "infermesh_cache_stores_total", "Answers handed to the cache.",
 			router->cache.stores);
 }
