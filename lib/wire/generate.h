@@ -93,6 +93,8 @@ struct usage {
 
 struct load {
 	uint32_t in_flight, capacity, queued;
+	uint32_t own; /* of these, the hearer's own */
+	bool has_own;
 };
 
 struct tool_call_delta {

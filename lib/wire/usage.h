@@ -34,6 +34,10 @@ load_out(const struct load *l, Infermesh__V1__Load *ret)
 	ret->in_flight = l->in_flight;
 	ret->capacity = l->capacity;
 	ret->queued = l->queued;
+	if (l->has_own) {
+		ret->own_set_case = INFERMESH__V1__LOAD__OWN_SET_OWN;
+		ret->own = l->own;
+	}
 }
 
 /* 'm' may be NULL: all zero. */
@@ -42,7 +46,13 @@ load_in(const Infermesh__V1__Load *m)
 {
 	if (m == NULL)
 		return (struct load){ 0 };
-	return (struct load){ m->in_flight, m->capacity, m->queued };
+	return (struct load){
+		.in_flight = m->in_flight,
+		.capacity = m->capacity,
+		.queued = m->queued,
+		.own = m->own,
+		.has_own = m->own_set_case == INFERMESH__V1__LOAD__OWN_SET_OWN,
+	};
 }
 
 #endif

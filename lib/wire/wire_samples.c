@@ -251,7 +251,8 @@ static void
 announce_sample(struct buf *out)
 {
 	announce_encode(
-	    &(struct announce){ "w1", "local", models, 1, { 1, 4, 2 }, true, 250, true }, out);
+	    &(struct announce){ "w1", "local", models, 1, { 1, 4, 2, 3, true }, true, 250, true },
+	    out);
 }
 
 static void

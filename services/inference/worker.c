@@ -9,7 +9,7 @@
 #include "inference/worker_state.h"
 
 struct load
-worker_load(const struct worker *w)
+worker_load(const struct worker *w, const struct router_link *hearer)
 {
 	uint32_t queued = w->ops->queued(w->b);
 
@@ -19,6 +19,8 @@ worker_load(const struct worker *w)
 		.in_flight = w->request_count - queued,
 		.capacity = w->ops->capacity(w->b),
 		.queued = queued,
+		.own = hearer != NULL ? hearer->own : 0,
+		.has_own = hearer != NULL,
 	};
 }
 
@@ -257,7 +259,7 @@ metrics(const void *service, struct metrics_page *page)
 {
 	static const char tokens[] = "infermesh_worker_tokens_total";
 	const struct worker *w = service;
-	struct load load = worker_load(w);
+	struct load load = worker_load(w, NULL);
 	struct metrics_label labels[] = { { "worker", w->env.name }, { "type", "prompt" } };
 
 	put_gauge(w, page, "infermesh_worker_running", "Requests being generated.", load.in_flight);

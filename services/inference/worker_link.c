@@ -10,15 +10,6 @@
 
 #define ANNOUNCE_BUDGET_MS 10000
 
-struct router_link {
-	struct list node; /* in worker.links */
-	struct worker *w;
-	struct link *link;
-	struct call *call; /* an announcement that is not answered yet */
-	bool again;        /* something changed meanwhile */
-	bool refused;      /* the log knows */
-};
-
 /* Models of the backend and the aliases that lead to one of them. '*ret_models' is the caller's to free. */
 static enum im_rc
 offered(const struct worker *w, struct model_info **ret_models, size_t *ret_count)
@@ -79,7 +70,7 @@ announce_to(struct router_link *r)
 	struct announce a = {
 		.worker = w->env.name,
 		.backend = w->ops->name,
-		.load = worker_load(w),
+		.load = worker_load(w, r),
 		.draining = w->draining,
 		.weight = w->weight,
 		.backup = w->backup,

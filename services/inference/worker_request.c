@@ -21,6 +21,8 @@ struct waiting {
 struct request {
 	struct list node; /* in worker.requests */
 	struct worker *w;
+	struct router_link
+	    *from; /* outlives it: a link ends its calls before it goes down. NULL = not known */
 	struct served *served;
 	struct job *job; /* NULL once it ended */
 	struct arena arena;
@@ -45,6 +47,8 @@ request_free(struct request *r)
 		free(CONTAINER_OF(node, struct waiting, node));
 	list_remove(&r->node);
 	r->w->request_count--;
+	if (r->from != NULL)
+		r->from->own--;
 	arena_done(&r->arena);
 	free(r);
 }
@@ -70,10 +74,10 @@ count_end(struct request *r)
 
 /* The last word to the caller; the load is that after this request. */
 static void
-send_end(struct worker *w, struct served *served, const struct im_err *err,
-	 const struct usage *usage)
+send_end(struct worker *w, const struct router_link *to, struct served *served,
+	 const struct im_err *err, const struct usage *usage)
 {
-	struct generate_end end = { .load = worker_load(w), .has_load = true };
+	struct generate_end end = { .load = worker_load(w, to), .has_load = true };
 	struct im_err no_memory;
 
 	if (usage != NULL) {
@@ -94,6 +98,7 @@ static void
 request_end(struct request *r)
 {
 	struct worker *w = r->w;
+	struct router_link *from = r->from;
 	struct served *served = r->served;
 	struct im_err err = r->err;
 	struct usage usage = r->usage;
@@ -101,7 +106,7 @@ request_end(struct request *r)
 
 	count_end(r);
 	request_free(r);
-	send_end(w, served, failed ? &err : NULL, has_usage ? &usage : NULL);
+	send_end(w, from, served, failed ? &err : NULL, has_usage ? &usage : NULL);
 }
 
 /* Something of ours failed: the backend is to stop. */
@@ -263,8 +268,8 @@ request_read(struct request *r, const struct served_request *sr, struct im_err *
 }
 
 static enum im_rc
-request_begin(struct worker *w, struct served *served, const struct served_request *sr,
-	      struct request **ret, struct im_err *err)
+request_begin(struct worker *w, struct router_link *from, struct served *served,
+	      const struct served_request *sr, struct request **ret, struct im_err *err)
 {
 	static const struct job_ops ops = { .frame = on_frame, .end = on_end };
 	struct request *r;
@@ -279,12 +284,15 @@ request_begin(struct worker *w, struct served *served, const struct served_reque
 	if (r == NULL)
 		return err_set(err, IM_ENOMEM, "the worker is out of memory");
 	r->w = w;
+	r->from = from;
 	r->served = served;
 	r->started_us = clock_mono_us();
 	list_init(&r->queue);
 	arena_init(&r->arena, 4 * sr->body_len + WORKER_ARENA_MIN);
 	list_push_back(&w->requests, &r->node);
 	w->request_count++;
+	if (from != NULL)
+		from->own++;
 	rc = request_read(r, sr, err);
 	if (rc == IM_OK)
 		rc = w->ops->submit(w->b, &r->req, sr->budget_ms, sr->traceparent, &ops, r, &r->job,
@@ -306,10 +314,9 @@ worker_request(void *user, struct link *link, struct served *served,
 	struct request *r = NULL;
 	struct im_err err;
 
-	(void)link;
-	if (request_begin(w, served, req, &r, &err) != IM_OK) {
+	if (request_begin(w, link_user(link), served, req, &r, &err) != IM_OK) {
 		w->stats.refused++;
-		send_end(w, served, &err, NULL);
+		send_end(w, link_user(link), served, &err, NULL);
 		return;
 	}
 	served_accept(served, &ops, r);

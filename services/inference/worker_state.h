@@ -15,6 +15,17 @@
 #define WORKER_ARENA_MIN                                                                           \
 	((size_t)8 * 1024 * 1024) /* bound of a decoded request, beside four times its bytes */
 
+/* A router that we have a link to. */
+struct router_link {
+	struct list node; /* in worker.links */
+	struct worker *w;
+	struct link *link;
+	struct call *call; /* an announcement that is not answered yet */
+	uint32_t own;      /* requests that came from it */
+	bool again;        /* something changed meanwhile */
+	bool refused;      /* the log knows */
+};
+
 struct worker_stats {
 	uint64_t ok, cancelled, refused;
 	uint64_t failed[IM_EMETHOD + 1]; /* by code */
@@ -43,8 +54,8 @@ struct worker {
 	struct worker_stats stats;
 };
 
-/** How busy the worker is now. */
-struct load worker_load(const struct worker *w);
+/** How busy the worker is now, as 'hearer' is told; NULL = nobody in particular. */
+struct load worker_load(const struct worker *w, const struct router_link *hearer);
 
 /** The model behind 'name', which may be an alias: NULL if there is none. */
 const char *worker_model(const struct worker *w, const char *name);

@@ -89,9 +89,9 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	assert_string_equal(req->method, METHOD_ANNOUNCE);
 	assert_int_equal(announce_decode(req->body, req->body_len, &arena, &a, NULL), IM_OK);
 	at = (size_t)snprintf(router.announcement, sizeof(router.announcement),
-			      "%s %s %u/%u+%u x%u%s%s:", a.worker, a.backend, a.load.in_flight,
-			      a.load.capacity, a.load.queued, a.weight, a.backup ? " backup" : "",
-			      a.draining ? " draining" : "");
+			      "%s %s %u/%u+%u own %u x%u%s%s:", a.worker, a.backend,
+			      a.load.in_flight, a.load.capacity, a.load.queued, a.load.own,
+			      a.weight, a.backup ? " backup" : "", a.draining ? " draining" : "");
 	for (size_t i = 0; i < a.model_count; i++)
 		at += (size_t)snprintf(
 		    router.announcement + at, sizeof(router.announcement) - at, " %s%s%s",
@@ -277,7 +277,8 @@ static void
 test_worker_announces_itself_its_models_and_aliases(void **state)
 {
 	(void)state;
-	assert_string_equal(router.announcement, "w1 fake 0/4+0 x250 backup: m1=d1 m2 small=d1");
+	assert_string_equal(router.announcement,
+			    "w1 fake 0/4+0 own 0 x250 backup: m1=d1 m2 small=d1");
 	/* and again, without being asked */
 	RUN_UNTIL(router.announced > 1);
 }
@@ -327,6 +328,26 @@ test_worker_backend_failure_reaches_the_caller(void **state)
 	assert_string_equal(a.err.reason, "fake");
 	assert_int_equal(a.frames, 1);
 	buf_done(&a.text);
+}
+
+static void
+test_worker_says_how_much_of_its_load_is_the_hearers_own(void **state)
+{
+	struct ask a = { 0 }, b = { 0 };
+	struct job *j = ask(&a, "m1"), *k = ask(&b, "m2");
+
+	(void)state;
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(a.ended);
+	assert_int_equal(a.end.load.in_flight, 1);
+	assert_true(a.end.load.has_own);
+	assert_int_equal(a.end.load.own, 1);
+	RUN_UNTIL(strstr(router.announcement, " 1/4+0 own 1 ") != NULL);
+	ON_LOOP(fake_end(k, IM_OK));
+	RUN_UNTIL(b.ended);
+	assert_int_equal(b.end.load.own, 0);
+	buf_done(&a.text);
+	buf_done(&b.text);
 }
 
 static void
@@ -512,6 +533,7 @@ main(void)
 		TEST(test_worker_announces_itself_its_models_and_aliases),
 		TEST(test_worker_streams_frames_in_order_and_ends_with_usage_and_load),
 		TEST(test_worker_backend_failure_reaches_the_caller),
+		TEST(test_worker_says_how_much_of_its_load_is_the_hearers_own),
 		TEST(test_worker_refuses_what_it_cannot_do),
 		TEST(test_worker_cancelled_call_cancels_the_job_at_once),
 		TEST(test_worker_lost_link_cancels_its_jobs_and_joins_again),

@@ -12,11 +12,12 @@ clamp_load(uint32_t v)
 void
 workers_report(struct worker *w, const struct load *load)
 {
-	uint32_t there = clamp_load(load->in_flight) + clamp_load(load->queued);
+	uint32_t there = clamp_load(load->in_flight) + clamp_load(load->queued), own;
 
 	w->load = *load;
 	w->load.capacity = clamp_load(load->capacity);
-	w->others = there > w->slots ? there - w->slots : 0;
+	own = load->has_own ? load->own : w->slots;
+	w->others = there > own ? there - own : 0;
 	workers_reindex(w);
 }
 

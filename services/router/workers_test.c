@@ -163,6 +163,39 @@ test_workers_load_of_other_routers_counts(void **state)
 }
 
 static void
+test_workers_late_report_that_names_our_own_part_is_exact(void **state)
+{
+	struct workers ws;
+	struct worker *w;
+
+	(void)state;
+	workers_init(&ws, 0, 1);
+	w = announce(&ws, 0, 0, NULL, "w1", 0, 1, 0, 9, 1000).worker;
+	/* Two of ours are on their way while it says: three here, none of them yours. */
+	workers_take_slot(w);
+	workers_take_slot(w);
+	workers_report(w, &(struct load){ .in_flight = 3, .capacity = 9, .has_own = true });
+	assert_int_equal(workers_in_flight(w), 5);
+	/* Both arrived; two of the others ended, and one of ours, but that END is still on its way. */
+	workers_report(w,
+		       &(struct load){
+			   .in_flight = 1, .queued = 1, .capacity = 9, .own = 1, .has_own = true });
+	assert_int_equal(workers_in_flight(w), 3);
+	workers_free_slot(w);
+	assert_int_equal(workers_in_flight(w), 2);
+	/* One that we cancelled is still counted there: it is no other's. */
+	workers_free_slot(w);
+	workers_report(w,
+		       &(struct load){ .in_flight = 2, .capacity = 9, .own = 1, .has_own = true });
+	assert_int_equal(workers_in_flight(w), 1);
+	/* Nonsense does no harm. */
+	workers_report(
+	    w, &(struct load){ .in_flight = 2, .capacity = 9, .own = UINT32_MAX, .has_own = true });
+	assert_int_equal(workers_in_flight(w), 0);
+	workers_done(&ws);
+}
+
+static void
 test_workers_lost_worker_is_remembered_for_a_while(void **state)
 {
 	struct workers ws;
@@ -270,6 +303,7 @@ main(void)
 		cmocka_unit_test(test_workers_two_with_other_weights_do_not_flap),
 		cmocka_unit_test(test_workers_pick_balances_and_respects_capacity),
 		cmocka_unit_test(test_workers_load_of_other_routers_counts),
+		cmocka_unit_test(test_workers_late_report_that_names_our_own_part_is_exact),
 		cmocka_unit_test(test_workers_lost_worker_is_remembered_for_a_while),
 		cmocka_unit_test(test_workers_same_name_on_another_link_replaces),
 		cmocka_unit_test(test_workers_bad_announcements_change_nothing),

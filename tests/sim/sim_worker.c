@@ -22,10 +22,16 @@ model_name(uint32_t i)
 
 /* --- what the router is told --- */
 
+/* As it is told over 'l'. */
 static struct load
-load_of(const struct sim_worker *w)
+load_of(const struct sim_worker *w, const struct wlink *l)
 {
-	return (struct load){ .in_flight = w->in_flight, .capacity = w->capacity };
+	struct load load = { .in_flight = w->in_flight, .capacity = w->capacity, .has_own = true };
+
+	LIST_FOREACH (&w->jobs, j, struct job, node) {
+		load.own += j->at == l && (j->state == JOB_BEGUN || j->state == JOB_SPOKE);
+	}
+	return load;
 }
 
 struct news {
@@ -75,7 +81,7 @@ announce_to(struct wlink *l)
 	m->announce = (struct announce){ .worker = w->name,
 					 .backend = "sim",
 					 .models = m->models,
-					 .load = load_of(w),
+					 .load = load_of(w, l),
 					 .draining = w->draining,
 					 .weight = w->weight,
 					 .backup = w->backup };
@@ -176,8 +182,8 @@ send_end(struct job *j, enum im_rc rc)
 		w->in_flight--;
 	}
 	j->end_rc = rc;
-	j->load = load_of(w);
 	j->state = JOB_END_SENT;
+	j->load = load_of(w, j->at);
 	sim_at(&j->timer, sim_now_us() + j->at->delay_us);
 }
 
