@@ -9,6 +9,7 @@ foreach(pair IN ITEMS protobufc:libprotobuf-c cjson:libcjson yaml:yaml-0.1 crypt
   pkg_check_modules(${name} REQUIRED IMPORTED_TARGET GLOBAL ${module})
 endforeach()
 find_library(NNG_LIBRARY nng REQUIRED)
+find_library(MIMALLOC_LIBRARY mimalloc REQUIRED)
 find_program(PROTOC_C protoc-c REQUIRED)
 if(INFERMESH_TESTS)
   pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET GLOBAL cmocka)

@@ -32,9 +32,12 @@ function(im_program name folder)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/${folder}")
 endfunction()
 
-# im_daemon(NAME main.c [LINK targets...]): an installed program.
+# im_daemon(NAME main.c [LINK targets...]): an installed program. Its malloc is mimalloc's (docs/adr/0006-allocator.md).
 function(im_daemon name)
   im_program(${name} bin ${ARGN})
+  if(NOT INFERMESH_SANITIZE) # said to be needed: before link-time optimisation the linker sees nobody who calls it
+    target_link_libraries(${name} PRIVATE "-Wl,--push-state,--no-as-needed,${MIMALLOC_LIBRARY},--pop-state")
+  endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
