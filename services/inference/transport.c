@@ -6,22 +6,34 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/list.h"
+
+#define SOCK_BUCKETS 256
 
 struct transport {
 	struct loop *loop;
 	CURLM *multi;
-	struct loop_timer timer; /* libcurl's */
-	struct loop_task reap;   /* looks for transfers that ended outside of act() */
-	struct list socks;       /* of struct sock */
+	struct loop_timer timer;         /* libcurl's */
+	struct loop_task reap;           /* looks for transfers that ended outside of act() */
+	struct list socks[SOCK_BUCKETS]; /* of struct sock, by descriptor */
 	bool busy;
 };
 
+/*
+ * A socket that libcurl waits for. One that was opened here stays watched between two transfers of its connection, which
+ * spares two epoll_ctl() a request, until close_socket(). Others (of libcurl's resolver) are closed without a word, so
+ * they are watched only while libcurl says so.
+ */
 struct sock {
 	struct list node;
 	struct loop_fd w;
 	struct transport *t;
+	bool ours;
+	uint32_t wanted;  /* events that libcurl waits for; 0 = none */
+	uint32_t watched; /* events that the loop waits for */
 };
 
 static void
@@ -67,12 +79,36 @@ on_timer(void *arg)
 	act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* Watch the socket for 'events'; 0 = not at all. */
+static bool
+watch(struct sock *s, uint32_t events)
+{
+	struct loop *loop = s->t->loop;
+
+	if (events == s->watched)
+		return true;
+	if (events == 0)
+		loop_fd_del(
+		    loop, &s->w); /* with no events epoll would report a hang-up again and again */
+	else if (s->watched != 0)
+		loop_fd_events(loop, &s->w, events);
+	else if (loop_fd_add(loop, &s->w, events) != IM_OK)
+		return false;
+	s->watched = events;
+	return true;
+}
+
 static void
 on_socket(void *arg, uint32_t events)
 {
 	struct sock *s = arg;
 	int mask = 0;
 
+	if (s->wanted ==
+	    0) { /* an idle connection was closed: libcurl finds out when it would use it */
+		(void)watch(s, 0);
+		return;
+	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) != 0)
 		mask |= CURL_CSELECT_IN;
 	if ((events & EPOLLOUT) != 0)
@@ -85,25 +121,64 @@ on_socket(void *arg, uint32_t events)
 static void
 sock_free(struct sock *s)
 {
-	loop_fd_del(s->t->loop, &s->w);
+	(void)watch(s, 0);
 	list_remove(&s->node);
 	free(s);
 }
 
+static struct list *
+bucket_of(struct transport *t, curl_socket_t fd)
+{
+	return &t->socks[(unsigned)fd % SOCK_BUCKETS];
+}
+
 static struct sock *
-sock_new(struct transport *t, curl_socket_t fd)
+sock_find(struct transport *t, curl_socket_t fd)
+{
+	LIST_FOREACH (bucket_of(t, fd), s, struct sock, node) {
+		if (s->w.fd == fd)
+			return s;
+	}
+	return NULL;
+}
+
+static struct sock *
+sock_new(struct transport *t, curl_socket_t fd, bool ours)
 {
 	struct sock *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
 	s->t = t;
+	s->ours = ours;
 	s->w.fn = on_socket;
 	s->w.arg = s;
 	s->w.fd = fd;
-	list_push_back(&t->socks, &s->node);
-	(void)curl_multi_assign(t->multi, fd, s);
+	list_push_back(bucket_of(t, fd), &s->node);
 	return s;
+}
+
+static curl_socket_t
+open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+
+	(void)purpose;
+	if (fd >= 0 && sock_new(user, fd, true) == NULL) {
+		(void)close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
+}
+
+static int
+close_socket(void *user, curl_socket_t fd)
+{
+	struct sock *s = sock_find(user, fd);
+
+	if (s != NULL)
+		sock_free(s);
+	return close(fd);
 }
 
 /* libcurl says what it waits for on a socket. */
@@ -111,32 +186,25 @@ static int
 want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *sock_user)
 {
 	struct transport *t = user;
-	struct sock *s = sock_user;
+	struct sock *s = sock_find(t, fd);
 	uint32_t events = 0;
 
 	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (s != NULL)
-			sock_free(s);
-		(void)curl_multi_assign(t->multi, fd, NULL);
-		return 0;
-	}
+	(void)sock_user;
+	if (s == NULL && what != CURL_POLL_REMOVE)
+		s = sock_new(t, fd, false);
+	if (s == NULL)
+		return what == CURL_POLL_REMOVE ? 0 : -1;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		events |= EPOLLOUT;
-	if (s == NULL)
-		s = sock_new(t, fd);
-	if (s == NULL)
-		return -1;
-	if (events == 0) { /* epoll would report a hang-up again and again */
-		loop_fd_del(t->loop, &s->w);
-	} else if (s->w.slot != 0) {
-		loop_fd_events(t->loop, &s->w, events);
-	} else if (loop_fd_add(t->loop, &s->w, events) != IM_OK) {
-		return -1;
+	s->wanted = events;
+	if (what == CURL_POLL_REMOVE && !s->ours) {
+		sock_free(s);
+		return 0;
 	}
-	return 0;
+	return watch(s, what == CURL_POLL_REMOVE ? s->watched & EPOLLIN : events) ? 0 : -1;
 }
 
 static int
@@ -172,7 +240,8 @@ transport_new(struct loop *loop, long idle_max, struct transport **ret, struct i
 	t->timer.arg = t;
 	t->reap.fn = on_reap;
 	t->reap.arg = t;
-	list_init(&t->socks);
+	for (size_t i = 0; i < SOCK_BUCKETS; i++)
+		list_init(&t->socks[i]);
 	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
 	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
 	(void)curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_timer);
@@ -185,15 +254,16 @@ transport_new(struct loop *loop, long idle_max, struct transport **ret, struct i
 void
 transport_free(struct transport *t)
 {
-	struct list *node;
-
 	if (t == NULL)
 		return;
 	(void)curl_multi_cleanup(t->multi);
 	loop_timer_cancel(t->loop, &t->timer);
 	loop_cancel(t->loop, &t->reap);
-	while ((node = list_pop_front(&t->socks)) != NULL)
-		sock_free(CONTAINER_OF(node, struct sock, node));
+	for (size_t i = 0; i < SOCK_BUCKETS; i++) {
+		LIST_FOREACH_SAFE (&t->socks[i], s, struct sock, node) {
+			sock_free(s);
+		}
+	}
 	curl_global_cleanup();
 	free(t);
 }
@@ -203,6 +273,10 @@ transfer_start(struct transport *t, struct transfer *x, struct im_err *err)
 {
 	assert(!t->busy && !x->running);
 	(void)curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
+	(void)curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	(void)curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETDATA, t);
+	(void)curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	(void)curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, t);
 	if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
 	x->running = true;
