@@ -9,6 +9,7 @@
 #include "router/audit_client.h"
 #include "router/cache_client.h"
 #include "router/coalesce.h"
+#include "router/limits.h"
 #include "router/policy_rules.h"
 #include "router/queue.h"
 #include "router/workers.h"
@@ -25,6 +26,9 @@
 	X(REFUSED_CALLS, "calls_max")                                                              \
 	X(REFUSED_QUEUE, "queue_full")                                                             \
 	X(REFUSED_DEADLINE, "deadline_unmeetable")                                                 \
+	X(REFUSED_LIMIT, "rate_limit")                                                             \
+	X(REFUSED_OVERSIZE, "exceeds_limit")                                                       \
+	X(REFUSED_LIMITS_AWAY, "limits_unavailable")                                               \
 	X(REFUSED_AUDIT, "audit_unavailable")                                                      \
 	X(REFUSED_MEMORY, "no_memory")
 
@@ -69,6 +73,7 @@ struct router {
 	struct coalesce coalesce;
 	struct audit_client audit;
 	struct cache_client cache;
+	struct limits limits;
 	struct list requests; /* struct request.node */
 	uint32_t running;
 	struct list pump; /* models in turn: a place may have come free */

@@ -26,6 +26,7 @@ ask_data(void *user, struct call *call, const uint8_t *body, size_t len)
 		ask->has_head = true;
 		(void)snprintf(ask->cache, sizeof(ask->cache), "%s", f.head.cache);
 		(void)snprintf(ask->worker, sizeof(ask->worker), "%s", f.head.worker);
+		ask->rates = f.head.limits;
 	} else {
 		ask->frames++;
 	}
@@ -67,10 +68,16 @@ mesh_ask(struct mesh *m, struct ask *ask, const char *method, const char *model,
 					.stream = true };
 	struct call_request call = { .method = method, .budget_ms = budget_ms };
 	struct buf body = BUF_INIT(0);
-	bool stingy = ask->stingy;
+	const struct ask wish = *ask;
 
 	memset(ask, 0, sizeof(*ask));
-	ask->stingy = stingy;
+	ask->stingy = wish.stingy;
+	ask->caller = req.caller = wish.caller;
+	ask->tenant = req.tenant = wish.tenant;
+	ask->max_tokens = req.max_tokens.v = wish.max_tokens;
+	req.max_tokens.set = wish.max_tokens != 0;
+	ask->warm = wish.warm;
+	req.temperature.v = wish.warm ? 1 : 0;
 	ask->mesh = m;
 	generate_request_encode(&req, &body);
 	call.body = body.data;

@@ -327,6 +327,12 @@ new_net(struct mesh *m, const char *role, const char *name)
 struct mesh *
 mesh_start(const char *router_yaml, const char *role)
 {
+	return mesh_start_with(router_yaml, "", role);
+}
+
+struct mesh *
+mesh_start_with(const char *router_yaml, const char *more_yaml, const char *role)
+{
 	static const struct endpoint_ops cache_ops = { .request = cache_request };
 	static const struct endpoint_ops caller_ops = { .up = caller_up,
 							.down = caller_down,
@@ -340,9 +346,9 @@ mesh_start(const char *router_yaml, const char *role)
 	m->poll = (struct loop_timer){ .fn = poll_fire, .arg = m };
 	buf_printf(
 	    &yaml,
-	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', %scache_ms: 5s%s%s}\n",
+	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', %scache_ms: 5s%s%s}\n%s",
 	    strstr(router_yaml, "door:") == NULL ? "door: 'off', " : "",
-	    router_yaml[0] != '\0' ? ", " : "", router_yaml);
+	    router_yaml[0] != '\0' ? ", " : "", router_yaml, more_yaml);
 	if (config_parse("test.yaml", (const char *)yaml.data, yaml.len, &m->config, &err) !=
 	    IM_OK) {
 		fail_msg("%s", err.text);

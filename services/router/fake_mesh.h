@@ -37,9 +37,11 @@ struct fake_worker {
 	bool say_one_then_hang;
 	bool refuse_full; /* IM_EAGAIN */
 	bool draining;
-	const char *digest;  /* of "demo"; NULL = the one that all have */
-	size_t pieces;       /* frames of an answer besides the first and the last */
-	struct served *held; /* the last call that hangs */
+	const char *digest;   /* of "demo"; NULL = the one that all have */
+	size_t pieces;        /* frames of an answer besides the first and the last */
+	uint32_t more_tokens; /* that an answer uses besides 3 of the prompt and 5 */
+	bool no_usage;        /* and does not say so */
+	struct served *held;  /* the last call that hangs */
 	bool gone, closed;
 };
 
@@ -80,8 +82,12 @@ struct ask {
 	struct call *call;
 	struct buf text; /* contents of choice 0 */
 	bool has_head, ended, failed;
-	bool stingy; /* gives no credit back */
+	bool stingy;                 /* gives no credit back */
+	const char *caller, *tenant; /* as who it asks; NULL = nobody in particular */
+	uint32_t max_tokens;         /* 0 = none stated */
+	bool warm;                   /* temperature 1: neither cached nor shared */
 	char cache[24], worker[64];
+	struct im_rates rates; /* of the head */
 	uint32_t frames;
 	struct im_err err;
 	struct buf reply;
@@ -90,6 +96,9 @@ struct ask {
 
 /** Start a mesh with the YAML of a 'router' section, without workers. 'role' is the callers'. */
 struct mesh *mesh_start(const char *router_yaml, const char *role);
+
+/** The same with further sections, in lines of their own. */
+struct mesh *mesh_start_with(const char *router_yaml, const char *more_yaml, const char *role);
 
 /** Stop the router alone; mesh_stop() follows. */
 void mesh_halt(struct mesh *m);

@@ -106,8 +106,9 @@ call_gone(void *user, struct served *served)
 static void
 answer(struct fake_worker *w, struct served *served)
 {
-	struct generate_end end = { .has_usage = true,
-				    .usage = { .prompt_tokens = 3, .completion_tokens = 5 },
+	struct generate_end end = { .has_usage = !w->no_usage,
+				    .usage = { .prompt_tokens = 3,
+					       .completion_tokens = 5 + w->more_tokens },
 				    .has_load = true };
 	struct buf bytes = BUF_INIT(0);
 

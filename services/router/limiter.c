@@ -139,6 +139,7 @@ limiter_init(struct limiter *l, struct limit_rule *rules, size_t rule_count, uin
 		struct limit_entry *e;
 
 		rule->buckets = 0;
+		rule->own = NULL;
 		l->scope_used[rule->scope] = true;
 		if (rule->name == NULL) {
 			l->each[rule->scope] = rule;
@@ -150,6 +151,7 @@ limiter_init(struct limiter *l, struct limit_rule *rules, size_t rule_count, uin
 			return IM_ENOMEM;
 		}
 		e->pinned = true;
+		rule->own = e;
 	}
 	return IM_OK;
 }
@@ -378,29 +380,53 @@ limiter_acquire(struct limiter *l, const struct limit_ask *ask, uint64_t now_ms,
 	tell_rates(&set, &ret->rates);
 }
 
+/* Give the hold up: of kind 'kind' 'used' were needed instead of 'reserved'. */
+static void
+settle_kind(struct limiter *l, const struct limit_hold *hold, enum limit_kind kind,
+	    uint64_t reserved, uint64_t used, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < hold->count; i++) {
+		struct limit_entry *e = hold->entry[i];
+		const struct limit_rate *rate = &e->rule->rate[kind];
+		struct limit_bucket *b = &e->bucket[kind];
+
+		if (rate->per_minute == 0 || reserved == used) {
+			continue;
+		}
+		limit_bucket_refill(b, rate, now_ms);
+		limit_bucket_settle(b, rate, reserved, used, l->mode == LIMITER_SHARED,
+				    hold->epoch == l->epoch);
+		limiter_touch(l, e, now_ms);
+	}
+}
+
 void
 limiter_settle(struct limiter *l, struct limit_hold *hold, uint64_t used_tokens, uint64_t now_ms)
 {
 	if (hold->count == 0) {
 		return;
 	}
+	settle_kind(l, hold, LIMIT_TOKENS, hold->tokens, used_tokens, now_ms);
 	for (uint32_t i = 0; i < hold->count; i++) {
-		struct limit_entry *e = hold->entry[i];
-		const struct limit_rate *rate = &e->rule->rate[LIMIT_TOKENS];
-		struct limit_bucket *b = &e->bucket[LIMIT_TOKENS];
-
-		e->users--;
-		if (rate->per_minute == 0) {
-			continue;
-		}
-		limit_bucket_refill(b, rate, now_ms);
-		limit_bucket_settle(b, rate, hold->tokens, used_tokens, l->mode == LIMITER_SHARED,
-				    hold->epoch == l->epoch);
-		limiter_touch(l, e, now_ms);
+		hold->entry[i]->users--;
 	}
 	l->reservations--;
 	l->reserved_tokens -= hold->tokens;
 	memset(hold, 0, sizeof(*hold));
+}
+
+void
+limiter_undo(struct limiter *l, struct limit_hold *hold, uint64_t now_ms)
+{
+	settle_kind(l, hold, LIMIT_REQUESTS, 1, 0, now_ms);
+	limiter_settle(l, hold, 0, now_ms);
+}
+
+uint32_t
+limiter_left(const struct limit_rule *rule, enum limit_kind kind, uint64_t now_ms)
+{
+	limit_bucket_refill(&rule->own->bucket[kind], &rule->rate[kind], now_ms);
+	return limit_bucket_left(&rule->own->bucket[kind]);
 }
 
 static bool

@@ -49,7 +49,8 @@ struct limit_rule {
 	enum limit_scope scope;
 	const char *name; /* NULL: each name has a bucket of its own. "" for LIMIT_GLOBAL */
 	struct limit_rate rate[LIMIT_KINDS];
-	uint32_t buckets; /* filled in: those that there are */
+	uint32_t buckets;        /* filled in: those that there are */
+	struct limit_entry *own; /* filled in: the one of a rule with a name */
 };
 
 /* What one name has. Inside limiter*.c; others see rule and name. */
@@ -143,6 +144,12 @@ void limiter_acquire(struct limiter *l, const struct limit_ask *ask, uint64_t no
 /** End of a request that used so many tokens. Does nothing to an empty hold; 'hold' is empty afterwards. */
 void limiter_settle(struct limiter *l, struct limit_hold *hold, uint64_t used_tokens,
 		    uint64_t now_ms);
+
+/** Undo limiter_acquire(): the request was not admitted after all, and costs nothing. */
+void limiter_undo(struct limiter *l, struct limit_hold *hold, uint64_t now_ms);
+
+/** What a rule with a name has left. */
+uint32_t limiter_left(const struct limit_rule *rule, enum limit_kind kind, uint64_t now_ms);
 
 /** Forget what is full, find leases that have run out. Often: several times a second. */
 void limiter_sweep(struct limiter *l, uint64_t now_ms);

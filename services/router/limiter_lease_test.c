@@ -105,7 +105,7 @@ start(struct limiter *l, struct limit_rule *rule)
 static void
 test_lease_first_request_goes_on_credit_and_brings_a_lease(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 6000, 100 }, none }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 6000, 100 }, none }, 0, NULL };
 	struct truth truth;
 	struct limiter l;
 
@@ -130,7 +130,7 @@ test_lease_first_request_goes_on_credit_and_brings_a_lease(void **state)
 static void
 test_lease_credit_ends_at_one_lease_until_the_answer(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 6000, 100 }, none }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 6000, 100 }, none }, 0, NULL };
 	struct truth truth;
 	struct limiter l;
 
@@ -149,7 +149,7 @@ test_lease_credit_ends_at_one_lease_until_the_answer(void **state)
 static void
 test_lease_one_request_larger_than_a_lease_is_not_starved(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 6000, 1000 } }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 6000, 1000 } }, 0, NULL };
 	struct limit_hold hold;
 	struct truth truth;
 	struct limiter l;
@@ -174,7 +174,7 @@ test_lease_one_request_larger_than_a_lease_is_not_starved(void **state)
 static void
 test_lease_unused_goes_back_after_its_time(void **state)
 {
-	struct limit_rule rule = { LIMIT_KEY, NULL, { { 1, 100 }, { 1, 1000 } }, 0 };
+	struct limit_rule rule = { LIMIT_KEY, NULL, { { 1, 100 }, { 1, 1000 } }, 0, NULL };
 	struct limit_hold hold;
 	struct truth truth;
 	struct limiter l;
@@ -202,7 +202,7 @@ test_lease_unused_goes_back_after_its_time(void **state)
 static void
 test_lease_in_use_is_renewed_not_returned(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 60, 100 }, none }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 60, 100 }, none }, 0, NULL };
 	struct truth truth;
 	struct limiter l;
 	uint32_t asked = 0;
@@ -227,7 +227,7 @@ test_lease_in_use_is_renewed_not_returned(void **state)
 static void
 test_lease_debt_of_a_settlement_is_told(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 1, 1000 } }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 1, 1000 } }, 0, NULL };
 	struct limit_hold hold;
 	struct truth truth;
 	struct limiter l;
@@ -247,7 +247,7 @@ test_lease_debt_of_a_settlement_is_told(void **state)
 static void
 test_lease_answer_that_never_comes_is_counted_against_us(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 1, 100 }, none }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 1, 100 }, none }, 0, NULL };
 	int64_t granted[LIMIT_KINDS], level[LIMIT_KINDS];
 	struct limit_entry *e;
 	struct truth truth;
@@ -272,7 +272,7 @@ test_lease_answer_that_never_comes_is_counted_against_us(void **state)
 static void
 test_lease_mode_change_keeps_what_is_known_and_refunds_nothing_foreign(void **state)
 {
-	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 1, 1000 } }, 0 };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { none, { 1, 1000 } }, 0, NULL };
 	struct limit_hold hold, late;
 	struct truth truth;
 	struct limiter l;
@@ -349,8 +349,9 @@ test_lease_several_routers_stay_within_the_stated_bound(void **state)
 		prng_seed(&p, seed);
 		memset(routers, 0, sizeof(routers));
 		for (size_t i = 0; i < ROUTERS; i++) {
-			rule[i] =
-			    (struct limit_rule){ LIMIT_GLOBAL, "", { none, { RATE, BURST } }, 0 };
+			rule[i] = (struct limit_rule){
+				LIMIT_GLOBAL, "", { none, { RATE, BURST } }, 0, NULL
+			};
 			start(&routers[i].l, &rule[i]);
 		}
 		truth_init(&truth, &rule[0]);

@@ -52,7 +52,7 @@ knock(struct limiter *l, const char *tenant, const char *key, uint64_t now_ms)
 static void
 test_limiter_requests_beyond_the_burst_wait_for_the_refill(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { rate(60, 3), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { rate(60, 3), none }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold;
 	struct limiter l;
@@ -82,7 +82,7 @@ test_limiter_requests_beyond_the_burst_wait_for_the_refill(void **state)
 static void
 test_limiter_odd_rates_lose_nothing_to_rounding(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { rate(7, 1), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { rate(7, 1), none }, 0, NULL } };
 	struct limiter l;
 	uint32_t admitted = 0;
 
@@ -100,7 +100,7 @@ static void
 test_limiter_clock_that_stands_or_jumps_far_is_harmless(void **state)
 {
 	struct limit_rule rules[] = {
-		{ LIMIT_GLOBAL, "", { rate(LIMIT_RATE_MAX, LIMIT_RATE_MAX), none }, 0 }
+		{ LIMIT_GLOBAL, "", { rate(LIMIT_RATE_MAX, LIMIT_RATE_MAX), none }, 0, NULL }
 	};
 	struct limit_verdict v;
 	struct limit_hold hold;
@@ -122,9 +122,9 @@ static void
 test_limiter_refused_request_costs_nothing_in_any_bucket(void **state)
 {
 	struct limit_rule rules[] = {
-		{ LIMIT_GLOBAL, "", { rate(60, 10), rate(600, 1000) }, 0 },
-		{ LIMIT_TENANT, NULL, { none, rate(600, 500) }, 0 },
-		{ LIMIT_KEY, "k", { rate(60, 1), none }, 0 },
+		{ LIMIT_GLOBAL, "", { rate(60, 10), rate(600, 1000) }, 0, NULL },
+		{ LIMIT_TENANT, NULL, { none, rate(600, 500) }, 0, NULL },
+		{ LIMIT_KEY, "k", { rate(60, 1), none }, 0, NULL },
 	};
 	struct limit_verdict v;
 	struct limit_hold first, hold;
@@ -157,8 +157,8 @@ static void
 test_limiter_name_of_its_own_replaces_the_rule_for_each(void **state)
 {
 	struct limit_rule rules[] = {
-		{ LIMIT_KEY, NULL, { rate(60, 1), none }, 0 },
-		{ LIMIT_KEY, "big", { rate(60, 3), none }, 0 },
+		{ LIMIT_KEY, NULL, { rate(60, 1), none }, 0, NULL },
+		{ LIMIT_KEY, "big", { rate(60, 3), none }, 0, NULL },
 	};
 	struct limiter l;
 
@@ -180,7 +180,7 @@ test_limiter_name_of_its_own_replaces_the_rule_for_each(void **state)
 static void
 test_limiter_names_without_a_rule_are_free(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_TENANT, "acme", { rate(60, 1), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_TENANT, "acme", { rate(60, 1), none }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold;
 	struct limiter l;
@@ -199,7 +199,7 @@ test_limiter_names_without_a_rule_are_free(void **state)
 static void
 test_limiter_settling_gives_back_or_leaves_a_debt(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { none, rate(60, 100) }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { none, rate(60, 100) }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold;
 	struct limiter l;
@@ -224,9 +224,32 @@ test_limiter_settling_gives_back_or_leaves_a_debt(void **state)
 }
 
 static void
+test_limiter_undone_request_costs_nothing(void **state)
+{
+	struct limit_rule rules[] = {
+		{ LIMIT_GLOBAL, "", { rate(60, 2), rate(60, 100) }, 0, NULL }
+	};
+	struct limit_verdict v;
+	struct limit_hold hold;
+	struct limiter l;
+
+	(void)state;
+	assert_int_equal(limiter_init(&l, rules, 1, 7, 0), IM_OK);
+	assert_int_equal(ask_for(&l, "t", "k", 50, 50, 0, &hold, &v), LIMIT_OK);
+	assert_int_equal(limiter_left(&rules[0], LIMIT_REQUESTS, 0), 1);
+	assert_int_equal(limiter_left(&rules[0], LIMIT_TOKENS, 0), 0);
+	limiter_undo(&l, &hold, 0);
+	limiter_undo(&l, &hold, 0);
+	assert_int_equal(limiter_left(&rules[0], LIMIT_REQUESTS, 0), 2);
+	assert_int_equal(limiter_left(&rules[0], LIMIT_TOKENS, 0), 100);
+	assert_int_equal(l.reservations, 0);
+	limiter_done(&l);
+}
+
+static void
 test_limiter_giving_back_late_never_overfills(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { none, rate(60, 100) }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { none, rate(60, 100) }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold;
 	struct limiter l;
@@ -245,8 +268,8 @@ static void
 test_limiter_request_larger_than_the_bucket_is_told_so(void **state)
 {
 	struct limit_rule rules[] = {
-		{ LIMIT_GLOBAL, "", { none, rate(1000, 1000) }, 0 },
-		{ LIMIT_KEY, NULL, { none, rate(6000, 100) }, 0 },
+		{ LIMIT_GLOBAL, "", { none, rate(1000, 1000) }, 0, NULL },
+		{ LIMIT_KEY, NULL, { none, rate(6000, 100) }, 0, NULL },
 	};
 	struct limit_ask ask = { .key = "k", .tenant = "t", .prompt_tokens = 60 };
 	struct limit_verdict v;
@@ -282,7 +305,7 @@ test_limiter_request_larger_than_the_bucket_is_told_so(void **state)
 static void
 test_limiter_absurd_usage_leaves_a_debt_that_is_bounded(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { none, rate(1, 10) }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_GLOBAL, "", { none, rate(1, 10) }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold[64];
 	struct limiter l;
@@ -303,8 +326,8 @@ test_limiter_absurd_usage_leaves_a_debt_that_is_bounded(void **state)
 static void
 test_limiter_idle_buckets_are_forgotten_and_busy_ones_kept(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 2), rate(60, 50) }, 0 },
-				      { LIMIT_KEY, "pinned", { rate(60, 2), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 2), rate(60, 50) }, 0, NULL },
+				      { LIMIT_KEY, "pinned", { rate(60, 2), none }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold, debt;
 	struct limiter l;
@@ -340,7 +363,7 @@ test_limiter_idle_buckets_are_forgotten_and_busy_ones_kept(void **state)
 static void
 test_limiter_more_names_than_fit_are_refused_until_some_are_idle(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 1), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 1), none }, 0, NULL } };
 	struct limiter l;
 	char name[16];
 
@@ -361,7 +384,7 @@ test_limiter_more_names_than_fit_are_refused_until_some_are_idle(void **state)
 static void
 test_limiter_chains_stay_short_for_any_seed(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 1), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { rate(60, 1), none }, 0, NULL } };
 	struct limiter l;
 	char name[16];
 
@@ -390,7 +413,7 @@ test_limiter_chains_stay_short_for_any_seed(void **state)
 static void
 test_limiter_without_redis_allows_or_refuses_what_is_limited(void **state)
 {
-	struct limit_rule rules[] = { { LIMIT_KEY, "k", { rate(60, 1), none }, 0 } };
+	struct limit_rule rules[] = { { LIMIT_KEY, "k", { rate(60, 1), none }, 0, NULL } };
 	struct limit_verdict v;
 	struct limit_hold hold;
 	struct limiter l;
@@ -431,7 +454,7 @@ test_limiter_random_load_stays_within_the_stated_bound(void **state)
 	(void)state;
 	for (uint64_t seed = 0; seed < 20; seed++) {
 		struct limit_rule rules[] = {
-			{ LIMIT_GLOBAL, "", { rate(600, 50), rate(RATE, BURST) }, 0 }
+			{ LIMIT_GLOBAL, "", { rate(600, 50), rate(RATE, BURST) }, 0, NULL }
 		};
 		uint64_t now_ms = 0, used = 0, admitted = 0, refused = 0;
 		struct limiter l;
@@ -490,6 +513,7 @@ main(void)
 		cmocka_unit_test(test_limiter_name_of_its_own_replaces_the_rule_for_each),
 		cmocka_unit_test(test_limiter_names_without_a_rule_are_free),
 		cmocka_unit_test(test_limiter_settling_gives_back_or_leaves_a_debt),
+		cmocka_unit_test(test_limiter_undone_request_costs_nothing),
 		cmocka_unit_test(test_limiter_giving_back_late_never_overfills),
 		cmocka_unit_test(test_limiter_request_larger_than_the_bucket_is_told_so),
 		cmocka_unit_test(test_limiter_absurd_usage_leaves_a_debt_that_is_bounded),

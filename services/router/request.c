@@ -46,7 +46,8 @@ end_well(struct request *r)
 {
 	struct generate_reply reply = { .request_id = r->id_hex,
 					.model = r->model->id,
-					.cache = r->cache_word };
+					.cache = r->cache_word,
+					.limits = r->claim.rates };
 	struct generate_end end = { .usage = r->usage, .has_usage = r->has_usage };
 	struct buf bytes = BUF_INIT(0);
 	struct arena arena;
@@ -126,7 +127,25 @@ end_caller(struct request *r)
 	case REQUEST_END_ERROR:
 		break;
 	}
+	err.rates = r->claim.rates;
 	router_caller_fail(&r->caller, r->id_hex, &err);
+}
+
+/* What its answer cost, for the limits: what the worker said; else what came of it, with the prompt, and for one that was given
+ * up by its own side at least the prompt. What a cache or nobody answered is free. */
+static uint64_t
+tokens_used(const struct request *r)
+{
+	bool given_up = r->st.ending == REQUEST_END_GONE || r->st.ending == REQUEST_END_DEADLINE;
+
+	if (r->st.attempts == 0) {
+		return 0;
+	}
+	if (r->has_usage) {
+		return (uint64_t)r->usage.prompt_tokens + r->usage.completion_tokens;
+	}
+	return r->claim.seen_tokens > 0 || given_up ? r->claim.prompt_tokens + r->claim.seen_tokens
+						    : 0;
 }
 
 static void
@@ -148,6 +167,7 @@ record_end(struct request *r)
 	bool counts = r->caller.kind != CALLER_FOLLOWERS;
 	bool taken = !counts || router_request_record_end(r);
 
+	limits_settle(&r->router->limits, &r->claim, tokens_used(r));
 	if (taken) {
 		r->router->outcomes[r->st.outcome] += counts;
 		router_request_fill_cache(r);
@@ -236,6 +256,7 @@ router_request_free(struct request *r)
 	list_remove(&r->node);
 	loop_timer_cancel(router->loop, &r->deadline);
 	audit_client_forget(&router->audit, r->record);
+	limits_settle(&router->limits, &r->claim, tokens_used(r)); /* if it was cut off */
 	router_request_drop_held(r, true);
 	answer_hash_free(r->hash);
 	router_answer_free(r->answer);

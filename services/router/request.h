@@ -95,6 +95,7 @@ struct request {
 	struct answer *answer; /* NULL = not gathered */
 	struct usage usage;
 	bool has_usage;
+	struct limit_claim claim;
 	struct im_err err;
 	struct audit_record *record; /* that it waits for */
 

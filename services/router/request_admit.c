@@ -26,7 +26,8 @@ static void
 refuse(struct router *router, const struct caller *caller, enum refused why, struct im_err *err)
 {
 	router->refused[why]++;
-	if (why != REFUSED_INVALID && why != REFUSED_MODEL && err->retry_after_ms == 0) {
+	if (why != REFUSED_INVALID && why != REFUSED_MODEL && why != REFUSED_OVERSIZE &&
+	    err->retry_after_ms == 0) {
 		err->retry_after_ms = RETRY_AFTER_MS;
 	}
 	log_debug("request refused", LOG_STR("event.reason", err->reason),
@@ -301,11 +302,34 @@ check_names(const struct generate_request *req, struct im_err *err)
 	return IM_OK;
 }
 
+static enum refused
+refused_by_limit(const struct im_err *err)
+{
+	switch (err->rc) {
+	case IM_ELIMIT:
+		return REFUSED_LIMIT;
+	case IM_EINVAL:
+		return REFUSED_OVERSIZE;
+	default:
+		return REFUSED_LIMITS_AWAY;
+	}
+}
+
+static void
+refuse_memory(struct router *router, const struct caller *caller)
+{
+	struct im_err err;
+
+	(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
+	refuse(router, caller, REFUSED_MEMORY, &err);
+}
+
 static void
 admit(struct router *router, const struct caller *caller, const struct link_peer *peer,
       const struct served_request *in, struct generate_request *req, struct identity *own)
 {
 	struct model *model = NULL;
+	struct limit_claim claim;
 	struct request *r;
 	struct im_err err;
 	enum refused why = check_room(router, req, &model, &err);
@@ -318,15 +342,25 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 		refuse(router, caller, why, &err);
 		return;
 	}
-	r = known ? request_new(router, req, in->traceparent != NULL ? in->traceparent : "") : NULL;
+	if (!known) {
+		refuse_memory(router, caller);
+		return;
+	}
+	/* Last of all, so that nobody pays for what is refused. */
+	if (!limits_admit(&router->limits, req, in->body_len, &claim, &err)) {
+		refuse(router, caller, refused_by_limit(&err), &err);
+		return;
+	}
+	r = request_new(router, req, in->traceparent != NULL ? in->traceparent : "");
 	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
 		if (r != NULL) {
 			router_request_free(r);
 		}
-		(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
-		refuse(router, caller, REFUSED_MEMORY, &err);
+		limits_undo(&router->limits, &claim);
+		refuse_memory(router, caller);
 		return;
 	}
+	r->claim = claim;
 	router->admitted++;
 	router->running++;
 	list_push_back(&router->requests, &r->node);

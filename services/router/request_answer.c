@@ -21,6 +21,7 @@ router_request_answer_reset(struct request *r)
 	r->answer = NULL;
 	r->has_usage = false;
 	memset(&r->usage, 0, sizeof(r->usage));
+	limits_see_nothing(&r->claim);
 	r->hash = answer_hash_new();
 	if (r->hash == NULL) {
 		return false;
@@ -137,7 +138,8 @@ router_request_open(struct request *r)
 						  .cache = r->cache_word,
 						  .worker =
 						      worker != NULL ? worker->name->text : "",
-						  .age_ms = r->age_ms } };
+						  .age_ms = r->age_ms,
+						  .limits = r->claim.rates } };
 	struct buf bytes = BUF_INIT(0);
 
 	if (r->caller.kind != CALLER_STREAM) {
@@ -221,6 +223,7 @@ router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 	rc = generate_frame_decode(body, len, &arena, &frame, &r->err);
 	if (rc == IM_OK) {
 		rc = account(r, &frame, &r->err);
+		limits_see(&r->claim, &frame);
 	}
 	if (rc != IM_OK) {
 		frame_failed(r, rc);

@@ -171,7 +171,11 @@ router_request_follow(struct request *r)
 		router_request_event(r, REQUEST_EV_FAILED);
 		return;
 	}
-	if (g != NULL) {
+	/* What the answer costs is paid for by who began it, when the generation ends, whoever listens by then. */
+	if (g == NULL) {
+		limits_pass(&r->claim, &doer->claim);
+	} else {
+		limits_settle(&r->router->limits, &r->claim, 0);
 		r->st.coalesced = true;
 		(void)snprintf(r->cache_word, sizeof(r->cache_word), "coalesced");
 		hurry(doer, r);

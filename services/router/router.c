@@ -177,6 +177,7 @@ tick_fire(void *arg)
 
 	router_sweep_waiting(router);
 	workers_tick(&router->workers, clock_mono_ms());
+	limits_tick(&router->limits);
 	audit_client_tick(&router->audit);
 	if (router->stopping) {
 		loop_post(router->loop, &router->stop_task);
@@ -290,6 +291,7 @@ static void door_closed(void *arg);
 static void
 router_free(struct router *router)
 {
+	limits_done(&router->limits);
 	workers_done(&router->workers);
 	policy_rules_done(&router->policies);
 	door_free(router->door);
@@ -335,6 +337,9 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	read_settings(router, env->config);
 	start_queue(router, env->config);
 	rc = policy_rules_load(&router->policies, env->config, err);
+	if (rc == IM_OK) {
+		rc = limits_start(&router->limits, env, err);
+	}
 	if (rc == IM_OK) {
 		rc = start_clients(router, env, err);
 	}

@@ -18,6 +18,18 @@ slots_leaked(const struct router *router)
 	return (double)diff;
 }
 
+/* Requests that hold a reservation of some limit. */
+static uint64_t
+claims(const struct router *router)
+{
+	uint64_t count = 0;
+
+	LIST_FOREACH (&router->requests, r, struct request, node) {
+		count += r->claim.hold.count > 0;
+	}
+	return count;
+}
+
 static void
 write_refused(const struct router *router, struct metrics_page *page)
 {
@@ -190,6 +202,7 @@ router_metrics(const void *service, struct metrics_page *page)
 	write_workers(router, page);
 	write_decisions(router, page);
 	write_cache(router, page);
+	limits_metrics(&router->limits, claims(router), page);
 	metrics_gauge(page, "infermesh_audit_records_pending",
 		      "Records not acknowledged by the audit log yet.", router->audit.pending);
 	metrics_counter(page, "infermesh_audit_records_dropped_total",

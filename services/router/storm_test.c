@@ -156,7 +156,11 @@ tend(struct mesh *m, struct ask *asks, unsigned *asked, unsigned *open)
 static void
 test_router_storm_leaves_no_slot_and_one_terminal_record_each(void **state)
 {
-	struct mesh *m = mesh_start("audit_ms: 60s, queue_max: 64", "gateway");
+	struct mesh *m =
+	    mesh_start_with("audit_ms: 60s, queue_max: 64",
+			    "limits: [{match: 'key:*', requests_per_minute: 1000000000, "
+			    "tokens_per_minute: 1000000000}]\n",
+			    "gateway");
 	struct ask *asks = calloc(AT_ONCE, sizeof(*asks));
 	unsigned asked = 0, open = 0;
 	struct router_status s;
@@ -184,6 +188,8 @@ test_router_storm_leaves_no_slot_and_one_terminal_record_each(void **state)
 	assert_int_equal(s.slots, 0);
 	assert_int_equal(s.queued, 0);
 	assert_int_equal(s.admitted, s.ended);
+	assert_true(mesh_metric(m, "infermesh_ratelimit_reservations_leaked 0\n"));
+	assert_true(mesh_metric(m, "infermesh_ratelimit_reserved_tokens 0\n"));
 	assert_true(s.admitted > REQUESTS / 2); /* or the storm was none */
 	assert_true(mesh_count(m, RECORD_RESPONSE, OUTCOME_OK) > 0);
 	assert_true(mesh_count(m, RECORD_RESPONSE, OUTCOME_CANCELLED) > 0);
