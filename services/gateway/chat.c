@@ -323,6 +323,9 @@ complete(struct gateway_request *rq, struct generate_request *req, const uint8_t
 	gateway_cache_control(http_header(rq->x, "cache-control"), req);
 	if (gateway_session(http_header(rq->x, "x-infermesh-session"), req, err) != IM_OK)
 		return IM_EINVAL;
+	if (gateway_priority(http_header(rq->x, "x-infermesh-priority"), &rq->priority, err) !=
+	    IM_OK)
+		return IM_EINVAL;
 	if (EVP_Digest(body, len, req->input_sha256, &digest_len, rq->gateway->sha256, NULL) != 1)
 		return err_set(err, IM_ENOMEM, "the request cannot be hashed; try again later");
 	req->has_input_sha256 = true;
@@ -338,6 +341,7 @@ start_call(struct chat *c, const struct generate_request *req, struct im_err *er
 		.method = METHOD_GENERATE,
 		.budget_ms = g->request_ms,
 		.traceparent = c->rq->traceparent,
+		.priority = c->rq->priority,
 	};
 	struct buf bytes = { 0 };
 	enum im_rc rc;

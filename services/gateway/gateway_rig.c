@@ -149,6 +149,7 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 		fail_msg("%s", err.text);
 	(void)snprintf(r->traceparent, sizeof(r->traceparent), "%s", req->traceparent);
 	r->budget_ms = req->budget_ms;
+	r->priority = req->priority;
 	r->served = served;
 	served_accept(served, &ops, r);
 	atomic_fetch_add(&r->calls, 1);

@@ -36,6 +36,7 @@ struct rig {
 	struct generate_request req; /* what it asked */
 	char traceparent[64];
 	uint32_t budget_ms;
+	int32_t priority;
 	atomic_uint calls, cancels;
 
 	size_t flood_left;         /* frames still to be sent by rig_flood() */

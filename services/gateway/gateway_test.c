@@ -191,6 +191,56 @@ test_gateway_session_too_long_or_not_printable_is_refused(void **state)
 }
 
 static void
+test_gateway_priority_goes_with_the_call(void **state)
+{
+	static const struct {
+		const char *header;
+		int32_t priority;
+	} cases[] = { { "", 0 },
+		      { "x-infermesh-priority: low\r\n", -1 },
+		      { "x-infermesh-priority: normal\r\n", 0 },
+		      { "X-Infermesh-Priority: High\r\n", 1 } };
+	int fd = client_connect(rig.address, 0);
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct response r;
+
+		rig_post(fd, "/v1/chat/completions", cases[i].header,
+			 "{\"model\":\"m\"," RIG_MESSAGES "}");
+		rig_await_calls(&rig, i + 1);
+		assert_int_equal(rig.priority, cases[i].priority);
+		rig_delta(&rig, "assistant", "hi", "stop");
+		rig_end(&rig, &usage);
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 200);
+		response_done(&r);
+	}
+	(void)close(fd);
+}
+
+static void
+test_gateway_unknown_priority_is_refused(void **state)
+{
+	static const char *const bad[] = { "x-infermesh-priority: urgent\r\n",
+					   "x-infermesh-priority: 1\r\n",
+					   "x-infermesh-priority:\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = client_connect(rig.address, 0);
+		struct response r;
+
+		rig_post(fd, "/v1/chat/completions", bad[i], "{\"model\":\"m\"," RIG_MESSAGES "}");
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 400);
+		assert_non_null(strstr(r.body, "low, normal and high"));
+		response_done(&r);
+		(void)close(fd);
+	}
+}
+
+static void
 test_gateway_request_reaches_the_router_whole(void **state)
 {
 	static const uint8_t sha256_of_body[32] = {
@@ -429,6 +479,8 @@ main(void)
 		CASE(test_gateway_stream_opens_when_the_request_is_admitted),
 		CASE(test_gateway_whole_answer_is_one_object),
 		CASE(test_gateway_fallback_is_in_a_header_in_both_forms),
+		CASE(test_gateway_priority_goes_with_the_call),
+		CASE(test_gateway_unknown_priority_is_refused),
 		CASE(test_gateway_session_too_long_or_not_printable_is_refused),
 		CASE(test_gateway_request_reaches_the_router_whole),
 		CASE(test_gateway_models_are_listed_and_found),

@@ -95,3 +95,21 @@ gateway_session(const char *s, struct generate_request *req, struct im_err *err)
 	req->session = s;
 	return IM_OK;
 }
+
+enum im_rc
+gateway_priority(const char *s, int32_t *ret, struct im_err *err)
+{
+	static const char *const words[] = { "low", "normal", "high" };
+
+	*ret = 0;
+	for (int32_t i = 0; s != NULL && i < 3; i++) {
+		if (strcasecmp(s, words[i]) == 0) {
+			*ret = i - 1;
+			return IM_OK;
+		}
+	}
+	if (s == NULL)
+		return IM_OK;
+	return err_reason(err, IM_EINVAL, "invalid_value",
+			  "The header x-infermesh-priority: allowed are low, normal and high.");
+}

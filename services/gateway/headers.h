@@ -1,5 +1,5 @@
 /*
- * gateway/headers.h - request headers that are more than text: traceparent and Cache-Control. Pure.
+ * gateway/headers.h - request headers that are more than text. Pure.
  */
 #ifndef GATEWAY_HEADERS_H
 #define GATEWAY_HEADERS_H
@@ -22,5 +22,9 @@ void gateway_cache_control(const char *s, struct generate_request *req);
  *  else IM_EINVAL. 'req' points to 's' then. */
 IM_MUST_CHECK enum im_rc gateway_session(const char *s, struct generate_request *req,
 					 struct im_err *err);
+
+/** x-infermesh-priority (NULL = none): low, normal or high → the priority of the call to the router, -1, 0 or 1. Else
+ *  IM_EINVAL. */
+IM_MUST_CHECK enum im_rc gateway_priority(const char *s, int32_t *ret, struct im_err *err);
 
 #endif

@@ -31,6 +31,7 @@ struct gateway_request {
 	char id[REQUEST_ID_LEN + 1];
 	uint64_t received_us; /* since 1970 */
 	struct gateway_caller caller;
+	int32_t priority;        /* of its call to the router */
 	const char *traceparent; /* checked, of the exchange; NULL = none */
 
 	const struct request_work *work; /* NULL: answered inside the callback */
