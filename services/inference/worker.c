@@ -101,6 +101,7 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 	w->env = *env;
 	w->ops = ops;
 	list_init(&w->links);
+	list_init(&w->refused);
 	list_init(&w->requests);
 	w->tick.fn = on_tick;
 	w->tick.arg = w;

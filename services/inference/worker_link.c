@@ -105,6 +105,27 @@ worker_announce(struct worker *w)
 		announce_to(r);
 }
 
+/*
+ * A router believes a worker that refused it to be full until it hears otherwise, which may take until the next second's
+ * announcement; meanwhile its requests wait beside an idle worker. The simulation (tests/sim) puts that at a p99 of 0.9 s
+ * with 32 routers at 95 % load, and at 0.1 s when the worker speaks up.
+ */
+void
+worker_turned_away(struct router_link *r)
+{
+	if (r != NULL && !list_linked(&r->refused_node))
+		list_push_back(&r->w->refused, &r->refused_node);
+}
+
+void
+worker_place_free(struct worker *w)
+{
+	struct list *node = w->stopping ? NULL : list_pop_front(&w->refused);
+
+	if (node != NULL)
+		announce_to(CONTAINER_OF(node, struct router_link, refused_node));
+}
+
 void
 worker_goaway(struct worker *w)
 {
@@ -150,6 +171,7 @@ on_down(void *user, struct link *link, const struct im_err *why)
 		log_warn("a router is lost",
 			 LOG_STR("destination.address", link_peer(link)->address),
 			 LOG_STR("error.message", why != NULL ? why->text : ""));
+	list_remove(&r->refused_node);
 	list_remove(&r->node);
 	free(r);
 	if (w->stopping)

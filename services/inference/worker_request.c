@@ -107,6 +107,7 @@ request_end(struct request *r)
 	count_end(r);
 	request_free(r);
 	send_end(w, from, served, failed ? &err : NULL, has_usage ? &usage : NULL);
+	worker_place_free(w);
 }
 
 /* Something of ours failed: the backend is to stop. */
@@ -241,12 +242,14 @@ static void
 on_cancelled(void *user, struct served *served)
 {
 	struct request *r = user;
+	struct worker *w = r->w;
 
 	if (r->job != NULL)
-		r->w->ops->cancel(r->job);
-	r->w->stats.cancelled++;
+		w->ops->cancel(r->job);
+	w->stats.cancelled++;
 	request_free(r);
 	served_end(served, NULL, NULL, 0); /* sends nothing */
+	worker_place_free(w);
 }
 
 /* Decode the request and find its model. */
@@ -316,6 +319,8 @@ worker_request(void *user, struct link *link, struct served *served,
 
 	if (request_begin(w, link_user(link), served, req, &r, &err) != IM_OK) {
 		w->stats.refused++;
+		if (err.rc == IM_EAGAIN)
+			worker_turned_away(link_user(link));
 		send_end(w, link_user(link), served, &err, NULL);
 		return;
 	}

@@ -17,7 +17,8 @@
 
 /* A router that we have a link to. */
 struct router_link {
-	struct list node; /* in worker.links */
+	struct list node;         /* in worker.links */
+	struct list refused_node; /* in worker.refused */
 	struct worker *w;
 	struct link *link;
 	struct call *call; /* an announcement that is not answered yet */
@@ -40,6 +41,7 @@ struct worker {
 	struct endpoint *routers[WORKER_ROUTERS_MAX];
 	size_t router_count;
 	struct list links;    /* of struct router_link: those that are up */
+	struct list refused;  /* of struct router_link: who was told "full", longest ago first */
 	struct list requests; /* of struct request */
 	uint32_t request_count;
 	struct buf scratch; /* for encoding within one callback */
@@ -70,6 +72,12 @@ IM_MUST_CHECK enum im_rc worker_dial(struct worker *w, struct im_err *err);
 
 /** Tell every router what we are; one that has not answered yet is told again when it has. */
 void worker_announce(struct worker *w);
+
+/** 'r' brought a request for which there was no place: it will hear when there is one. NULL is fine. */
+void worker_turned_away(struct router_link *r);
+
+/** A place came free: tell the router that was turned away first. One place, one router: they do not all come at once. */
+void worker_place_free(struct worker *w);
 
 /** Tell every router to send no more. */
 void worker_goaway(struct worker *w);

@@ -374,6 +374,49 @@ test_worker_refuses_what_it_cannot_do(void **state)
 	assert_true(host_drained(router.host));
 }
 
+/* A link keeps the order, so what was sent before this call was refused is there. */
+static void
+flush_link(void)
+{
+	struct ask a = { 0 };
+
+	ask_raw(&a, "No/Method", "", 0);
+	RUN_UNTIL(a.ended);
+}
+
+static void
+test_worker_that_was_full_tells_the_refused_router_of_a_free_place(void **state)
+{
+	struct ask first = { 0 }, second = { 0 }, third = { 0 };
+	struct job *j = ask(&first, "m1");
+	unsigned before;
+
+	(void)state;
+	fake_state.refuse = true;
+	(void)ask(&second, "m1");
+	RUN_UNTIL(second.ended);
+	assert_int_equal(second.err.rc, IM_EAGAIN);
+	before = router.announced;
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(first.ended);
+	flush_link();
+	assert_true(router.announced > before);
+	assert_non_null(strstr(router.announcement, " 0/4+0 "));
+
+	/* Cancelling frees a place too. */
+	fake_state.refuse = false;
+	(void)ask(&first, "m1");
+	fake_state.refuse = true;
+	second = (struct ask){ 0 };
+	(void)ask(&second, "m1");
+	RUN_UNTIL(second.ended);
+	before = router.announced;
+	ON_LOOP(call_cancel(first.call));
+	ask_raw(&third, "No/Method", "", 0);
+	RUN_UNTIL(third.ended);
+	assert_true(router.announced > before);
+}
+
 static void
 test_worker_cancelled_call_cancels_the_job_at_once(void **state)
 {
@@ -535,6 +578,7 @@ main(void)
 		TEST(test_worker_backend_failure_reaches_the_caller),
 		TEST(test_worker_says_how_much_of_its_load_is_the_hearers_own),
 		TEST(test_worker_refuses_what_it_cannot_do),
+		TEST(test_worker_that_was_full_tells_the_refused_router_of_a_free_place),
 		TEST(test_worker_cancelled_call_cancels_the_job_at_once),
 		TEST(test_worker_lost_link_cancels_its_jobs_and_joins_again),
 		TEST(test_worker_slow_reader_pauses_the_backend_and_gets_everything),
