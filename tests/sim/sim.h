@@ -53,6 +53,8 @@ struct world_params {
 	bool trace;
 	enum sim_break broken;
 	uint32_t routers, workers, models, capacity_max;
+	uint32_t
+	    servers; /* 0 = a worker runs what it takes; else so many at a time, and the rest waits there */
 	enum sim_service service;
 	double mean_us, load; /* arrivals per service capacity */
 	uint64_t delay_us;    /* of a link, at most */
@@ -73,7 +75,9 @@ struct wlink {
 	struct sim_router *router;
 	struct link *link; /* NULL = down */
 	uint64_t delay_us;
+	uint32_t own; /* of the worker's requests, those that came over it */
 	struct loop_timer reopen;
+	struct list refused_node; /* of its worker's list of routers that were turned away */
 };
 
 enum worker_mood {
@@ -95,14 +99,15 @@ struct sim_worker {
 	bool draining, backup;
 	enum worker_mood mood;
 	double slowness;
-	struct list jobs;
+	struct list jobs, queue, refused;
+	uint32_t serving; /* of in_flight */
 	struct loop_timer report, heal;
 	uint64_t served;
 };
 
 /* A request on its way to a worker, there, and back. */
 struct job {
-	struct list node; /* of its worker's jobs */
+	struct list node, queue_node; /* of its worker's jobs; of those that wait there */
 	struct wlink *at;
 	struct call *call; /* NULL = gone for the router */
 	struct loop_timer timer, cancel;
@@ -112,6 +117,7 @@ struct job {
 	enum {
 		JOB_SENT,
 		JOB_ARRIVED, /* runs as soon as its worker does */
+		JOB_QUEUED,  /* in the worker, behind others */
 		JOB_BEGUN,
 		JOB_SPOKE, /* sent its first frame */
 		JOB_END_SENT
@@ -124,7 +130,7 @@ struct ask {
 	uint32_t index, gen;
 	struct sim_router *router;
 	struct served *served; /* NULL = over */
-	uint64_t came_us, deadline_us, service_us, started_us;
+	uint64_t number, came_us, deadline_us, service_us, started_us;
 	uint32_t frames, budget_ms;
 	bool bad, slow, used, done;
 	struct loop_timer act, watch;
@@ -161,7 +167,7 @@ struct tally {
 
 struct world {
 	struct world_params p;
-	struct prng rng, fault_rng;
+	struct prng rng, fault_rng, arrival_rng;
 	struct sim_router routers[SIM_ROUTERS_MAX];
 	struct sim_worker *workers;
 	struct ask **asks;
@@ -172,8 +178,8 @@ struct world {
 	struct list messages; /* of workers, on their way */
 	bool quiet;           /* no more arrivals and faults */
 	struct tally tally;
-	void (*started)(struct world *w, const struct ask *a,
-			uint64_t now_us); /* for the report; may be NULL */
+	/* For the report, may be NULL: a worker begins with what 'a' asked. */
+	void (*started)(void *user, const struct ask *a, uint64_t now_us);
 	void *started_user;
 };
 
@@ -200,7 +206,9 @@ void world_begin(struct world *w, const struct world_params *p);
 void world_end(struct world *w);
 
 double world_exponential(struct prng *rng, double mean);
-double world_service(struct world *w);
+
+/** Microseconds that a request takes at an idle worker. */
+double world_service(struct prng *rng, enum sim_service service, double mean_us);
 
 void sim_router_start(struct sim_router *r);
 void sim_router_stop(struct sim_router *r, uint64_t back_us);
@@ -231,6 +239,11 @@ void side_init(struct sim_router *r);
 void side_done(struct sim_router *r);
 void side_dialled(void *router, struct endpoint *ep, const char *url);
 void side_fault(struct side *s);
+
+/* sim_report.c */
+
+/** Measure the policies and write what came of it into the folder 'dir'. */
+void report_write(const char *dir, uint64_t requests, uint64_t jobs);
 
 /* sim_check.c */
 

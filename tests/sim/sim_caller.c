@@ -258,8 +258,9 @@ ask_once(struct world *w)
 	}
 	a = ask_new(w);
 	a->router = r;
+	a->number = w->tally.asked;
 	a->came_us = sim_now_us();
-	a->service_us = (uint64_t)world_service(w);
+	a->service_us = (uint64_t)world_service(&w->arrival_rng, w->p.service, w->p.mean_us);
 	a->bad = prng_unit(&w->rng) < w->p.bad;
 	a->slow = prng_unit(&w->rng) < w->p.slow_readers;
 	req.budget_ms =
@@ -291,7 +292,7 @@ arrival_fire(void *arg)
 	if (w->p.bursts && (sim_now_us() / BURST_US) % 3 == 0) {
 		rate *= 2.5;
 	}
-	sim_at(&w->arrival, sim_now_us() + (uint64_t)world_exponential(&w->rng, 1 / rate));
+	sim_at(&w->arrival, sim_now_us() + (uint64_t)world_exponential(&w->arrival_rng, 1 / rate));
 	ask_once(w);
 }
 
@@ -301,7 +302,7 @@ callers_begin(struct world *w)
 	double capacity = 0;
 
 	for (uint32_t i = 0; i < w->p.workers; i++) {
-		capacity += w->workers[i].capacity;
+		capacity += w->p.servers > 0 ? w->p.servers : w->workers[i].capacity;
 	}
 	w->rate_per_us = w->p.load * capacity / w->p.mean_us;
 	w->arrival = (struct loop_timer){ .fn = arrival_fire, .arg = w };

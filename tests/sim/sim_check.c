@@ -69,7 +69,8 @@ check_lists(const struct sim_router *r)
 	uint32_t running = 0, waiting = 0, held = 0;
 
 	LIST_FOREACH (&r->router->requests, q, struct request, node) {
-		running++;
+		/* A generation that several callers share has none of its own. */
+		running += q->caller.kind != CALLER_FOLLOWERS;
 		waiting += q->waiting.line != NULL;
 		held += q->worker != NULL;
 		if (q->st.slot != (q->worker != NULL)) {

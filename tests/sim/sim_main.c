@@ -225,6 +225,10 @@ main(int argc, char **argv)
 
 	parse(argc, argv, &o);
 	log_setup("sim", (enum log_level)(LOG_ERROR + 1));
+	if (o.report != NULL) {
+		report_write(o.report, o.events, o.jobs);
+		return 0;
+	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	ok = run_jobs(&o);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);

@@ -26,12 +26,9 @@ model_name(uint32_t i)
 static struct load
 load_of(const struct sim_worker *w, const struct wlink *l)
 {
-	struct load load = { .in_flight = w->in_flight, .capacity = w->capacity, .has_own = true };
-
-	LIST_FOREACH (&w->jobs, j, struct job, node) {
-		load.own += j->at == l && (j->state == JOB_BEGUN || j->state == JOB_SPOKE);
-	}
-	return load;
+	return (struct load){
+		.in_flight = w->in_flight, .capacity = w->capacity, .own = l->own, .has_own = true
+	};
 }
 
 struct news {
@@ -131,14 +128,45 @@ frame_bytes(bool last)
 	return &made[last];
 }
 
+static void run(struct job *j);
+
+static bool
+is_inside(const struct job *j)
+{
+	return j->state == JOB_QUEUED || j->state == JOB_BEGUN || j->state == JOB_SPOKE;
+}
+
+/* It leaves the worker: the router that was turned away first hears of it, and the next of those that wait inside begins. */
+static void
+leave(struct job *j)
+{
+	struct sim_worker *w = j->at->worker;
+	struct list *next;
+
+	if (!is_inside(j)) {
+		return;
+	}
+	w->in_flight--;
+	j->at->own--;
+	w->serving -= j->state != JOB_QUEUED;
+	list_remove(&j->queue_node);
+	j->state = JOB_END_SENT;
+	next = list_pop_front(&w->refused);
+	if (next != NULL) {
+		announce_to(CONTAINER_OF(next, struct wlink, refused_node));
+	}
+	if (w->world->p.servers > 0 && w->serving < w->world->p.servers) {
+		next = list_pop_front(&w->queue);
+		if (next != NULL) {
+			run(CONTAINER_OF(next, struct job, queue_node));
+		}
+	}
+}
+
 static void
 job_free(struct job *j)
 {
-	struct sim_worker *w = j->at->worker;
-
-	if (j->state == JOB_BEGUN || j->state == JOB_SPOKE) {
-		w->in_flight--;
-	}
+	leave(j);
 	loop_timer_cancel(sim_loop(), &j->timer);
 	loop_timer_cancel(sim_loop(), &j->cancel);
 	list_remove(&j->node);
@@ -176,27 +204,50 @@ deliver_end(struct job *j)
 static void
 send_end(struct job *j, enum im_rc rc)
 {
-	struct sim_worker *w = j->at->worker;
-
-	if (j->state == JOB_BEGUN || j->state == JOB_SPOKE) {
-		w->in_flight--;
-	}
+	leave(j);
 	j->end_rc = rc;
 	j->state = JOB_END_SENT;
-	j->load = load_of(w, j->at);
+	j->load = load_of(j->at->worker, j->at);
 	sim_at(&j->timer, sim_now_us() + j->at->delay_us);
+}
+
+/* Half of the answers come in two pieces, but for the report, which wants one event less. */
+static bool
+in_pieces(const struct job *j)
+{
+	return j->at->worker->world->p.servers == 0 && j->service_us % 2 == 0;
+}
+
+static void
+run(struct job *j)
+{
+	struct sim_worker *w = j->at->worker;
+	struct ask *a = w->world->asks[j->ask];
+	double us = (double)j->service_us * w->slowness;
+
+	w->serving++;
+	w->served++;
+	j->state = JOB_BEGUN;
+	if (a->gen == j->ask_gen && a->started_us == 0) {
+		a->started_us = sim_now_us();
+		if (w->world->started != NULL) {
+			w->world->started(w->world->started_user, a, sim_now_us());
+		}
+	}
+	sim_at(&j->timer, sim_now_us() + (uint64_t)(in_pieces(j) ? us / 2 : us));
 }
 
 static void
 begin(struct job *j)
 {
 	struct sim_worker *w = j->at->worker;
-	struct ask *a = w->world->asks[j->ask];
-	bool known = a->gen == j->ask_gen;
-	double us = (double)j->service_us * w->slowness;
+	const struct ask *a = w->world->asks[j->ask];
 
 	if (w->in_flight >= w->capacity) {
 		w->world->tally.full++;
+		if (!list_linked(&j->at->refused_node)) {
+			list_push_back(&w->refused, &j->at->refused_node);
+		}
 		send_end(j, IM_EAGAIN);
 		return;
 	}
@@ -204,24 +255,18 @@ begin(struct job *j)
 		send_end(j, w->mood == MOOD_FAILS ? IM_EUPSTREAM : IM_ELIMIT);
 		return;
 	}
-	if (known && a->bad) {
+	if (a->gen == j->ask_gen && a->bad) {
 		send_end(j, IM_EINVAL);
 		return;
 	}
 	w->in_flight++;
-	w->served++;
-	j->state = JOB_BEGUN;
-	if (known && a->started_us == 0) {
-		a->started_us = sim_now_us();
+	j->at->own++;
+	if (w->world->p.servers == 0 || w->serving < w->world->p.servers) {
+		run(j);
+	} else {
+		j->state = JOB_QUEUED;
+		list_push_back(&w->queue, &j->queue_node);
 	}
-	if (w->world->started != NULL && known) {
-		w->world->started(w->world, a, sim_now_us());
-	}
-	/* Half of the answers come in two pieces. */
-	if (w->world->started == NULL && j->service_us % 2 == 0) {
-		us /= 2;
-	}
-	sim_at(&j->timer, sim_now_us() + (uint64_t)us);
 }
 
 static void
@@ -254,7 +299,7 @@ job_fire(void *arg)
 		begin(j);
 	} else if (w->mood == MOOD_BREAKS) {
 		send_end(j, IM_EUPSTREAM);
-	} else if (j->state == JOB_BEGUN && w->world->started == NULL && j->service_us % 2 == 0) {
+	} else if (j->state == JOB_BEGUN && in_pieces(j)) {
 		j->state = JOB_SPOKE;
 		sim_at(&j->timer,
 		       sim_now_us() + (uint64_t)((double)j->service_us / 2 * w->slowness));
@@ -539,7 +584,8 @@ worker_init(struct world *world, uint32_t index)
 	(void)snprintf(w->name, sizeof(w->name), "w%u", index);
 	w->instance[0] = 1;
 	memcpy(&w->instance[8], &index, sizeof(index));
-	w->capacity = 1 + prng_below(rng, world->p.capacity_max);
+	w->capacity = world->p.servers > 0 ? world->p.capacity_max
+					   : 1 + prng_below(rng, world->p.capacity_max);
 	w->weight =
 	    world->p.faults_per_s > 0 && prng_below(rng, 4) == 0 ? 50 + prng_below(rng, 200) : 100;
 	w->backup = world->p.faults_per_s > 0 && prng_below(rng, 12) == 0;
@@ -547,6 +593,8 @@ worker_init(struct world *world, uint32_t index)
 	w->models |= index == 0 ? (1U << world->p.models) - 1 : 0; /* somebody serves each */
 	w->slowness = 1;
 	list_init(&w->jobs);
+	list_init(&w->refused);
+	list_init(&w->queue);
 	w->heal = (struct loop_timer){ .fn = heal_fire, .arg = w };
 	w->report = (struct loop_timer){ .fn = report_fire, .arg = w };
 	w->links = calloc(world->p.routers, sizeof(*w->links));

@@ -17,24 +17,21 @@ world_exponential(struct prng *rng, double mean)
 	return -mean * log(1 - prng_unit(rng));
 }
 
-/* Microseconds that a request takes at an idle worker. */
 double
-world_service(struct world *w)
+world_service(struct prng *rng, enum sim_service service, double mean_us)
 {
-	double mean = w->p.mean_us;
-
-	switch (w->p.service) {
+	switch (service) {
 	case SERVICE_CONSTANT:
-		return mean;
+		return mean_us;
 	case SERVICE_LOGNORMAL: { /* Box-Muller; exp(-1/2) makes the mean 1 */
-		double u = 1 - prng_unit(&w->rng), v = prng_unit(&w->rng);
+		double u = 1 - prng_unit(rng), v = prng_unit(rng);
 
-		return mean * exp(sqrt(-2 * log(u)) * cos(2 * M_PI * v) - 0.5);
+		return mean_us * exp(sqrt(-2 * log(u)) * cos(2 * M_PI * v) - 0.5);
 	}
 	case SERVICE_BIMODAL:
-		return prng_below(&w->rng, 10) == 0 ? 5.5 * mean : 0.5 * mean;
+		return prng_below(rng, 10) == 0 ? 5.5 * mean_us : 0.5 * mean_us;
 	default:
-		return world_exponential(&w->rng, mean);
+		return world_exponential(rng, mean_us);
 	}
 }
 
@@ -200,6 +197,7 @@ world_begin(struct world *w, const struct world_params *p)
 	sim_loop_begin(p->seed);
 	prng_seed(&w->rng, p->seed * 2 + 1);
 	prng_seed(&w->fault_rng, p->seed * 2 + 2);
+	prng_seed(&w->arrival_rng, p->seed);
 	list_init(&w->messages);
 	for (uint32_t i = 0; i < p->routers; i++) {
 		router_init(w, i);

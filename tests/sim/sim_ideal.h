@@ -1,0 +1,31 @@
+/*
+ * sim/sim_ideal.h - what the report compares the router with: the same requests, sent to the worker with the fewest requests by
+ * somebody who knows at once and exactly what every worker does (join the shortest queue), or to any worker (random). Knows nothing of
+ * the router.
+ */
+#ifndef SIM_SIM_IDEAL_H
+#define SIM_SIM_IDEAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sim.h"
+
+/* Waiting times in microseconds of the requests that count. */
+struct waits {
+	float *us;
+	size_t count, cap;
+};
+
+void waits_add(struct waits *w, double us);
+
+/** The wait that the share 'q' of the requests does not exceed. Sorts. 0 without any. */
+double waits_quantile(struct waits *w, double q);
+
+void waits_done(struct waits *w);
+
+/** Run 'requests' of p's world, of which those from number 'first' on count. */
+void ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64_t first,
+	       struct waits *ret);
+
+#endif

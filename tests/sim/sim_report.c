@@ -1,0 +1,171 @@
+/*
+ * sim/sim_report.c - waiting times of every policy at several loads, with one router and with many, next to random choice and
+ * to the ideal, as a table and a picture (sim_svg.c). See sim.h.
+ *
+ * The world: 1,000 workers that serve one request at a time, each request 1 s in the mean, exponentially; requests come at
+ * random times. Nothing fails. All columns see the same requests.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sim_ideal.h"
+#include "sim_report.h"
+
+#define MEAN_US   1e6
+#define BUDGET_MS 3600000
+
+static const double loads[REPORT_LOADS] = { 0.5, 0.7, 0.9, 0.95 };
+static const uint32_t routers[REPORT_ROUTERS] = { 1, 32 };
+
+static void
+params(struct world_params *p, const char *policy, uint32_t router_count, double load)
+{
+	*p = (struct world_params){ .seed = 42,
+				    .routers = router_count,
+				    .workers = 1000,
+				    .models = 1,
+				    .capacity_max = 1,
+				    .servers = 1,
+				    .service = SERVICE_EXPONENTIAL,
+				    .mean_us = MEAN_US,
+				    .load = load,
+				    .delay_us = 200,
+				    .budget_min_ms = BUDGET_MS,
+				    .budget_max_ms = BUDGET_MS };
+	(void)snprintf(
+	    p->config, sizeof(p->config),
+	    "queue_max: 100000, calls_max: 1000000, audit_mode: 'off', request_ms: '1h',%s%s%s",
+	    policy != NULL ? " policy: '" : "", policy != NULL ? policy : "",
+	    policy != NULL ? "'," : "");
+}
+
+struct measuring {
+	struct waits waits;
+	uint64_t first;
+};
+
+static void
+count_wait(void *user, const struct ask *a, uint64_t now_us)
+{
+	struct measuring *m = user;
+
+	if (a->number >= m->first) {
+		waits_add(&m->waits, (double)(now_us - a->came_us));
+	}
+}
+
+static void
+run_router(const struct world_params *p, uint64_t requests, struct measuring *m)
+{
+	struct world w;
+
+	world_begin(&w, p);
+	w.started = count_wait;
+	w.started_user = m;
+	while (w.tally.asked < requests && sim_loop_step(UINT64_MAX)) {
+	}
+	callers_stop(&w);
+	while (w.asks_open > 0 && sim_loop_step(UINT64_MAX)) {
+	}
+	if (w.tally.ok != w.tally.asked) {
+		sim_fail("%llu of %llu requests of the report went wrong",
+			 (unsigned long long)(w.tally.asked - w.tally.ok),
+			 (unsigned long long)w.tally.asked);
+	}
+	world_end(&w);
+}
+
+static void
+measure(const struct report_row *row, uint32_t r, uint32_t l, uint64_t requests,
+	struct report_cell *ret)
+{
+	struct measuring m = { .first = requests / 5 };
+	struct world_params p;
+
+	params(&p, row->policy, routers[r], loads[l]);
+	if (row->kind == ROW_ROUTER) {
+		run_router(&p, requests, &m);
+	} else {
+		ideal_run(&p, row->kind == ROW_IDEAL, requests, m.first, &m.waits);
+	}
+	ret->p50_ms = waits_quantile(&m.waits, 0.5) / 1000;
+	ret->p99_ms = waits_quantile(&m.waits, 0.99) / 1000;
+	waits_done(&m.waits);
+	(void)fprintf(stderr, "report: %s, %u routers, load %.2f: p50 %.1f ms, p99 %.1f ms\n",
+		      row->name, routers[r], loads[l], ret->p50_ms, ret->p99_ms);
+}
+
+/* Random and the ideal do not know routers: they are measured once. */
+static void
+fill(struct report *report, uint64_t requests, uint64_t jobs)
+{
+	uint32_t job = 0;
+
+	for (uint64_t j = 0; j < jobs; j++) {
+		pid_t pid = fork();
+
+		if (pid < 0) {
+			perror("infermesh-sim: fork");
+			exit(1);
+		}
+		if (pid > 0) {
+			continue;
+		}
+		for (uint32_t i = 0; i < report->row_count * REPORT_ROUTERS * REPORT_LOADS; i++) {
+			uint32_t row = i % report->row_count, at = i / report->row_count;
+			uint32_t r = 1 - at / REPORT_LOADS,
+				 l = REPORT_LOADS - 1 - at % REPORT_LOADS;
+
+			if (getenv("EXP") != NULL && (row != 0 || r != 1 || l < 2)) {
+				continue;
+			}
+			if ((report->rows[row].kind == ROW_ROUTER || r == 0) && job++ % jobs == j) {
+				measure(&report->rows[row], r, l, requests,
+					&report->cells[row][r][l]);
+			}
+		}
+		_exit(0);
+	}
+	for (uint64_t j = 0; j < jobs; j++) {
+		int status;
+
+		if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+			exit(1);
+		}
+	}
+	for (uint32_t row = 0; row < report->row_count; row++) {
+		if (report->rows[row].kind != ROW_ROUTER) {
+			memcpy(report->cells[row][1], report->cells[row][0],
+			       sizeof(report->cells[row][1]));
+		}
+	}
+}
+
+void
+report_write(const char *dir, uint64_t requests, uint64_t jobs)
+{
+	static const struct report_row rows[] = {
+		{ "least_connections", NULL, ROW_ROUTER },
+		{ "random choice", NULL, ROW_RANDOM },
+		{ "ideal (shortest queue)", NULL, ROW_IDEAL },
+	};
+	struct report *report =
+	    mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (report == MAP_FAILED) {
+		perror("infermesh-sim: mmap");
+		exit(1);
+	}
+	report->row_count = sizeof(rows) / sizeof(rows[0]);
+	memcpy(report->rows, rows, sizeof(rows));
+	memcpy(report->loads, loads, sizeof(loads));
+	memcpy(report->routers, routers, sizeof(routers));
+	report->requests = requests;
+	fill(report, requests, jobs);
+	(void)dir;
+	(void)munmap(report, sizeof(*report));
+}

@@ -1,0 +1,42 @@
+/*
+ * sim/sim_report.h - the figures of a report, and the forms in which it is written.
+ */
+#ifndef SIM_SIM_REPORT_H
+#define SIM_SIM_REPORT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#define REPORT_ROWS_MAX 12
+#define REPORT_LOADS    4
+#define REPORT_ROUTERS  2
+
+enum report_kind {
+	ROW_ROUTER,
+	ROW_RANDOM,
+	ROW_IDEAL,
+};
+
+struct report_row {
+	const char *name;
+	const char *policy; /* of the configuration */
+	enum report_kind kind;
+};
+
+struct report_cell {
+	double p50_ms, p99_ms;
+};
+
+struct report {
+	uint32_t row_count;
+	struct report_row rows[REPORT_ROWS_MAX];
+	double loads[REPORT_LOADS];
+	uint32_t routers[REPORT_ROUTERS];
+	struct report_cell cells[REPORT_ROWS_MAX][REPORT_ROUTERS][REPORT_LOADS];
+	uint64_t requests;
+};
+
+/* sim_svg.c */
+void report_svg(const struct report *report, FILE *out);
+
+#endif
