@@ -211,6 +211,8 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 		(void)snprintf(rq->cache, sizeof(rq->cache), "%s", frame->head.cache);
 	if (frame->has_head)
 		(void)snprintf(rq->fallback, sizeof(rq->fallback), "%s", frame->head.fallback);
+	if (frame->has_head)
+		rq->rates = frame->head.limits;
 	c->admitted = true;
 	if (c->stream)
 		begin_stream(c);
@@ -276,6 +278,8 @@ on_end(void *user, struct call *call, const struct im_err *why, const uint8_t *b
 	}
 	if (why != NULL)
 		err = *why;
+	if (!c->admitted)
+		c->rq->rates = err.rates;
 	if (err.rc == IM_ENOTFOUND && strcmp(err.reason, "model_not_found") == 0)
 		(void)err_reason(&err, IM_ENOTFOUND, "model_not_found",
 				 "The model `%s` does not exist or you do not have access to it.",

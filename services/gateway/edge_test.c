@@ -16,6 +16,7 @@
 #include "gateway/cors.h"
 #include "gateway/errors.h"
 #include "gateway/headers.h"
+#include "gateway/rates.h"
 #include "gateway/route.h"
 
 struct error_case {
@@ -350,10 +351,41 @@ test_cors_listed_origins_only_are_let_in(void **state)
 	assert_string_equal(p.list[1].value, "authorization, content-type");
 }
 
+static void
+test_duration_is_written_as_go_does(void **state)
+{
+	static const struct {
+		uint32_t ms;
+		const char *text;
+	} cases[] = {
+		{ 0, "0s" },
+		{ 1, "1ms" },
+		{ 999, "999ms" },
+		{ 1000, "1s" },
+		{ 1500, "1.5s" },
+		{ 10010, "10.01s" },
+		{ 59999, "59.999s" },
+		{ 60000, "1m0s" },
+		{ 360000, "6m0s" },
+		{ 100000, "1m40s" },
+		{ 3600000, "1h0m0s" },
+		{ 3661250, "1h1m1.25s" },
+		{ UINT32_MAX, "1193h2m47.295s" },
+	};
+	char text[RATES_DURATION_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		gateway_duration(cases[i].ms, text);
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_duration_is_written_as_go_does),
 		cmocka_unit_test(test_errors_follow_the_table_of_the_contract),
 		cmocka_unit_test(test_errors_retry_after_is_in_whole_seconds_below_sixty),
 		cmocka_unit_test(test_errors_context_length_says_what_clients_look_for),

@@ -91,6 +91,49 @@ test_gateway_error_before_admission_is_a_plain_reply(void **state)
 }
 
 static void
+test_gateway_limits_are_in_headers_of_answers_and_errors(void **state)
+{
+	static const struct im_rates rates = { { 60, 59, 1000 }, { 6000, 0, 360000 } };
+	static const struct im_rates requests = { { 60, 7, 53250 }, { 0 } };
+	int fd = client_connect(rig.address, 0);
+	struct response r;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) { /* as a stream, and whole */
+		rig_chat(fd, i == 0 ? STREAM : CHAT);
+		rig_await_calls(&rig, 2 * i + 1);
+		rig_head_limits(&rig, &requests);
+		rig_delta(&rig, "assistant", "hi", "stop");
+		rig_end(&rig, NULL);
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 200);
+		assert_string_equal(response_header(&r, "x-ratelimit-limit-requests"), "60");
+		assert_string_equal(response_header(&r, "x-ratelimit-remaining-requests"), "7");
+		assert_string_equal(response_header(&r, "x-ratelimit-reset-requests"), "53.25s");
+		assert_null(response_header(&r, "x-ratelimit-limit-tokens"));
+		response_done(&r);
+
+		rig_chat(fd, i == 0 ? STREAM : CHAT);
+		rig_await_calls(&rig, 2 * i + 2);
+		rig_fail_limits(&rig, &rates, 1250);
+		client_read(fd, &r, false);
+		assert_int_equal(r.status, 429);
+		assert_string_equal(response_header(&r, "retry-after"), "2");
+		assert_string_equal(response_header(&r, "retry-after-ms"), "1250");
+		assert_string_equal(response_header(&r, "x-ratelimit-limit-requests"), "60");
+		assert_string_equal(response_header(&r, "x-ratelimit-remaining-requests"), "59");
+		assert_string_equal(response_header(&r, "x-ratelimit-reset-requests"), "1s");
+		assert_string_equal(response_header(&r, "x-ratelimit-limit-tokens"), "6000");
+		assert_string_equal(response_header(&r, "x-ratelimit-remaining-tokens"), "0");
+		assert_string_equal(response_header(&r, "x-ratelimit-reset-tokens"), "6m0s");
+		assert_non_null(strstr(r.body, "\"type\":\"tokens\""));
+		assert_non_null(strstr(r.body, "\"code\":\"rate_limit_exceeded\""));
+		response_done(&r);
+	}
+	(void)close(fd);
+}
+
+static void
 test_gateway_failed_stream_is_broken_off(void **state)
 {
 	int fd = client_connect(rig.address, 0);
@@ -397,6 +440,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_gateway_error_before_admission_is_a_plain_reply),
+		CASE(test_gateway_limits_are_in_headers_of_answers_and_errors),
 		CASE(test_gateway_failed_stream_is_broken_off),
 		CASE(test_gateway_unfinished_answer_is_no_success),
 		CASE(test_gateway_malformed_frame_cancels_and_fails),

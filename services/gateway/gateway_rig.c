@@ -244,6 +244,31 @@ rig_head_fallback(struct rig *r, const char *model, const char *fallback)
 }
 
 void
+rig_head_limits(struct rig *r, const struct im_rates *limits)
+{
+	const struct generate_frame frame = { .has_head = true,
+					      .head = { .model = "m", .limits = *limits } };
+
+	loop_enter(r->loop);
+	frame_send(r, &frame);
+	loop_leave(r->loop);
+}
+
+void
+rig_fail_limits(struct rig *r, const struct im_rates *limits, uint32_t retry_after_ms)
+{
+	struct im_err err;
+
+	(void)err_reason(&err, IM_ELIMIT, "tokens", "Rate limit reached for tokens of key `ann`");
+	err.retry_after_ms = retry_after_ms;
+	err.rates = *limits;
+	loop_enter(r->loop);
+	served_end(r->served, &err, NULL, 0);
+	r->served = NULL;
+	loop_leave(r->loop);
+}
+
+void
 rig_delta(struct rig *r, const char *role, const char *content, const char *finish_reason)
 {
 	struct delta d = { .role = role, .content = content, .finish_reason = finish_reason };

@@ -71,6 +71,9 @@ void rig_delta(struct rig *r, const char *role, const char *content, const char 
 void rig_end(struct rig *r, const struct usage *usage);
 void rig_fail(struct rig *r, enum im_rc rc, const char *reason, uint32_t retry_after_ms,
 	      const char *text);
+/** A head, or an error, with limits. */
+void rig_head_limits(struct rig *r, const struct im_rates *limits);
+void rig_fail_limits(struct rig *r, const struct im_rates *limits, uint32_t retry_after_ms);
 void rig_bytes(struct rig *r, const void *frame, size_t len);
 /** Send 'frames' frames of about 4 KiB as fast as credit allows, then end well. Returns at once. */
 void rig_flood(struct rig *r, size_t frames);

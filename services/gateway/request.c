@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/errors.h"
 #include "gateway/headers.h"
+#include "gateway/rates.h"
 
 #define STATUS_CLIENT_LEFT 499 /* for the log: nobody receives it */
 
@@ -202,6 +203,8 @@ gateway_request_common_headers(struct gateway *g, const struct gateway_request *
 		(void)http_put_header(headers, "x-infermesh-cache", rq->cache);
 	if (rq != NULL && rq->fallback[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-fallback", rq->fallback);
+	if (rq != NULL)
+		gateway_rates_put(&rq->rates, headers);
 	if (rq == NULL && g->refused_status != 0)
 		put_refusal(g->refused_status, headers);
 	g->refused_status = 0;

@@ -37,6 +37,8 @@ struct gateway_request {
 	const struct request_work *work; /* NULL: answered inside the callback */
 	void *work_data;
 
+	struct im_rates rates; /* of the caller, as the router said last */
+
 	/* For the access log; "" = not known. */
 	char trace_id[33];
 	char model[GENERATE_MODEL_MAX + 1];
