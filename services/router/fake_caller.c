@@ -64,21 +64,27 @@ mesh_ask(struct mesh *m, struct ask *ask, const char *method, const char *model,
 	struct generate_request req = { .model = model,
 					.messages = &msg,
 					.message_count = 1,
-					.temperature = { true, 0 },
-					.stream = true };
-	struct call_request call = { .method = method, .budget_ms = budget_ms };
+					.temperature = { true, ask->warm ? 1 : 0 },
+					.max_tokens = { ask->max_tokens != 0, ask->max_tokens },
+					.stream = !ask->whole,
+					.caller = ask->caller,
+					.tenant = ask->tenant,
+					.cache_no_cache = ask->no_cache };
+	struct call_request call = { .method = method,
+				     .budget_ms = budget_ms,
+				     .priority = ask->priority };
 	struct buf body = BUF_INIT(0);
-	const struct ask wish = *ask;
 
-	memset(ask, 0, sizeof(*ask));
-	ask->stingy = wish.stingy;
-	ask->caller = req.caller = wish.caller;
-	ask->tenant = req.tenant = wish.tenant;
-	ask->max_tokens = req.max_tokens.v = wish.max_tokens;
-	req.max_tokens.set = wish.max_tokens != 0;
-	ask->warm = wish.warm;
-	req.temperature.v = wish.warm ? 1 : 0;
-	ask->mesh = m;
+	*ask = (struct ask){ .mesh = m,
+			     .stingy = ask->stingy,
+			     .no_cache = ask->no_cache,
+			     .whole = ask->whole,
+			     .warm = ask->warm,
+			     .caller = ask->caller,
+			     .tenant = ask->tenant,
+			     .max_tokens = ask->max_tokens,
+			     .priority = ask->priority };
+
 	generate_request_encode(&req, &body);
 	call.body = body.data;
 	call.body_len = body.len;

@@ -71,6 +71,10 @@ record(struct mesh *m, const struct audit_event *ev)
 	memcpy(r->output_sha256, ev->output_sha256, 32);
 	r->has_output = ev->has_output;
 	r->has_cache_key = ev->has_routing && ev->routing.has_cache_key;
+	r->has_leader = ev->has_routing && ev->routing.has_leader;
+	if (r->has_leader) {
+		memcpy(r->leader, ev->routing.leader, sizeof(r->leader));
+	}
 	r->gap_count = ev->has_gap ? ev->gap.count : 0;
 }
 

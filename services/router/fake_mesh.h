@@ -20,7 +20,8 @@ struct recorded {
 	uint32_t status_code, attempts;
 	char reason[40], worker[64], model[64], caller[64], digest[65];
 	uint8_t output_sha256[32];
-	bool has_output, has_cache_key;
+	uint8_t leader[16];
+	bool has_output, has_cache_key, has_leader;
 	uint64_t gap_count;
 };
 
@@ -82,10 +83,14 @@ struct ask {
 	struct call *call;
 	struct buf text; /* contents of choice 0 */
 	bool has_head, ended, failed;
+	/* How it is asked; set before mesh_ask(), which keeps them: */
 	bool stingy;                 /* gives no credit back */
+	bool no_cache, whole;        /* whole: not streamed */
+	bool warm;                   /* temperature 1: neither cached nor shared */
 	const char *caller, *tenant; /* as who it asks; NULL = nobody in particular */
 	uint32_t max_tokens;         /* 0 = none stated */
-	bool warm;                   /* temperature 1: neither cached nor shared */
+	int32_t priority;
+
 	char cache[24], worker[64];
 	struct im_rates rates; /* of the head */
 	uint32_t frames;
@@ -137,6 +142,10 @@ void mesh_worker_announce(struct fake_worker *w);
 
 /** Send a frame with a large head, which workers have no business to send, in the call that hangs. */
 enum im_rc mesh_worker_say_head(struct fake_worker *w, const char *content);
+
+/** In the call that hangs: say a piece of the answer, the last one with a finish reason; and end it. */
+void mesh_worker_say(struct fake_worker *w, const char *content, const char *finish);
+void mesh_worker_end(struct fake_worker *w, enum im_rc rc);
 
 /** Ask for an answer to 'prompt' with temperature 0. 'method' METHOD_GENERATE or METHOD_GENERATE_ONCE. */
 void mesh_ask(struct mesh *m, struct ask *ask, const char *method, const char *model,

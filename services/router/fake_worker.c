@@ -92,6 +92,34 @@ mesh_worker_say_head(struct fake_worker *w, const char *content)
 	return rc;
 }
 
+void
+mesh_worker_say(struct fake_worker *w, const char *content, const char *finish)
+{
+	loop_enter(w->mesh->loop);
+	say(w->held, "", content, finish);
+	loop_leave(w->mesh->loop);
+}
+
+void
+mesh_worker_end(struct fake_worker *w, enum im_rc rc)
+{
+	struct generate_end end = { .has_usage = true,
+				    .usage = { .prompt_tokens = 3, .completion_tokens = 5 },
+				    .has_load = true };
+	struct buf bytes = BUF_INIT(0);
+	struct im_err err;
+
+	w->in_flight--;
+	end.load = (struct load){ .in_flight = w->in_flight, .capacity = w->capacity };
+	generate_end_encode(&end, &bytes);
+	(void)err_set(&err, rc, "told to fail");
+	loop_enter(w->mesh->loop);
+	served_end(w->held, rc == IM_OK ? NULL : &err, bytes.data, rc == IM_OK ? bytes.len : 0);
+	w->held = NULL;
+	loop_leave(w->mesh->loop);
+	buf_done(&bytes);
+}
+
 static void
 call_gone(void *user, struct served *served)
 {
