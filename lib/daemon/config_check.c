@@ -204,6 +204,16 @@ check_gateway(const struct config *c, struct im_err *err)
 }
 
 static enum im_rc
+check_breaker(const struct config *c, struct im_err *err)
+{
+	if (config_int(c, "router.breaker_open_ms") <= config_int(c, "router.breaker_open_max_ms"))
+		return IM_OK;
+	return config_fail_key(
+	    c, "router.breaker_open_ms", err,
+	    "is more than router.breaker_open_max_ms, the longest pause; raise that one");
+}
+
+static enum im_rc
 check_origin(const struct config *c, struct im_err *err)
 {
 	const char *s = config_str(c, "audit.origin");
@@ -343,6 +353,8 @@ config_check(const struct config *c, struct im_err *err)
 
 	if (rc == IM_OK)
 		rc = check_gateway(c, err);
+	if (rc == IM_OK)
+		rc = check_breaker(c, err);
 	if (rc == IM_OK)
 		rc = check_origin(c, err);
 	if (rc == IM_OK)

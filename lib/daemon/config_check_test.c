@@ -129,6 +129,8 @@ static const struct mistake crossed[] = {
 	  "t.yaml:1: gateway.tls_cert: needs gateway.tls_key, the file of its private key" },
 	{ "gateway: {tls_key: a}",
 	  "t.yaml:1: gateway.tls_key: needs gateway.tls_cert, the file of its certificate" },
+	{ "router:\n  breaker_open_ms: 10m\n",
+	  "t.yaml:2: router.breaker_open_ms: is more than router.breaker_open_max_ms, the longest pause; raise that one" },
 	{ "gateway: {listen: '8080'}",
 	  "t.yaml:1: gateway.listen: found \"8080\", allowed: HOST:PORT or unix:PATH" },
 	{ "gateway: {listen: 'off'}",

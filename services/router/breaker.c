@@ -125,9 +125,11 @@ breaker_end(struct breaker *b, const struct breaker_settings *s, breaker_ticket 
 	if (b->state != BREAKER_CLOSED || (verdict != VERDICT_OK && !failed)) {
 		return BREAKER_SAME;
 	}
-	move_window(b, s, now_ms);
-	b->slot[b->slot_no % BREAKER_SLOTS].attempts++;
-	b->slot[b->slot_no % BREAKER_SLOTS].failed += failed;
+	if (s->rate_percent > 0) {
+		move_window(b, s, now_ms);
+		b->slot[b->slot_no % BREAKER_SLOTS].attempts++;
+		b->slot[b->slot_no % BREAKER_SLOTS].failed += failed;
+	}
 	b->row = failed ? b->row + 1 : 0;
 	if (failed && ((s->failures > 0 && b->row >= s->failures) || rate_reached(b, s))) {
 		return open_it(b, s, now_ms);

@@ -36,7 +36,7 @@ struct breaker_settings {
 	    rate_percent; /* of failures among the attempts of the window that opens it; 0 = any */
 	uint32_t
 	    rate_min; /* so many attempts in the window at least, for the rate to mean anything */
-	uint32_t window_ms;   /* at least BREAKER_SLOTS */
+	uint32_t window_ms;   /* with a rate at least BREAKER_SLOTS */
 	uint32_t open_ms;     /* the first pause, at least 1 */
 	uint32_t open_max_ms; /* the longest, at least open_ms */
 };

@@ -12,6 +12,7 @@
 #include "router/limits.h"
 #include "router/policy_rules.h"
 #include "router/queue.h"
+#include "router/retry_budget.h"
 #include "router/workers.h"
 
 #define ROUTER_TICK_MS      100
@@ -41,6 +42,7 @@ enum refused {
 
 struct router_settings {
 	uint32_t calls_max, request_ms, retries;
+	uint32_t silence_ms; /* of a worker at a deadline, that counts against it */
 	double cache_temperature;
 	bool coalesce;
 	size_t cache_answer_bytes, once_bytes;
@@ -84,7 +86,9 @@ struct router {
 
 	uint64_t admitted;
 	uint64_t refused[REFUSED_COUNT];
+	struct retry_budget retry_budget;
 	uint64_t retries[ROUTER_RC_COUNT]; /* by what the worker's failure was */
+	uint64_t retries_denied;           /* by the budget */
 	uint64_t outcomes[OUTCOME_REJECTED + 1];
 	struct histogram overhead;
 
@@ -103,6 +107,12 @@ void router_announce(struct router *router, struct peer *peer, struct served *se
 		     const struct served_request *req);
 void router_list_models(const struct router *router, struct served *served);
 void router_status(const struct router *router, struct served *served);
+
+/* router_health.c */
+
+/** Breakers, health and the retry budget, as configured; the table of workers is there. */
+void router_health_start(struct router *router, const struct config *c);
+void router_health_metrics(const struct router *router, struct metrics_page *page);
 
 /* router_metrics.c */
 

@@ -33,8 +33,9 @@ struct fake_worker {
 	char name[16];
 	uint32_t capacity, in_flight;
 	uint32_t started, cancelled;
-	enum im_rc fail_with; /* end each call with this; IM_OK = answer */
-	bool hang;            /* take calls and say nothing */
+	enum im_rc fail_with;   /* end each call with this; IM_OK = answer */
+	uint32_t fail_retry_ms; /* ... and this Retry-After */
+	bool hang;              /* take calls and say nothing */
 	bool say_one_then_hang;
 	bool refuse_full; /* IM_EAGAIN */
 	bool draining;

@@ -175,6 +175,7 @@ worker_request(void *user, struct link *link, struct served *served,
 		served_end(served, &err, NULL, 0);
 	} else if (w->fail_with != IM_OK) {
 		(void)err_set(&err, w->fail_with, "told to fail");
+		err.retry_after_ms = w->fail_retry_ms;
 		served_end(served, &err, NULL, 0);
 	} else if (w->hang || w->say_one_then_hang || strcmp(g.messages[0].content, "hang") == 0) {
 		w->in_flight++;

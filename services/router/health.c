@@ -11,7 +11,7 @@ health_init(struct health *h, uint64_t now_ms)
 	memset(h, 0, sizeof(*h));
 	h->joining = true;
 	h->state = HEALTH_JOINING;
-	h->since_ms = now_ms;
+	h->since_ms = h->joined_ms = now_ms;
 }
 
 static enum health_state
@@ -33,7 +33,7 @@ state_of(const struct health *h)
 }
 
 static void
-take(struct health *h, enum health_event ev)
+take(struct health *h, enum health_event ev, uint64_t now_ms)
 {
 	switch (ev) {
 	case HEALTH_EV_RAMPED:
@@ -51,6 +51,7 @@ take(struct health *h, enum health_event ev)
 		h->ejected = true;
 		break;
 	case HEALTH_EV_READMIT:
+		h->joined_ms = h->ejected ? now_ms : h->joined_ms;
 		h->joining = h->joining || h->ejected;
 		h->ejected = false;
 		break;
@@ -75,7 +76,7 @@ health_step(struct health *h, enum health_event ev, uint64_t now_ms)
 {
 	enum health_state before = h->state;
 
-	take(h, ev);
+	take(h, ev, now_ms);
 	h->state = state_of(h);
 	if (h->state == before) {
 		return false;

@@ -68,7 +68,8 @@ enum health_event {
 
 struct health {
 	enum health_state state;
-	uint64_t since_ms; /* in this state */
+	uint64_t since_ms;  /* in this state */
+	uint64_t joined_ms; /* since when it joins, or joins anew: slow start counts from here */
 	bool joining, silent, failing, ejected, draining, operator_draining, lost;
 };
 

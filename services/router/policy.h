@@ -29,6 +29,7 @@
 	X(PICK_NEXT_HOME, "next_home") /* that one is not usable: the next on the ring */          \
 	X(PICK_HOME_BUSY, "home_busy") /* the home is busier than it may be: the cheapest */       \
 	X(PICK_NO_HOME, "no_home")     /* nobody near on the ring, or no prefix: the cheapest */   \
+	X(PICK_PROBE, "probe")         /* its breaker is half open: workers_health.h */            \
 	X(PICK_BACKUP, "backup")       /* no primary is usable; the policy chose among backups */
 
 enum policy {

@@ -261,6 +261,9 @@ router_request_free(struct request *r)
 	answer_hash_free(r->hash);
 	router_answer_free(r->answer);
 	workers_pick_done(&r->pick);
+	for (size_t i = 0; i < r->failed_count; i++) {
+		workers_name_unref(r->failed[i].worker);
+	}
 	if (r->model != NULL) {
 		r->model->users--;
 	}

@@ -4,6 +4,7 @@
  *   request_admit.c   who may come in, and who is told why not
  *   request.c         events, actions, the end
  *   request_worker.c  finding a worker, the call to it, the queue
+ *   request_retry.c   what follows a failed attempt
  *   request_answer.c  frames on their way to the caller, and the cache
  *   request_shared.c  requests that share one generation
  *   request_record.c  what the audit log is told
@@ -16,6 +17,7 @@
 #include "router/answer.h"
 #include "router/answer_hash.h"
 #include "router/core.h"
+#include "router/workers_health.h"
 
 #define REQUEST_EVENTS_MAX 16
 
@@ -40,6 +42,12 @@ struct held_frame {
 	size_t credit; /* of the worker that it took */
 	size_t len;
 	uint8_t bytes[];
+};
+
+/* An attempt that failed. */
+struct failed_try {
+	struct worker_name *worker; /* referenced */
+	char reason[40];
 };
 
 struct request {
@@ -67,8 +75,12 @@ struct request {
 	struct worker *worker; /* holds a slot there */
 	uint64_t slot_ms;      /* since when */
 	struct call *call;
+	struct attempt attempt;     /* while 'worker' is set */
+	struct judgement judgement; /* what it says of the worker, at its end */
+	enum im_rc again_after;     /* the failure after which another worker is looked for */
 	uint64_t tried[WORKERS_TRIED_MAX];
-	size_t tried_count;
+	struct failed_try failed[WORKERS_TRIED_MAX];
+	size_t tried_count, failed_count;
 	enum policy policy; /* as the rules say */
 	size_t policy_rule; /* which one; see policy_rules_choose() */
 	uint64_t prefix;    /* see struct pick_ask */
@@ -80,7 +92,8 @@ struct request {
 	struct follower follower;
 	struct generation generation; /* only of CALLER_FOLLOWERS, and so are: */
 	struct loop_task share_task;
-	bool telling; /* followers are being told of the end */
+	bool telling;   /* followers are being told of the end */
+	bool timed_out; /* somebody who follows ran into the deadline */
 
 	bool cacheable, has_key;
 	uint8_t key[CACHE_KEY_BYTES];
@@ -100,6 +113,7 @@ struct request {
 	struct audit_record *record; /* that it waits for */
 
 	uint64_t begun_us, part_us;    /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
+	uint64_t heard_us;             /* the worker's last frame, or the dispatch */
 	uint64_t waited_us, worker_us; /* spent waiting for a worker, and at workers */
 };
 
@@ -138,9 +152,6 @@ void router_request_find_worker(struct request *r);
 void router_request_dispatch(struct request *r);
 void router_request_cancel_worker(struct request *r);
 
-/** The call to its worker has ended with 'err', or was never opened. */
-void router_request_attempt_failed(struct request *r, const struct im_err *err);
-
 void router_request_free_slot(struct request *r);
 
 /** A place may have come free at 'w': let those who wait have it, after the present callback. */
@@ -149,6 +160,17 @@ void router_pump_fire(void *arg);
 
 /** End what has waited in vain, and look for places that came free with time. */
 void router_sweep_waiting(struct router *router);
+
+/* request_retry.c */
+
+/** The call to its worker has ended with 'err', or was never 'opened'. */
+void router_request_attempt_failed(struct request *r, const struct im_err *err, bool opened);
+
+/** The deadline has passed while the worker was at it: set 'judgement'. */
+void router_request_judge_deadline(struct request *r);
+
+/** A worker was found; if an attempt failed before, this is a retry: count it and say why. */
+void router_request_count_again(struct request *r);
 
 /* request_answer.c */
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "router/request.h"
 
 #define FRAME_ARENA_SLACK (64U << 10)
@@ -205,7 +206,7 @@ frame_failed(struct request *r, enum im_rc rc)
 
 	if (rc == IM_EPROTO) {
 		router_request_cancel_worker(r);
-		router_request_attempt_failed(r, &err);
+		router_request_attempt_failed(r, &err, true);
 		return;
 	}
 	router_request_event(r, REQUEST_EV_FAILED);
@@ -224,6 +225,11 @@ router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 	if (rc == IM_OK) {
 		rc = account(r, &frame, &r->err);
 		limits_see(&r->claim, &frame);
+	}
+	r->heard_us = clock_mono_us();
+	workers_heard(r->worker);
+	if (rc == IM_OK && frame.delta_count > 0) {
+		workers_attempt_token(&r->attempt, r->heard_us / 1000);
 	}
 	if (rc != IM_OK) {
 		frame_failed(r, rc);

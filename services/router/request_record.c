@@ -115,11 +115,18 @@ describe_routing(const struct request *r, const struct request *doer, struct aud
 		to->seen[i].worker = pick->seen[i].name->text;
 		to->seen[i].in_flight = pick->seen[i].in_flight;
 		to->seen[i].weight = pick->seen[i].weight;
+		to->seen[i].state = pick->seen[i].state;
+		to->seen[i].breaker = pick->seen[i].breaker;
 	}
 	to->seen_count = pick->seen_count;
 	if (r->st.coalesced) {
 		to->has_leader = true;
 		memcpy(to->leader, doer->id, sizeof(to->leader));
+	}
+	for (size_t i = 0; i < doer->failed_count && i < AUDIT_FAILED_MAX; i++) {
+		to->failed[i].worker = doer->failed[i].worker->text;
+		to->failed[i].reason = doer->failed[i].reason;
+		to->failed_count++;
 	}
 	to->has_cache_key = r->has_key;
 	memcpy(to->cache_key, r->key, sizeof(to->cache_key));

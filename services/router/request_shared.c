@@ -197,6 +197,11 @@ router_request_leave_shared(struct request *r)
 {
 	struct request *doer = router_request_doer(r);
 
+	/* It had read all there was, and its time is up: for request_retry.c. */
+	if (r->st.ending == REQUEST_END_DEADLINE && doer != r &&
+	    follower_next(&r->follower) == NULL) {
+		doer->timed_out = true;
+	}
 	if (generation_leave(&r->follower) && !doer->over) {
 		loop_post(r->router->loop, &doer->share_task);
 	}

@@ -134,6 +134,18 @@ worker_retry(struct request_state *r, uint64_t now_ms)
 }
 
 static unsigned
+worker_probe(struct request_state *r, uint64_t now_ms)
+{
+	if (r->work != REQUEST_RUNNING) {
+		return 0;
+	}
+	if (r->delivered || now_ms >= r->deadline_ms) {
+		return worker_done(r, OUTCOME_ERROR, REQUEST_END_ERROR);
+	}
+	return look_again(r);
+}
+
+static unsigned
 worker_full(struct request_state *r)
 {
 	if (r->work != REQUEST_RUNNING) {
@@ -327,6 +339,8 @@ work_event(struct request_state *r, enum request_event ev, uint64_t now_ms)
 		return worker_ok(r);
 	case REQUEST_EV_WORKER_RETRY:
 		return worker_retry(r, now_ms);
+	case REQUEST_EV_WORKER_PROBE:
+		return worker_probe(r, now_ms);
 	case REQUEST_EV_WORKER_FULL:
 		return worker_full(r);
 	case REQUEST_EV_WORKER_FAILED:

@@ -48,10 +48,11 @@ enum request_event {
 	REQUEST_EV_FOLLOWS,        /* the answer comes from a generation that may be shared */
 	REQUEST_EV_FRAME,          /* a frame of the worker is held, or waits in the generation */
 	REQUEST_EV_DELIVERED, /* the first frame of the answer reached the caller's link: no retry any more */
-	REQUEST_EV_FLUSHED,       /* no frame is held any more */
-	REQUEST_EV_WORKER_OK,     /* the worker's call ended well */
-	REQUEST_EV_WORKER_RETRY,  /* it failed by the worker's own fault: another may do it */
-	REQUEST_EV_WORKER_FULL,   /* it was not taken: no attempt is counted */
+	REQUEST_EV_FLUSHED,      /* no frame is held any more */
+	REQUEST_EV_WORKER_OK,    /* the worker's call ended well */
+	REQUEST_EV_WORKER_RETRY, /* it failed by the worker's own fault: another may do it */
+	REQUEST_EV_WORKER_PROBE, /* it failed as a probe: another may do it, and that is no retry */
+	REQUEST_EV_WORKER_FULL,  /* it was not taken: no attempt is counted */
 	REQUEST_EV_WORKER_FAILED, /* it failed for good */
 	REQUEST_EV_NO_WORKER, /* waited in vain, or there is no room to wait; the generation did */
 	REQUEST_EV_FAILED,    /* our own failure: out of memory, the answer is too large */

@@ -97,6 +97,32 @@ test_request_failed_worker_is_retried_before_the_first_frame_only(void **state)
 }
 
 static void
+test_request_that_failed_as_a_probe_goes_elsewhere_without_a_retry(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_OFF, false, 0, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(PICKED), 1000);
+	assert_int_equal(request_step(&r, EV(WORKER_PROBE), 1001) &
+			     (DO(FREE_SLOT) | DO(FIND_WORKER) | DO(DROP_HELD)),
+			 DO(FREE_SLOT) | DO(FIND_WORKER) | DO(DROP_HELD));
+	(void)request_step(&r, EV(PICKED), 1002);
+	assert_int_equal(r.attempts, 2);
+	/* The deadline is over, or the answer has begun: that is the end. */
+	assert_true((request_step(&r, EV(WORKER_PROBE), 61000) & DO(RECORD_END)) != 0);
+
+	request_state_init(&r, AUDIT_OFF, false, 5, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(PICKED), 1000);
+	(void)request_step(&r, EV(FRAME), 1000);
+	(void)request_step(&r, EV(DELIVERED), 1000);
+	assert_int_equal(request_step(&r, EV(WORKER_PROBE), 1001) & DO(FIND_WORKER), 0);
+	assert_int_equal(r.outcome, OUTCOME_ERROR);
+}
+
+static void
 test_request_full_worker_costs_no_attempt(void **state)
 {
 	struct request_state r;
@@ -398,7 +424,7 @@ static void
 happen_at_worker(struct world *w)
 {
 	static const enum request_event ends[] = { EV(WORKER_OK), EV(WORKER_RETRY), EV(WORKER_FULL),
-						   EV(WORKER_FAILED) };
+						   EV(WORKER_FAILED), EV(WORKER_PROBE) };
 
 	if (w->calls == 0) {
 		return;
@@ -409,7 +435,7 @@ happen_at_worker(struct world *w)
 		return;
 	}
 	w->calls--;
-	send(w, ends[roll(w, 4)]);
+	send(w, ends[roll(w, 5)]);
 }
 
 static void
@@ -566,6 +592,8 @@ main(void)
 		cmocka_unit_test(test_request_fail_open_waits_for_no_record),
 		cmocka_unit_test(test_request_cache_hit_needs_no_worker),
 		cmocka_unit_test(test_request_failed_worker_is_retried_before_the_first_frame_only),
+		cmocka_unit_test(
+		    test_request_that_failed_as_a_probe_goes_elsewhere_without_a_retry),
 		cmocka_unit_test(test_request_full_worker_costs_no_attempt),
 		cmocka_unit_test(test_request_cancel_frees_the_slot_at_once),
 		cmocka_unit_test(test_request_cancel_at_the_deadline_is_the_deadline),

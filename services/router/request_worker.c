@@ -8,27 +8,6 @@
 #include "base/clock.h"
 #include "router/request.h"
 
-/* True for failures that are the worker's own, so that another worker may do better. */
-static bool
-is_worker_fault(enum im_rc rc)
-{
-	switch (rc) {
-	case IM_EUNAVAILABLE:
-	case IM_EUPSTREAM:
-	case IM_ELIMIT:    /* of its account at the upstream, which is not the others' */
-	case IM_EDEADLINE: /* its upstream is silent, but the request has time left */
-	case IM_EIO:
-	case IM_ENOMEM:
-	case IM_EINTERNAL:
-	case IM_EPROTO:
-	case IM_ECORRUPT:
-	case IM_EMETHOD:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Give those who wait for 'm' a try, when it is its turn. */
 static void
 pump_model(struct router *router, struct model *m)
@@ -56,6 +35,9 @@ assign(struct request *r, const struct pick *pick)
 	r->worker = pick->worker;
 	memcpy(r->model_digest, pick->wm->digest, sizeof(r->model_digest));
 	workers_take_slot(r->worker);
+	workers_attempt_begin(r->worker, r->model, &r->attempt);
+	r->judgement = (struct judgement){ .verdict = VERDICT_NOTHING };
+	router_request_count_again(r);
 	queue_line_began(&r->model->waiting);
 	r->slot_ms = clock_mono_ms();
 	router_request_event(r, REQUEST_EV_PICKED);
@@ -115,6 +97,23 @@ is_left_alone(const struct request *r)
 	       workers_is_here(&r->router->workers, r->tried[r->tried_count - 1]);
 }
 
+/* All workers are paused or ejected: nobody waits for that. */
+static bool
+is_outage(struct request *r)
+{
+	struct im_err outage;
+
+	if (!workers_outage(r->model, clock_mono_ms(), &outage)) {
+		return false;
+	}
+	/* What its own worker said tells more; the time to come again is that of the model. */
+	if (r->tried_count == 0 || strcmp(r->err.reason, "no_healthy_worker") == 0) {
+		r->err = outage;
+	}
+	r->err.retry_after_ms = outage.retry_after_ms;
+	return true;
+}
+
 void
 router_request_find_worker(struct request *r)
 {
@@ -135,7 +134,7 @@ router_request_find_worker(struct request *r)
 		return;
 	}
 	/* A lost link ends its calls before it is reported lost: then the sweep decides. */
-	if (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r)) {
+	if (is_outage(r) || (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r))) {
 		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
@@ -153,10 +152,17 @@ void
 router_request_free_slot(struct request *r)
 {
 	struct worker *w = r->worker;
+	uint64_t now_ms = clock_mono_ms();
+	struct im_err outage;
 
 	r->worker = NULL;
+	workers_attempt_end(&r->attempt, &r->judgement, r->err.text, now_ms);
+	if (r->judgement.verdict == VERDICT_PAUSE &&
+	    workers_outage(r->attempt.model, now_ms, &outage)) {
+		r->err.retry_after_ms = outage.retry_after_ms;
+	}
 	workers_free_slot(w);
-	queue_line_ended(&r->model->waiting, clock_mono_ms() - r->slot_ms);
+	queue_line_ended(&r->model->waiting, now_ms - r->slot_ms);
 	router_pump(r->router, w);
 }
 
@@ -173,61 +179,13 @@ void
 router_request_cancel_worker(struct request *r)
 {
 	if (r->call != NULL) {
+		if (r->st.ending == REQUEST_END_DEADLINE || r->timed_out) {
+			router_request_judge_deadline(r);
+		}
 		call_cancel(r->call);
 		r->call = NULL;
 		worker_part_done(r);
 	}
-}
-
-/* What the caller is to read when a worker failed and nobody else can help. */
-static void
-keep_worker_error(struct request *r, const struct im_err *err)
-{
-	r->err = *err;
-	if (err->rc == IM_EPROTO || err->rc == IM_EMETHOD || err->rc == IM_ECORRUPT) {
-		r->err.rc = IM_EUPSTREAM;
-	}
-	/* "link_lost" and the like are said of the caller's own link to us too: here it is the worker's. */
-	if (err->rc == IM_EUNAVAILABLE && strcmp(err->reason, "upstream_error") != 0) {
-		(void)snprintf(r->err.reason, sizeof(r->err.reason), "no_healthy_worker");
-	} else if (r->err.reason[0] == '\0' && err->rc == IM_ELIMIT) {
-		(void)snprintf(r->err.reason, sizeof(r->err.reason), "rate_limit_exceeded");
-	} else if (r->err.reason[0] == '\0' && err->rc == IM_EDEADLINE) {
-		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_timeout");
-	} else if (r->err.reason[0] == '\0' && is_worker_fault(err->rc)) {
-		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_error");
-	}
-	if (is_worker_fault(err->rc)) {
-		err_prefix(&r->err, "worker %s", r->worker->name->text);
-	}
-}
-
-void
-router_request_attempt_failed(struct request *r, const struct im_err *err)
-{
-	struct router *router = r->router;
-	bool may_retry = !r->st.delivered && (r->st.retries_left > 0 || err->rc == IM_EAGAIN);
-
-	keep_worker_error(r, err);
-	if (err->rc == IM_EDEADLINE && clock_mono_ms() + r->st.grace_ms >= r->st.deadline_ms) {
-		router_request_event(r, REQUEST_EV_DEADLINE);
-		return;
-	}
-	if (err->rc != IM_EAGAIN && !is_worker_fault(err->rc)) {
-		router_request_event(r, REQUEST_EV_WORKER_FAILED);
-		return;
-	}
-	router->retries[err->rc] += may_retry;
-	if (err->rc == IM_EAGAIN) {
-		workers_mark_full(r->worker);
-		router_request_event(r, REQUEST_EV_WORKER_FULL);
-		return;
-	}
-	r->worker->failed++;
-	if (r->tried_count < WORKERS_TRIED_MAX) {
-		r->tried[r->tried_count++] = r->worker->id;
-	}
-	router_request_event(r, REQUEST_EV_WORKER_RETRY);
 }
 
 static void
@@ -248,13 +206,15 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 
 	(void)call;
 	r->call = NULL;
+	workers_heard(w);
 	worker_part_done(r);
 	if (err == NULL && generate_end_decode(body, len, &end, &bad) != IM_OK) {
 		err = &bad;
 	}
 	if (err != NULL) {
-		router_request_attempt_failed(r, err);
+		router_request_attempt_failed(r, err, true);
 	} else {
+		r->judgement.verdict = VERDICT_OK;
 		w->succeeded++;
 		r->usage = end.usage;
 		r->has_usage = end.has_usage;
@@ -280,16 +240,16 @@ router_request_dispatch(struct request *r)
 				    .body_len = r->body_len };
 	struct im_err err;
 
-	r->part_us = clock_mono_us();
+	r->part_us = r->heard_us = clock_mono_us();
 	req.budget_ms = r->st.deadline_ms > now_ms ? (uint32_t)(r->st.deadline_ms - now_ms) : 1;
 	if (r->worker->link == NULL) {
 		(void)err_set(&err, IM_EUNAVAILABLE, "its link is lost");
-		router_request_attempt_failed(r, &err);
+		router_request_attempt_failed(r, &err, false);
 		return;
 	}
 	if (call_start(r->worker->link, &req, &ops, r, &r->call, &err) != IM_OK) {
 		r->call = NULL;
-		router_request_attempt_failed(r, &err);
+		router_request_attempt_failed(r, &err, false);
 	}
 }
 
@@ -300,7 +260,7 @@ waits_in_vain(struct request *r, uint64_t now_ms)
 	if (workers_any_usable(&r->router->workers, r->model, r->tried, r->tried_count)) {
 		return false;
 	}
-	if (is_left_alone(r)) {
+	if (is_outage(r) || is_left_alone(r)) {
 		return true;
 	}
 	if (now_ms < r->waiting.since_ms + ROUTER_NO_WORKER_MS) {

@@ -105,8 +105,7 @@ peer_goaway(void *user, struct link *link)
 
 	(void)user;
 	if (peer != NULL && peer->worker != NULL) {
-		peer->worker->draining = true;
-		workers_reindex(peer->worker);
+		workers_health_event(peer->worker, HEALTH_EV_DRAIN, clock_mono_ms());
 	}
 }
 
@@ -335,6 +334,7 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	router->stop_task = (struct loop_task){ .fn = stop_step, .arg = router };
 	router->tick = (struct loop_timer){ .fn = tick_fire, .arg = router };
 	read_settings(router, env->config);
+	router_health_start(router, env->config);
 	start_queue(router, env->config);
 	rc = policy_rules_load(&router->policies, env->config, err);
 	if (rc == IM_OK) {

@@ -69,12 +69,12 @@ write_retries(const struct router *router, struct metrics_page *page)
 		{ IM_EAGAIN, "full" },
 	};
 
-	metrics_family(page, "infermesh_retries_total", "counter",
-		       "Failed attempts after which another worker was looked for, by failure.");
+	metrics_family(page, "infermesh_router_retries_total", "counter",
+		       "Requests given to another worker after a failed attempt, by its failure.");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct metrics_label label = { "reason", rows[i].name };
 
-		metrics_value(page, "infermesh_retries_total", &label, 1,
+		metrics_value(page, "infermesh_router_retries_total", &label, 1,
 			      (double)router->retries[rows[i].rc]);
 	}
 }
@@ -199,7 +199,10 @@ router_metrics(const void *service, struct metrics_page *page)
 	write_outcomes(router, page);
 	write_refused(router, page);
 	write_retries(router, page);
+	metrics_counter(page, "infermesh_router_retries_denied_total",
+			"Retries that the budget forbade.", router->retries_denied);
 	write_workers(router, page);
+	router_health_metrics(router, page);
 	write_decisions(router, page);
 	write_cache(router, page);
 	limits_metrics(&router->limits, claims(router), page);

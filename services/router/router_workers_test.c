@@ -95,9 +95,16 @@ test_router_failures_of_the_request_are_not_retried(void **state)
 	w1->fail_with = w2->fail_with = IM_EUPSTREAM;
 	mesh_expect_failure(m, "demo", 0, IM_EUPSTREAM, "upstream_error");
 	assert_int_equal(w1->started + w2->started, 3); /* both were tried */
-	assert_true(mesh_metric(m, "infermesh_retries_total{reason=\"upstream\"} 1\n"));
+	assert_true(mesh_metric(m, "infermesh_router_retries_total{reason=\"upstream\"} 1\n"));
 	mesh_settled(m);
 	mesh_stop(m);
+}
+
+static bool
+nobody_is_paused(struct mesh *m)
+{
+	return mesh_metric(m, "infermesh_worker_paused{worker=\"w1\",model=\"other\"} 0\n") &&
+	       mesh_metric(m, "infermesh_worker_paused{worker=\"w2\",model=\"other\"} 0\n");
 }
 
 static void
@@ -114,15 +121,19 @@ test_router_limits_and_silence_of_one_upstream_send_to_another(void **state)
 		struct ask ask = { 0 };
 
 		w1->fail_with = faults[i];
+		w1->fail_retry_ms = w2->fail_retry_ms = faults[i] == IM_ELIMIT ? 1 : 0;
 		for (size_t round = 0; round < 2; round++) { /* whoever is chosen first */
+			MESH_WAIT(m, nobody_is_paused(m));
 			mesh_ask(m, &ask, METHOD_GENERATE, "other", prompts[2 * i + round], 0);
 			MESH_WAIT(m, ask.ended);
 			assert_false(ask.failed);
 			ask_done(&ask);
 		}
+		MESH_WAIT(m, nobody_is_paused(m));
 		w2->fail_with = faults[i];
 		mesh_expect_failure(m, "other", 0, faults[i], reasons[i]);
 		w2->fail_with = IM_OK;
+		MESH_WAIT(m, nobody_is_paused(m));
 	}
 	mesh_settled(m);
 	mesh_stop(m);

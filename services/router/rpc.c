@@ -66,7 +66,6 @@ take_announce(struct router *router, struct peer *peer, const struct announce *a
 {
 	const struct link_peer *who = link_peer(peer->link);
 	struct announced what;
-	bool was_draining = peer->worker != NULL && peer->worker->draining;
 	enum im_rc rc;
 
 	if (strcmp(who->role, "inference") != 0) {
@@ -79,9 +78,6 @@ take_announce(struct router *router, struct peer *peer, const struct announce *a
 		return rc;
 	}
 	peer->worker = what.worker;
-	if (what.worker->draining && !was_draining) {
-		log_info("worker draining", LOG_STR("worker.name", a->worker));
-	}
 	log_announced(&what, a);
 	record_loads(router, &what, a);
 	router_pump(router, what.worker);

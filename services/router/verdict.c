@@ -6,9 +6,10 @@
 #include <string.h>
 
 static struct judgement
-pause_for(uint32_t ms)
+pause_for(const struct im_err *err)
 {
-	struct judgement j = { VERDICT_PAUSE, AGAIN_RETRY, ms };
+	uint32_t ms = err->retry_after_ms;
+	struct judgement j = { VERDICT_PAUSE, AGAIN_RETRY, ms, err->rc == IM_ELIMIT };
 
 	if (ms == 0) {
 		j.pause_ms = VERDICT_PAUSE_MS;
@@ -18,27 +19,25 @@ pause_for(uint32_t ms)
 	return j;
 }
 
-static const struct judgement moves = { VERDICT_NOTHING, AGAIN_MOVE, 0 };
-static const struct judgement fails = { VERDICT_FAILED, AGAIN_RETRY, 0 };
+static const struct judgement moves = { VERDICT_NOTHING, AGAIN_MOVE, 0, false };
+static const struct judgement fails = { VERDICT_FAILED, AGAIN_RETRY, 0, false };
 
 struct judgement
 verdict_of_error(const struct im_err *err, bool opened)
 {
 	switch (err->rc) {
 	case IM_EAGAIN:
-		return (struct judgement){ VERDICT_NOTHING, AGAIN_FULL, 0 };
+		return (struct judgement){ VERDICT_NOTHING, AGAIN_FULL, 0, false };
 	case IM_ELIMIT:
-		return strcmp(err->reason, "insufficient_quota") == 0
-			   ? fails
-			   : pause_for(err->retry_after_ms);
+		return strcmp(err->reason, "insufficient_quota") == 0 ? fails : pause_for(err);
 	case IM_EUNAVAILABLE:
 		/* Links say so too, and workers that stop; an upstream's word has this reason. */
 		if (strcmp(err->reason, "upstream_error") != 0) {
 			return moves;
 		}
-		return err->retry_after_ms > 0 ? pause_for(err->retry_after_ms) : fails;
+		return err->retry_after_ms > 0 ? pause_for(err) : fails;
 	case IM_EUPSTREAM:
-		return err->retry_after_ms > 0 ? pause_for(err->retry_after_ms) : fails;
+		return err->retry_after_ms > 0 ? pause_for(err) : fails;
 	case IM_EDEADLINE:
 	case IM_EIO:
 	case IM_EINTERNAL:
@@ -48,7 +47,7 @@ verdict_of_error(const struct im_err *err, bool opened)
 	case IM_ENOMEM:
 		return opened ? fails : moves; /* not opened: it is ours */
 	default:
-		return (struct judgement){ VERDICT_NOTHING, AGAIN_NO, 0 };
+		return (struct judgement){ VERDICT_NOTHING, AGAIN_NO, 0, false };
 	}
 }
 

@@ -38,6 +38,7 @@ struct judgement {
 	enum verdict verdict;
 	enum again again;
 	uint32_t pause_ms; /* with VERDICT_PAUSE */
+	bool limited;      /* ... it limits us (429), else it is not up to it now (503) */
 };
 
 /** An attempt ended with 'err' while its request had time left. 'opened': the worker was told of it at all. */

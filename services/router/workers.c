@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/workers_health.h"
+
 void
 workers_name_ref(struct worker_name *name)
 {
@@ -30,6 +32,7 @@ workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed)
 	list_init(&ws->gone);
 	list_init(&ws->lost_models);
 	list_init(&ws->ramping);
+	list_init(&ws->troubled);
 	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
 		list_init(&ws->buckets[i]);
 		list_init(&ws->ids[i]);
@@ -81,6 +84,7 @@ unlist(struct worker *w, uint64_t now_ms)
 			continue;
 		}
 		leave_pool(wm);
+		workers_health_unserve(wm);
 		list_remove(&wm->ramp_node);
 		list_remove(&wm->model_node);
 		if (list_empty(&wm->model->serving)) {
@@ -162,6 +166,7 @@ model_get(struct workers *ws, const char *id, uint64_t now_ms)
 	}
 	memcpy(m->id, id, len + 1);
 	list_init(&m->serving);
+	list_init(&m->probing);
 	lose_model(ws, m, now_ms);
 	m->duration.bounds = &histogram_seconds;
 	list_push_back(&ws->buckets[bucket_of(id)], &m->node);
@@ -232,16 +237,20 @@ join_model(struct workers *ws, struct worker *w, const struct model_info *info, 
 	return ret->place != POOL_NONE;
 }
 
-/* The new models are in the place of those that 'before' has: serve them. What goes on is no new start. */
+/* The new models are in the place of those that 'before' has: serve them. What goes on is no new start. Breakers go on as those of
+ * 'moved', another incarnation of the same process, if there is one. */
 static void
-serve_models(struct worker *w, const struct worker *before, uint64_t now_ms)
+serve_models(struct worker *w, const struct worker *before, const struct worker *moved,
+	     uint64_t now_ms)
 {
 	for (size_t i = 0; i < w->model_count; i++) {
 		struct worker_model *wm = &w->models[i];
 		struct model *m = wm->model;
-		const struct worker_model *old = workers_serving(before, m);
+		struct worker_model *old = workers_serving(before, m);
 
 		list_push_back(&m->serving, &wm->model_node);
+		workers_health_serve(wm, moved != NULL ? workers_serving(moved, m) : old,
+				     moved != NULL, now_ms);
 		if (list_linked(&m->lost_node)) {
 			list_remove(&m->lost_node);
 			m->lost_ms = 0;
@@ -259,7 +268,8 @@ serve_models(struct worker *w, const struct worker *before, uint64_t now_ms)
 
 /* Put the announced models in the place of those that it had. Nothing has changed when it fails. */
 static bool
-set_models(struct workers *ws, struct worker *w, const struct announce *a, uint64_t now_ms)
+set_models(struct workers *ws, struct worker *w, const struct announce *a,
+	   const struct worker *moved, uint64_t now_ms)
 {
 	enum tier tier = a->backup ? TIER_BACKUP : TIER_PRIMARY;
 	struct worker_model *models = calloc(a->model_count + 1, sizeof(*models));
@@ -286,7 +296,7 @@ set_models(struct workers *ws, struct worker *w, const struct announce *a, uint6
 	w->models = models;
 	w->model_count = n;
 	w->backup = a->backup;
-	serve_models(w, &before, now_ms);
+	serve_models(w, &before, moved, now_ms);
 	forget_models(&before, now_ms);
 	return true;
 }
@@ -347,10 +357,7 @@ workers_digest(const struct worker *w, const struct model *m)
 const char *
 workers_state(const struct worker *w)
 {
-	if (w->link == NULL || w->retired) {
-		return "gone";
-	}
-	return w->draining ? "draining" : "ready";
+	return health_state_text(w->health.state);
 }
 
 static bool
@@ -447,7 +454,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		 struct announced *ret, struct im_err *err)
 {
 	struct worker *w = worker;
-	struct worker *old;
+	struct worker *old, *moved = NULL; /* moved: of the same process */
 	enum im_rc rc;
 
 	ret->worker = ret->replaced = NULL;
@@ -464,16 +471,16 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	}
 	old = w == NULL ? workers_by_name(ws, a->worker) : NULL;
 	if (ret->models_changed) {
-		bool same_process =
-		    old != NULL && memcmp(old->instance, instance, sizeof(old->instance)) == 0;
-
-		find_fresh(w != NULL ? w : same_process ? old : NULL, a, ret);
+		if (old != NULL && memcmp(old->instance, instance, sizeof(old->instance)) == 0) {
+			moved = old;
+		}
+		find_fresh(w != NULL ? w : moved, a, ret);
 	}
 	if (w == NULL) {
 		w = worker_new(ws, link, instance, a);
 		ret->joined = true;
 	}
-	if (w == NULL || (ret->models_changed && !set_models(ws, w, a, now_ms))) {
+	if (w == NULL || (ret->models_changed && !set_models(ws, w, a, moved, now_ms))) {
 		if (ret->joined && w != NULL) {
 			worker_free(ws, w);
 		}
@@ -482,11 +489,13 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 			       WORKERS_MODELS_MAX);
 	}
 	if (ret->joined) {
+		workers_health_join(w, now_ms);
 		list_push_back(&ws->names[bucket_of(a->worker)], &w->name_node);
 	}
 	if (old != NULL) {
 		old->retired = true;
 		list_remove(&old->name_node);
+		workers_health_replace(w, old, now_ms);
 		unlist(old, now_ms);
 		w->dispatched = old->dispatched;
 		w->succeeded = old->succeeded;
@@ -494,9 +503,9 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		ret->replaced = old;
 	}
 	(void)snprintf(w->backend, sizeof(w->backend), "%s", a->backend);
-	w->draining = a->draining;
 	w->weight = a->weight != 0 ? a->weight : WORKERS_WEIGHT;
 	workers_report(w, &a->load);
+	workers_health_announced(w, a->draining, now_ms);
 	ret->worker = w;
 	return IM_OK;
 }
@@ -507,6 +516,7 @@ workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms)
 	w->link = NULL;
 	w->gone_ms = now_ms;
 	list_push_back(&ws->gone, &w->gone_node);
+	workers_health_event(w, HEALTH_EV_LOST, now_ms);
 	unlist(w, now_ms);
 }
 
@@ -516,7 +526,7 @@ sweep(struct workers *ws, uint64_t now_ms)
 	LIST_FOREACH_SAFE (&ws->gone, w, struct worker, gone_node) {
 		bool old = now_ms >= w->gone_ms + WORKERS_REMEMBER_MS;
 
-		if (w->slots == 0 && (w->retired || old)) {
+		if (w->slots == 0 && (w->retired || (old && !w->health.operator_draining))) {
 			worker_free(ws, w);
 		}
 	}
@@ -532,6 +542,7 @@ void
 workers_tick(struct workers *ws, uint64_t now_ms)
 {
 	workers_ramp(ws, now_ms);
+	workers_health_tick(ws, now_ms);
 	sweep(ws, now_ms);
 }
 

@@ -16,6 +16,8 @@
 #include "base/list.h"
 #include "daemon/metrics.h"
 #include "net/net.h"
+#include "router/breaker.h"
+#include "router/health.h"
 #include "router/policy.h"
 #include "router/queue.h"
 #include "wire/mesh.h"
@@ -51,6 +53,10 @@ struct model {
 	struct list
 	    serving; /* worker_model.model_node: workers that are not gone and not retired */
 	struct pool pool[TIER_COUNT]; /* the same ones, for the policies */
+	struct list probing;          /* worker_model.probe_node: the next request probes there */
+	uint32_t serving_count, ejected_count;
+	uint64_t outage_until_ms; /* workers_outage(): 0 = not known, UINT64_MAX = none */
+	bool outage_limited;
 	struct queue_line waiting;
 	struct list pump_node; /* router: a place may have come free for those who wait */
 	struct list lost_node; /* in workers.lost_models, while nobody serves it */
@@ -76,6 +82,12 @@ struct worker_model {
 	uint64_t ramp_ms;                    /* when slow start began */
 	uint32_t ramp_step;                  /* of WORKERS_RAMP_STEPS, reached by now */
 	char digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that this worker has */
+	struct breaker breaker;
+	bool serving; /* counted in model->serving_count */
+	bool ejected; /* the breaker is not closed, and obeyed: workers_health.h */
+	bool paused_by_limit;
+	uint64_t paused_until_ms; /* 0 = not paused */
+	struct list troubled_node, probe_node;
 };
 
 struct worker {
@@ -90,8 +102,9 @@ struct worker {
 	uint8_t instance[16];
 	struct link *link; /* NULL = gone */
 	bool retired;      /* replaced by a newer incarnation */
-	bool draining;
-	uint64_t gone_ms;
+	struct health health;
+	bool heard; /* since the last workers_tick() */
+	uint64_t heard_ms, gone_ms;
 	bool backup;
 	uint32_t weight;          /* as announced */
 	uint32_t operator_weight; /* in its place; 0 = none */
@@ -104,7 +117,30 @@ struct worker {
 	uint64_t dispatched, succeeded, failed;
 };
 
+struct workers_settings {
+	struct breaker_settings breaker;
+	uint32_t eject_max_percent; /* of a model's workers */
+	uint32_t suspect_ms;        /* silent for so long; 0 = however long */
+};
+
+/* What is told while it happens. Any member may be NULL; none may take a slot or announce. */
+struct workers_ops {
+	/* health.state has changed from 'before'. */
+	void (*state)(void *user, struct worker *w, enum health_state before);
+	void (*breaker)(void *user, struct worker_model *wm, enum breaker_change change,
+			const char *why);
+	void (*paused)(void *user, struct worker_model *wm, uint32_t pause_ms, const char *why);
+	/* Requests that found nobody may go there now. */
+	void (*room)(void *user, struct worker *w);
+	void *user;
+};
+
 struct workers {
+	struct workers_settings set; /* zero: no breaker opens, nobody is silent */
+	struct workers_ops ops;
+	struct list troubled; /* worker_model.troubled_node: not closed, or paused */
+	uint64_t ticked_ms;
+	uint32_t breakers; /* made so far */
 	struct list all;
 	struct list buckets[WORKERS_BUCKETS]; /* of models, by id */
 	struct list ids[WORKERS_BUCKETS];     /* of workers */
@@ -120,7 +156,7 @@ struct workers {
 	uint64_t decisions[POLICY_COUNT][PICK_REASON_COUNT];
 };
 
-/** 'seed' makes what is drawn at random repeatable; 'slow_start_ms' 0 = none. */
+/** 'seed' makes what is drawn at random repeatable; 'slow_start_ms' 0 = none. Then 'set' and 'ops' may be filled. */
 void workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed);
 
 /** Free everything. No slot may be taken and no model in use. */
@@ -162,7 +198,7 @@ struct worker_model *workers_serving(const struct worker *w, const struct model 
 /** Digest of the weights with which 'w' serves 'm'; "" if it says none. Lives as long as the announcement. */
 const char *workers_digest(const struct worker *w, const struct model *m);
 
-/** "ready", "draining" or "gone". */
+/** As health_state_text(). */
 const char *workers_state(const struct worker *w);
 
 /** The model called 'id', or NULL if it is not known (any more). */
@@ -171,7 +207,7 @@ struct model *workers_find_model(const struct workers *ws, const char *id);
 /** True if the incarnation 'id' is still linked. */
 bool workers_is_here(const struct workers *ws, uint64_t id);
 
-/** Time has passed: slow starts go on; what has been gone for long and is not needed by anybody is forgotten. */
+/** Time has passed: slow starts go on; pauses and silences begin and end; what has been gone for long and is not needed by anybody is forgotten. */
 void workers_tick(struct workers *ws, uint64_t now_ms);
 
 /** Sum of all slots, those of lost workers included. */
@@ -218,10 +254,10 @@ void workers_slow_start(struct worker_model *wm, uint64_t now_ms);
  * Who may get requests. One predicate each; when something that they look at has changed, say so with workers_reindex().
  */
 
-/** True if it could get one as soon as it has room. */
+/** True if it could get one as soon as it has room, its breakers and pauses apart. */
 bool workers_usable(const struct worker *w);
 
-/** The same for one of its models. */
+/** The same for one of its models, with breaker and pause; a half-open breaker whose probe is free counts. */
 bool workers_model_usable(const struct worker_model *wm);
 
 /** True if it may get a request now. */

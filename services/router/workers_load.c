@@ -104,18 +104,6 @@ workers_ramp(struct workers *ws, uint64_t now_ms)
 }
 
 bool
-workers_usable(const struct worker *w)
-{
-	return w->link != NULL && !w->retired && !w->draining;
-}
-
-bool
-workers_model_usable(const struct worker_model *wm)
-{
-	return workers_usable(wm->worker);
-}
-
-bool
 workers_has_room(const struct worker *w)
 {
 	return workers_usable(w) && workers_in_flight(w) < w->load.capacity;

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "router/workers.h"
+#include "router/workers_health.h"
 
 /* Backups serve while no primary is usable. A primary that is full is usable: its place is worth waiting for. */
 static enum tier
@@ -60,8 +60,9 @@ see(struct pick *pick, const struct worker_model *wm)
 	pick->seen[n].name = w->name;
 	pick->seen[n].in_flight = workers_in_flight(w);
 	pick->seen[n].weight = w->operator_weight != 0 ? w->operator_weight : w->weight;
-	pick->seen[n].state = SEEN_UNSAID;
-	pick->seen[n].breaker = SEEN_BREAKER_UNSAID;
+	/* Both number their states as the wire does, from 1. */
+	pick->seen[n].state = (enum seen_state)(SEEN_JOINING + w->health.state);
+	pick->seen[n].breaker = (enum seen_breaker)(SEEN_BREAKER_CLOSED + wm->breaker.state);
 }
 
 static void
@@ -78,6 +79,22 @@ see_all(struct pick *pick, const struct pool *p, uint32_t chosen)
 	}
 }
 
+/* Whoever may be well again gets the next request, so that it is known soon. */
+static bool
+pick_probe(struct model *m, const struct pick_ask *ask, struct pick *ret)
+{
+	struct worker_model *wm = workers_awaiting_probe(m, ask->tried, ask->tried_count);
+
+	if (wm == NULL) {
+		return false;
+	}
+	ret->wm = wm;
+	ret->worker = wm->worker;
+	ret->reason = PICK_PROBE;
+	see_all(ret, &m->pool[wm->tier], wm->place);
+	return true;
+}
+
 void
 workers_pick(struct workers *ws, struct model *m, const struct pick_ask *ask, struct pick *ret)
 {
@@ -89,6 +106,10 @@ workers_pick(struct workers *ws, struct model *m, const struct pick_ask *ask, st
 	ret->wm = NULL;
 	ret->policy = ask->policy;
 	ret->seen_count = 0;
+	if (pick_probe(m, ask, ret)) {
+		ws->decisions[ask->policy][ret->reason]++;
+		return;
+	}
 	set_aside(ws, m, ask);
 	tier = serving_tier(m);
 	p = &m->pool[tier];

@@ -20,9 +20,9 @@ check_dispatch(struct wlink *l, const struct ask *a)
 		sim_fail("%s dispatches to %s, which is gone for it", l->router->name,
 			 l->worker->name);
 	}
-	if (w->draining) {
-		sim_fail("%s dispatches to %s, which is draining", l->router->name,
-			 l->worker->name);
+	if (!workers_usable(w)) {
+		sim_fail("%s dispatches to %s, which is %s", l->router->name, l->worker->name,
+			 workers_state(w));
 	}
 	if (w->slots > w->load.capacity) {
 		sim_fail("%s has %u calls at %s, which announced %u", l->router->name, w->slots,

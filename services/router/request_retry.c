@@ -1,0 +1,129 @@
+/*
+ * router/request_retry.c - what follows when an attempt at a worker has failed: what it says of the worker, whether another one may
+ * try, and what the caller reads otherwise; see request.h and verdict.h. It neither picks nor calls a worker.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "router/request.h"
+
+/* What the caller is to read when a worker failed and nobody else can help. */
+static void
+keep_worker_error(struct request *r, const struct im_err *err, bool workers_own)
+{
+	r->err = *err;
+	if (err->rc == IM_EPROTO || err->rc == IM_EMETHOD || err->rc == IM_ECORRUPT) {
+		r->err.rc = IM_EUPSTREAM;
+	}
+	/* "link_lost" and the like are said of the caller's own link to us too: here it is the worker's. */
+	if (err->rc == IM_EUNAVAILABLE && strcmp(err->reason, "upstream_error") != 0) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "no_healthy_worker");
+	} else if (r->err.reason[0] == '\0' && err->rc == IM_ELIMIT) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "rate_limit_exceeded");
+	} else if (r->err.reason[0] == '\0' && err->rc == IM_EDEADLINE) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_timeout");
+	} else if (r->err.reason[0] == '\0' && workers_own) {
+		(void)snprintf(r->err.reason, sizeof(r->err.reason), "upstream_error");
+	}
+	if (workers_own) {
+		err_prefix(&r->err, "worker %s", r->worker->name->text);
+	}
+}
+
+/* For the audit record. */
+static void
+keep_attempt(struct request *r, const struct im_err *err, enum again again)
+{
+	struct failed_try *f = &r->failed[r->failed_count];
+
+	if (r->failed_count == WORKERS_TRIED_MAX) {
+		return;
+	}
+	r->failed_count++;
+	r->tried[r->tried_count++] = r->worker->id;
+	workers_name_ref(r->worker->name);
+	f->worker = r->worker->name;
+	(void)snprintf(f->reason, sizeof(f->reason), "%s",
+		       err->reason[0] != '\0' ? err->reason
+		       : again == AGAIN_MOVE  ? "link_lost"
+					      : im_rc_text(err->rc));
+}
+
+void
+router_request_judge_deadline(struct request *r)
+{
+	uint64_t silent_ms = (clock_mono_us() - r->heard_us) / 1000;
+
+	/* Where frames wait for the caller, the worker was told to be silent. */
+	r->judgement.verdict = list_empty(&r->held)
+				   ? verdict_of_deadline(silent_ms, r->router->set.silence_ms)
+				   : VERDICT_NOTHING;
+}
+
+/* May it be tried again, and as what? */
+static enum request_event
+after_failure(struct request *r, enum again again)
+{
+	struct router *router = r->router;
+
+	if (again == AGAIN_NO || r->tried_count == WORKERS_TRIED_MAX) {
+		return REQUEST_EV_WORKER_FAILED;
+	}
+	if (workers_attempt_is_probe(&r->attempt)) {
+		return REQUEST_EV_WORKER_PROBE;
+	}
+	if (again == AGAIN_RETRY && !r->st.delivered && r->st.retries_left > 0 &&
+	    workers_any_usable(&router->workers, r->model, r->tried, r->tried_count) &&
+	    !retry_budget_take(&router->retry_budget, clock_mono_ms())) {
+		router->retries_denied++;
+		log_debug("retry denied, the budget is used up",
+			  LOG_STR("http.request.id", r->id_hex),
+			  LOG_STR("error.message", r->err.text));
+		return REQUEST_EV_WORKER_FAILED;
+	}
+	return REQUEST_EV_WORKER_RETRY;
+}
+
+void
+router_request_attempt_failed(struct request *r, const struct im_err *err, bool opened)
+{
+	struct judgement j = verdict_of_error(err, opened);
+
+	keep_worker_error(r, err, j.again == AGAIN_RETRY || j.again == AGAIN_MOVE);
+	if (err->rc == IM_EDEADLINE && clock_mono_ms() + r->st.grace_ms >= r->st.deadline_ms) {
+		router_request_judge_deadline(r);
+		router_request_event(r, REQUEST_EV_DEADLINE);
+		return;
+	}
+	r->judgement = j;
+	r->again_after = err->rc;
+	if (j.again == AGAIN_FULL) {
+		workers_mark_full(r->worker);
+		router_request_event(r, REQUEST_EV_WORKER_FULL);
+		return;
+	}
+	if (j.again != AGAIN_NO) {
+		r->worker->failed++;
+		keep_attempt(r, err, j.again);
+	}
+	router_request_event(r, after_failure(r, j.again));
+}
+
+void
+router_request_count_again(struct request *r)
+{
+	if (r->again_after == IM_OK) {
+		return;
+	}
+	r->router->retries[r->again_after]++;
+	if (r->again_after != IM_EAGAIN) {
+		log_info("request retried", LOG_STR("http.request.id", r->id_hex),
+			 LOG_STR("gen_ai.request.model", r->model->id),
+			 LOG_STR("worker.name", r->worker->name->text),
+			 LOG_STR("event.reason", r->err.reason),
+			 LOG_STR("error.message", r->err.text));
+	}
+	r->again_after = IM_OK;
+}
