@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +18,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/sha256.h"
 #include "daemon/paths.h"
 
 #define KEYS_FILE_MAX (1024UL * 1024)
 #define KEYS_MAX      4096 /* every one is compared with every presented key */
-#define HASH_BYTES    32
 
 struct key {
-	uint8_t hash[HASH_BYTES];
+	uint8_t hash[SHA256_BYTES];
 	char caller[KEYS_NAME_MAX + 1];
 	char tenant[KEYS_NAME_MAX + 1];
 };
@@ -43,12 +42,6 @@ is_name(const char *s)
 
 	return n > 0 && n <= KEYS_NAME_MAX &&
 	       strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-") == n;
-}
-
-static bool
-sha256(const void *data, size_t len, uint8_t out[HASH_BYTES])
-{
-	return EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1;
 }
 
 /* Others may neither read nor change the file: it says who may call, and a line added to it is a key. */
@@ -111,7 +104,7 @@ parse_line(char *line, struct key *key, bool *ret_used)
 	}
 	if (n == 0)
 		return true;
-	if (n != 4 || !hex_decode(field[0], key->hash, HASH_BYTES) || !is_name(field[1]) ||
+	if (n != 4 || !hex_decode(field[0], key->hash, SHA256_BYTES) || !is_name(field[1]) ||
 	    !is_name(field[2]) || strspn(field[3], "0123456789") != strlen(field[3]))
 		return false;
 	(void)snprintf(key->caller, sizeof(key->caller), "%s", field[1]);
@@ -207,13 +200,13 @@ keys_find(const struct keys *keys, const char *presented, size_t len, const char
 	  const char **ret_tenant)
 {
 	const struct key *found = NULL;
-	uint8_t hash[HASH_BYTES];
+	uint8_t hash[SHA256_BYTES];
 
-	if (!sha256(presented, len, hash))
+	if (!sha256_of(presented, len, hash))
 		return false;
 	/* Every entry is compared, also after a match. */
 	for (size_t i = 0; i < keys->count; i++)
-		if (CRYPTO_memcmp(keys->list[i].hash, hash, HASH_BYTES) == 0)
+		if (CRYPTO_memcmp(keys->list[i].hash, hash, SHA256_BYTES) == 0)
 			found = &keys->list[i];
 	if (found == NULL)
 		return false;
@@ -293,8 +286,8 @@ enum im_rc
 keys_create(const char *path, const char *caller, const char *tenant,
 	    char ret_key[KEYS_KEY_LEN + 1], struct im_err *err)
 {
-	char key[KEYS_KEY_LEN + 1], hex[2 * HASH_BYTES + 1], line[256];
-	uint8_t hash[HASH_BYTES];
+	char key[KEYS_KEY_LEN + 1], hex[2 * SHA256_BYTES + 1], line[256];
+	uint8_t hash[SHA256_BYTES];
 	enum im_rc rc;
 	int fd;
 
@@ -312,10 +305,10 @@ keys_create(const char *path, const char *caller, const char *tenant,
 		return err_errno(err, IM_EIO, errno, "%s: cannot write the key file", path);
 	rc = check_mode(fd, path, err);
 	make_key(key);
-	if (rc == IM_OK && !sha256(key, KEYS_KEY_LEN, hash))
+	if (rc == IM_OK && !sha256_of(key, KEYS_KEY_LEN, hash))
 		rc = err_set(err, IM_ENOMEM, "not enough memory to hash the key");
 	if (rc == IM_OK) {
-		hex_encode(hash, HASH_BYTES, hex);
+		hex_encode(hash, SHA256_BYTES, hex);
 		(void)snprintf(line, sizeof(line), "%s %s %s %llu", hex, caller, tenant,
 			       (unsigned long long)(clock_wall_us() / 1000000));
 		rc = append_line(fd, path, line, err);

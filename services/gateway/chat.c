@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sha256.h"
 #include "gateway/chat_request.h"
 #include "gateway/chat_response.h"
 #include "gateway/headers.h"
@@ -318,8 +319,6 @@ static enum im_rc
 complete(struct gateway_request *rq, struct generate_request *req, const uint8_t *body, size_t len,
 	 struct im_err *err)
 {
-	unsigned digest_len = 0;
-
 	req->request_id = rq->id;
 	req->caller = rq->caller.caller;
 	req->tenant = rq->caller.tenant;
@@ -330,7 +329,7 @@ complete(struct gateway_request *rq, struct generate_request *req, const uint8_t
 	if (gateway_priority(http_header(rq->x, "x-infermesh-priority"), &rq->priority, err) !=
 	    IM_OK)
 		return IM_EINVAL;
-	if (EVP_Digest(body, len, req->input_sha256, &digest_len, rq->gateway->sha256, NULL) != 1)
+	if (!sha256_of(body, len, req->input_sha256))
 		return err_set(err, IM_ENOMEM, "the request cannot be hashed; try again later");
 	req->has_input_sha256 = true;
 	return IM_OK;

@@ -254,7 +254,6 @@ gateway_free(struct gateway *g)
 	gateway_auth_done(&g->auth);
 	gateway_metrics_done(&g->metrics);
 	free(g->cors.origins);
-	EVP_MD_free(g->sha256);
 	free(g);
 }
 
@@ -263,9 +262,6 @@ prepare(struct gateway *g, struct im_err *err)
 {
 	enum im_rc rc;
 
-	g->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (g->sha256 == NULL)
-		return err_set(err, IM_EINTERNAL, "OpenSSL has no SHA-256; check its installation");
 	rc = load_cors(&g->cors, g->config, err);
 	if (rc == IM_OK)
 		rc = gateway_auth_init(&g->auth, config_str(g->config, "gateway.keys_file"), err);

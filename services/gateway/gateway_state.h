@@ -6,7 +6,6 @@
 #ifndef GATEWAY_GATEWAY_STATE_H
 #define GATEWAY_GATEWAY_STATE_H
 
-#include <openssl/evp.h>
 
 #include "base/list.h"
 #include "daemon/daemon.h"
@@ -32,7 +31,6 @@ struct gateway {
 	struct gateway_cors cors;
 	struct gateway_metrics metrics;
 	struct loop_timer keys_timer;
-	EVP_MD *sha256; /* fetched once: fetching costs more than hashing */
 
 	struct list requests; /* of struct gateway_request */
 	uint32_t running;     /* length of 'requests' */

@@ -3,7 +3,6 @@
  */
 #include "inference/request_json.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +10,7 @@
 #include "base/arena.h"
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/sha256.h"
 
 #define JSON_DEPTH_MAX 64
 #define WRITTEN_MAX    40
@@ -342,14 +342,13 @@ request_json_write(const struct generate_request *req, const char *model,
 bool
 request_opaque_user(const char *tenant, const char *user, char ret[REQUEST_USER_LEN + 1])
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t digest[SHA256_BYTES];
+	EVP_MD_CTX *ctx = sha256_new();
 	static const char domain[] = "infermesh upstream user v1";
 	bool ok;
 
 	/* The NULs between the parts keep ("a", "bc") and ("ab", "c") apart. */
-	ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-	     EVP_DigestUpdate(ctx, domain, sizeof(domain)) == 1 &&
+	ok = ctx != NULL && EVP_DigestUpdate(ctx, domain, sizeof(domain)) == 1 &&
 	     EVP_DigestUpdate(ctx, tenant, strlen(tenant) + 1) == 1 &&
 	     (user == NULL || user[0] == '\0' ||
 	      EVP_DigestUpdate(ctx, user, strlen(user) + 1) == 1) &&

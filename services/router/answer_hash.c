@@ -74,7 +74,7 @@ static bool
 hash_text(EVP_MD_CTX **ctx, const char *text)
 {
 	if (*ctx == NULL) {
-		*ctx = router_sha256_new();
+		*ctx = sha256_new();
 	}
 	return *ctx != NULL && EVP_DigestUpdate(*ctx, text, strlen(text)) == 1;
 }
@@ -180,10 +180,10 @@ put_word(struct buf *out, const char *word)
 static bool
 put_digest(struct buf *out, const EVP_MD_CTX *ctx)
 {
-	uint8_t digest[DIGEST_BYTES];
-	char hex[2 * DIGEST_BYTES + 1];
+	uint8_t digest[SHA256_BYTES];
+	char hex[2 * SHA256_BYTES + 1];
 
-	if (!router_sha256_peek(ctx, digest)) {
+	if (!sha256_peek(ctx, digest)) {
 		return false;
 	}
 	hex_encode(digest, sizeof(digest), hex);
@@ -237,10 +237,10 @@ answer_hash_manifest(const struct answer_hash *h, struct buf *out)
 }
 
 bool
-answer_hash_final(const struct answer_hash *h, uint8_t out[DIGEST_BYTES])
+answer_hash_final(const struct answer_hash *h, uint8_t out[SHA256_BYTES])
 {
 	struct buf text = BUF_INIT(0);
-	bool ok = answer_hash_manifest(h, &text) && router_sha256(text.data, text.len, out);
+	bool ok = answer_hash_manifest(h, &text) && sha256_of(text.data, text.len, out);
 
 	buf_done(&text);
 	return ok;

@@ -6,7 +6,7 @@
 #ifndef ROUTER_ANSWER_HASH_H
 #define ROUTER_ANSWER_HASH_H
 
-#include "router/digest.h"
+#include "base/sha256.h"
 #include "wire/generate.h"
 
 #define ANSWER_TOOL_CALLS_MAX 256  /* of one choice */
@@ -26,6 +26,6 @@ IM_MUST_CHECK enum im_rc answer_hash_add(struct answer_hash *h, const struct gen
 bool answer_hash_manifest(const struct answer_hash *h, struct buf *out);
 
 /** SHA-256 of the manifest. False without memory. */
-bool answer_hash_final(const struct answer_hash *h, uint8_t out[DIGEST_BYTES]);
+bool answer_hash_final(const struct answer_hash *h, uint8_t out[SHA256_BYTES]);
 
 #endif

@@ -91,8 +91,8 @@ take_answer(void *to, const struct generate_frame *f)
 static void
 assert_manifest_digest(const struct answer_hash *h, const char *hex)
 {
-	uint8_t digest[DIGEST_BYTES];
-	char got[2 * DIGEST_BYTES + 1];
+	uint8_t digest[SHA256_BYTES];
+	char got[2 * SHA256_BYTES + 1];
 
 	assert_true(answer_hash_final(h, digest));
 	hex_encode(digest, sizeof(digest), got);

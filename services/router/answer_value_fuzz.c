@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (router_answer_value_decode(data, size, &arena, &frame, &usage, NULL) == IM_OK) {
 		struct answer_hash *h = answer_hash_new();
 		struct answer *a = router_answer_new(4096);
-		uint8_t digest[DIGEST_BYTES];
+		uint8_t digest[SHA256_BYTES];
 
 		if (h == NULL || a == NULL) {
 			abort();

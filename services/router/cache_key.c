@@ -132,7 +132,7 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 	       uint8_t ret[CACHE_KEY_BYTES])
 {
 	static const char version[] = "infermesh-cache-key/v1"; /* with its NUL */
-	struct writer w = { .ctx = router_sha256_new(), .ok = true };
+	struct writer w = { .ctx = sha256_new(), .ok = true };
 
 	w.ok = w.ctx != NULL && EVP_DigestUpdate(w.ctx, version, sizeof(version)) == 1;
 	put_text(&w, TAG_TENANT, tenant);

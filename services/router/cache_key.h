@@ -6,7 +6,7 @@
 #ifndef ROUTER_CACHE_KEY_H
 #define ROUTER_CACHE_KEY_H
 
-#include "router/digest.h"
+#include "base/sha256.h"
 #include "wire/mesh.h"
 
 /**

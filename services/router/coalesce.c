@@ -21,18 +21,18 @@ coalesce_init(struct coalesce *table, size_t keep_bytes)
 
 /* The key is a digest: any of its bits are as good as a hash. */
 static size_t
-bucket_of(const uint8_t key[DIGEST_BYTES])
+bucket_of(const uint8_t key[SHA256_BYTES])
 {
 	return ((size_t)key[0] << 8 | key[1]) % COALESCE_BUCKETS;
 }
 
 struct generation *
-coalesce_find(const struct coalesce *table, const uint8_t key[DIGEST_BYTES], bool streams)
+coalesce_find(const struct coalesce *table, const uint8_t key[SHA256_BYTES], bool streams)
 {
 	const struct list *bucket = &table->buckets[bucket_of(key)];
 
 	LIST_FOREACH (bucket, g, struct generation, node) {
-		if (memcmp(g->key, key, DIGEST_BYTES) == 0 && (g->streams || !streams)) {
+		if (memcmp(g->key, key, SHA256_BYTES) == 0 && (g->streams || !streams)) {
 			return g;
 		}
 	}
@@ -40,12 +40,12 @@ coalesce_find(const struct coalesce *table, const uint8_t key[DIGEST_BYTES], boo
 }
 
 void
-generation_begin(struct generation *g, struct coalesce *table, const uint8_t key[DIGEST_BYTES],
+generation_begin(struct generation *g, struct coalesce *table, const uint8_t key[SHA256_BYTES],
 		 bool streams)
 {
 	g->table = table;
 	g->streams = streams;
-	memcpy(g->key, key, DIGEST_BYTES);
+	memcpy(g->key, key, SHA256_BYTES);
 	list_init(&g->followers);
 	list_push_back(&table->buckets[bucket_of(key)], &g->node);
 }

@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
-#include "router/digest.h"
+#include "base/sha256.h"
 
 #define COALESCE_BUCKETS 1024
 
@@ -37,7 +37,7 @@ struct said {
 struct generation {
 	struct list node; /* linked while it may be joined */
 	struct coalesce *table;
-	uint8_t key[DIGEST_BYTES];
+	uint8_t key[SHA256_BYTES];
 	bool streams;          /* its worker tells tokens as they come */
 	struct list followers; /* who refer to it */
 	uint32_t listening;    /* how many of them want to hear the rest */
@@ -59,11 +59,11 @@ struct follower {
 void coalesce_init(struct coalesce *table, size_t keep_bytes);
 
 /** A generation of 'key' that may be joined, or NULL. Who 'streams' joins only one that does; the others join any. */
-struct generation *coalesce_find(const struct coalesce *table, const uint8_t key[DIGEST_BYTES],
+struct generation *coalesce_find(const struct coalesce *table, const uint8_t key[SHA256_BYTES],
 				 bool streams);
 
 /** Begin a generation ('g' is zeroed) that others may join. */
-void generation_begin(struct generation *g, struct coalesce *table, const uint8_t key[DIGEST_BYTES],
+void generation_begin(struct generation *g, struct coalesce *table, const uint8_t key[SHA256_BYTES],
 		      bool streams);
 
 /** Nobody joins any more. Twice is fine. */

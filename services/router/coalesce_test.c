@@ -15,7 +15,7 @@
 
 #define KEEP 1000
 
-static const uint8_t key_a[DIGEST_BYTES] = { 1 }, key_b[DIGEST_BYTES] = { 1, 0, 7 };
+static const uint8_t key_a[SHA256_BYTES] = { 1 }, key_b[SHA256_BYTES] = { 1, 0, 7 };
 
 static struct coalesce table;
 

@@ -68,7 +68,7 @@ struct request {
 	uint8_t *body; /* as the worker gets it; NULL once no other worker will be tried */
 	size_t body_len;
 	int32_t priority;
-	uint8_t input_sha256[DIGEST_BYTES];
+	uint8_t input_sha256[SHA256_BYTES];
 	uint64_t received_us; /* since 1970 */
 
 	struct queue_entry waiting;

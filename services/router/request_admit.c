@@ -132,7 +132,7 @@ identify(struct generate_request *req, const struct link_peer *peer,
 		req->request_id = own->id_hex;
 	}
 	if (!gateway || !req->has_input_sha256) {
-		if (!router_sha256(in->body, in->body_len, req->input_sha256)) {
+		if (!sha256_of(in->body, in->body_len, req->input_sha256)) {
 			return false;
 		}
 		req->has_input_sha256 = true;

@@ -1,7 +1,7 @@
 /*
- * router/digest.c - SHA-256; see digest.h.
+ * base/sha256.c - see sha256.h.
  */
-#include "router/digest.h"
+#include "base/sha256.h"
 
 #include <pthread.h>
 
@@ -15,7 +15,7 @@ fetch(void)
 }
 
 EVP_MD_CTX *
-router_sha256_new(void)
+sha256_new(void)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
@@ -28,7 +28,7 @@ router_sha256_new(void)
 }
 
 bool
-router_sha256_peek(const EVP_MD_CTX *ctx, uint8_t out[DIGEST_BYTES])
+sha256_peek(const EVP_MD_CTX *ctx, uint8_t out[SHA256_BYTES])
 {
 	EVP_MD_CTX *copy = EVP_MD_CTX_new();
 	bool ok = copy != NULL && EVP_MD_CTX_copy_ex(copy, ctx) == 1 &&
@@ -39,7 +39,7 @@ router_sha256_peek(const EVP_MD_CTX *ctx, uint8_t out[DIGEST_BYTES])
 }
 
 bool
-router_sha256(const void *data, size_t len, uint8_t out[DIGEST_BYTES])
+sha256_of(const void *data, size_t len, uint8_t out[SHA256_BYTES])
 {
 	(void)pthread_once(&fetched, fetch);
 	return sha256 != NULL && EVP_Digest(data, len, out, NULL, sha256, NULL) == 1;
