@@ -1,6 +1,6 @@
 /*
- * bench/load.c - infermesh-load: a closed-loop HTTP load generator that knows SSE, can leave in the middle, and counts how
- * each request ended. One thread, epoll. For benchmarks and the exactness tests; it never judges.
+ * bench/load.c - infermesh-load: an HTTP load generator, in a closed loop or at a rate, that knows SSE, can leave in the middle,
+ * and counts how each request ended. One thread, epoll. For benchmarks and the exactness tests; it never judges.
  */
 #include "load.h"
 
@@ -40,6 +40,8 @@ static struct {
 	uint64_t result[LOAD_RESULTS];
 	uint64_t status[600];
 	struct histo latency, first;
+	uint64_t longest_us; /* however it ended */
+	uint64_t unbegun;    /* streams that ended in an error before the first token */
 } g;
 
 static void begin(struct conn *c);
@@ -85,6 +87,15 @@ more(void)
 	return clock_mono_us() < g.end_us;
 }
 
+/* With a rate: has its time come? */
+static bool
+due(void)
+{
+	double seconds = (double)(clock_mono_us() - g.begin_us) / 1e6;
+
+	return g.o.rate == 0 || (double)g.begun < seconds * g.o.rate;
+}
+
 static void
 finish(struct conn *c, enum load_result result)
 {
@@ -93,6 +104,9 @@ finish(struct conn *c, enum load_result result)
 	c->busy = false;
 	g.ended++;
 	g.result[result]++;
+	g.unbegun += result == LOAD_STREAM_ERROR && !c->in.saw_token;
+	if (now_us - c->begin_us > g.longest_us)
+		g.longest_us = now_us - c->begin_us;
 	if (c->in.status > 0 && c->in.status < 600)
 		g.status[c->in.status]++;
 	if (result == LOAD_OK)
@@ -142,7 +156,7 @@ write_request(struct conn *c)
 static void
 begin(struct conn *c)
 {
-	if (c->busy || !more())
+	if (c->busy || !more() || !due())
 		return;
 	c->busy = true;
 	c->counted = false;
@@ -277,6 +291,8 @@ report(void)
 	       (unsigned long long)histo_at(&g.latency, .5),
 	       (unsigned long long)histo_at(&g.latency, .9),
 	       (unsigned long long)histo_at(&g.latency, .99), (unsigned long long)g.latency.max);
+	printf(",\"longest_us\":%llu,\"unbegun\":%llu", (unsigned long long)g.longest_us,
+	       (unsigned long long)g.unbegun);
 	printf(",\"first_byte_us\":{\"p50\":%llu,\"p99\":%llu}}\n",
 	       (unsigned long long)histo_at(&g.first, .5),
 	       (unsigned long long)histo_at(&g.first, .99));
@@ -287,10 +303,11 @@ usage(int status)
 {
 	fputs(
 	    "usage: infermesh-load [OPTION...] HOST:PORT\n"
-	    "Sends chat completions in a closed loop and prints one JSON line: how each ended, rates, latencies.\n\n"
+	    "Sends chat completions, in a closed loop or at a rate, and prints one JSON line: how each ended, rates, latencies.\n\n"
 	    "  -c N        connections (64)\n"
 	    "  -n N        requests; or\n"
 	    "  -t SECONDS  duration (10)\n"
+	    "  -r RATE     so many requests a second, if the connections suffice (as many as they can)\n"
 	    "  -k KEY      API key\n"
 	    "  -b BODY     JSON body; %d in it becomes the request's number\n"
 	    "  -p PATH     path (/v1/chat/completions)\n"
@@ -311,6 +328,9 @@ option(int opt, const char *arg)
 		break;
 	case 'n':
 		g.o.requests = strtoull(arg, NULL, 10);
+		break;
+	case 'r':
+		g.o.rate = strtod(arg, NULL);
 		break;
 	case 't':
 		g.o.seconds = strtod(arg, NULL);
@@ -358,7 +378,7 @@ main(int argc, char **argv)
 		.timeout_ms = 30000,
 		.seed = 1
 	};
-	while ((opt = getopt(argc, argv, "c:n:t:k:b:p:x:m:w:s:h")) != -1)
+	while ((opt = getopt(argc, argv, "c:n:t:r:k:b:p:x:m:w:s:h")) != -1)
 		option(opt, optarg);
 	if (optind + 1 != argc || (colon = strrchr(argv[optind], ':')) == NULL ||
 	    g.o.connections == 0)

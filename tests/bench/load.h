@@ -14,6 +14,7 @@ struct load_options {
 	uint32_t connections;
 	uint64_t requests;  /* 0 = by time */
 	double seconds;     /* 0 = by count */
+	double rate;        /* requests begun a second; 0 = as fast as the connections allow */
 	double cancel;      /* share of requests whose client leaves at a random moment */
 	uint32_t cancel_ms; /* the latest such moment */
 	uint32_t timeout_ms;
@@ -34,7 +35,7 @@ enum load_result {
 /* Reads one HTTP/1.1 response; zero-initialised. Test code: it believes its server, but checks what it counts. */
 struct response {
 	int status;
-	bool head_done, chunked, sse, close, saw_done, saw_error, done;
+	bool head_done, chunked, sse, close, saw_token, saw_done, saw_error, done;
 	uint64_t body_left; /* of the body or the chunk */
 	enum {
 		CHUNK_SIZE,

@@ -53,6 +53,8 @@ body_bytes(struct response *r, const char *at, size_t len)
 	memcpy(border + r->tail_len, at, head);
 	r->saw_done = r->saw_done || has(at, len, "data: [DONE]") ||
 		      has(border, r->tail_len + head, "data: [DONE]");
+	r->saw_token = r->saw_token || has(at, len, "data: {\"id\"") ||
+		       has(border, r->tail_len + head, "data: {\"id\"");
 	r->saw_error = r->saw_error || has(at, len, "data: {\"error\"") ||
 		       has(border, r->tail_len + head, "data: {\"error\"");
 	if (len >= sizeof(r->tail)) {
