@@ -250,6 +250,8 @@ errors_from_reply(const struct upstream_reply *reply, struct im_err *err)
 	arena_done(&a);
 	if (rc == IM_ELIMIT || rc == IM_EUNAVAILABLE || rc == IM_EUPSTREAM)
 		err->retry_after_ms = retry_ms(reply);
+	if (rc == IM_EUPSTREAM && reply->status == 503 && err->retry_after_ms > 0)
+		rc = err->rc = IM_EUNAVAILABLE; /* not broken: it asks for a pause */
 	if (rc == IM_EUNAVAILABLE && err->retry_after_ms == 0)
 		err->retry_after_ms = 1000;
 	return rc;

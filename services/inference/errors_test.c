@@ -88,7 +88,7 @@ static const struct row {
 	  NULL, NULL, IM_EUNAVAILABLE, "upstream_error", "loading", "", 1000 },
 	{ 503, "{\"error\":{\"message\":\"Loading model\"}}", "3", NULL, IM_EUNAVAILABLE,
 	  "upstream_error", "", "", 3000 },
-	{ 503, "{\"error\":{\"message\":\"server overloaded\"}}", "2", NULL, IM_EUPSTREAM,
+	{ 503, "{\"error\":{\"message\":\"server overloaded\"}}", "2", NULL, IM_EUNAVAILABLE,
 	  "upstream_error", "503: server overloaded", "", 2000 },
 	{ 500, "not JSON at all", NULL, NULL, IM_EUPSTREAM, "upstream_error", "500", "", 0 },
 	{ 502, "<html><body>Bad Gateway</body></html>", NULL, NULL, IM_EUPSTREAM, "upstream_error",

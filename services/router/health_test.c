@@ -189,11 +189,12 @@ test_verdict_of_each_error(void **state)
 		{ IM_ELIMIT, "", 0, true, VERDICT_PAUSE, AGAIN_RETRY, VERDICT_PAUSE_MS },
 		{ IM_ELIMIT, "", UINT32_MAX, true, VERDICT_PAUSE, AGAIN_RETRY,
 		  VERDICT_PAUSE_MAX_MS },
-		{ IM_EUPSTREAM, "upstream_error", 3000, true, VERDICT_PAUSE, AGAIN_RETRY, 3000 },
+		{ IM_EUNAVAILABLE, "upstream_error", 3000, true, VERDICT_PAUSE, AGAIN_RETRY, 3000 },
 		{ IM_EUNAVAILABLE, "upstream_error", 1000, true, VERDICT_PAUSE, AGAIN_RETRY, 1000 },
 		/* its own */
 		{ IM_ELIMIT, "insufficient_quota", 0, true, VERDICT_FAILED, AGAIN_RETRY, 0 },
 		{ IM_EUPSTREAM, "upstream_error", 0, true, VERDICT_FAILED, AGAIN_RETRY, 0 },
+		{ IM_EUPSTREAM, "upstream_error", 3000, true, VERDICT_FAILED, AGAIN_RETRY, 0 },
 		{ IM_EUNAVAILABLE, "upstream_error", 0, true, VERDICT_FAILED, AGAIN_RETRY, 0 },
 		{ IM_EDEADLINE, "upstream_timeout", 0, true, VERDICT_FAILED, AGAIN_RETRY, 0 },
 		{ IM_EIO, "", 0, true, VERDICT_FAILED, AGAIN_RETRY, 0 },

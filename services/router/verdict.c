@@ -37,7 +37,6 @@ verdict_of_error(const struct im_err *err, bool opened)
 		}
 		return err->retry_after_ms > 0 ? pause_for(err) : fails;
 	case IM_EUPSTREAM:
-		return err->retry_after_ms > 0 ? pause_for(err) : fails;
 	case IM_EDEADLINE:
 	case IM_EIO:
 	case IM_EINTERNAL:

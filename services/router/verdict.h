@@ -10,7 +10,7 @@
  *   full (IM_EAGAIN)                                                 nothing          yes, not an attempt
  *   the link was lost, the worker drains or stops                    nothing          yes, free of the retry budget
  *   429                                                              pause            yes
- *   any 5xx with Retry-After, an upstream that loads its model       pause            yes
+ *   503 with Retry-After, an upstream that loads its model           pause            yes
  *   402: the account is used up                                      failed           yes
  *   other 5xx, unreachable, not understood, out of memory or order   failed           yes
  *   silent for longer than its own read_ms                           failed           yes

@@ -193,7 +193,8 @@ class Mesh:
         except AssertionError:
             return False
         states = {w["name"]: w["state"] for w in status["workers"]}
-        return status["router"]["audit"] != "unavailable" and all(states.get(name) == "ready" for name in self.worker_names())
+        return status["router"]["audit"] != "unavailable" and all(
+            states.get(name) in ("ready", "joining") for name in self.worker_names())
 
     def get(self, path, headers=None):
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

@@ -28,7 +28,8 @@ library is used. Answers to the same request are the same bytes.
 A request without "stream" gets a whole JSON answer, once its tokens would have been sent. One that is cut, hangs or has no
 [DONE] is half of it.
 
-Besides the API: GET /_state tells what happened, POST /_reset forgets it.
+Besides the API: GET /_state tells what happened, POST /_reset forgets it, POST /_always with a JSON object such as
+{"status": "500"} makes every request behave like that from now on, {} as before.
 Run it: upstream.py [--port N]; with port 0, the default, a free one is taken and printed. Or import Upstream.
 """
 import argparse
@@ -85,10 +86,10 @@ def last_text(body):
     return content
 
 
-def choose(body):
+def choose(body, always):
     """The behaviour of a request, and the text that it echoes."""
     text = last_text(body)
-    options = dict(BEHAVIOURS[body["model"]])
+    options = {**BEHAVIOURS[body["model"]], **always}
     for words in re.findall(r"\[\[(.*?)\]\]", text):
         options.update(word.partition("=")[::2] for word in words.split())
     return options, re.sub(r"\s*\[\[.*?\]\]", "", text)
@@ -299,6 +300,9 @@ class Connection(asyncio.Protocol):
         if path == "/_reset":
             self.state.update(requests=0, active=0, completed=0, cancelled=0, opened=0, closed=0, log=[])
             return await self.reply(200, b"{}")
+        if path == "/_always":
+            self.state["always"] = json.loads(raw)
+            return await self.reply(200, b"{}")
         path = path.removeprefix("/v1")
         if (method, path) == ("GET", "/models"):
             data = [{"id": name, "object": "model", "created": CREATED, "owned_by": "test"} for name in BEHAVIOURS]
@@ -326,7 +330,7 @@ class Connection(asyncio.Protocol):
             self.state["active"] -= 1
 
     async def behave(self, body, entry):
-        options, text = choose(body)
+        options, text = choose(body, self.state["always"])
         if options.get("hang") == "head":
             await self.pause()
         if "first" in options:
@@ -419,7 +423,8 @@ class Connection(asyncio.Protocol):
 
 
 def fresh_state():
-    return {"open": 0, "opened": 0, "closed": 0, "requests": 0, "active": 0, "completed": 0, "cancelled": 0, "log": []}
+    return {"open": 0, "opened": 0, "closed": 0, "requests": 0, "active": 0, "completed": 0, "cancelled": 0, "log": [],
+            "always": {}}
 
 
 async def listen(port):
@@ -476,6 +481,10 @@ class Upstream:
     def state(self):
         """What happened since the start or reset(); the asking connection is counted as open too."""
         return self._call("/_state")
+
+    def always(self, **options):
+        """Every request behaves like that from now on."""
+        self._call("/_always", json.dumps(options).encode())
 
     def reset(self):
         self._call("/_reset", b"")
