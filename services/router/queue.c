@@ -173,6 +173,20 @@ queue_join(struct queue *q, struct queue_line *line, struct queue_entry *e, uint
 }
 
 void
+queue_pass(struct queue *q, struct queue_entry *e)
+{
+	if (e->seq == 0) {
+		e->seq = ++q->seq;
+	}
+}
+
+uint32_t
+queue_retry_after(const struct queue_line *line)
+{
+	return retry_after(time_for(line, 1));
+}
+
+void
 queue_leave(struct queue *q, struct queue_entry *e)
 {
 	struct queue_line *line = e->line;

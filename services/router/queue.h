@@ -106,6 +106,12 @@ IM_MUST_CHECK enum im_rc queue_admits(const struct queue *q, const struct queue_
 IM_MUST_CHECK enum im_rc queue_join(struct queue *q, struct queue_line *line, struct queue_entry *e,
 				    uint64_t now_ms, struct im_err *err);
 
+/** It got a place without having waited; should it have to wait later, it stands where it would have stood now. */
+void queue_pass(struct queue *q, struct queue_entry *e);
+
+/** When trying again makes sense for somebody who waited in 'line' in vain, in ms: the time until a place comes free. */
+uint32_t queue_retry_after(const struct queue_line *line);
+
 /** Go without a place. Does nothing if it does not wait. */
 void queue_leave(struct queue *q, struct queue_entry *e);
 

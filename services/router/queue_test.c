@@ -166,6 +166,25 @@ test_queue_retried_request_has_its_old_place_and_is_never_turned_away(void **sta
 }
 
 static void
+test_queue_retry_of_one_that_never_waited_stands_before_later_ones(void **state)
+{
+	struct queue_settings set = usual;
+	struct queue_entry a = { 0 }, b = { 0 };
+	struct queue_line line = { 0 };
+	struct queue q;
+
+	(void)state;
+	set.line_max = 1;
+	queue_init(&q, &set);
+	queue_pass(&q, &a);
+	join(&q, &line, &b, QUEUE_NORMAL, LATER);
+	a.picky = true;
+	join(&q, &line, &a, QUEUE_NORMAL, LATER); /* nor is it turned away */
+	assert_ptr_equal(take(&q, &line), &a);
+	assert_ptr_equal(take(&q, &line), &b);
+}
+
+static void
 test_queue_who_leaves_is_gone_at_once(void **state)
 {
 	struct queue_entry e[5] = { 0 };
@@ -486,6 +505,8 @@ main(void)
 		cmocka_unit_test(test_queue_earliest_deadline_goes_first_then_who_came_first),
 		cmocka_unit_test(
 		    test_queue_retried_request_has_its_old_place_and_is_never_turned_away),
+		cmocka_unit_test(
+		    test_queue_retry_of_one_that_never_waited_stands_before_later_ones),
 		cmocka_unit_test(test_queue_who_leaves_is_gone_at_once),
 		cmocka_unit_test(test_queue_look_for_a_place_is_short_however_many_wait),
 		cmocka_unit_test(

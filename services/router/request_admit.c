@@ -213,6 +213,22 @@ deadline_fire(void *arg)
 	router_request_event(arg, REQUEST_EV_DEADLINE);
 }
 
+/* The deadline is a moment away. Who still waits is told now, while the caller listens: that one looks at the clock, too. */
+static void
+deadline_near(void *arg)
+{
+	struct request *r = arg;
+
+	if (router_request_overdue(r)) {
+		return;
+	}
+	r->deadline.fn = deadline_fire;
+	if (loop_timer_set(r->router->loop, &r->deadline, r->st.grace_ms * 1000ULL) != IM_OK) {
+		deadline_fire(
+		    r); /* cannot happen: the timer that has just fired gave its place back */
+	}
+}
+
 /* A gateway's bytes go on as they are; others lack what the door adds. */
 static bool
 keep_body(struct request *r, const struct generate_request *req, const struct link_peer *peer,
@@ -280,12 +296,13 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	if (!keep_body(r, req, peer, in) || (!r->shareable && !router_request_answer_reset(r))) {
 		return false;
 	}
-	r->deadline = (struct loop_timer){ .fn = deadline_fire, .arg = r };
-	if (loop_timer_set(router->loop, &r->deadline, budget_ms * 1000ULL) != IM_OK) {
-		return false;
-	}
 	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries,
 			   clock_mono_ms(), budget_ms);
+	r->deadline = (struct loop_timer){ .fn = deadline_near, .arg = r };
+	if (loop_timer_set(router->loop, &r->deadline, (budget_ms - r->st.grace_ms) * 1000ULL) !=
+	    IM_OK) {
+		return false;
+	}
 	choose_policy(r, req);
 	r->waiting.cls = queue_class_of(r->priority);
 	r->waiting.deadline_ms = r->st.deadline_ms;

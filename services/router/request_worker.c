@@ -130,6 +130,7 @@ router_request_find_worker(struct request *r)
 		pick_worker(r, &pick);
 	}
 	if (pick.worker != NULL) {
+		queue_pass(&router->queue, &r->waiting);
 		assign(r, &pick);
 		return;
 	}
@@ -251,6 +252,24 @@ router_request_dispatch(struct request *r)
 		r->call = NULL;
 		router_request_attempt_failed(r, &err, false);
 	}
+}
+
+bool
+router_request_overdue(struct request *r)
+{
+	const struct request *doer = router_request_doer(r);
+	const struct queue_line *line = doer->waiting.line;
+
+	if (line == NULL || doer->tried_count > 0) {
+		return false;
+	}
+	(void)err_reason(
+	    &r->err, IM_EUNAVAILABLE, "deadline_unmeetable",
+	    "no worker came free before the request's deadline; try again later or give it more time");
+	r->err.retry_after_ms = queue_retry_after(line);
+	router_request_leave_shared(r);
+	router_request_event(r, REQUEST_EV_NO_WORKER);
+	return true;
 }
 
 /* Nobody may come for it: either it has no worker but one that failed it, or none has come back in time. */

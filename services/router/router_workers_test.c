@@ -282,6 +282,32 @@ test_router_second_worker_of_a_name_replaces_the_first(void **state)
 	mesh_stop(m);
 }
 
+static void
+test_router_who_still_waits_at_the_deadline_is_rejected(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 1);
+	struct ask running = { 0 }, waits = { 0 }, alone = { .warm = true };
+
+	(void)state;
+	mesh_ask(m, &running, METHOD_GENERATE, "demo", "hang", 0);
+	MESH_WAIT(m, w->in_flight == 1);
+	mesh_ask(m, &waits, METHOD_GENERATE, "demo", "waits", 60); /* with a generation */
+	mesh_ask(m, &alone, METHOD_GENERATE, "demo", "waits", 60); /* by itself */
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 2\n"));
+	MESH_WAIT(m,
+		  waits.ended && alone.ended && mesh_metric(m, "infermesh_requests_waiting 0\n"));
+	MESH_WAIT(m, mesh_count(m, RECORD_RESPONSE, OUTCOME_REJECTED) == 2);
+	assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 503);
+	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->reason, "deadline_unmeetable");
+	assert_int_equal(w->started, 1);
+	ask_done(&running);
+	ask_done(&waits);
+	ask_done(&alone);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
 int
 main(void)
 {
@@ -299,6 +325,7 @@ main(void)
 		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
 		cmocka_unit_test(test_router_answers_of_other_weights_are_not_cached_as_these),
 		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
+		cmocka_unit_test(test_router_who_still_waits_at_the_deadline_is_rejected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,19 +76,17 @@ def test_deadline_that_cannot_be_met_is_refused_at_once(start, upstream):
 
     with concurrent.futures.ThreadPoolExecutor(60) as pool:
         results = list(pool.map(timed, range(60)))
-    refused = [r for r in results if r[1] == 503]
-    answered = [r for r in results if r[1] == 200]
-    # 3 s are about 12 times 0.25 s. What is let in beyond that is told by its deadline.
-    assert len(refused) >= 40 and len(answered) >= 6, [r[1] for r in results]
-    for took, _, headers, body in refused:
-        assert body["error"]["code"] == "deadline_unmeetable", body
+    at_once = mesh.metrics("router")['infermesh_requests_refused_total{reason="deadline_unmeetable"}']
+    unmet = [r for r in results if r[1] == 503]
+    # 3 s are about 12 times 0.25 s. Who was let in beyond that is told just before the deadline; 504 for one who was at work
+    # then, or if the gateway's clock was faster.
+    assert at_once >= 40 and [r[1] for r in results].count(200) >= 6, [r[1] for r in results]
+    assert all(r[1] in (200, 503, 504) for r in results), [r[1] for r in results]
+    for took, _, headers, reply in unmet:
+        assert reply["error"]["code"] == "deadline_unmeetable", reply
         assert int(headers["retry-after"]) >= 1 and int(headers["retry-after-ms"]) >= 100
-        assert took <= 1.5 * PATIENCE
-    for took, status, _, body in results:
-        assert status in (200, 503, 504), body
-        assert took <= 3.5 * PATIENCE
-    metrics = mesh.metrics("router")
-    assert metrics['infermesh_requests_refused_total{reason="deadline_unmeetable"}'] == len(refused)
+    assert sorted(r[0] for r in unmet)[int(at_once) - 1] <= 1.5 * PATIENCE
+    assert max(r[0] for r in results) <= 3 + 0.5 * PATIENCE
     mesh.settled()
 
 
