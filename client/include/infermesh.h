@@ -182,7 +182,7 @@ struct infermesh_event {
 	enum infermesh_event_type type;
 
 	const char *model; /* START */
-	const char *cache; /* START: "hit-l1", "miss", "bypass" */
+	const char *cache; /* START: "hit-l1", "miss", "bypass", "coalesced" */
 	const char *worker;
 
 	uint32_t index; /* DELTA: of the choice */

@@ -100,7 +100,7 @@ struct request {
 	char key_digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that the key stands for */
 	uint32_t max_age_ms;
 	struct call *cache_call;
-	char cache_word[24]; /* hit-l1, miss, bypass */
+	char cache_word[24]; /* hit-l1, miss, bypass, coalesced */
 	uint64_t age_ms;
 
 	struct list held;
