@@ -62,7 +62,7 @@ check_order(const struct ranked *set, struct thing *things)
 		if (things[i].in)
 			sorted[count++] = &things[i];
 	}
-	qsort(sorted, count, sizeof(sorted[0]), by_place);
+	qsort(sorted, count, sizeof(struct thing *), by_place);
 	assert_int_equal(ranked_count(set), count);
 	for (uint32_t i = 0; i < count; i++) {
 		assert_non_null(n);

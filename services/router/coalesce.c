@@ -59,6 +59,7 @@ generation_close(struct generation *g)
 static struct said **
 place_of(const struct generation *g, uint64_t number)
 {
+	assert(g->cap > 0); /* a frame that has a number has a place */
 	return &g->frames[number % g->cap];
 }
 

@@ -48,6 +48,12 @@ class_count(const struct queue_line_class *c)
 	return ranked_count(&c->fresh) + ranked_count(&c->again);
 }
 
+uint32_t
+queue_line_waiting(const struct queue_line *line, enum queue_class cls)
+{
+	return class_count(&line->classes[cls]);
+}
+
 bool
 queue_line_blocks(const struct queue_line *line)
 {

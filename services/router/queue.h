@@ -115,6 +115,9 @@ uint32_t queue_retry_after(const struct queue_line *line);
 /** Go without a place. Does nothing if it does not wait. */
 void queue_leave(struct queue *q, struct queue_entry *e);
 
+/** How many of a class wait in 'line'. */
+uint32_t queue_line_waiting(const struct queue_line *line, enum queue_class cls);
+
 /** True if somebody waits in 'line' whom any worker of the model would do: who comes now stands behind. */
 bool queue_line_blocks(const struct queue_line *line);
 

@@ -148,8 +148,22 @@ write_workers(const struct router *router, struct metrics_page *page)
 static void
 write_queue(const struct router *router, struct metrics_page *page)
 {
+	uint32_t waiting[QUEUE_CLASSES] = { 0 };
+
+	LIST_FOREACH (&router->queue.lines, line, struct queue_line, node) {
+		for (int i = 0; i < QUEUE_CLASSES; i++) {
+			waiting[i] += queue_line_waiting(line, (enum queue_class)i);
+		}
+	}
 	metrics_gauge(page, "infermesh_requests_waiting", "Of these, waiting for a worker.",
 		      router->queue.count);
+	metrics_family(page, "infermesh_queue_length", "gauge",
+		       "Requests that wait for a worker, by class.");
+	for (int i = 0; i < QUEUE_CLASSES; i++) {
+		struct metrics_label label = { "class", queue_class_text((enum queue_class)i) };
+
+		metrics_value(page, "infermesh_queue_length", &label, 1, waiting[i]);
+	}
 	metrics_family(page, "infermesh_queue_wait_seconds", "histogram",
 		       "How long those who had to wait for a worker did so, by class.");
 	for (int i = 0; i < QUEUE_CLASSES; i++) {

@@ -51,6 +51,8 @@ def test_classes_share_an_overloaded_worker_by_weight(start, upstream):
         # The least urgent come first: who came when does not matter between classes.
         asked = [pool.submit(ask, mesh, f"{cls} {i}", cls) for cls in reversed(CLASSES) for i in range(26)]
         wait_for(lambda: waiting(mesh) == 78, "all wait")
+        metrics = mesh.metrics("router")
+        assert [metrics[f'infermesh_queue_length{{class="{cls}"}}'] for cls in CLASSES] == [26, 26, 26]
         holder.close()
         assert all(f.result()[0] == 200 for f in asked)
     # One at a time, so the upstream's log has the order of dispatch.
