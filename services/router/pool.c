@@ -3,6 +3,7 @@
  */
 #include "router/pool.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,34 +25,39 @@ pool_done(struct pool *p)
 	memset(p, 0, sizeof(*p));
 }
 
-bool
-pool_cheaper(const struct pool *p, uint32_t a, uint32_t b)
-{
-	const struct pool_key *x = &p->keys[a], *y = &p->keys[b];
-
-	return x->cost != y->cost ? x->cost < y->cost : x->last_pick < y->last_pick;
-}
-
 /* Left wins a draw, so that the lower place is preferred among members never picked. */
-static uint32_t
+static inline uint32_t
 match(const struct pool *p, uint32_t left, uint32_t right)
 {
-	if (left == POOL_NONE)
-		return right;
-	if (right == POOL_NONE)
-		return left;
 	return pool_cheaper(p, right, left) ? right : left;
 }
 
-/* Play the matches above 'place' again, as far up as its change can be felt. */
+static inline bool
+any_ready(const struct pool *p, uint32_t node)
+{
+	return p->keys[p->cheapest[node]].cost < INFINITY;
+}
+
+/*
+ * Play the matches above 'place' again, as far up as its change can be felt. Who comes up stays in registers, and the others on
+ * the way are known before: so the processor need not wait at each level for the one below.
+ */
 static void
 replay(struct pool *p, uint32_t place)
 {
-	uint32_t *tree = p->cheapest;
+	uint32_t *tree = p->cheapest, winner = place;
+	struct pool_key key = p->keys[place];
 
-	for (uint32_t i = (p->places + place) / 2; i > 0; i /= 2) {
-		uint32_t winner = match(p, tree[2 * i], tree[2 * i + 1]);
+	for (uint32_t i = p->places + place; i > 1;) {
+		uint32_t other = tree[i ^ 1];
+		struct pool_key k = p->keys[other];
+		bool even = (k.cost == key.cost) & (k.last_pick == key.last_pick);
+		bool lost = pool_key_less(&k, &key) | (even & i & 1); /* the other is left */
 
+		winner = lost ? other : winner;
+		key.cost = lost ? k.cost : key.cost;
+		key.last_pick = lost ? k.last_pick : key.last_pick;
+		i /= 2;
 		if (winner == tree[i] && winner != place)
 			break;
 		tree[i] = winner;
@@ -83,13 +89,15 @@ grow(struct pool *p)
 		free(tree);
 		return false;
 	}
-	for (uint32_t i = p->places; i < places; i++)
+	for (uint32_t i = p->places; i < places; i++) {
 		p->seats[i] = (struct pool_seat){ .ready_at = POOL_NONE };
+		p->keys[i] = (struct pool_key){ .cost = INFINITY };
+	}
 	free(p->cheapest);
 	p->cheapest = tree;
 	p->places = places;
 	for (uint32_t i = 0; i < places; i++)
-		tree[places + i] = pool_is_ready(p, i) ? i : POOL_NONE;
+		tree[places + i] = i;
 	for (uint32_t i = places - 1; i > 0; i--)
 		tree[i] = match(p, tree[2 * i], tree[2 * i + 1]);
 	return true;
@@ -135,7 +143,6 @@ set_ready(struct pool *p, uint32_t place, bool ready)
 {
 	struct pool_seat *s = &p->seats[place];
 
-	p->cheapest[p->places + place] = ready ? place : POOL_NONE;
 	if (ready) {
 		s->ready_at = p->ready_count;
 		p->ready[p->ready_count++] = place;
@@ -176,12 +183,10 @@ pool_set(struct pool *p, uint32_t place, const struct pool_load *load)
 	s->usable = usable;
 	s->in_flight = in_flight;
 	s->weight = load->weight;
-	if (ready) {
-		p->keys[place] = (struct pool_key){
-			.cost = (((uint64_t)in_flight + 1) << COST_SHIFT) / load->weight,
-			.last_pick = load->last_pick,
-		};
-	}
+	p->keys[place] = (struct pool_key){
+		.cost = ready ? (in_flight + 1.0) / load->weight : INFINITY,
+		.last_pick = load->last_pick,
+	};
 	if (ready != was_ready)
 		set_ready(p, place, ready);
 	if (ready || was_ready)
@@ -193,7 +198,7 @@ static uint32_t
 first_below(const struct pool *p, uint32_t i)
 {
 	while (i < p->places)
-		i = 2 * i + (p->cheapest[2 * i] == POOL_NONE);
+		i = 2 * i + !any_ready(p, 2 * i);
 	return i - p->places;
 }
 
@@ -203,27 +208,27 @@ pool_next_ready(const struct pool *p, uint32_t place)
 	if (p->ready_count == 0)
 		return POOL_NONE;
 	for (uint32_t i = p->places + place % p->places; i > 1; i /= 2) {
-		if (p->cheapest[i] != POOL_NONE && i >= p->places)
+		if (i >= p->places && any_ready(p, i))
 			return i - p->places;
-		if (i % 2 == 0 && p->cheapest[i + 1] != POOL_NONE)
+		if (i % 2 == 0 && any_ready(p, i + 1))
 			return first_below(p, i + 1);
 	}
 	return first_below(p, 1);
 }
 
 uint32_t
-pool_sample(const struct pool *p, uint32_t max, uint32_t *ret_places)
+pool_sample(const struct pool *p, uint32_t ret_places[POOL_FEW])
 {
 	uint32_t n = 0;
 
-	if (p->places <= max) {
+	if (p->places <= POOL_FEW) {
 		for (uint32_t i = 0; i < p->places; i++)
 			if (p->seats[i].owner != NULL)
 				ret_places[n++] = i;
 		return n;
 	}
-	for (uint32_t i = max; i < 2 * max; i++)
-		if (p->cheapest[i] != POOL_NONE)
+	for (uint32_t i = POOL_PARTS; i < 2 * POOL_PARTS; i++)
+		if (any_ready(p, i))
 			ret_places[n++] = p->cheapest[i];
 	return n;
 }

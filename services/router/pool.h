@@ -11,7 +11,7 @@
  * connections as the Linux Virtual Server describes it, with the "+ 1" so that weights also count for idle workers. Among equal
  * costs the one picked longest ago is cheaper, so that ties spread.
  *
- * Threads: as its owner. Memory: 44 bytes a place; grows, never shrinks.
+ * Threads: as its owner. Memory: 68 bytes a place; grows, never shrinks.
  */
 #ifndef ROUTER_POOL_H
 #define ROUTER_POOL_H
@@ -25,7 +25,9 @@
 
 #define POOL_NONE          UINT32_MAX
 #define POOL_IN_FLIGHT_MAX 0x3fffff /* more count as this */
-#define POOL_WEIGHT_ONE    64       /* weights are in 64ths, so that a ramp has steps */
+#define POOL_FEW           16
+#define POOL_PARTS         8  /* a power of two */
+#define POOL_WEIGHT_ONE    64 /* weights are in 64ths, so that a ramp has steps */
 
 /* How a member stands. */
 struct pool_load {
@@ -36,8 +38,9 @@ struct pool_load {
 	bool usable;        /* could be picked if it had room */
 };
 
+/* Costs are quotients of whole numbers below 2^53: equal ones are equal doubles, others never. */
 struct pool_key {
-	uint64_t cost;
+	double cost; /* infinite: may not be picked now */
 	uint64_t last_pick;
 };
 
@@ -50,13 +53,12 @@ struct pool_seat {
 };
 
 struct pool {
-	uint32_t places;         /* a power of two, or 0 */
-	uint32_t members;        /* seats that are not free */
-	uint32_t full_below;     /* no seat below this one is free */
-	struct pool_seat *seats; /* by place */
-	struct pool_key *keys;   /* by place */
-	uint32_t *
-	    cheapest; /* 2 * places; [1] is the root, [places + i] is place i itself or POOL_NONE */
+	uint32_t places;           /* a power of two, or 0 */
+	uint32_t members;          /* seats that are not free */
+	uint32_t full_below;       /* no seat below this one is free */
+	struct pool_seat *seats;   /* by place */
+	struct pool_key *keys;     /* by place */
+	uint32_t *cheapest;        /* 2 * places; [1] is the root, [places + i] is i */
 	uint32_t *ready;           /* places that may be picked now, in no order */
 	uint32_t ready_count;      /* of these */
 	uint32_t usable_count;     /* members that are usable, full ones included */
@@ -93,21 +95,32 @@ pool_is_ready(const struct pool *p, uint32_t place)
 static inline uint32_t
 pool_cheapest(const struct pool *p)
 {
-	return p->places == 0 ? POOL_NONE : p->cheapest[1];
+	return p->ready_count == 0 ? POOL_NONE : p->cheapest[1];
 }
 
-/** True if 'a' is to be preferred over 'b': a strict order. Both must be places of members. */
-bool pool_cheaper(const struct pool *p, uint32_t a, uint32_t b);
+/** A strict order. No branches: they could not be predicted. */
+static inline bool
+pool_key_less(const struct pool_key *x, const struct pool_key *y)
+{
+	return (x->cost < y->cost) | ((x->cost == y->cost) & (x->last_pick < y->last_pick));
+}
+
+/** True if 'a' is to be preferred over 'b'. Both must be places of members. */
+static inline bool
+pool_cheaper(const struct pool *p, uint32_t a, uint32_t b)
+{
+	return pool_key_less(&p->keys[a], &p->keys[b]);
+}
 
 /** The first member from 'place' on that may be picked, going round; POOL_NONE if there is none. */
 uint32_t pool_next_ready(const struct pool *p, uint32_t place);
 
 /**
- * At most 'max' members worth telling somebody who asks what else there was: all members while there are no more than
- * 'max' places, else the cheapest ready one of each of 'max' parts of the places, the cheapest of all among them. 'max' is a power
- * of two. Returns their number.
+ * Members worth telling somebody who asks what else there was: all of them while there are no more than POOL_FEW places, else
+ * the cheapest ready one of each of POOL_PARTS equal parts of the places, the cheapest of all among them. Returns their
+ * number, POOL_FEW at most.
  */
-uint32_t pool_sample(const struct pool *p, uint32_t max, uint32_t *ret_places);
+uint32_t pool_sample(const struct pool *p, uint32_t ret_places[POOL_FEW]);
 
 /** Keep 'smooth' or 'ring' up to date from now on. False without memory: it is not. */
 bool pool_use_smooth(struct pool *p);

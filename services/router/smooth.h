@@ -18,22 +18,19 @@
 
 #define SMOOTH_NONE UINT32_MAX
 
-struct smooth_line {
-	int64_t at;
-	uint32_t weight; /* 0 = takes no part: 'at' is its sum as it stays */
-};
-
+/* A leaf is a place, and a node above repeats the best of its children. */
 struct smooth_node {
-	int64_t until; /* the first pick at which 'largest' may be another one */
-	uint32_t largest;
+	int64_t at;
+	int64_t until;    /* the first pick at which another place may be the largest here */
+	uint32_t weight;  /* 0 = takes no part: 'at' is its sum as it stays */
+	uint32_t largest; /* the place, or SMOOTH_NONE */
 };
 
 struct smooth {
-	uint32_t places; /* a power of two, or 0 */
-	int64_t turn;    /* picks so far */
-	int64_t total;   /* weights of all that take part */
-	struct smooth_line *lines;
-	struct smooth_node *nodes; /* 2 * places; [1] is the root */
+	uint32_t places;           /* a power of two, or 0 */
+	int64_t turn;              /* picks so far */
+	int64_t total;             /* weights of all that take part */
+	struct smooth_node *nodes; /* 2 * places; [1] is the root, [places + i] is place i */
 };
 
 /** Zeroed memory is empty. */

@@ -11,12 +11,6 @@
 #include "router/workers_health.h"
 
 void
-workers_name_ref(struct worker_name *name)
-{
-	name->refs++;
-}
-
-void
 workers_name_unref(struct worker_name *name)
 {
 	if (name != NULL && --name->refs == 0) {

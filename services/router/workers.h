@@ -38,7 +38,12 @@ struct worker_name {
 	char text[NET_NAME_MAX];
 };
 
-void workers_name_ref(struct worker_name *name);
+static inline void
+workers_name_ref(struct worker_name *name)
+{
+	name->refs++;
+}
+
 void workers_name_unref(struct worker_name *name); /* NULL is fine */
 
 /* Backups get requests only while no primary is usable. */
@@ -77,44 +82,46 @@ struct worker_model {
 	struct worker *worker;
 	struct model *model;
 	enum tier tier;
-	uint32_t place;                      /* in model->pool[tier]; POOL_NONE = in none */
-	struct list ramp_node;               /* in workers.ramping, during slow start */
-	uint64_t ramp_ms;                    /* when slow start began */
-	uint32_t ramp_step;                  /* of WORKERS_RAMP_STEPS, reached by now */
-	char digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that this worker has */
+	uint32_t place;        /* in model->pool[tier]; POOL_NONE = in none */
+	struct list ramp_node; /* in workers.ramping, during slow start */
+	uint64_t ramp_ms;      /* when slow start began */
+	uint32_t ramp_step;    /* of WORKERS_RAMP_STEPS, reached by now */
 	struct breaker breaker;
 	bool serving; /* counted in model->serving_count */
 	bool ejected; /* the breaker is not closed, and obeyed: workers_health.h */
 	bool paused_by_limit;
 	uint64_t paused_until_ms; /* 0 = not paused */
 	struct list troubled_node, probe_node;
+	char digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that this worker has */
 };
 
 struct worker {
-	struct list node;
-	struct list id_node, name_node; /* in buckets */
-	struct list gone_node;          /* in workers.gone, once its link is lost */
-	struct workers *table;
-	uint64_t
-	    id; /* unique among all incarnations, so that it can be remembered without a pointer */
+	/* What each request looks at stands together. */
 	struct worker_name *name;
-	char backend[16];
-	uint8_t instance[16];
-	struct link *link; /* NULL = gone */
-	bool retired;      /* replaced by a newer incarnation */
-	struct health health;
-	bool heard; /* since the last workers_tick() */
-	uint64_t heard_ms, gone_ms;
-	bool backup;
-	uint32_t weight;          /* as announced */
-	uint32_t operator_weight; /* in its place; 0 = none */
-	struct worker_model *models;
-	size_t model_count;
+	struct link *link;  /* NULL = gone */
 	struct load load;   /* as it said last */
 	uint32_t slots;     /* our requests there */
 	uint32_t others;    /* requests there that are not ours, as far as we know */
 	uint64_t last_pick; /* workers.picks when it last got a request */
 	uint64_t dispatched, succeeded, failed;
+	struct workers *table;
+	struct worker_model *models;
+	size_t model_count;
+	uint32_t weight;          /* as announced */
+	uint32_t operator_weight; /* in its place; 0 = none */
+	bool retired;             /* replaced by a newer incarnation */
+	bool backup;
+	bool heard; /* since the last workers_tick() */
+	struct health health;
+
+	struct list node;
+	struct list id_node, name_node; /* in buckets */
+	struct list gone_node;          /* in workers.gone, once its link is lost */
+	uint64_t
+	    id; /* unique among all incarnations, so that it can be remembered without a pointer */
+	char backend[16];
+	uint8_t instance[16];
+	uint64_t heard_ms, gone_ms;
 };
 
 struct workers_settings {
@@ -232,7 +239,11 @@ void workers_report(struct worker *w, const struct load *load);
 void workers_mark_full(struct worker *w);
 
 /** Requests there now: ours and, from its reports, those of others. */
-uint32_t workers_in_flight(const struct worker *w);
+static inline uint32_t
+workers_in_flight(const struct worker *w)
+{
+	return w->slots + w->others;
+}
 
 /** Count a request in and out. */
 void workers_take_slot(struct worker *w);

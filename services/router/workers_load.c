@@ -32,12 +32,6 @@ workers_mark_full(struct worker *w)
 	workers_reindex(w);
 }
 
-uint32_t
-workers_in_flight(const struct worker *w)
-{
-	return w->slots + w->others;
-}
-
 void
 workers_take_slot(struct worker *w)
 {

@@ -68,8 +68,8 @@ see(struct pick *pick, const struct worker_model *wm)
 static void
 see_all(struct pick *pick, const struct pool *p, uint32_t chosen)
 {
-	uint32_t places[AUDIT_SEEN_MAX];
-	uint32_t n = pool_sample(p, AUDIT_SEEN_MAX, places);
+	uint32_t places[POOL_FEW];
+	uint32_t n = pool_sample(p, places);
 
 	see(pick, p->seats[chosen].owner);
 	for (uint32_t i = 0; i < n && pick->seen_count < AUDIT_SEEN_MAX; i++) {

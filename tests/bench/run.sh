@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|gateway] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | gateway) ;;
+all | link | router | gateway) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, gateway" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway" >&2
 	exit 2
 	;;
 esac
 if [ "$which" = all ] || [ "$which" = link ]; then
 	build/release/bench/link_bench "$@"
+fi
+if [ "$which" = all ] || [ "$which" = router ]; then
+	build/release/bench/router_bench "$@"
 fi
 if [ "$which" = all ] || [ "$which" = gateway ]; then
 	/usr/bin/python3 tests/bench/gateway_bench.py "$@"
