@@ -12,6 +12,14 @@
 #define RECORD_PSEUDO_BYTES 16
 #define RECORD_BLIND_BYTES  16
 #define RECORD_ID_BYTES     16
+#define RECORD_KEY_ID_BYTES 8
+
+/* PRUNE: the entries below 'min_index' are deleted from here on. */
+struct record_prune {
+	uint64_t min_index; /* a multiple of TILE_WIDTH, at most 'size' */
+	uint64_t size;      /* of the tree before this record */
+	struct hash root;   /* of that tree */
+};
 
 struct record {
 	enum record_kind kind;
@@ -35,6 +43,10 @@ struct record {
 	struct gap gap;
 	bool has_gap;
 	uint8_t blind[RECORD_BLIND_BYTES];
+	uint8_t subject_key[RECORD_KEY_ID_BYTES];
+	bool has_subject_key;
+	struct record_prune prune;
+	bool has_prune;
 };
 
 /** Append the entry. False when the buffer failed. Strings may be NULL for "". */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit/record.h"
+#include "audit/tile.h"
 #include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
@@ -16,6 +17,7 @@ struct record_out {
 	struct routing_packed routing;
 	Infermesh__V1__Usage usage;
 	Infermesh__V1__Gap gap;
+	Infermesh__V1__Prune prune;
 };
 
 static void
@@ -32,6 +34,13 @@ extras_out(const struct record *r, struct record_out *o)
 	if (r->has_gap) {
 		gap_out(&r->gap, &o->gap);
 		o->m.gap = &o->gap;
+	}
+	if (r->has_prune) {
+		infermesh__v1__prune__init(&o->prune);
+		o->prune.min_index = r->prune.min_index;
+		o->prune.size = r->prune.size;
+		o->prune.root = exact_out(true, r->prune.root.b, HASH_BYTES);
+		o->m.prune = &o->prune;
 	}
 }
 
@@ -59,6 +68,7 @@ record_encode(const struct record *r, struct buf *out)
 	m->outcome = (Infermesh__V1__Outcome)r->outcome;
 	m->status_code = r->status_code;
 	m->blind = exact_out(true, r->blind, RECORD_BLIND_BYTES);
+	m->subject_key = exact_out(r->has_subject_key, r->subject_key, RECORD_KEY_ID_BYTES);
 	extras_out(r, &o);
 	(void)buf_append_byte(out, RECORD_VERSION);
 	/* protobuf-c writes fields by ascending tag, shortest varints and no zero values: deterministic. */
@@ -79,7 +89,25 @@ digests_in(const MSG *m, struct record *r)
 			&r->has_output) &&
 	       exact_in(&m->config_digest, sizeof(r->config_digest), r->config_digest,
 			&r->has_config_digest) &&
+	       exact_in(&m->subject_key, RECORD_KEY_ID_BYTES, r->subject_key,
+			&r->has_subject_key) &&
 	       exact_in(&m->blind, RECORD_BLIND_BYTES, r->blind, &has_blind) && has_blind;
+}
+
+/* A malformed one must not make anybody look for entries where none can be. */
+static bool
+prune_in(const Infermesh__V1__Prune *m, struct record *r)
+{
+	bool has_root;
+
+	r->has_prune = m != NULL;
+	if (m == NULL)
+		return r->kind != RECORD_PRUNE;
+	r->prune.min_index = m->min_index;
+	r->prune.size = m->size;
+	return r->kind == RECORD_PRUNE && m->min_index % TILE_WIDTH == 0 &&
+	       m->min_index <= m->size &&
+	       exact_in(&m->root, HASH_BYTES, r->prune.root.b, &has_root) && has_root;
 }
 
 static enum im_rc
@@ -109,6 +137,9 @@ record_in(const MSG *m, struct record *ret, struct im_err *err)
 	if (!digests_in(m, &r))
 		return err_set(err, IM_EPROTO,
 			       "not a record: an identifier or digest of a wrong length");
+	if (!prune_in(m->prune, &r))
+		return err_set(err, IM_EPROTO,
+			       "not a record: a PRUNE without, or with a malformed minimum");
 	if (!routing_in(m->routing, &r.routing))
 		return err_set(err, IM_EPROTO, "not a record: malformed routing");
 	*ret = r;

@@ -66,7 +66,9 @@ sample(struct record *r)
 		.has_routing = true,
 		.usage = { 7, 9, 0, 0 },
 		.has_usage = true,
+		.has_subject_key = true,
 	};
+	memset(r->subject_key, 0xaa, sizeof(r->subject_key));
 	memset(r->request_id, 0x11, sizeof(r->request_id));
 	memset(r->caller, 0x22, sizeof(r->caller));
 	memset(r->tenant, 0x33, sizeof(r->tenant));
@@ -124,12 +126,44 @@ test_record_with_every_member_comes_back(void **state)
 	assert_memory_equal(back.routing.leader, r.routing.leader, 16);
 	assert_int_equal(back.usage.completion_tokens, 9);
 	assert_int_equal(back.log_time_us, 1000002);
+	assert_true(back.has_subject_key);
+	assert_memory_equal(back.subject_key, r.subject_key, RECORD_KEY_ID_BYTES);
 	assert_true(record_encode(&back, &again));
 	assert_int_equal(again.len, b.len);
 	assert_memory_equal(again.data, b.data, b.len);
 	buf_done(&b);
 	buf_done(&again);
 	arena_done(&arena);
+}
+
+static enum im_rc
+recode_prune(enum record_kind kind, bool has, uint64_t min_index, uint64_t size)
+{
+	struct record back,
+	    r = { .kind = kind, .has_prune = has, .prune = { min_index, size, { { 1 } } } };
+	struct arena arena = { 0 };
+	struct buf b = { 0 };
+	enum im_rc rc;
+
+	assert_true(record_encode(&r, &b));
+	rc = record_decode(b.data, b.len, &arena, &back, NULL);
+	if (rc == IM_OK)
+		assert_memory_equal(&back.prune, &r.prune, sizeof(r.prune));
+	arena_done(&arena);
+	buf_done(&b);
+	return rc;
+}
+
+static void
+test_record_prune_with_an_impossible_minimum_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(recode_prune(RECORD_PRUNE, true, 512, 513), IM_OK);
+	assert_int_equal(recode_prune(RECORD_PRUNE, true, 512, 512), IM_OK);
+	assert_int_equal(recode_prune(RECORD_PRUNE, true, 512, 511), IM_EPROTO);
+	assert_int_equal(recode_prune(RECORD_PRUNE, true, 100, 512), IM_EPROTO);
+	assert_int_equal(recode_prune(RECORD_PRUNE, false, 0, 0), IM_EPROTO);
+	assert_int_equal(recode_prune(RECORD_ERASE, true, 512, 513), IM_EPROTO);
 }
 
 static void
@@ -141,6 +175,7 @@ test_record_cut_anywhere_is_refused(void **state)
 
 	(void)state;
 	sample(&r);
+	r.has_subject_key = false; /* without it the record is whole */
 	assert_true(record_encode(&r, &b));
 	for (size_t len = 0; len < b.len; len++) {
 		uint8_t *exact =
@@ -354,6 +389,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_golden_bytes_of_a_small_one),
 		cmocka_unit_test(test_record_with_every_member_comes_back),
+		cmocka_unit_test(test_record_prune_with_an_impossible_minimum_is_refused),
 		cmocka_unit_test(test_record_cut_anywhere_is_refused),
 		cmocka_unit_test(test_record_in_another_encoding_is_refused),
 		cmocka_unit_test(test_record_with_routing_of_an_older_router_is_read),
