@@ -10,7 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
-#include "inference/api_key.h"
+#include "daemon/api_key.h"
 #include "inference/backend.h"
 #include "inference/request_json.h"
 #include "inference/transport.h"

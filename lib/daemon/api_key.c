@@ -1,7 +1,7 @@
 /*
- * inference/api_key.c - see api_key.h.
+ * daemon/api_key.c - see api_key.h.
  */
-#include "inference/api_key.h"
+#include "daemon/api_key.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ take(struct api_key *k, const char *text, size_t len, const char *source, struct
 				       "%s: a key is one line of visible ASCII characters", source);
 	copy = strndup(text, len);
 	if (copy == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for the upstream's key");
+		return err_set(err, IM_ENOMEM, "no memory for a key");
 	forget(k);
 	k->key = copy;
 	return IM_OK;
@@ -91,7 +91,7 @@ read_file(struct api_key *k, struct im_err *err)
 
 	if (fd < 0)
 		return err_errno(err, errno == EACCES ? IM_EPERM : IM_EIO, errno,
-				 "cannot read the upstream's key from %s", k->file);
+				 "cannot read the key in %s", k->file);
 	rc = read_open(k, fd, err);
 	(void)close(fd);
 	return rc;
@@ -107,7 +107,7 @@ api_key_init(struct api_key *k, const char *file, const char *env, struct im_err
 	if (file != NULL) {
 		k->file = strdup(file);
 		if (k->file == NULL)
-			return err_set(err, IM_ENOMEM, "no memory for the upstream's key");
+			return err_set(err, IM_ENOMEM, "no memory for a key");
 		rc = api_key_get(k, &ignored, err);
 	} else if (env != NULL) {
 		/* NOLINTNEXTLINE(concurrency-mt-unsafe): at start; nothing changes the environment */

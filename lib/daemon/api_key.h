@@ -1,9 +1,9 @@
 /*
- * inference/api_key.h - the key that an upstream wants from us: out of a file, which may change while we run, or out of the
- * environment. Never logged, never part of an error.
+ * daemon/api_key.h - a key or password that somebody else wants from us: out of a file, which may change while we run, or
+ * out of the environment. Never logged, never part of an error.
  */
-#ifndef INFERENCE_API_KEY_H
-#define INFERENCE_API_KEY_H
+#ifndef DAEMON_API_KEY_H
+#define DAEMON_API_KEY_H
 
 #include <stddef.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /*
- * inference/api_key_test.c - the upstream's key: who may read it, what it may hold, and that a new one is noticed.
+ * daemon/api_key_test.c - a key that others want from us: who may read it, what it may hold, and that a new one is noticed.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "inference/api_key.h"
+#include "daemon/api_key.h"
 
 static char dir[] = "/tmp/infermesh-key-XXXXXX";
 static char path[64];
