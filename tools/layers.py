@@ -29,7 +29,7 @@ ONLY = {
     r"<curl/": r"services/(inference|cache)/|tests/",
     r"<llama\.h>|\"llama\.h\"": r"services/inference/local",
     r"<cJSON|<cjson/": r"services/(gateway|inference)/|cli/",
-    r"<hiredis/": r"services/cache/",
+    r"<hiredis/": r"services/cache/|services/router/(limiter_script|redis_loop|redis_rig)",
     r"<systemd/": r"lib/daemon/|cli/",
 }
 

@@ -92,6 +92,7 @@ struct router {
 	uint64_t outcomes[OUTCOME_REJECTED + 1];
 	struct histogram overhead;
 
+	bool leases_returned; /* to Redis */
 	bool stopping, closing,
 	    door_closed;      /* closing: the last records are out, links are being closed */
 	uint64_t close_at_ms; /* stopping: when the last records have had their time */

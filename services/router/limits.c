@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/log.h"
 
 #define BYTES_PER_TOKEN  4
 #define CROWDED_RETRY_MS 1000
@@ -43,6 +44,41 @@ read_rule(const struct config *item, struct limit_rule *ret)
 	    read_rate(item, "limits[].tokens_per_minute", "limits[].tokens_burst");
 }
 
+static void
+redis_changed(void *user, bool up, const struct im_err *why)
+{
+	(void)user;
+	if (up) {
+		log_info("limits are shared through Redis");
+	} else {
+		log_warn("the Redis that keeps the limits is away",
+			 LOG_STR("error.message", why != NULL ? why->text : ""));
+	}
+}
+
+static enum im_rc
+start_redis(struct limits *l, const struct service_env *env, struct im_err *err)
+{
+	const char *without = config_str(env->config, "router.limits_without_redis");
+	struct limiter_redis_params params = {
+		.loop = env->loop,
+		.limiter = &l->limiter,
+		.url = config_str(env->config, "router.limits_redis"),
+		.password_file = config_str(env->config, "router.limits_redis_password_file"),
+		.away = strcmp(without, "refuse") == 0  ? LIMITER_REFUSE
+			: strcmp(without, "allow") == 0 ? LIMITER_ALLOW
+							: LIMITER_LOCAL,
+		.changed = redis_changed,
+		.user = l,
+	};
+
+	if (strcmp(params.url, "off") == 0 || !limiter_in_use(&l->limiter)) {
+		return IM_OK;
+	}
+	random_bytes(&params.seed, sizeof(params.seed));
+	return limiter_redis_start(&params, &l->redis, err);
+}
+
 enum im_rc
 limits_start(struct limits *l, const struct service_env *env, struct im_err *err)
 {
@@ -59,12 +95,35 @@ limits_start(struct limits *l, const struct service_env *env, struct im_err *err
 		}
 		rc = limiter_init(&l->limiter, l->rules, count, seed, clock_mono_ms());
 	}
-	return rc == IM_OK ? IM_OK : err_set(err, rc, "no memory for the limits");
+	return rc == IM_OK ? start_redis(l, env, err)
+			   : err_set(err, rc, "no memory for the limits");
+}
+
+void
+limits_stop(struct limits *l, loop_fn stopped, void *arg)
+{
+	struct limiter_redis *redis = l->redis;
+
+	l->redis = NULL;
+	limiter_redis_stop(redis, stopped, arg);
+}
+
+static void
+nobody_waits(void *arg)
+{
+	(void)arg;
+}
+
+bool
+limits_ready(const struct limits *l)
+{
+	return l->limiter.mode != LIMITER_REFUSE;
 }
 
 void
 limits_done(struct limits *l)
 {
+	limits_stop(l, nobody_waits, NULL); /* it has not connected yet, or is stopped already */
 	limiter_done(&l->limiter);
 	free(l->rules);
 	l->rules = NULL;
@@ -75,6 +134,18 @@ limits_tick(struct limits *l)
 {
 	if (limiter_in_use(&l->limiter)) {
 		limiter_sweep(&l->limiter, clock_mono_ms());
+		if (l->redis != NULL) {
+			limiter_redis_tick(l->redis);
+		}
+	}
+}
+
+/* Buckets have changed: there may be something to tell. */
+static void
+changed(struct limits *l)
+{
+	if (l->redis != NULL) {
+		limiter_redis_ask(l->redis);
 	}
 }
 
@@ -176,6 +247,7 @@ limits_admit(struct limits *l, const struct generate_request *req, size_t body_l
 	}
 	ask.completion_tokens *= req->n > 1 ? req->n : 1;
 	limiter_acquire(&l->limiter, &ask, clock_mono_ms(), &claim->hold, &v);
+	changed(l);
 	claim->rates = v.rates;
 	claim->prompt_tokens = ask.prompt_tokens;
 	refuse(l, &v, &ask, err);
@@ -186,6 +258,7 @@ void
 limits_undo(struct limits *l, struct limit_claim *claim)
 {
 	limiter_undo(&l->limiter, &claim->hold, clock_mono_ms());
+	changed(l);
 }
 
 static uint64_t
@@ -230,6 +303,7 @@ limits_settle(struct limits *l, struct limit_claim *claim, uint64_t tokens)
 {
 	if (claim->hold.count > 0) {
 		limiter_settle(&l->limiter, &claim->hold, tokens, clock_mono_ms());
+		changed(l);
 	}
 }
 
@@ -296,6 +370,26 @@ write_rules(const struct limits *l, struct metrics_page *page)
 	}
 }
 
+static void
+write_redis(const struct limits *l, struct metrics_page *page)
+{
+	struct metrics_label answered = { "result", "answered" };
+	struct metrics_label unanswered = { "result", "unanswered" };
+	uint64_t counts[2];
+
+	if (l->redis == NULL) {
+		return;
+	}
+	limiter_redis_counts(l->redis, &counts[0], &counts[1]);
+	metrics_gauge(page, "infermesh_ratelimit_redis_up",
+		      "1 while the limits are shared through Redis.",
+		      limiter_redis_is_up(l->redis));
+	metrics_family(page, "infermesh_ratelimit_leases_total", "counter",
+		       "Leases asked of Redis or given back to it.");
+	metrics_value(page, "infermesh_ratelimit_leases_total", &answered, 1, (double)counts[0]);
+	metrics_value(page, "infermesh_ratelimit_leases_total", &unanswered, 1, (double)counts[1]);
+}
+
 void
 limits_metrics(const struct limits *l, uint64_t claims, struct metrics_page *page)
 {
@@ -304,6 +398,7 @@ limits_metrics(const struct limits *l, uint64_t claims, struct metrics_page *pag
 	}
 	write_rejected(l, page);
 	write_rules(l, page);
+	write_redis(l, page);
 	metrics_gauge(page, "infermesh_ratelimit_reserved_tokens",
 		      "Tokens reserved for requests that are under way.",
 		      (double)l->limiter.reserved_tokens);

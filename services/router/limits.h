@@ -12,6 +12,7 @@
 
 #include "daemon/daemon.h"
 #include "router/limiter.h"
+#include "router/limiter_redis.h"
 #include "wire/generate.h"
 
 /* Why a limit refused a request; the label 'kind' of infermesh_ratelimit_rejected_total. */
@@ -32,7 +33,8 @@ enum limited {
 struct limits {
 	struct limiter limiter;
 	struct limit_rule *rules;
-	uint32_t answer_tokens; /* reserved for an answer whose length nobody stated */
+	struct limiter_redis *redis; /* NULL: each router for itself */
+	uint32_t answer_tokens;      /* reserved for an answer whose length nobody stated */
 	uint64_t rejected[LIMITED_COUNT];
 };
 
@@ -44,12 +46,19 @@ struct limit_claim {
 	uint64_t seen_tokens;   /* of the answer so far, thought */
 };
 
-/** Read limits[]. Names stay the configuration's, which must live as long. IM_OK or IM_ENOMEM. */
+/** Read limits[], and begin to connect to the Redis that keeps them, if there is one. Names stay the configuration's, which
+ *  must live as long. IM_OK, IM_ENOMEM, or what limiter_redis_start() says. */
 IM_MUST_CHECK enum im_rc limits_start(struct limits *l, const struct service_env *env,
 				      struct im_err *err);
 
-/** Nothing may be claimed any more. Does nothing to limits that were not started. */
+/** Give leases back; then 'stopped' is called, maybe inside. Nothing may be claimed any more. */
+void limits_stop(struct limits *l, loop_fn stopped, void *arg);
+
+/** After limits_stop(), or when the start went wrong elsewhere. Does nothing to limits that were not started. */
 void limits_done(struct limits *l);
+
+/** False while all that is limited is refused because Redis is away. */
+bool limits_ready(const struct limits *l);
 
 /** A tenth of a second or so has passed. */
 void limits_tick(struct limits *l);

@@ -395,6 +395,15 @@ door_closed(void *arg)
 }
 
 static void
+leases_returned(void *arg)
+{
+	struct router *router = arg;
+
+	router->leases_returned = true;
+	loop_post(router->loop, &router->stop_task);
+}
+
+static void
 begin_closing(struct router *router)
 {
 	if (router->running > 0 || router->audit.pending > 0) {
@@ -406,6 +415,7 @@ begin_closing(struct router *router)
 		router_request_abort(r);
 	}
 	close_all(router);
+	limits_stop(&router->limits, leases_returned, router);
 	if (router->door != NULL) {
 		door_close(router->door, door_closed, router);
 	}
@@ -430,7 +440,8 @@ stop_step(void *arg)
 		begin_closing(router);
 	}
 	if (!list_empty(&router->peers) || router->audit.link != NULL ||
-	    router->cache.link != NULL || (router->door != NULL && !router->door_closed)) {
+	    router->cache.link != NULL || !router->leases_returned ||
+	    (router->door != NULL && !router->door_closed)) {
 		return;
 	}
 	loop_cancel(router->loop, &router->pump_task);
@@ -476,6 +487,9 @@ router_ready(const void *service, struct buf *why)
 	if (router->set.audit_mode == AUDIT_FAIL_CLOSED &&
 	    !audit_client_available(&router->audit)) {
 		add_reason(why, &first, "the audit service takes no records");
+	}
+	if (!limits_ready(&router->limits)) {
+		add_reason(why, &first, "the Redis that keeps the limits is away");
 	}
 	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
 		worker = worker || workers_usable(w);
