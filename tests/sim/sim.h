@@ -30,7 +30,9 @@
 	X(BREAK_SLOT_TWICE, "slot-freed-twice")                                                    \
 	X(BREAK_SLOT_LEAK, "slot-leaked")                                                          \
 	X(BREAK_LOST_CALL, "call-lost")                                                            \
-	X(BREAK_QUEUE, "queue-overfull")
+	X(BREAK_QUEUE, "queue-overfull")                                                           \
+	X(BREAK_PROBE, "probed-twice")                                                             \
+	X(BREAK_LIMIT, "limit-forgotten")
 
 enum sim_break {
 #define X(name, text) name,
@@ -59,9 +61,11 @@ struct world_params {
 	double mean_us, load; /* arrivals per service capacity */
 	uint64_t delay_us;    /* of a link, at most */
 	uint32_t budget_min_ms, budget_max_ms;
-	double faults_per_s;                         /* 0 = a world where nothing breaks */
-	double cancels, bad, repeated, slow_readers; /* shares of the requests */
-	bool bursts, sides;                          /* sides: with a cache and an audit service */
+	double faults_per_s;                          /* 0 = a world where nothing breaks */
+	double cancels, bad, repeated, slow_readers;  /* shares of the requests */
+	bool bursts, sides;                           /* sides: with a cache and an audit service */
+	uint32_t requests_per_minute, requests_burst; /* limits of each router; 0 = none */
+	uint32_t tokens_per_minute, tokens_burst;
 	char config[1024]; /* members of 'router:' in YAML, each with a comma behind it */
 };
 
@@ -112,6 +116,8 @@ struct job {
 	struct call *call; /* NULL = gone for the router */
 	struct loop_timer timer, cancel;
 	uint32_t ask, ask_gen;
+	uint32_t answer_tokens;
+	bool probe; /* went to a worker whose breaker was not closed, and has said nothing yet */
 	uint64_t service_us;
 	struct load load; /* that its END says */
 	enum {
@@ -131,7 +137,7 @@ struct ask {
 	struct sim_router *router;
 	struct served *served; /* NULL = over */
 	uint64_t number, came_us, deadline_us, service_us, started_us;
-	uint32_t frames, budget_ms;
+	uint32_t frames, answer_tokens;
 	bool bad, slow, used, done;
 	struct loop_timer act, watch;
 };
@@ -158,6 +164,8 @@ struct sim_router {
 	struct loop_timer restart;
 	struct side audit, cache;
 	uint32_t asks_open;
+	uint64_t over_us; /* since when too many workers are ejected; 0 = they are not */
+	uint64_t started_us, used_tokens; /* since it was started */
 };
 
 struct tally {
@@ -207,6 +215,9 @@ void world_end(struct world *w);
 
 double world_exponential(struct prng *rng, double mean);
 
+/* Tokens that a worker reports for every prompt: fewer than the router reserves. */
+#define SIM_PROMPT_TOKENS 2
+
 /** Microseconds that a request takes at an idle worker. */
 double world_service(struct prng *rng, enum sim_service service, double mean_us);
 
@@ -247,7 +258,7 @@ void report_write(const char *dir, uint64_t requests, uint64_t jobs);
 
 /* sim_check.c */
 
-void check_dispatch(struct wlink *l, const struct ask *a);
+void check_dispatch(struct job *j, const struct ask *a);
 void check_event(struct world *w);
 void check_all(struct world *w);
 void check_quiet(struct world *w);

@@ -205,7 +205,7 @@ callers_find(struct world *w, const char *traceparent, uint32_t *ret_gen)
 }
 
 static void
-encode(struct world *w, const struct ask *a, uint32_t what, struct buf *out)
+encode(struct world *w, struct ask *a, uint32_t what, struct buf *out)
 {
 	struct prng *rng = &w->rng;
 	char content[32], id[33];
@@ -225,6 +225,7 @@ encode(struct world *w, const struct ask *a, uint32_t what, struct buf *out)
 	g.temperature.set = repeated;
 	g.max_tokens.set = prng_below(rng, 2) == 0;
 	g.max_tokens.v = 1 + prng_below(rng, 100);
+	a->answer_tokens = g.max_tokens.set ? 1 + prng_below(rng, g.max_tokens.v) : 20;
 	(void)snprintf(content, sizeof(content), "question %u", prompt);
 	(void)snprintf(id, sizeof(id), "%08x%08x%016llx", a->index, a->gen,
 		       (unsigned long long)prng_next(rng));
@@ -265,7 +266,7 @@ ask_once(struct world *w)
 	a->slow = prng_unit(&w->rng) < w->p.slow_readers;
 	req.budget_ms =
 	    w->p.budget_min_ms + prng_below(&w->rng, w->p.budget_max_ms - w->p.budget_min_ms + 1);
-	req.priority = prng_below(&w->rng, 3);
+	req.priority = (int32_t)prng_below(&w->rng, 3) - 1;
 	a->deadline_us = a->came_us + req.budget_ms * 1000ULL;
 	encode(w, a, (uint32_t)w->tally.asked, &body);
 	req.body = body.data;

@@ -33,7 +33,8 @@ static const char usage[] =
     "  --jobs J      processes (1)\n"
     "  --trace       print what happens\n"
     "  --break FAULT break the router on purpose, to see that it is found:\n"
-    "                slot-freed-twice, slot-leaked, call-lost, queue-overfull\n"
+    "                slot-freed-twice, slot-leaked, call-lost, queue-overfull, probed-twice,\n"
+    "                limit-forgotten\n"
     "  --report DIR  measure the policies; writes waiting.md, waiting.json and waiting.svg\n";
 
 void

@@ -177,12 +177,14 @@ static void
 deliver_end(struct job *j)
 {
 	struct generate_end end = { .has_usage = true,
-				    .usage = { .prompt_tokens = 10, .completion_tokens = 20 },
+				    .usage = { .prompt_tokens = SIM_PROMPT_TOKENS,
+					       .completion_tokens = j->answer_tokens },
 				    .has_load = true,
 				    .load = j->load };
 	struct call *call = j->call;
 	struct buf body = BUF_INIT(0);
 	enum im_rc rc = j->end_rc;
+	struct sim_router *r = j->at->router;
 	struct im_err err;
 
 	(void)err_set(&err, rc, "told to fail");
@@ -195,6 +197,7 @@ deliver_end(struct job *j)
 		far_end(call, &err, NULL, 0);
 		return;
 	}
+	r->used_tokens += end.usage.prompt_tokens + end.usage.completion_tokens;
 	generate_end_encode(&end, &body);
 	far_end(call, NULL, body.data, body.len);
 	buf_done(&body);
@@ -274,6 +277,7 @@ speak(struct job *j, bool last)
 {
 	const struct buf *bytes = frame_bytes(last);
 
+	j->probe = false;
 	if (j->call != NULL) {
 		far_data(j->call, bytes->data, bytes->len);
 	}
@@ -342,13 +346,14 @@ call_opened(void *far, struct call *call, const struct call_request *req)
 	j->ask = a->index;
 	j->ask_gen = gen;
 	j->service_us = a->service_us;
+	j->answer_tokens = a->answer_tokens;
 	j->timer = (struct loop_timer){ .fn = job_fire, .arg = j };
 	j->cancel = (struct loop_timer){ .fn = cancel_fire, .arg = j };
 	list_push_back(&l->worker->jobs, &j->node);
 	sim_at(&j->timer, sim_now_us() + l->delay_us);
 	w->tally.dispatched++;
 	sim_trace(w, "%s sends %u to %s", l->router->name, a->index, l->worker->name);
-	check_dispatch(l, a->gen == gen ? a : NULL);
+	check_dispatch(j, a->gen == gen ? a : NULL);
 	return j;
 }
 

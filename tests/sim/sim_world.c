@@ -61,6 +61,8 @@ sim_router_start(struct sim_router *r)
 	}
 	r->router = service;
 	r->stopping = false;
+	r->started_us = sim_now_us();
+	r->used_tokens = 0;
 	gateway_connect(r);
 	for (uint32_t i = 0; r->world->workers != NULL && i < r->world->p.workers; i++) {
 		if (r->world->workers[i].links != NULL) {
@@ -107,7 +109,8 @@ static void
 router_init(struct world *w, uint32_t i)
 {
 	struct sim_router *r = &w->routers[i];
-	char yaml[1400];
+	char yaml[2000];
+	int len;
 	struct im_err err;
 
 	r->world = w;
@@ -116,8 +119,18 @@ router_init(struct world *w, uint32_t i)
 	r->restart = (struct loop_timer){ .fn = restart_fire, .arg = r };
 	r->net = far_net_new(r->name, side_dialled, r);
 	side_init(r);
-	(void)snprintf(yaml, sizeof(yaml), "router: {%s listen: 'inproc://%s', door: 'off'}\n",
-		       w->p.config, r->name);
+	len = snprintf(
+	    yaml, sizeof(yaml),
+	    "router: {%s listen: 'inproc://%s', door: 'off', routes_file: 'off', limits_tokens: 100}\n",
+	    w->p.config, r->name);
+	if (w->p.requests_burst > 0) {
+		(void)snprintf(
+		    yaml + len, sizeof(yaml) - (size_t)len,
+		    "limits: [{match: global, requests_per_minute: %u, requests_burst: %u, "
+		    "tokens_per_minute: %u, tokens_burst: %u}]\n",
+		    w->p.requests_per_minute, w->p.requests_burst, w->p.tokens_per_minute,
+		    w->p.tokens_burst);
+	}
 	if (config_parse("simulation", yaml, strlen(yaml), &r->config, &err) != IM_OK) {
 		sim_fail("%s", err.text);
 	}
@@ -183,10 +196,23 @@ world_params_from_seed(struct world_params *p, uint64_t seed)
 	p->bursts = prng_below(&rng, 2) == 0;
 	mode = prng_below(&rng, 4);
 	p->sides = mode > 0;
-	(void)snprintf(p->config, sizeof(p->config),
-		       "queue_max: %u, retries: %u, calls_max: %u, audit_mode: '%s',",
-		       prng_below(&rng, 200), prng_below(&rng, 4), 200 + prng_below(&rng, 2000),
-		       modes[mode]);
+	(void)snprintf(
+	    p->config, sizeof(p->config),
+	    "queue_max: %u, queue_all_max: %u, retries: %u, calls_max: %u, audit_mode: '%s', policy: %s, "
+	    "breaker_failures: %u, breaker_open_ms: %u, breaker_open_max_ms: 60s, eject_max_percent: %u, "
+	    "retry_budget_percent: %u, slow_start_ms: %u, suspect_ms: %u, coalesce: %s,",
+	    prng_below(&rng, 200), prng_below(&rng, 400), prng_below(&rng, 4),
+	    200 + prng_below(&rng, 2000), modes[mode],
+	    policy_text((enum policy)prng_below(&rng, POLICY_COUNT)), 1 + prng_below(&rng, 6),
+	    100 + prng_below(&rng, 3000), prng_below(&rng, 101), prng_below(&rng, 100),
+	    prng_below(&rng, 2) * 2000, 1500 + prng_below(&rng, 4000),
+	    prng_below(&rng, 4) == 0 ? "false" : "true");
+	if (prng_below(&rng, 3) == 0) {
+		p->requests_per_minute = 60 + prng_below(&rng, 6000);
+		p->requests_burst = 1 + prng_below(&rng, 200);
+		p->tokens_per_minute = 2000 + prng_below(&rng, 200000);
+		p->tokens_burst = 1000 + prng_below(&rng, 20000);
+	}
 }
 
 void

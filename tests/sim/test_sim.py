@@ -39,9 +39,11 @@ def test_run_replays_exactly_alone_and_after_others():
     ("slot-leaked", r"counts \d+ slots and has \d+ calls open"),
     ("call-lost", r"has no end 50 ms after its deadline"),
     ("queue-overfull", r"counts \d+ that wait and has \d+"),
+    ("probed-twice", r"\d+ probes of .* at once|whose breaker for .* is"),
+    ("limit-forgotten", r"let \d+ (requests in|tokens be used) within"),
 ])
 def test_broken_router_is_found_and_the_failure_replays(fault, found):
-    first = sim("--seeds", 5, "--events", 20000, "--break", fault)
+    first = sim("--seeds", 20, "--events", 20000, "--break", fault)
     assert first.returncode == 1, first.stdout
     assert re.search(found, first.stderr), first.stderr
     replay = re.search(r"replay: \./dev sim (.*)", first.stderr).group(1).split()
