@@ -158,8 +158,8 @@ void router_request_free_slot(struct request *r);
 void router_pump(struct router *router, struct worker *w);
 void router_pump_fire(void *arg);
 
-/** Its deadline is near: if it still waits for its first worker it is told to come again. False if it does not wait. */
-bool router_request_overdue(struct request *r);
+/** Its deadline is near: if it still waits for its first worker it is told to come again. It may be gone afterwards. */
+void router_request_overdue(struct request *r);
 
 /** End what has waited in vain, and look for places that came free with time. */
 void router_sweep_waiting(struct router *router);

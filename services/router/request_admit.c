@@ -219,14 +219,14 @@ deadline_near(void *arg)
 {
 	struct request *r = arg;
 
-	if (router_request_overdue(r)) {
-		return;
-	}
+	/* Armed first: who is told now may still wait for its record, and is gone if it need not. */
 	r->deadline.fn = deadline_fire;
 	if (loop_timer_set(r->router->loop, &r->deadline, r->st.grace_ms * 1000ULL) != IM_OK) {
 		deadline_fire(
 		    r); /* cannot happen: the timer that has just fired gave its place back */
+		return;
 	}
+	router_request_overdue(r);
 }
 
 /* A gateway's bytes go on as they are; others lack what the door adds. */

@@ -254,14 +254,14 @@ router_request_dispatch(struct request *r)
 	}
 }
 
-bool
+void
 router_request_overdue(struct request *r)
 {
 	const struct request *doer = router_request_doer(r);
 	const struct queue_line *line = doer->waiting.line;
 
 	if (line == NULL || doer->tried_count > 0) {
-		return false;
+		return;
 	}
 	(void)err_reason(
 	    &r->err, IM_EUNAVAILABLE, "deadline_unmeetable",
@@ -269,7 +269,6 @@ router_request_overdue(struct request *r)
 	r->err.retry_after_ms = queue_retry_after(line);
 	router_request_leave_shared(r);
 	router_request_event(r, REQUEST_EV_NO_WORKER);
-	return true;
 }
 
 /* Nobody may come for it: either it has no worker but one that failed it, or none has come back in time. */

@@ -17,7 +17,7 @@ def sim(*args, seconds=600):
 
 
 def test_worlds_hold_what_is_promised():
-    seeds, events = (100, 1000000) if ALL else (10, 100000)
+    seeds, events = (100, 1000000) if ALL else (20, 100000)
     done = sim("--seeds", seeds, "--events", events, "--jobs", os.cpu_count(), seconds=1800)
     assert done.returncode == 0, done.stderr
     assert f"{seeds} worlds of {events} events held" in done.stdout
