@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "router/workers_health.h"
+#include "router/workers_models.h"
 
 void
 workers_name_unref(struct worker_name *name)
@@ -37,72 +38,9 @@ workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed)
 }
 
 static void
-model_free(struct workers *ws, struct model *m)
-{
-	list_remove(&m->node);
-	list_remove(&m->pump_node);
-	list_remove(&m->lost_node);
-	ws->model_count--;
-	for (size_t i = 0; i < TIER_COUNT; i++) {
-		pool_done(&m->pool[i]);
-	}
-	free(m->owned_by);
-	free(m->digest);
-	free(m);
-}
-
-static void
-lose_model(struct workers *ws, struct model *m, uint64_t now_ms)
-{
-	m->lost_ms = now_ms;
-	list_push_back(&ws->lost_models, &m->lost_node);
-}
-
-static void
-leave_pool(struct worker_model *wm)
-{
-	if (wm->place != POOL_NONE) {
-		pool_remove(&wm->model->pool[wm->tier], wm->place);
-		wm->place = POOL_NONE;
-	}
-}
-
-/* Take the worker off the models that it serves; it keeps its list for the status page. */
-static void
-unlist(struct worker *w, uint64_t now_ms)
-{
-	for (size_t i = 0; i < w->model_count; i++) {
-		struct worker_model *wm = &w->models[i];
-
-		if (!list_linked(&wm->model_node)) {
-			continue;
-		}
-		leave_pool(wm);
-		workers_health_unserve(wm);
-		list_remove(&wm->ramp_node);
-		list_remove(&wm->model_node);
-		if (list_empty(&wm->model->serving)) {
-			lose_model(w->table, wm->model, now_ms);
-		}
-	}
-}
-
-static void
-forget_models(struct worker *w, uint64_t now_ms)
-{
-	unlist(w, now_ms);
-	for (size_t i = 0; i < w->model_count; i++) {
-		w->models[i].model->users--;
-	}
-	free(w->models);
-	w->models = NULL;
-	w->model_count = 0;
-}
-
-static void
 worker_free(struct workers *ws, struct worker *w)
 {
-	forget_models(w, 0);
+	workers_forget_models(w, 0);
 	list_remove(&w->node);
 	list_remove(&w->id_node);
 	list_remove(&w->name_node);
@@ -118,75 +56,13 @@ workers_done(struct workers *ws)
 	LIST_FOREACH_SAFE (&ws->all, w, struct worker, node) {
 		worker_free(ws, w);
 	}
-	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
-		LIST_FOREACH_SAFE (&ws->buckets[i], m, struct model, node) {
-			model_free(ws, m);
-		}
-	}
+	workers_models_done(ws);
 }
 
-/* Only workers, which are ours, can put names into the tables. */
-static size_t
-bucket_of(const char *id)
+size_t
+workers_bucket_of(const char *id)
 {
 	return (size_t)(ring_hash(id) % WORKERS_BUCKETS);
-}
-
-struct model *
-workers_find_model(const struct workers *ws, const char *id)
-{
-	const struct list *bucket = &ws->buckets[bucket_of(id)];
-
-	LIST_FOREACH (bucket, m, struct model, node) {
-		if (strcmp(m->id, id) == 0) {
-			return m;
-		}
-	}
-	return NULL;
-}
-
-static struct model *
-model_get(struct workers *ws, const char *id, uint64_t now_ms)
-{
-	struct model *m = workers_find_model(ws, id);
-	size_t len = strlen(id);
-
-	if (m != NULL || ws->model_count >= WORKERS_MODELS_MAX) {
-		return m;
-	}
-	m = calloc(1, sizeof(*m) + len + 1);
-	if (m == NULL) {
-		return NULL;
-	}
-	memcpy(m->id, id, len + 1);
-	list_init(&m->serving);
-	list_init(&m->probing);
-	lose_model(ws, m, now_ms);
-	m->duration.bounds = &histogram_seconds;
-	list_push_back(&ws->buckets[bucket_of(id)], &m->node);
-	ws->model_count++;
-	return m;
-}
-
-/* The latest announcement says what a model is. */
-static bool
-model_describe(struct model *m, const struct model_info *info)
-{
-	char *owned_by = strdup(info->owned_by);
-	char *digest = strdup(info->digest);
-
-	if (owned_by == NULL || digest == NULL) {
-		free(owned_by);
-		free(digest);
-		return false;
-	}
-	free(m->owned_by);
-	free(m->digest);
-	m->owned_by = owned_by;
-	m->digest = digest;
-	m->created = info->created;
-	m->context_tokens = info->context_tokens;
-	return true;
 }
 
 static bool
@@ -200,105 +76,10 @@ announced_before(const struct worker *w, const struct model_info *info)
 	return false;
 }
 
-static bool
-same_models(const struct worker *w, const struct announce *a)
-{
-	if (w->model_count != a->model_count || w->backup != a->backup) {
-		return false;
-	}
-	for (size_t i = 0; i < a->model_count; i++) {
-		if (strcmp(w->models[i].model->id, a->models[i].id) != 0 ||
-		    strcmp(w->models[i].digest, a->models[i].digest) != 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* A place for the worker in one announced model. */
-static bool
-join_model(struct workers *ws, struct worker *w, const struct model_info *info, enum tier tier,
-	   struct worker_model *ret, uint64_t now_ms)
-{
-	struct model *m = model_get(ws, info->id, now_ms);
-
-	*ret = (struct worker_model){ .worker = w, .model = m, .tier = tier, .place = POOL_NONE };
-	if (m == NULL || !model_describe(m, info)) {
-		return false;
-	}
-	memcpy(ret->digest, info->digest, strlen(info->digest) + 1);
-	ret->place = pool_add(&m->pool[tier], ret, ring_hash(w->name->text));
-	return ret->place != POOL_NONE;
-}
-
-/* The new models are in the place of those that 'before' has: serve them. What goes on is no new start. Breakers go on as those of
- * 'moved', another incarnation of the same process, if there is one. */
-static void
-serve_models(struct worker *w, const struct worker *before, const struct worker *moved,
-	     uint64_t now_ms)
-{
-	for (size_t i = 0; i < w->model_count; i++) {
-		struct worker_model *wm = &w->models[i];
-		struct model *m = wm->model;
-		struct worker_model *old = workers_serving(before, m);
-
-		list_push_back(&m->serving, &wm->model_node);
-		workers_health_serve(wm, moved != NULL ? workers_serving(moved, m) : old,
-				     moved != NULL, now_ms);
-		if (list_linked(&m->lost_node)) {
-			list_remove(&m->lost_node);
-			m->lost_ms = 0;
-			m->served_ms = now_ms;
-		}
-		if (old == NULL) {
-			workers_slow_start(wm, now_ms);
-		} else if (list_linked(&old->ramp_node)) {
-			wm->ramp_ms = old->ramp_ms;
-			wm->ramp_step = old->ramp_step;
-			list_push_back(&w->table->ramping, &wm->ramp_node);
-		}
-	}
-}
-
-/* Put the announced models in the place of those that it had. Nothing has changed when it fails. */
-static bool
-set_models(struct workers *ws, struct worker *w, const struct announce *a,
-	   const struct worker *moved, uint64_t now_ms)
-{
-	enum tier tier = a->backup ? TIER_BACKUP : TIER_PRIMARY;
-	struct worker_model *models = calloc(a->model_count + 1, sizeof(*models));
-	struct worker before = *w;
-	size_t n = 0;
-
-	if (models == NULL) {
-		return false;
-	}
-	while (n < a->model_count && join_model(ws, w, &a->models[n], tier, &models[n], now_ms)) {
-		n++;
-	}
-	if (n < a->model_count) {
-		/* Models made here without anybody to serve them are swept. */
-		for (size_t i = 0; i < n; i++) {
-			leave_pool(&models[i]);
-		}
-		free(models);
-		return false;
-	}
-	for (size_t i = 0; i < n; i++) {
-		models[i].model->users++;
-	}
-	w->models = models;
-	w->model_count = n;
-	w->backup = a->backup;
-	serve_models(w, &before, moved, now_ms);
-	forget_models(&before, now_ms);
-	return true;
-}
-
 struct worker *
 workers_by_name(const struct workers *ws, const char *name)
 {
-	const struct list *bucket = &ws->names[bucket_of(name)];
+	const struct list *bucket = &ws->names[workers_bucket_of(name)];
 
 	LIST_FOREACH (bucket, w, struct worker, name_node) {
 		if (strcmp(w->name->text, name) == 0) {
@@ -327,25 +108,6 @@ workers_is_here(const struct workers *ws, uint64_t id)
 	const struct worker *w = workers_by_id(ws, id);
 
 	return w != NULL && w->link != NULL && !w->retired;
-}
-
-struct worker_model *
-workers_serving(const struct worker *w, const struct model *m)
-{
-	for (size_t i = 0; i < w->model_count; i++) {
-		if (w->models[i].model == m) {
-			return &w->models[i];
-		}
-	}
-	return NULL;
-}
-
-const char *
-workers_digest(const struct worker *w, const struct model *m)
-{
-	const struct worker_model *wm = workers_serving(w, m);
-
-	return wm != NULL ? wm->digest : "";
 }
 
 const char *
@@ -454,7 +216,8 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	ret->worker = ret->replaced = NULL;
 	ret->joined = ret->models_changed = false;
 	ret->fresh_count = 0;
-	if (w == NULL || !same_models(w, a)) { /* once a second nothing is new: spare the check */
+	if (w == NULL ||
+	    !workers_same_models(w, a)) { /* once a second nothing is new: spare the check */
 		rc = check_announce(ws, w, a, err);
 		ret->models_changed = true;
 	} else {
@@ -474,7 +237,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		w = worker_new(ws, link, instance, a);
 		ret->joined = true;
 	}
-	if (w == NULL || (ret->models_changed && !set_models(ws, w, a, moved, now_ms))) {
+	if (w == NULL || (ret->models_changed && !workers_set_models(ws, w, a, moved, now_ms))) {
 		if (ret->joined && w != NULL) {
 			worker_free(ws, w);
 		}
@@ -484,13 +247,13 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	}
 	if (ret->joined) {
 		workers_health_join(w, now_ms);
-		list_push_back(&ws->names[bucket_of(a->worker)], &w->name_node);
+		list_push_back(&ws->names[workers_bucket_of(a->worker)], &w->name_node);
 	}
 	if (old != NULL) {
 		old->retired = true;
 		list_remove(&old->name_node);
 		workers_health_replace(w, old, now_ms);
-		unlist(old, now_ms);
+		workers_unlist(old, now_ms);
 		w->dispatched = old->dispatched;
 		w->succeeded = old->succeeded;
 		w->failed = old->failed;
@@ -511,7 +274,7 @@ workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms)
 	w->gone_ms = now_ms;
 	list_push_back(&ws->gone, &w->gone_node);
 	workers_health_event(w, HEALTH_EV_LOST, now_ms);
-	unlist(w, now_ms);
+	workers_unlist(w, now_ms);
 }
 
 static void
@@ -524,12 +287,7 @@ sweep(struct workers *ws, uint64_t now_ms)
 			worker_free(ws, w);
 		}
 	}
-	LIST_FOREACH_SAFE (&ws->lost_models, m, struct model, lost_node) {
-		if (m->users == 0 && m->waiting.count == 0 &&
-		    now_ms >= m->lost_ms + WORKERS_REMEMBER_MS) {
-			model_free(ws, m);
-		}
-	}
+	workers_models_sweep(ws, now_ms);
 }
 
 void
