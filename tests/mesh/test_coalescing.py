@@ -20,9 +20,9 @@ def upstream():
         yield up
 
 
-def two_workers(start, upstream, **config):
+def two_workers(start, upstream, single=False, **config):
     return start(workers=[{"name": name, "backend": "upstream", "url": upstream.url, "models": ["echo"]} for name in "ab"],
-                 config=config)
+                 config=config, single=single)
 
 
 def body(text, stream=True):
@@ -69,9 +69,9 @@ def inflight(mesh):
 
 
 @pytest.mark.short
-@pytest.mark.parametrize("cache", [True, False])
-def test_hundred_identical_streams_cost_one_generation(start, upstream, cache):
-    mesh = two_workers(start, upstream, cache={} if cache else {"address": "off"})
+@pytest.mark.parametrize("single, cache", [(False, True), (False, False), (True, True)])
+def test_hundred_identical_streams_cost_one_generation(start, upstream, single, cache):
+    mesh = two_workers(start, upstream, single, cache={} if cache else {"address": "off"})
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         results = list(pool.map(lambda _: mesh.chat(body(SLOW)), range(100)))
     assert [r[0] for r in results] == [200] * 100
