@@ -256,15 +256,19 @@ static bool
 size_up(const struct limit_ask *ask, const struct limit_hold *set, uint32_t *ret_tokens,
 	struct limit_verdict *ret)
 {
-	uint64_t all = ask->prompt_tokens + ask->completion_tokens;
-	uint64_t least = ask->stated ? all : ask->prompt_tokens;
 	const struct limit_rule *smallest = smallest_of(set);
+	uint64_t answer = ask->completion_tokens, least, all;
 
 	*ret_tokens = 0;
 	if (smallest == NULL) {
 		return true;
 	}
 	ret->most = smallest->rate[LIMIT_TOKENS].burst;
+	if (!ask->stated && answer > ret->most / LIMITER_UNSTATED_SHARE) {
+		answer = ret->most / LIMITER_UNSTATED_SHARE;
+	}
+	all = ask->prompt_tokens + answer;
+	least = ask->stated ? all : ask->prompt_tokens;
 	if (least > ret->most) {
 		ret->result = LIMIT_TOO_LARGE;
 		ret->rule = smallest;

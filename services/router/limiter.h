@@ -24,6 +24,8 @@
 
 #define LIMITER_BUCKETS_MAX 65536
 #define LIMITER_SWEEP       256 /* buckets that one limiter_sweep() looks at */
+#define LIMITER_UNSTATED_SHARE                                                                     \
+	8 /* an answer of unknown length gets no more of a burst than this part */
 
 enum limit_scope {
 	LIMIT_KEY,

@@ -283,12 +283,20 @@ test_limiter_request_larger_than_the_bucket_is_told_so(void **state)
 	assert_int_equal(v.most, 100);
 	assert_ptr_equal(v.rule, &rules[1]);
 	assert_int_equal(v.rates.tokens.remaining, 100);
-	/* The same from a caller who stated nothing: as much as the bucket holds is reserved. */
+	/* The same from a caller who stated nothing: no more than an eighth of the bucket is reserved for the answer. */
 	ask.completion_tokens = 512;
 	limiter_acquire(&l, &ask, 0, &hold, &v);
 	assert_int_equal(v.result, LIMIT_OK);
+	assert_int_equal(hold.tokens, 72);
+	limiter_settle(&l, &hold, 72, 0);
+	limiter_acquire(&l, &ask, 450, &hold, &v); /* so it need not wait for a full one */
+	assert_int_equal(v.result, LIMIT_OK);
+	limiter_settle(&l, &hold, 72, 450);
+	ask.prompt_tokens = 99;
+	limiter_acquire(&l, &ask, 60000, &hold, &v);
+	assert_int_equal(v.result, LIMIT_OK);
 	assert_int_equal(hold.tokens, 100);
-	limiter_settle(&l, &hold, 60, 0);
+	limiter_settle(&l, &hold, 0, 60000);
 	/* A prompt alone that is too long. */
 	ask.prompt_tokens = 101;
 	limiter_acquire(&l, &ask, 0, &hold, &v);

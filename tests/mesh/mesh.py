@@ -132,7 +132,10 @@ class Mesh:
         if workers is not None:
             self.config["workers"] = [{"admin": f"unix:{self.admin(w['name'])}", **w} for w in workers]
         for section, values in (config or {}).items():
-            self.config.setdefault(section, {}).update(values)
+            if isinstance(values, list):
+                self.config[section] = values
+            else:
+                self.config.setdefault(section, {}).update(values)
         self.config_path = self.folder / "infermesh.yaml"
 
     def admin(self, name):
