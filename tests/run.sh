@@ -50,6 +50,8 @@ if build release; then
 	else
 		failed clients
 	fi
+	say interop
+	tests/interop/tlog/run.sh "$PWD/$out/interop.xml" || [ -s "$out/interop.xml" ] || failed interop
 fi
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/tsan.supp" LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp"

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# tests/interop/tlog/run.sh [JUNIT.xml] - others' verifiers on what we write: sumdb/note, sumdb/tlog, transparency-dev/merkle,
+# Tessera's client and fsck, torchwood. The last line says what ran. A verifier that could not be built is a failed test that
+# says why, never a skipped one. Needs Go: any from 1.19 on (Debian 12's golang-go), which fetches a newer one for Tessera.
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")" || exit 1
+root=$PWD/../../..
+out=$root/build/interop
+mkdir -p "$out"
+rm -f "$out"/{sumdb,merkle,tessera} "$out"/*.log
+export GOFLAGS='-buildvcs=false' GOWORK=off
+TOOLCHAIN=go1.25.0
+
+go=$(command -v go || echo /usr/local/go/bin/go)
+[ -x "$go" ] || { echo "interop: there is no Go: apt-get install golang-go" >&2 && exit 1; }
+
+# A Go of at least 1.24: the one at hand, or TOOLCHAIN from the module proxy, which any Go can download.
+newer_go() {
+	local minor dir
+	minor=$("$go" env GOVERSION | sed -E 's/^go1\.([0-9]+).*/\1/')
+	[ "$minor" -ge 24 ] && echo "$go" && return
+	dir=$(cd "$out" && GOFLAGS='' "$go" mod download -json \
+		"golang.org/toolchain@v0.0.1-$TOOLCHAIN.$("$go" env GOOS)-$("$go" env GOARCH)" |
+		sed -nE 's/^\t"Dir": "(.*)",$/\1/p')
+	[ -d "$dir" ] || return 1
+	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/* # a module's files are not executable
+	echo "$dir/bin/go"
+}
+
+build_tessera() {
+	local newer
+	newer=$(newer_go) || { echo "Go 1.24 or newer is needed, and none could be had from the module proxy" && return 1; }
+	cd tessera && env -u GOROOT GOTOOLCHAIN=local "$newer" build -o "$out/tessera" . &&
+		env -u GOROOT GOTOOLCHAIN=local "$newer" list -m -f '{{.Dir}}/testdata/log' \
+			github.com/transparency-dev/tessera >"$out/testdata"
+}
+
+# Where no module proxy is reached, Debian's x/mod will do for the first.
+"$go" build -o "$out/sumdb" ./sumdb >"$out/sumdb.log" 2>&1 ||
+	GO111MODULE=off GOPATH=/usr/share/gocode "$go" build -o "$out/sumdb" sumdb/main.go >>"$out/sumdb.log" 2>&1
+"$go" build -o "$out/merkle" ./merkle >"$out/merkle.log" 2>&1
+(build_tessera) >"$out/tessera.log" 2>&1
+/usr/bin/python3 -m pytest -q -p no:cacheprovider ${1:+--junitxml "$1"} .
+status=$?
+ran=()
+for name in sumdb merkle tessera; do
+	[ -x "$out/$name" ] && ran+=("$name") || ran+=("NOT RUN: $name (build/interop/$name.log)")
+done
+[ $status = 0 ] && word=accepted || word=FAILED
+echo "interop: $word; $("$go" env GOVERSION): ${ran[*]}; x/mod v0.7.0, merkle v0.0.2, tessera v1.0.4, torchwood v0.9.0"
+exit $status
