@@ -22,35 +22,37 @@ sum_of(const struct smooth *s, const struct smooth_node *n)
 	return n->at + (int64_t)n->weight * s->turn;
 }
 
+/* 'yes' if 'c' is 1, 'no' if it is 0: a choice of which no compiler makes a branch. */
+static inline int64_t
+choose(int64_t c, int64_t yes, int64_t no)
+{
+	return no ^ ((yes ^ no) & -c);
+}
+
 /*
  * Who of two is larger; 'draw' = 1 if 'a' is the left one, which wins a draw: it is the lower place. The loser overtakes the
- * winner at the least turn with gain * turn >= gap; most often that is later than their own next changes, and no quotient is
- * needed. Few branches: they could not be predicted.
+ * winner at the least turn with gain * turn >= gap, if it ever does. Without branches, which could not be predicted: a
+ * quotient of doubles (off by less than 1, as turns are) costs less than a wrong guess.
  */
 static inline struct smooth_node
 match(const struct smooth *s, struct smooth_node a, struct smooth_node b, int64_t draw)
 {
-	bool first = sum_of(s, &a) + draw > sum_of(s, &b);
-	struct smooth_node winner = { .at = first ? a.at : b.at,
-				      .until = a.until < b.until ? a.until : b.until,
-				      .weight = first ? a.weight : b.weight,
-				      .largest = first ? a.largest : b.largest };
-	int64_t gap = winner.at - (first ? b.at : a.at) + (first == draw);
-	int64_t gain = (int64_t)(first ? b.weight : a.weight) - winner.weight;
+	int64_t first = sum_of(s, &a) + draw > sum_of(s, &b);
+	int64_t at = choose(first, a.at, b.at), weight = choose(first, a.weight, b.weight);
+	int64_t gap = at - choose(first, b.at, a.at) + (first == draw);
+	int64_t gain = choose(first, b.weight, a.weight) - weight, gains = gain > 0;
+	int64_t turn = (int64_t)((double)gap / (double)choose(gains, gain, 1));
 
 	if (a.largest == SMOOTH_NONE || b.largest == SMOOTH_NONE)
 		return a.largest == SMOOTH_NONE ? b : a;
-	if ((gain > 0) & (gain * (winner.until - 1) >= gap)) {
-		/* A quotient of doubles is near enough, and faster than one of integers. */
-		int64_t turn = (int64_t)((double)gap / (double)gain);
-
-		while (gain * (turn - 1) >= gap)
-			turn--;
-		while (gain * turn < gap)
-			turn++;
-		winner.until = turn;
-	}
-	return winner;
+	turn += gain * turn < gap;
+	turn -= gain * (turn - 1) >= gap;
+	turn = choose(gains, turn, NEVER);
+	turn = choose(turn < a.until, turn, a.until);
+	return (struct smooth_node){ .at = at,
+				     .until = choose(turn < b.until, turn, b.until),
+				     .weight = (uint32_t)weight,
+				     .largest = (uint32_t)choose(first, a.largest, b.largest) };
 }
 
 static void
@@ -80,10 +82,12 @@ replay(struct smooth *s, uint32_t place)
 static void
 advance(struct smooth *s, uint32_t i) /* NOLINT(misc-no-recursion) */
 {
-	if (s->nodes[i].until > s->turn || i >= s->places)
+	if (i >= s->places)
 		return;
-	advance(s, 2 * i);
-	advance(s, 2 * i + 1);
+	if (s->nodes[2 * i].until <= s->turn)
+		advance(s, 2 * i);
+	if (s->nodes[2 * i + 1].until <= s->turn)
+		advance(s, 2 * i + 1);
 	play(s, i);
 }
 
@@ -135,7 +139,8 @@ smooth_pick(struct smooth *s)
 	if (s->places == 0 || s->total == 0)
 		return SMOOTH_NONE;
 	s->turn++;
-	advance(s, 1);
+	if (s->nodes[1].until <= s->turn)
+		advance(s, 1);
 	place = s->nodes[1].largest;
 	s->nodes[s->places + place].at -= s->total;
 	replay(s, place);
