@@ -6,7 +6,6 @@
 #ifndef GATEWAY_GATEWAY_STATE_H
 #define GATEWAY_GATEWAY_STATE_H
 
-
 #include "base/list.h"
 #include "daemon/daemon.h"
 #include "gateway/auth.h"

@@ -171,12 +171,13 @@ test_gateway_fallback_is_in_a_header_in_both_forms(void **state)
 static void
 test_gateway_session_too_long_or_not_printable_is_refused(void **state)
 {
-	char header[GENERATE_SESSION_MAX + 64] = "x-infermesh-session: ";
+	char header[GENERATE_SESSION_MAX + 64], session[GENERATE_SESSION_MAX + 2];
 	const char *const bad[] = { header, "x-infermesh-session: caf\xc3\xa9\r\n" };
 
 	(void)state;
-	memset(header + strlen(header), 'x', GENERATE_SESSION_MAX + 1);
-	(void)strcat(header, "\r\n");
+	memset(session, 'x', sizeof(session) - 1);
+	session[sizeof(session) - 1] = '\0';
+	(void)snprintf(header, sizeof(header), "x-infermesh-session: %s\r\n", session);
 	for (unsigned i = 0; i < 2; i++) {
 		int fd = client_connect(rig.address, 0);
 		struct response r;
