@@ -108,7 +108,7 @@ IM_MUST_CHECK enum im_rc route_list_decode(const uint8_t *buf, size_t len, struc
 
 struct set_route {
 	struct route_spec route;
-	bool reset, set_fallback;
+	bool reset, set_fallback, set_answer;
 };
 void set_route_encode(const struct set_route *s, struct buf *out);
 IM_MUST_CHECK enum im_rc set_route_decode(const uint8_t *buf, size_t len, struct arena *arena,

@@ -305,6 +305,7 @@ set_route_encode(const struct set_route *s, struct buf *out)
 	m.route = &route.m;
 	m.reset = s->reset;
 	m.set_fallback = s->set_fallback;
+	m.set_answer = s->set_answer;
 	wire_pack(&m.base, out);
 }
 
@@ -324,6 +325,7 @@ set_route_decode(const uint8_t *buf, size_t len, struct arena *arena, struct set
 	rc = route_in(m->route, false, &out.route, err);
 	out.reset = m->reset;
 	out.set_fallback = m->set_fallback;
+	out.set_answer = m->set_answer;
 	if (rc == IM_OK)
 		*ret = out;
 	return rc;
