@@ -13,6 +13,7 @@
 #include "router/policy_rules.h"
 #include "router/queue.h"
 #include "router/retry_budget.h"
+#include "router/routes.h"
 #include "router/workers.h"
 
 #define ROUTER_TICK_MS      100
@@ -76,6 +77,7 @@ struct router {
 	struct audit_client audit;
 	struct cache_client cache;
 	struct limits limits;
+	struct routes routes;
 	struct list requests; /* struct request.node */
 	uint32_t running;
 	struct list pump; /* models in turn: a place may have come free */
@@ -107,7 +109,22 @@ struct router {
 void router_announce(struct router *router, struct peer *peer, struct served *served,
 		     const struct served_request *req);
 void router_list_models(const struct router *router, struct served *served);
+
+/** End with 'bytes', or with an error if they failed for want of memory. */
+void router_end_with(struct served *served, const struct buf *bytes);
+
+/* status.c */
+
 void router_status(const struct router *router, struct served *served);
+
+/** One worker; strings and lists point into it and into 'arena'. False without memory. */
+IM_MUST_CHECK bool router_worker_status(const struct worker *w, uint64_t now_ms,
+					struct arena *arena, struct worker_status *ret);
+
+/* request_worker.c */
+
+/** A place may have come free at 'w': let those who wait have it, after the present callback. */
+void router_pump(struct router *router, struct worker *w);
 
 /* router_health.c */
 
@@ -118,5 +135,8 @@ void router_health_metrics(const struct router *router, struct metrics_page *pag
 /* router_metrics.c */
 
 void router_metrics(const void *service, struct metrics_page *page);
+
+/** Slots counted at workers minus requests that say they hold one: anything but 0 is a defect. */
+int64_t router_slots_leaked(const struct router *router);
 
 #endif

@@ -350,8 +350,9 @@ mesh_start_with(const char *router_yaml, const char *more_yaml, const char *role
 	m->poll = (struct loop_timer){ .fn = poll_fire, .arg = m };
 	buf_printf(
 	    &yaml,
-	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', %s%scache_ms: 5s%s%s}\n%s",
+	    "mesh: {reconnect_max_ms: 20}\nrouter: {listen: 'inproc://outside', %s%s%scache_ms: 5s%s%s}\n%s",
 	    strstr(router_yaml, "door:") == NULL ? "door: 'off', " : "",
+	    strstr(router_yaml, "routes_file:") == NULL ? "routes_file: 'off', " : "",
 	    /* Fake workers announce themselves once. */
 	    strstr(router_yaml, "suspect_ms:") == NULL ? "suspect_ms: 10m, " : "",
 	    router_yaml[0] != '\0' ? ", " : "", router_yaml, more_yaml);

@@ -44,9 +44,11 @@ router_caller_fail(const struct caller *caller, const char *request_id, const st
 static void
 end_well(struct request *r)
 {
+	char fallback[AUDIT_ROUTE_MAX + 1];
 	struct generate_reply reply = { .request_id = r->id_hex,
 					.model = r->model->id,
 					.cache = r->cache_word,
+					.fallback = router_request_fallback_text(r, fallback),
 					.limits = r->claim.rates };
 	struct generate_end end = { .usage = r->usage, .has_usage = r->has_usage };
 	struct buf bytes = BUF_INIT(0);
@@ -107,6 +109,7 @@ end_caller(struct request *r)
 		return; /* they hear of it when it is over */
 	}
 	count_end(r);
+	router_request_count_arm(r);
 	switch (r->st.ending) {
 	case REQUEST_END_OK:
 		end_well(r);
@@ -267,6 +270,7 @@ router_request_free(struct request *r)
 	if (r->model != NULL) {
 		r->model->users--;
 	}
+	route_plan_unref(r->plan);
 	free(r->body);
 	free(r);
 }

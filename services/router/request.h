@@ -5,6 +5,7 @@
  *   request.c         events, actions, the end
  *   request_worker.c  finding a worker, the call to it, the queue
  *   request_retry.c   what follows a failed attempt
+ *   request_route.c   which model is meant, and what answers when it cannot
  *   request_answer.c  frames on their way to the caller, and the cache
  *   request_shared.c  requests that share one generation
  *   request_record.c  what the audit log is told
@@ -44,6 +45,13 @@ struct held_frame {
 	uint8_t bytes[];
 };
 
+/* How a request came to its model. */
+enum request_fallback {
+	FALLBACK_NONE,
+	FALLBACK_MODEL,
+	FALLBACK_STATIC,
+};
+
 /* An attempt that failed. */
 struct failed_try {
 	struct worker_name *worker; /* referenced */
@@ -62,6 +70,11 @@ struct request {
 	struct caller caller;
 	struct loop_timer deadline;
 	struct model *model;
+	struct route_plan *plan; /* NULL: the model was asked for by its own name */
+	size_t arm;              /* of the plan */
+	enum request_fallback fallback;
+	size_t fallback_next; /* which of the plan's fallbacks may come next */
+	bool falling;         /* the next search is for that one */
 	uint8_t id[16];
 	char id_hex[33];
 	char *caller_name, *tenant, *traceparent; /* behind the struct, in one block */
@@ -154,8 +167,6 @@ void router_request_cancel_worker(struct request *r);
 
 void router_request_free_slot(struct request *r);
 
-/** A place may have come free at 'w': let those who wait have it, after the present callback. */
-void router_pump(struct router *router, struct worker *w);
 void router_pump_fire(void *arg);
 
 /** Its deadline is near: if it still waits for its first worker it is told to come again. It may be gone afterwards. */
@@ -175,7 +186,41 @@ void router_request_judge_deadline(struct request *r);
 /** A worker was found; if an attempt failed before, this is a retry: count it and say why. */
 void router_request_count_again(struct request *r);
 
+/* request_route.c */
+
+/* What a request that asks for a route is given. */
+struct route_choice {
+	struct route *route; /* NULL: it asks for no route */
+	size_t arm;
+	const char *alias;
+};
+
+/** If 'req' asks for a route: let it ask for the arm instead, whose model is made known. IM_OK or IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc router_request_choose_arm(struct router *router,
+						   const struct link_peer *peer,
+						   struct generate_request *req,
+						   struct route_choice *ret);
+
+/** It was admitted with 'choice'. */
+void router_request_keep_arm(struct request *r, const struct route_choice *choice);
+
+/** It cannot be answered where it was looked for. True: then it is elsewhere, and goes on there. */
+bool router_request_falls_back(struct request *r);
+
+/** Go over to what falls back. False: no worker is to be looked for any more. */
+bool router_request_switch(struct request *r);
+
+/** "model:NAME", "static" or "". */
+const char *router_request_fallback_text(const struct request *r, char room[AUDIT_ROUTE_MAX + 1]);
+
+/** It has ended: for the route's counts and its ramp. */
+void router_request_count_arm(const struct request *r);
+
 /* request_answer.c */
+
+/** Answer with 'text', as if a worker had said it. IM_OK or IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc router_request_answer_static(struct request *r, const char *text,
+						      uint32_t choices);
 
 void router_request_ask_cache(struct request *r);
 void router_request_fill_cache(struct request *r);

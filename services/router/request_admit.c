@@ -229,14 +229,14 @@ deadline_near(void *arg)
 	router_request_overdue(r);
 }
 
-/* A gateway's bytes go on as they are; others lack what the door adds. */
+/* A gateway's bytes go on as they are; others lack what the door adds, and those of a route name it and not its arm. */
 static bool
 keep_body(struct request *r, const struct generate_request *req, const struct link_peer *peer,
-	  const struct served_request *in)
+	  const struct served_request *in, bool routed)
 {
 	struct buf bytes = BUF_INIT(0);
 
-	if (peer != NULL && strcmp(peer->role, "gateway") == 0) {
+	if (peer != NULL && strcmp(peer->role, "gateway") == 0 && !routed) {
 		buf_append(&bytes, in->body, in->body_len);
 	} else {
 		generate_request_encode(req, &bytes);
@@ -250,9 +250,9 @@ keep_body(struct request *r, const struct generate_request *req, const struct li
 }
 
 static void
-choose_policy(struct request *r, const struct generate_request *req)
+choose_policy(struct request *r, const struct generate_request *req, const char *alias)
 {
-	struct policy_facts facts = { .route = req->model,
+	struct policy_facts facts = { .route = alias != NULL ? alias : req->model,
 				      .priority = queue_class_of(r->priority),
 				      .max_tokens = req->max_tokens.set ? req->max_tokens.v : 0,
 				      .stream = req->stream };
@@ -269,7 +269,8 @@ choose_policy(struct request *r, const struct generate_request *req)
 /* Everything that can fail for want of memory, before anybody counts on the request. */
 static bool
 prepare(struct request *r, const struct generate_request *req, const struct caller *caller,
-	const struct link_peer *peer, const struct served_request *in, struct model *model)
+	const struct link_peer *peer, const struct served_request *in, struct model *model,
+	const struct route_choice *choice)
 {
 	struct router *router = r->router;
 	uint32_t budget_ms = budget_of(router, in);
@@ -293,7 +294,8 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 		lookup = false; /* what is being made cannot be there yet */
 	}
 	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
-	if (!keep_body(r, req, peer, in) || (!r->shareable && !router_request_answer_reset(r))) {
+	if (!keep_body(r, req, peer, in, choice->route != NULL) ||
+	    (!r->shareable && !router_request_answer_reset(r))) {
 		return false;
 	}
 	request_state_init(&r->st, router->set.audit_mode, lookup, router->set.retries,
@@ -303,7 +305,8 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	    IM_OK) {
 		return false;
 	}
-	choose_policy(r, req);
+	router_request_keep_arm(r, choice);
+	choose_policy(r, req, choice->alias);
 	r->waiting.cls = queue_class_of(r->priority);
 	r->waiting.deadline_ms = r->st.deadline_ms;
 	return router_request_record_begin(r);
@@ -346,21 +349,26 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
       const struct served_request *in, struct generate_request *req, struct identity *own)
 {
 	struct model *model = NULL;
+	struct route_choice choice;
 	struct limit_claim claim;
 	struct request *r;
 	struct im_err err;
-	enum refused why = check_room(router, req, &model, &err);
-	bool known = why == REFUSED_COUNT && identify(req, peer, in, own);
+	enum refused why = REFUSED_MEMORY;
+	bool known = router_request_choose_arm(router, peer, req, &choice) == IM_OK;
 
 	if (known) {
-		why = check_queue(router, model, in, req, &err);
+		why = check_room(router, req, &model, &err);
+		known = why != REFUSED_COUNT || identify(req, peer, in, own);
 	}
-	if (why != REFUSED_COUNT) {
-		refuse(router, caller, why, &err);
-		return;
+	if (known && why == REFUSED_COUNT) {
+		why = check_queue(router, model, in, req, &err);
 	}
 	if (!known) {
 		refuse_memory(router, caller);
+		return;
+	}
+	if (why != REFUSED_COUNT) {
+		refuse(router, caller, why, &err);
 		return;
 	}
 	/* Last of all, so that nobody pays for what is refused. */
@@ -369,7 +377,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 		return;
 	}
 	r = request_new(router, req, in->traceparent != NULL ? in->traceparent : "");
-	if (r == NULL || !prepare(r, req, caller, peer, in, model)) {
+	if (r == NULL || !prepare(r, req, caller, peer, in, model, &choice)) {
 		if (r != NULL) {
 			router_request_free(r);
 		}

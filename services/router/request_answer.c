@@ -133,14 +133,16 @@ router_request_flush(struct request *r)
 void
 router_request_open(struct request *r)
 {
+	char fallback[AUDIT_ROUTE_MAX + 1];
 	const struct worker *worker = router_request_doer(r)->worker;
 	struct generate_frame frame = { .has_head = true,
-					.head = { .model = r->model->id,
-						  .cache = r->cache_word,
-						  .worker =
-						      worker != NULL ? worker->name->text : "",
-						  .age_ms = r->age_ms,
-						  .limits = r->claim.rates } };
+					.head = {
+					    .model = r->model->id,
+					    .cache = r->cache_word,
+					    .worker = worker != NULL ? worker->name->text : "",
+					    .age_ms = r->age_ms,
+					    .fallback = router_request_fallback_text(r, fallback),
+					    .limits = r->claim.rates } };
 	struct buf bytes = BUF_INIT(0);
 
 	if (r->caller.kind != CALLER_STREAM) {
@@ -279,6 +281,37 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 		memcpy(r->model_digest, r->key_digest, sizeof(r->model_digest));
 	}
 	return ok;
+}
+
+enum im_rc
+router_request_answer_static(struct request *r, const char *text, uint32_t choices)
+{
+	struct generate_frame frame = { .delta_count = choices };
+	struct buf bytes = BUF_INIT(0);
+	bool ok;
+
+	frame.deltas = calloc(choices, sizeof(*frame.deltas));
+	ok = frame.deltas != NULL;
+	for (uint32_t i = 0; ok && i < choices; i++) {
+		frame.deltas[i] = (struct delta){ .index = i,
+						  .role = "assistant",
+						  .content = text,
+						  .reasoning_content = "",
+						  .finish_reason = "stop",
+						  .logprobs_json = "",
+						  .refusal = "" };
+	}
+	frame.system_fingerprint = "";
+	ok = ok && account(r, &frame, NULL) == IM_OK;
+	if (ok && r->caller.kind == CALLER_STREAM) {
+		generate_frame_encode(&frame, &bytes);
+		ok = buf_ok(&bytes) && hold(r, bytes.data, bytes.len, 0, false);
+		buf_done(&bytes);
+	}
+	free(frame.deltas);
+	r->usage = (struct usage){ 0 };
+	r->has_usage = true; /* nothing was used */
+	return ok ? IM_OK : IM_ENOMEM;
 }
 
 static void

@@ -88,10 +88,15 @@ rule_of(const struct request *r, char rule[RULE_TEXT_MAX])
 	return rule;
 }
 
+/* Texts that a record points to. */
+struct routing_texts {
+	char rule[RULE_TEXT_MAX], fallback[AUDIT_ROUTE_MAX + 1];
+};
+
 /* 'doer': who has the worker, see router_request_doer(). */
 static void
 describe_routing(const struct request *r, const struct request *doer, struct audit_event *ev,
-		 char rule[RULE_TEXT_MAX])
+		 struct routing_texts *texts)
 {
 	const struct pick *pick = &doer->pick;
 	struct routing *to = &ev->routing;
@@ -104,11 +109,18 @@ describe_routing(const struct request *r, const struct request *doer, struct aud
 	} else if (r->st.ending == REQUEST_END_DEADLINE) {
 		to->reason = "deadline";
 	}
-	if (r->st.outcome == OUTCOME_CACHE_HIT) {
+	to->fallback = router_request_fallback_text(r, texts->fallback);
+	if (r->plan != NULL) {
+		to->route = r->plan->spec.model;
+		to->arm = r->plan->spec.arms[r->arm].model;
+	}
+	if (r->fallback == FALLBACK_STATIC) {
+		to->policy = "static";
+	} else if (r->st.outcome == OUTCOME_CACHE_HIT) {
 		to->policy = "cache";
 	} else if (pick->seen_count > 0) {
 		to->policy = policy_text(pick->policy);
-		to->rule = rule_of(doer, rule);
+		to->rule = rule_of(doer, texts->rule);
 		to->worker = pick->seen[0].name->text;
 	}
 	for (size_t i = 0; i < pick->seen_count; i++) {
@@ -138,7 +150,7 @@ router_request_record_end(struct request *r)
 	const struct request *doer = router_request_doer(r);
 	bool waits = r->router->set.audit_mode == AUDIT_FAIL_CLOSED;
 	struct audit_event ev;
-	char rule[RULE_TEXT_MAX];
+	struct routing_texts texts;
 
 	/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
 	audit_client_forget(&r->router->audit, r->record);
@@ -149,7 +161,7 @@ router_request_record_end(struct request *r)
 	ev.model_digest = doer->model_digest;
 	ev.outcome = r->st.outcome;
 	ev.status_code = router_request_status(r);
-	describe_routing(r, doer, &ev, rule);
+	describe_routing(r, doer, &ev, &texts);
 	ev.usage = r->usage;
 	ev.has_usage = r->has_usage;
 	ev.has_output = request_state_success(&r->st) || r->st.delivered;

@@ -38,11 +38,13 @@ keep_attempt(struct request *r, const struct im_err *err, enum again again)
 {
 	struct failed_try *f = &r->failed[r->failed_count];
 
+	if (r->tried_count < WORKERS_TRIED_MAX) {
+		r->tried[r->tried_count++] = r->worker->id;
+	}
 	if (r->failed_count == WORKERS_TRIED_MAX) {
 		return;
 	}
 	r->failed_count++;
-	r->tried[r->tried_count++] = r->worker->id;
 	workers_name_ref(r->worker->name);
 	f->worker = r->worker->name;
 	(void)snprintf(f->reason, sizeof(f->reason), "%s",
@@ -86,10 +88,19 @@ after_failure(struct request *r, enum again again)
 	return REQUEST_EV_WORKER_RETRY;
 }
 
+/* Does 'next' end it? As worker_retry() of request_state.c decides. */
+static bool
+is_last(const struct request *r, enum request_event next)
+{
+	return next == REQUEST_EV_WORKER_FAILED ||
+	       (next == REQUEST_EV_WORKER_RETRY && r->st.retries_left == 0);
+}
+
 void
 router_request_attempt_failed(struct request *r, const struct im_err *err, bool opened)
 {
 	struct judgement j = verdict_of_error(err, opened);
+	enum request_event next;
 
 	keep_worker_error(r, err, j.again == AGAIN_RETRY || j.again == AGAIN_MOVE);
 	if (err->rc == IM_EDEADLINE && clock_mono_ms() + r->st.grace_ms >= r->st.deadline_ms) {
@@ -106,9 +117,14 @@ router_request_attempt_failed(struct request *r, const struct im_err *err, bool 
 	}
 	if (j.again != AGAIN_NO) {
 		r->worker->failed++;
+		recent_add(&r->worker->recent, clock_mono_ms(), true, 0);
 		keep_attempt(r, err, j.again);
 	}
-	router_request_event(r, after_failure(r, j.again));
+	next = after_failure(r, j.again);
+	if (j.again != AGAIN_NO && is_last(r, next) && router_request_falls_back(r)) {
+		return;
+	}
+	router_request_event(r, next);
 }
 
 void

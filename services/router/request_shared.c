@@ -66,6 +66,9 @@ tell_end(struct request *r, const struct request *doer)
 		r->waited_us = 0;
 		r->worker_us = clock_mono_us() - r->part_us;
 	}
+	if (doer->st.outcome != OUTCOME_OK && router_request_falls_back(r)) {
+		return;
+	}
 	if (doer->st.outcome == OUTCOME_OK && whole) {
 		router_request_event(r, REQUEST_EV_WORKER_OK);
 	} else if (doer->st.outcome == OUTCOME_OK) {
@@ -126,9 +129,18 @@ doer_new(struct request *r)
 		router_request_free(doer);
 		return NULL;
 	}
-	doer->body = r->body;
 	doer->body_len = r->body_len;
-	r->body = NULL;
+	if (r->st.late) { /* it may need its bytes for another model */
+		doer->body = malloc(r->body_len);
+		if (doer->body == NULL) {
+			router_request_free(doer);
+			return NULL;
+		}
+		memcpy(doer->body, r->body, r->body_len);
+	} else {
+		doer->body = r->body;
+		r->body = NULL;
+	}
 	doer->share_task = (struct loop_task){ .fn = share_fire, .arg = doer };
 	request_state_init(&doer->st, AUDIT_OFF, false, router->set.retries, clock_mono_ms(),
 			   GENERATION_MS);
@@ -180,8 +192,10 @@ router_request_follow(struct request *r)
 		(void)snprintf(r->cache_word, sizeof(r->cache_word), "coalesced");
 		hurry(doer, r);
 	}
-	free(r->body);
-	r->body = NULL;
+	if (!r->st.late) {
+		free(r->body);
+		r->body = NULL;
+	}
 	r->part_us = clock_mono_us();
 	generation_join(&doer->generation, &r->follower);
 	router_request_event(r, REQUEST_EV_FOLLOWS);

@@ -116,7 +116,7 @@ static unsigned
 look_again(struct request_state *r)
 {
 	r->work = REQUEST_WAITING;
-	r->slot = false;
+	r->slot = r->answering = false;
 	return REQUEST_DO_FREE_SLOT | REQUEST_DO_DROP_HELD | REQUEST_DO_FIND_WORKER;
 }
 
@@ -224,6 +224,39 @@ picked(struct request_state *r)
 	return REQUEST_DO_DISPATCH;
 }
 
+/* As look_again(), from wherever it was looked for; what the worker or the generation had said is forgotten. */
+static unsigned
+fall_back(struct request_state *r)
+{
+	unsigned actions = REQUEST_DO_DROP_HELD | REQUEST_DO_FIND_WORKER;
+
+	if (r->delivered || (r->work != REQUEST_WAITING && r->work != REQUEST_RUNNING &&
+			     r->work != REQUEST_FOLLOWING)) {
+		return 0;
+	}
+	if (r->work == REQUEST_WAITING) {
+		actions |= REQUEST_DO_LEAVE_QUEUE;
+	} else if (r->work == REQUEST_FOLLOWING) {
+		actions |= REQUEST_DO_LEAVE_SHARED;
+	}
+	if (r->slot) {
+		actions |= REQUEST_DO_FREE_SLOT;
+	}
+	r->slot = r->answering = r->coalesced = false;
+	r->work = REQUEST_WAITING;
+	return actions;
+}
+
+static unsigned
+answer_is_static(struct request_state *r)
+{
+	if (r->work != REQUEST_WAITING) {
+		return 0;
+	}
+	r->flushed = false;
+	return finish(r, OUTCOME_OK, REQUEST_END_OK);
+}
+
 static unsigned
 follows(struct request_state *r)
 {
@@ -288,7 +321,9 @@ static unsigned
 advance(struct request_state *r)
 {
 	bool failed = r->work == REQUEST_OVER && !request_state_success(r);
-	bool known = r->work != REQUEST_NEW && r->work != REQUEST_CACHE; /* hit or miss */
+	/* Hit or miss; and if it matters, who answers. */
+	bool known = r->work != REQUEST_NEW && r->work != REQUEST_CACHE &&
+		     (!r->late || r->answering || r->work == REQUEST_OVER);
 	bool listening = !r->ended && !r->gone && !failed;
 	unsigned actions = 0;
 
@@ -332,9 +367,15 @@ work_event(struct request_state *r, enum request_event ev, uint64_t now_ms)
 	case REQUEST_EV_FOLLOWS:
 		return follows(r);
 	case REQUEST_EV_FRAME:
-		r->flushed =
-		    r->work == REQUEST_RUNNING || r->work == REQUEST_FOLLOWING ? false : r->flushed;
+		if (r->work == REQUEST_RUNNING || r->work == REQUEST_FOLLOWING) {
+			r->flushed = false;
+			r->answering = true;
+		}
 		return 0;
+	case REQUEST_EV_FALL_BACK:
+		return fall_back(r);
+	case REQUEST_EV_STATIC:
+		return answer_is_static(r);
 	case REQUEST_EV_WORKER_OK:
 		return worker_ok(r);
 	case REQUEST_EV_WORKER_RETRY:

@@ -55,6 +55,8 @@ enum request_event {
 	REQUEST_EV_WORKER_FULL,  /* it was not taken: no attempt is counted */
 	REQUEST_EV_WORKER_FAILED, /* it failed for good */
 	REQUEST_EV_NO_WORKER, /* waited in vain, or there is no room to wait; the generation did */
+	REQUEST_EV_FALL_BACK, /* not to be had where it was looked for, but elsewhere */
+	REQUEST_EV_STATIC,    /* the answer that the route keeps for the worst is held */
 	REQUEST_EV_FAILED,    /* our own failure: out of memory, the answer is too large */
 	REQUEST_EV_CANCEL,    /* the caller left */
 	REQUEST_EV_DEADLINE,  /* time is up */
@@ -129,6 +131,8 @@ struct request_state {
 	bool ask_cache; /* NEW goes to CACHE */
 	bool coalesced; /* the generation that it follows was begun for another request */
 	bool slot;      /* a slot of a worker is held */
+	bool late; /* the caller is told that it is admitted only when it is known who answers */
+	bool answering; /* that is known */
 	bool opened;    /* the caller was told that it is admitted */
 	bool delivered; /* a frame of the answer left */
 	bool flushed;   /* nothing is held that has to leave */

@@ -114,6 +114,15 @@ is_outage(struct request *r)
 	return true;
 }
 
+/* Nobody for this model: then perhaps for another one. */
+static void
+find_no_worker(struct request *r)
+{
+	if (!router_request_falls_back(r)) {
+		router_request_event(r, REQUEST_EV_NO_WORKER);
+	}
+}
+
 void
 router_request_find_worker(struct request *r)
 {
@@ -121,6 +130,9 @@ router_request_find_worker(struct request *r)
 	struct pick pick = { 0 };
 	struct im_err err;
 
+	if (r->falling && !router_request_switch(r)) {
+		return;
+	}
 	if (r->shareable) {
 		router_request_follow(r);
 		return;
@@ -136,14 +148,19 @@ router_request_find_worker(struct request *r)
 	}
 	/* A lost link ends its calls before it is reported lost: then the sweep decides. */
 	if (is_outage(r) || (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r))) {
-		router_request_event(r, REQUEST_EV_NO_WORKER);
+		find_no_worker(r);
+		return;
+	}
+	if (r->plan != NULL &&
+	    !workers_any_usable(&router->workers, r->model, r->tried, r->tried_count) &&
+	    router_request_falls_back(r)) {
 		return;
 	}
 	r->waiting.picky = r->tried_count > 0;
 	if (queue_join(&router->queue, &r->model->waiting, &r->waiting, clock_mono_ms(), &err) !=
 	    IM_OK) {
 		r->err = err;
-		router_request_event(r, REQUEST_EV_NO_WORKER);
+		find_no_worker(r);
 		return;
 	}
 	r->part_us = clock_mono_us();
@@ -217,6 +234,7 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	} else {
 		r->judgement.verdict = VERDICT_OK;
 		w->succeeded++;
+		recent_add(&w->recent, clock_mono_ms(), false, clock_mono_us() - r->part_us);
 		r->usage = end.usage;
 		r->has_usage = end.has_usage;
 		router_request_event(r, REQUEST_EV_WORKER_OK);
@@ -305,7 +323,7 @@ router_sweep_waiting(struct router *router)
 	}
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
 		if (r->waiting.line != NULL && waits_in_vain(r, now_ms)) {
-			router_request_event(r, REQUEST_EV_NO_WORKER);
+			find_no_worker(r);
 		} else if (r->st.hold_off) {
 			router_request_event(r, REQUEST_EV_TICK);
 		}

@@ -204,6 +204,8 @@ merge(const struct route *r, const struct set_route *change)
 	if (change->set_fallback) {
 		memcpy(s.fallback, change->route.fallback, sizeof(s.fallback));
 		s.fallback_count = change->route.fallback_count;
+	}
+	if (change->set_answer) {
 		s.answer = change->route.answer;
 	}
 	return s;
@@ -277,7 +279,6 @@ route_table_count(struct route_table *t, const char *alias, const char *arm, boo
 		return;
 	}
 	if (at < r->plan->spec.arm_count) {
-		r->counts[at].requests++;
 		r->counts[at].failed += failed;
 	}
 	if (r->ramp != NULL) {
@@ -342,7 +343,7 @@ enum im_rc
 route_table_import(struct route_table *t, const struct route_status *kept, uint64_t now_ms,
 		   struct im_err *err)
 {
-	struct set_route all = { .route = kept->route, .set_fallback = true };
+	struct set_route all = { .route = kept->route, .set_fallback = true, .set_answer = true };
 	struct route_actor by = { kept->actor, kept->changed_us, now_ms };
 	struct route *r;
 	enum im_rc rc = route_table_set(t, &all, &by, &r, err);

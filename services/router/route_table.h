@@ -23,9 +23,9 @@ struct route {
 	uint64_t changed_us; /* since 1970 */
 	char actor[ROUTE_ACTOR_MAX + 1];
 	struct route_count {
-		uint64_t requests, failed;
-	} counts[ROUTE_ARMS_MAX];  /* in the order of the plan's arms */
-	struct ramp *ramp;         /* the present or the last one; NULL = none yet */
+		uint64_t requests, failed; /* admitted for this arm; of those that have ended */
+	} counts[ROUTE_ARMS_MAX];          /* in the order of the plan's arms */
+	struct ramp *ramp;                 /* the present or the last one; NULL = none yet */
 	struct route_plan *before; /* what a rollback of 'ramp' restores; NULL when it has ended */
 };
 

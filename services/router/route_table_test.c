@@ -127,9 +127,12 @@ test_route_set_keeps_what_was_not_said(void **state)
 	assert_true(r->by_operator);
 	assert_string_equal(r->actor, "uid:1000");
 	change = (struct set_route){ .route = { .model = "chat", .answer = "sorry" },
-				     .set_fallback = true };
+				     .set_answer = true };
 	assert_int_equal(route_table_set(&t, &change, &ann, &r, &err), IM_OK);
 	assert_int_equal(r->plan->spec.arm_count, 2);
+	assert_int_equal(r->plan->spec.fallback_count, 1);
+	change.set_fallback = true;
+	assert_int_equal(route_table_set(&t, &change, &ann, &r, &err), IM_OK);
 	assert_int_equal(r->plan->spec.fallback_count, 0);
 	assert_string_equal(r->plan->spec.answer, "sorry");
 	route_table_done(&t);
@@ -213,6 +216,7 @@ test_route_counts_stay_with_arms_that_stay(void **state)
 	(void)state;
 	route_table_init(&t);
 	assert_int_equal(route_table_set(&t, &change, &ann, &r, &err), IM_OK);
+	r->counts[0].requests = r->counts[1].requests = 1;
 	route_table_count(&t, "chat", "v1", false, 10);
 	route_table_count(&t, "chat", "v2", true, 10);
 	route_table_count(&t, "chat", "gone", true, 10);

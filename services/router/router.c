@@ -140,7 +140,7 @@ peer_request(void *user, struct link *link, struct served *served, const struct 
 		router_list_models(router, served);
 	} else if (strcmp(req->method, METHOD_STATUS) == 0) {
 		router_status(router, served);
-	} else {
+	} else if (!router_operator_request(router, link_peer(link), served, req)) {
 		no_method(served, req->method);
 	}
 }
@@ -176,6 +176,7 @@ tick_fire(void *arg)
 
 	router_sweep_waiting(router);
 	workers_tick(&router->workers, clock_mono_ms());
+	routes_tick(router, clock_mono_ms());
 	limits_tick(&router->limits);
 	audit_client_tick(&router->audit);
 	if (router->stopping) {
@@ -291,6 +292,7 @@ static void
 router_free(struct router *router)
 {
 	limits_done(&router->limits);
+	routes_done(router);
 	workers_done(&router->workers);
 	policy_rules_done(&router->policies);
 	door_free(router->door);
@@ -336,7 +338,10 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	read_settings(router, env->config);
 	router_health_start(router, env->config);
 	start_queue(router, env->config);
-	rc = policy_rules_load(&router->policies, env->config, err);
+	rc = routes_start(router, env->config, err);
+	if (rc == IM_OK) {
+		rc = policy_rules_load(&router->policies, env->config, err);
+	}
 	if (rc == IM_OK) {
 		rc = limits_start(&router->limits, env, err);
 	}
@@ -414,6 +419,7 @@ begin_closing(struct router *router)
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
 		router_request_abort(r);
 	}
+	routes_close(router);
 	close_all(router);
 	limits_stop(&router->limits, leases_returned, router);
 	if (router->door != NULL) {
@@ -440,7 +446,7 @@ stop_step(void *arg)
 		begin_closing(router);
 	}
 	if (!list_empty(&router->peers) || router->audit.link != NULL ||
-	    router->cache.link != NULL || !router->leases_returned ||
+	    router->cache.link != NULL || !router->leases_returned || !routes_closed(router) ||
 	    (router->door != NULL && !router->door_closed)) {
 		return;
 	}

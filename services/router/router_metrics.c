@@ -6,16 +6,15 @@
 #include "router/core.h"
 #include "router/request.h"
 
-/* Slots counted at workers minus requests that say they hold one: anything but 0 is a defect. */
-static double
-slots_leaked(const struct router *router)
+int64_t
+router_slots_leaked(const struct router *router)
 {
 	int64_t diff = workers_slots(&router->workers);
 
 	LIST_FOREACH (&router->requests, r, struct request, node) {
 		diff -= r->st.slot;
 	}
-	return (double)diff;
+	return diff;
 }
 
 /* Requests that hold a reservation of some limit. */
@@ -117,6 +116,34 @@ write_outcomes(const struct router *router, struct metrics_page *page)
 	}
 }
 
+/* Requests of a route by the arm that was chosen for them; and of these, those that the arm failed. */
+static void
+write_routes(const struct router *router, struct metrics_page *page)
+{
+	static const char *const names[] = { "infermesh_router_route_requests_total",
+					     "infermesh_router_route_failed_total" };
+	static const char *const help[] = { "Requests admitted, by route and arm.",
+					    "Requests that their arm failed, by route and arm." };
+
+	for (size_t n = 0; n < 2; n++) {
+		metrics_family(page, names[n], "counter", help[n]);
+		for (size_t i = 0; i < ROUTE_BUCKETS; i++) {
+			LIST_FOREACH (&router->routes.table.buckets[i], r, struct route, node) {
+				for (size_t k = 0; k < r->plan->spec.arm_count; k++) {
+					const struct metrics_label labels[] = {
+						{ "route", r->plan->spec.model },
+						{ "arm", r->plan->spec.arms[k].model }
+					};
+
+					metrics_value(page, names[n], labels, 2,
+						      (double)(n == 0 ? r->counts[k].requests
+								      : r->counts[k].failed));
+				}
+			}
+		}
+	}
+}
+
 static void
 write_workers(const struct router *router, struct metrics_page *page)
 {
@@ -131,7 +158,7 @@ write_workers(const struct router *router, struct metrics_page *page)
 	}
 	metrics_gauge(page, "infermesh_router_slots_leaked",
 		      "Slots taken at workers minus requests that hold one; always 0.",
-		      slots_leaked(router));
+		      (double)router_slots_leaked(router));
 	metrics_family(page, "gen_ai_client_operation_duration_seconds", "histogram",
 		       "Calls to workers.");
 	for (size_t i = 0; i < WORKERS_BUCKETS; i++) {
@@ -218,6 +245,7 @@ router_metrics(const void *service, struct metrics_page *page)
 	write_workers(router, page);
 	router_health_metrics(router, page);
 	write_decisions(router, page);
+	write_routes(router, page);
 	write_cache(router, page);
 	limits_metrics(&router->limits, claims(router), page);
 	metrics_gauge(page, "infermesh_audit_records_pending",

@@ -1,5 +1,5 @@
 /*
- * router/rpc.c - the methods that are answered at once: Announce, ListModels, Status. Never touches a request.
+ * router/rpc.c - the methods that are answered at once: Announce and ListModels. Never touches a request.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 
 #define ANNOUNCE_ARENA_BYTES (4U << 20)
 
-static void
-end_with(struct served *served, const struct buf *bytes)
+void
+router_end_with(struct served *served, const struct buf *bytes)
 {
 	struct im_err err;
 
@@ -113,22 +113,69 @@ by_id(const void *a, const void *b)
 	return strcmp(((const struct model_info *)a)->id, ((const struct model_info *)b)->id);
 }
 
+/* A model as it is announced. */
+static struct model_info
+info_of(const struct model *m)
+{
+	return (struct model_info){ .id = m->id,
+				    .owned_by = m->owned_by,
+				    .digest = m->digest,
+				    .created = m->created,
+				    .context_tokens = m->context_tokens };
+}
+
+static bool
+is_served(const struct model *m)
+{
+	return m != NULL && !list_empty(&m->serving);
+}
+
+/* An alias: it can be asked for when somebody can answer. False: nobody can, or it is the name of a model, which is listed. */
+static bool
+info_of_route(const struct router *router, const struct route_spec *r, struct model_info *ret)
+{
+	bool any = r->answer[0] != '\0';
+
+	*ret = (struct model_info){ .id = r->model, .owned_by = "infermesh", .digest = "" };
+	for (size_t i = 0; i < r->arm_count; i++) {
+		const struct model *m = r->arms[i].weight > 0
+					    ? workers_find_model(&router->workers, r->arms[i].model)
+					    : NULL;
+
+		if (!is_served(m)) {
+			continue;
+		}
+		any = true;
+		ret->created = m->created > ret->created ? m->created : ret->created;
+		if (ret->context_tokens == 0 || m->context_tokens < ret->context_tokens) {
+			ret->context_tokens = m->context_tokens; /* what every arm can read */
+		}
+	}
+	for (size_t i = 0; i < r->fallback_count; i++) {
+		any = any || is_served(workers_find_model(&router->workers, r->fallback[i]));
+	}
+	return any && !is_served(workers_find_model(&router->workers, r->model));
+}
+
 void
 router_list_models(const struct router *router, struct served *served)
 {
 	struct buf bytes = BUF_INIT(0);
 	struct model_list list = { 0 };
 
-	list.models = calloc(router->workers.model_count + 1, sizeof(*list.models));
+	list.models = calloc(router->workers.model_count + router->routes.table.count + 1,
+			     sizeof(*list.models));
 	for (size_t i = 0; list.models != NULL && i < WORKERS_BUCKETS; i++) {
 		LIST_FOREACH (&router->workers.buckets[i], m, struct model, node) {
-			if (!list_empty(&m->serving)) {
-				list.models[list.count++] =
-				    (struct model_info){ .id = m->id,
-							 .owned_by = m->owned_by,
-							 .digest = m->digest,
-							 .created = m->created,
-							 .context_tokens = m->context_tokens };
+			if (is_served(m)) {
+				list.models[list.count++] = info_of(m);
+			}
+		}
+	}
+	for (size_t i = 0; list.models != NULL && i < ROUTE_BUCKETS; i++) {
+		LIST_FOREACH (&router->routes.table.buckets[i], r, struct route, node) {
+			if (info_of_route(router, &r->plan->spec, &list.models[list.count])) {
+				list.count++;
 			}
 		}
 	}
@@ -138,78 +185,7 @@ router_list_models(const struct router *router, struct served *served)
 	} else {
 		bytes.failed = true;
 	}
-	end_with(served, &bytes);
+	router_end_with(served, &bytes);
 	buf_done(&bytes);
 	free(list.models);
-}
-
-static bool
-fill_worker(const struct worker *w, struct arena *arena, struct worker_status *s)
-{
-	*s = (struct worker_status){ .name = w->name->text,
-				     .backend = w->backend,
-				     .state = workers_state(w),
-				     .slots = w->slots,
-				     .load = w->load,
-				     .dispatched = w->dispatched,
-				     .succeeded = w->succeeded,
-				     .failed = w->failed };
-	s->models = arena_calloc(arena, w->model_count + 1, sizeof(*s->models));
-	if (s->models == NULL) {
-		return false;
-	}
-	for (size_t i = 0; i < w->model_count; i++) {
-		s->models[s->model_count++] = w->models[i].model->id;
-	}
-	return true;
-}
-
-static uint64_t
-refused_sum(const struct router *router)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < REFUSED_COUNT; i++) {
-		sum += router->refused[i];
-	}
-	return sum;
-}
-
-void
-router_status(const struct router *router, struct served *served)
-{
-	struct buf bytes = BUF_INIT(0);
-	struct arena arena;
-	bool ok;
-	struct router_status s = { .name = router->name,
-				   .version = INFERMESH_VERSION,
-				   .audit = audit_client_state(&router->audit),
-				   .cache = cache_client_state(&router->cache),
-				   .uptime_ms = clock_mono_ms() - router->started_ms,
-				   .draining = router->draining,
-				   .calls =
-				       (uint32_t)(router->admitted - router->audit.terminals_done),
-				   .queued = router->queue.count,
-				   .slots = workers_slots(&router->workers),
-				   .records_pending = router->audit.pending,
-				   .admitted = router->admitted,
-				   .ended = router->audit.terminals_done,
-				   .refused = refused_sum(router),
-				   .records_dropped = router->audit.dropped };
-
-	arena_init(&arena, 0);
-	s.workers = arena_calloc(&arena, router->workers.count + 1, sizeof(*s.workers));
-	ok = s.workers != NULL;
-	LIST_FOREACH (&router->workers.all, w, struct worker, node) {
-		if (ok && (!w->retired || w->slots > 0)) {
-			ok = fill_worker(w, &arena, &s.workers[s.worker_count++]);
-		}
-	}
-	if (ok) {
-		router_status_encode(&s, &bytes);
-	}
-	bytes.failed = bytes.failed || !ok;
-	end_with(served, &bytes);
-	buf_done(&bytes);
-	arena_done(&arena);
 }

@@ -20,6 +20,7 @@
 #include "router/health.h"
 #include "router/policy.h"
 #include "router/queue.h"
+#include "router/recent.h"
 #include "wire/mesh.h"
 
 #define WORKERS_MAX         16384 /* incarnations */
@@ -122,6 +123,7 @@ struct worker {
 	char backend[16];
 	uint8_t instance[16];
 	uint64_t heard_ms, gone_ms;
+	struct recent recent; /* calls to it that have ended */
 };
 
 struct workers_settings {
@@ -210,6 +212,10 @@ const char *workers_state(const struct worker *w);
 
 /** The model called 'id', or NULL if it is not known (any more). */
 struct model *workers_find_model(const struct workers *ws, const char *id);
+
+/** The model called 'id'; one that nobody has announced is made, and forgotten again like one that was lost: for routes, whose
+ *  models need not be served yet. NULL without memory or place. */
+struct model *workers_want_model(struct workers *ws, const char *id, uint64_t now_ms);
 
 /** True if the incarnation 'id' is still linked. */
 bool workers_is_here(const struct workers *ws, uint64_t id);

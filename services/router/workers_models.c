@@ -129,6 +129,15 @@ model_describe(struct model *m, const struct model_info *info)
 	return true;
 }
 
+struct model *
+workers_want_model(struct workers *ws, const char *id, uint64_t now_ms)
+{
+	static const struct model_info nothing = { .owned_by = "", .digest = "" };
+	struct model *m = model_get(ws, id, now_ms);
+
+	return m == NULL || m->digest != NULL || model_describe(m, &nothing) ? m : NULL;
+}
+
 bool
 workers_same_models(const struct worker *w, const struct announce *a)
 {

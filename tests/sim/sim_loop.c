@@ -131,6 +131,13 @@ loop_post(struct loop *loop, struct loop_task *task)
 	}
 }
 
+/* There are no other threads. */
+void
+loop_hand(struct loop *loop, struct loop_task *task)
+{
+	loop_post(loop, task);
+}
+
 void
 loop_post_last(struct loop *loop, struct loop_task *task)
 {
