@@ -15,7 +15,7 @@
 #define EXIT_TROUBLE 1
 #define EXIT_USAGE   2
 
-#define CLI_OPTIONS_MAX 8
+#define CLI_OPTIONS_MAX 12
 
 struct cli_option {
 	const char *name;  /* without the dashes; NULL ends a list */
@@ -71,6 +71,15 @@ void help_command(const struct command *command);
 int run_up(const struct cli_args *args);
 int run_status(const struct cli_args *args);
 int run_chat(const struct cli_args *args);
+int run_route_list(const struct cli_args *args);
+int run_route_set(const struct cli_args *args);
+int run_route_reset(const struct cli_args *args);
+int run_route_ramp(const struct cli_args *args);
+int run_worker_list(const struct cli_args *args);
+int run_worker_drain(const struct cli_args *args);
+int run_worker_undrain(const struct cli_args *args);
+int run_worker_weight(const struct cli_args *args);
+int run_explain(const struct cli_args *args);
 int run_audit_verify(const struct cli_args *args);
 int run_key_create(const struct cli_args *args);
 int run_completion(const struct cli_args *args);

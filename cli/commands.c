@@ -72,6 +72,146 @@ const struct command commands[] = {
 	    .run = run_chat,
 	},
 	{
+	    .name = "explain",
+	    .summary = "say why a request went where it went",
+	    .rest = "REQUEST_ID",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "log", 'l', "DIR", "folder of the log; default: audit.dir" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"REQUEST_ID is what the client got as x-request-id. Prints from the audit log who answered, by which policy\n"
+		"and rule, what the router saw of each worker (load, state, breaker, weight), which attempts failed and why,\n"
+		"which arm of a route it was, whose generation it shared, and what it fell back to. Needs no running mesh.\n"
+		"It reads the log back to that request and proves nothing: 'infermesh audit verify' does.",
+	    .examples =
+		"infermesh explain 664be6900c578ba2fef8432437cf2e45\n"
+		"infermesh explain --json --log /backup/audit 664be6900c578ba2fef8432437cf2e45",
+	    .run = run_explain,
+	},
+	{
+	    .name = "route list",
+	    .summary = "show which models share a name, and how",
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"A route gives the requests for one name (the alias) to one or more models (its arms) by weight. SHARE is what\n"
+		"the weights come to, REQUESTS and FAILED count since the router's start. Shows the present or last ramp too.",
+	    .examples = "infermesh route list\n"
+			"infermesh route list --json | jq '.routes[].arms'",
+	    .run = run_route_list,
+	},
+	{
+	    .name = "route set",
+	    .summary = "split the requests for a name over models",
+	    .rest = "ALIAS [MODEL=WEIGHT...]",
+	    .rest_max = -1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "sticky", 's', "BY",
+			   "what stays with one model: session (default), caller, off" },
+			 { "fallback", 'f', "MODELS",
+			   "tried in this order when the arm cannot answer: a,b; none: no more" },
+			 { "fallback-answer", 'a', "TEXT",
+			   "what is answered when nobody else can; '': nothing" } },
+	    .description =
+		"Takes effect at once, without a dropped request, and is kept over restarts: what an operator set wins over the\n"
+		"configuration file until 'route reset'. What is not named stays as it was. The models need not be served yet.\n"
+		"A session keeps its model when weights change, unless its model's share shrinks. It ends a ramp. The change\n"
+		"is in the audit log.",
+	    .examples =
+		"infermesh route set chat v1=90 v2=10\n"
+		"infermesh route set chat --fallback small --fallback-answer 'Please try again later.'\n"
+		"infermesh route set chat v1=1 v2=1 --sticky caller",
+	    .run = run_route_set,
+	},
+	{
+	    .name = "route reset",
+	    .summary = "go back to what the configuration file says",
+	    .rest = "ALIAS",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP },
+	    .description =
+		"A route that the file does not have is gone afterwards. It ends a ramp.",
+	    .examples = "infermesh route reset chat",
+	    .run = run_route_reset,
+	},
+	{
+	    .name = "route ramp",
+	    .summary = "move a name's requests to one model step by step",
+	    .rest = "ALIAS [MODEL]",
+	    .rest_max = 2,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "step", 's', "PERCENT",
+			   "how much more it gets at each step; default 10" },
+			 { "every", 'e', "TIME", "how long a step lasts; default 30s" },
+			 { "max-error-rate", 'r', "SHARE",
+			   "roll back if more of its requests fail; default 1%" },
+			 { "max-p99", 'p', "TIME",
+			   "roll back if more than 1 in 100 takes longer; default: not watched" },
+			 { "min-requests", 'n', "N",
+			   "a step with fewer of its requests waits; default 100" },
+			 { "watch", 'w', NULL, "show its progress until it ends" },
+			 { "abort", 0, NULL, "end it and restore the weights before it" } },
+	    .description =
+		"Moves ALIAS to MODEL up to 100 %, which is watched for one more step. A step ends well when it lasted its time,\n"
+		"enough requests ended and both limits are kept; with fewer requests it goes on. Beyond a limit the weights\n"
+		"before the ramp are restored at once, unless the other models of ALIAS do no better: then it waits. The ramp runs\n"
+		"inside the router: this command may end, and after a restart of the router the step begins again. Each step is\n"
+		"in the audit log. With --watch the exit status is 0 when it came to 100 %, 1 when it was rolled back.",
+	    .examples =
+		"infermesh route ramp chat v2 --step 10 --every 30s --max-error-rate 1% --max-p99 500ms\n"
+		"infermesh route ramp chat --watch\n"
+		"infermesh route ramp chat --abort",
+	    .run = run_route_ramp,
+	},
+	{
+	    .name = "worker list",
+	    .summary = "show the workers and how they do",
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"SLOTS are requests of this router there, CAP what the worker takes at once. REQ/S, FAILED%, P50 and P99 are of\n"
+		"the last minute. A weight like 40/100 grows: the worker starts slowly. Models whose breaker is open say so.",
+	    .examples = "infermesh worker list",
+	    .run = run_worker_list,
+	},
+	{
+	    .name = "worker drain",
+	    .summary = "give a worker no new requests",
+	    .rest = "WORKER",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP },
+	    .description =
+		"Those that it has go on to their end: when SLOTS is 0 it may be stopped. Holds until 'worker undrain', also when the\n"
+		"worker restarts, but not over a restart of the router. The change is in the audit log.",
+	    .examples = "infermesh worker drain gpu-3",
+	    .run = run_worker_drain,
+	},
+	{
+	    .name = "worker undrain",
+	    .summary = "give a drained worker requests again",
+	    .rest = "WORKER",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP },
+	    .description = "It starts slowly (router.slow_start_ms).",
+	    .examples = "infermesh worker undrain gpu-3",
+	    .run = run_worker_undrain,
+	},
+	{
+	    .name = "worker weight",
+	    .summary = "change a worker's share of the requests",
+	    .rest = "WORKER WEIGHT",
+	    .rest_max = 2,
+	    .options = { OPT_CONFIG, OPT_HELP },
+	    .description =
+		"WEIGHT is 1 to 10000, in place of workers[].weight (100 by default), or 'reset'. Holds until then, but not over a\n"
+		"restart of the router. The change is in the audit log.",
+	    .examples = "infermesh worker weight gpu-3 50\n"
+			"infermesh worker weight gpu-3 reset",
+	    .run = run_worker_weight,
+	},
+	{
 	    .name = "audit verify",
 	    .summary = "recompute an audit log from its bytes",
 	    .rest = "[DIR]",
