@@ -5,11 +5,12 @@
  *   sim_loop.c     virtual time, the loop
  *   sim_net.c      links and calls without a wire
  *   sim_world.c    a world made from a seed, its faults, its beginning and end
- *   sim_worker.c   workers: they run, fail, hang, restart
+ *   sim_worker.c   workers: they announce themselves, fail, hang, restart
+ *   sim_job.c      what a worker does with a request
  *   sim_caller.c   callers: they come, wait, read slowly, leave
  *   sim_side.c     the cache and the audit service
  *   sim_check.c    what must hold after every event
- *   sim_report.c   waiting times of the policies, against the ideal (sim_ideal.c)
+ *   sim_report.c   waiting times of the policies, against the ideal (sim_ideal.c), and a picture (sim_svg.c)
  *
  * One world at a time, one thread.
  */
@@ -233,7 +234,20 @@ void worker_connect(struct wlink *l);
 void worker_announce(struct sim_worker *w);
 void worker_fault(struct sim_worker *w);
 void worker_heal(struct sim_worker *w);
+void worker_announce_to(struct wlink *l);
+struct load worker_load_for(const struct sim_worker *w, const struct wlink *l);
 const char *model_name(uint32_t i);
+
+/* sim_job.c: a worker's far_ops.opened and .gone; 'far' is a struct wlink. */
+
+void *job_opened(void *far, struct call *call, const struct call_request *req);
+void job_gone(void *user);
+
+/** Forget the jobs that came over 'l', or with NULL all. */
+void jobs_drop(struct sim_worker *w, const struct wlink *l);
+
+/** The worker was stopped and goes on. */
+void jobs_resume(struct sim_worker *w);
 
 /* sim_caller.c */
 

@@ -153,7 +153,7 @@ give(struct server *v, double now_us, double service_us)
 
 void
 ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64_t first,
-	  struct waits *ret)
+	  struct waits *ret_wait, struct waits *ret_total)
 {
 	static struct shortest s;
 	double now_us = SIM_START_US, gap_us = p->mean_us / (p->load * p->workers);
@@ -165,7 +165,7 @@ ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64
 	shortest_init(&s, p->workers);
 	for (uint64_t i = 0; i < requests; i++) {
 		struct server *v;
-		double service_us;
+		double service_us, wait_us;
 
 		/* In the order in which sim_caller.c draws them. */
 		now_us += world_exponential(&arrivals, gap_us);
@@ -174,9 +174,10 @@ ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64
 		}
 		v = &s.servers[shortest ? choose(&s, p->workers, &rng)
 					: prng_below(&rng, p->workers)];
+		wait_us = (double)v->free_us > now_us ? (double)v->free_us - now_us : 0;
 		if (i >= first) {
-			waits_add(ret,
-				  (double)v->free_us > now_us ? (double)v->free_us - now_us : 0);
+			waits_add(ret_wait, wait_us);
+			waits_add(ret_total, wait_us + service_us);
 		}
 		give(v, now_us, service_us);
 	}

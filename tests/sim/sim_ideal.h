@@ -24,8 +24,8 @@ double waits_quantile(struct waits *w, double q);
 
 void waits_done(struct waits *w);
 
-/** Run 'requests' of p's world, of which those from number 'first' on count. */
+/** Run 'requests' of p's world, of which those from number 'first' on count: their waits, and waits and service together. */
 void ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64_t first,
-	       struct waits *ret);
+	       struct waits *ret_wait, struct waits *ret_total);
 
 #endif

@@ -44,7 +44,7 @@ params(struct world_params *p, const char *policy, uint32_t router_count, double
 }
 
 struct measuring {
-	struct waits waits;
+	struct waits wait, total;
 	uint64_t first;
 };
 
@@ -54,7 +54,8 @@ count_wait(void *user, const struct ask *a, uint64_t now_us)
 	struct measuring *m = user;
 
 	if (a->number >= m->first) {
-		waits_add(&m->waits, (double)(now_us - a->came_us));
+		waits_add(&m->wait, (double)(now_us - a->came_us));
+		waits_add(&m->total, (double)(now_us - a->came_us + a->service_us));
 	}
 }
 
@@ -90,13 +91,15 @@ measure(const struct report_row *row, uint32_t r, uint32_t l, uint64_t requests,
 	if (row->kind == ROW_ROUTER) {
 		run_router(&p, requests, &m);
 	} else {
-		ideal_run(&p, row->kind == ROW_IDEAL, requests, m.first, &m.waits);
+		ideal_run(&p, row->kind == ROW_IDEAL, requests, m.first, &m.wait, &m.total);
 	}
-	ret->p50_ms = waits_quantile(&m.waits, 0.5) / 1000;
-	ret->p99_ms = waits_quantile(&m.waits, 0.99) / 1000;
-	waits_done(&m.waits);
-	(void)fprintf(stderr, "report: %s, %u routers, load %.2f: p50 %.1f ms, p99 %.1f ms\n",
-		      row->name, routers[r], loads[l], ret->p50_ms, ret->p99_ms);
+	ret->wait_p50_ms = waits_quantile(&m.wait, 0.5) / 1000;
+	ret->wait_p99_ms = waits_quantile(&m.wait, 0.99) / 1000;
+	ret->total_p99_ms = waits_quantile(&m.total, 0.99) / 1000;
+	waits_done(&m.wait);
+	waits_done(&m.total);
+	(void)fprintf(stderr, "%s, %u routers, load %.2f: wait p50 %.1f ms, p99 %.1f ms\n",
+		      row->name, routers[r], loads[l], ret->wait_p50_ms, ret->wait_p99_ms);
 }
 
 /* Random and the ideal do not know routers: they are measured once. */
@@ -120,9 +123,6 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 			uint32_t r = 1 - at / REPORT_LOADS,
 				 l = REPORT_LOADS - 1 - at % REPORT_LOADS;
 
-			if (getenv("EXP") != NULL && (row != 0 || r != 1 || l < 2)) {
-				continue;
-			}
 			if ((report->rows[row].kind == ROW_ROUTER || r == 0) && job++ % jobs == j) {
 				measure(&report->rows[row], r, l, requests,
 					&report->cells[row][r][l]);
@@ -145,14 +145,94 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 	}
 }
 
+static FILE *
+create(const char *dir, const char *name)
+{
+	char path[4096];
+	FILE *out;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	out = fopen(path, "w");
+	if (out == NULL) {
+		perror(path);
+		exit(1);
+	}
+	return out;
+}
+
+static void
+markdown(const struct report *r, FILE *out)
+{
+	uint32_t ideal = r->row_count - 1;
+
+	(void)fprintf(
+	    out, "| routers | policy | load | wait p50 | wait p99 | answer p99 | to the ideal |\n"
+		 "|---|---|---|---|---|---|---|\n");
+	for (uint32_t i = 0; i < REPORT_ROUTERS; i++) {
+		for (uint32_t row = 0; row < r->row_count; row++) {
+			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
+				const struct report_cell *c = &r->cells[row][i][l];
+
+				(void)fprintf(
+				    out, "| %u | %s | %.2f | %.1f ms | %.1f ms | %.2f s | %.2f |\n",
+				    r->routers[i], r->rows[row].name, r->loads[l], c->wait_p50_ms,
+				    c->wait_p99_ms, c->total_p99_ms / 1000,
+				    c->total_p99_ms / r->cells[ideal][i][l].total_p99_ms);
+			}
+		}
+	}
+}
+
+static void
+json(const struct report *r, FILE *out)
+{
+	const char *sep = "";
+
+	(void)fprintf(out, "{\"requests\":%llu,\"cells\":[", (unsigned long long)r->requests);
+	for (uint32_t i = 0; i < REPORT_ROUTERS; i++) {
+		for (uint32_t row = 0; row < r->row_count; row++) {
+			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
+				const struct report_cell *c = &r->cells[row][i][l];
+
+				(void)fprintf(out,
+					      "%s\n{\"routers\":%u,\"policy\":\"%s\",\"load\":%.2f,"
+					      "\"wait_p50_ms\":%.3f,\"wait_p99_ms\":%.3f,"
+					      "\"answer_p99_ms\":%.3f}",
+					      sep, r->routers[i], r->rows[row].name, r->loads[l],
+					      c->wait_p50_ms, c->wait_p99_ms, c->total_p99_ms);
+				sep = ",";
+			}
+		}
+	}
+	(void)fprintf(out, "\n]}\n");
+}
+
+static void
+write_files(const struct report *report, const char *dir)
+{
+	static const struct {
+		const char *name;
+		void (*write)(const struct report *r, FILE *out);
+	} forms[] = { { "waiting.md", markdown },
+		      { "waiting.json", json },
+		      { "waiting.svg", report_svg } };
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		FILE *out = create(dir, forms[i].name);
+
+		forms[i].write(report, out);
+		if (fclose(out) != 0) {
+			perror(dir);
+			exit(1);
+		}
+	}
+}
+
 void
 report_write(const char *dir, uint64_t requests, uint64_t jobs)
 {
-	static const struct report_row rows[] = {
-		{ "least_connections", NULL, ROW_ROUTER },
-		{ "random choice", NULL, ROW_RANDOM },
-		{ "ideal (shortest queue)", NULL, ROW_IDEAL },
-	};
+	static const struct report_row others[] = { { "random worker", NULL, ROW_RANDOM },
+						    { "ideal: shortest queue", NULL, ROW_IDEAL } };
 	struct report *report =
 	    mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -160,12 +240,17 @@ report_write(const char *dir, uint64_t requests, uint64_t jobs)
 		perror("infermesh-sim: mmap");
 		exit(1);
 	}
-	report->row_count = sizeof(rows) / sizeof(rows[0]);
-	memcpy(report->rows, rows, sizeof(rows));
+	for (int i = 0; i < POLICY_COUNT; i++) {
+		const char *name = policy_text((enum policy)i);
+
+		report->rows[report->row_count++] = (struct report_row){ name, name, ROW_ROUTER };
+	}
+	memcpy(&report->rows[report->row_count], others, sizeof(others));
+	report->row_count += sizeof(others) / sizeof(others[0]);
 	memcpy(report->loads, loads, sizeof(loads));
 	memcpy(report->routers, routers, sizeof(routers));
 	report->requests = requests;
 	fill(report, requests, jobs);
-	(void)dir;
+	write_files(report, dir);
 	(void)munmap(report, sizeof(*report));
 }

@@ -23,8 +23,9 @@ struct report_row {
 	enum report_kind kind;
 };
 
+/* wait: until a worker begins; total: until the answer is whole. */
 struct report_cell {
-	double p50_ms, p99_ms;
+	double wait_p50_ms, wait_p99_ms, total_p99_ms;
 };
 
 struct report {
