@@ -153,6 +153,32 @@ const cases = {
       assert.equal(e.headers.get("retry-after"), "7");
     });
   },
+  async rate_limited() {
+    const hi = { model: "echo", messages: user("hi") };
+    const poor = new OpenAI({ apiKey: process.env.POOR_KEY, maxRetries: 0 });
+    await fails(poor.chat.completions.create({ ...hi, max_tokens: 5000 }), OpenAI.BadRequestError, (e) => {
+      assert.deepEqual([e.code, e.param, e.headers.get("x-should-retry")], ["request_exceeds_limit", "max_tokens", "false"]);
+    });
+    for (const left of ["1", "0"]) { // what was refused has cost nothing
+      const { data, response } = await poor.chat.completions.create(hi).withResponse();
+      assert.equal(data.choices[0].message.content, "hi");
+      assert.equal(response.headers.get("x-ratelimit-limit-requests"), "2");
+      assert.equal(response.headers.get("x-ratelimit-remaining-requests"), left);
+      assert.equal(response.headers.get("x-ratelimit-limit-tokens"), "4000");
+      assert.match(response.headers.get("x-ratelimit-reset-requests"), /^\d+(\.\d+)?s$/);
+    }
+    for (const stream of [false, true]) {
+      await fails(poor.chat.completions.create({ ...hi, stream }), OpenAI.RateLimitError, (e) => {
+        assert.deepEqual([e.status, e.type, e.code], [429, "requests", "rate_limit_exceeded"]);
+        assert.match(e.message, /Rate limit reached for requests of key `poor`/);
+        assert.equal(e.headers.get("x-ratelimit-remaining-requests"), "0");
+        assert.ok(Number(e.headers.get("retry-after-ms")) <= 3000);
+      });
+    }
+    // As the SDK is by default: it waits as long as it is told, and then it is its turn.
+    const patient = new OpenAI({ apiKey: process.env.POOR_KEY });
+    assert.equal((await patient.chat.completions.create(hi)).choices[0].message.content, "hi");
+  },
   async error_500() {
     await fails(client.chat.completions.create({ model: "broken", messages: user("hi") }), OpenAI.InternalServerError, (e) => {
       assert.equal(e.status, 502);

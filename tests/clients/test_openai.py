@@ -16,11 +16,16 @@ CASES = re.findall(r"^  async (\w+)\(", (HERE / "cases.mjs").read_text(), re.M)
 def mesh(shared, upstream):
     models = ["echo", "echo-long", "deepseek-flash", "vllm", "llama", "ollama", "tools", "json", "limit", "broken", "locked",
               "overlong", "cut", "reset", "error", "nodone"]
-    return shared(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": models}])
+    mesh = shared(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": models}],
+                  config={"limits": [{"match": "key:poor", "requests_per_minute": 20, "requests_burst": 2,
+                                      "tokens_per_minute": 4000}]})
+    made = mesh.command("key", "create", "--name", "poor", "--tenant", "acme")
+    mesh.poor_key = re.search(r"im-[A-Za-z0-9_-]{43}", made.stdout).group(0)
+    return mesh
 
 
 def node(mesh, case):
-    env = {**os.environ, "OPENAI_BASE_URL": f"{mesh.url}/v1", "OPENAI_API_KEY": mesh.key}
+    env = {**os.environ, "OPENAI_BASE_URL": f"{mesh.url}/v1", "OPENAI_API_KEY": mesh.key, "POOR_KEY": mesh.poor_key}
     return subprocess.run(["node", HERE / "cases.mjs", case], capture_output=True, text=True, timeout=120, env=env)
 
 
