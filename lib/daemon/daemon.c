@@ -53,11 +53,15 @@ is_inference(const struct service_ops *ops)
 static void
 print_keys(const struct service_ops *ops)
 {
-	const char *const sections[] = { "mesh.", "log.", ops->name };
+	bool router = strcmp(ops->name, "router") == 0;
+	const char *const sections[] = {
+		"mesh.",       "log.",      is_inference(ops) ? "workers[]." : ops->name,
+		"policies[].", "routes[].", "limits[]."
+	};
 
 	(void)printf("\nCONFIGURATION KEYS\n");
-	for (size_t s = 0; s < sizeof(sections) / sizeof(sections[0]); s++) {
-		const char *prefix = s == 2 && is_inference(ops) ? "workers[]." : sections[s];
+	for (size_t s = 0; s < (router ? 6 : 3); s++) {
+		const char *prefix = sections[s];
 
 		for (size_t i = 0; i < config_schema_len; i++) {
 			const struct config_key *k = &config_schema[i];
