@@ -5,6 +5,7 @@
  */
 #include "audit/audit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct audit {
 	struct keyfile keys;
 	struct audit_log *log;
 	struct committer *committer;
+	char subjects[DISK_PATH_MAX]; /* file of subjects' keys */
 	char origin[NOTE_NAME_MAX + 1];
 	char vkey[NOTE_KEYTEXT_MAX];
 	uint64_t failures; /* commits, when last looked at */
@@ -286,6 +288,9 @@ load_keys(struct audit *audit, const struct config *config, struct im_err *err)
 		    "the key in %s is of the log '%s', but audit.origin is '%s'; set audit.origin to the former, or "
 		    "choose another key file and folder for a new log",
 		    path, audit->keys.signer.name, origin);
+	if (snprintf(audit->subjects, sizeof(audit->subjects), "%s" SUBJECTS_SUFFIX, path) >=
+	    (int)sizeof(audit->subjects))
+		return err_set(err, IM_EINVAL, "the path %s is too long", path);
 	memcpy(audit->origin, origin, strlen(origin) + 1);
 	note_signer_vkey(&audit->keys.signer, audit->vkey);
 	return IM_OK;
@@ -298,6 +303,7 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		.ops = &disk_posix,
 		.dir = config_str(config, "audit.dir"),
 		.keys = &audit->keys,
+		.subjects = audit->subjects,
 		.segment_bytes = (uint64_t)config_int(config, "audit.segment_bytes"),
 		.batch_records = (uint32_t)config_int(config, "audit.batch_records"),
 		.batch_bytes = (size_t)config_int(config, "audit.batch_bytes"),
@@ -316,6 +322,10 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 	if (audit->log->recovered.torn)
 		log_warn("dropped a record that was never acknowledged, as after a crash",
 			 LOG_STR("file.path", audit->log->recovered.torn_where));
+	if (audit->log->subjects.damaged > 0)
+		log_warn("keys of subjects cannot be read: records made with them cannot be opened",
+			 LOG_STR("file.path", audit->subjects),
+			 LOG_UINT("infermesh.audit.damaged", audit->log->subjects.damaged));
 	config_digest(config, start.config_digest);
 	rc = audit_log_add(audit->log, &start, &index, err);
 	if (rc == IM_OK)

@@ -140,12 +140,13 @@ percentile(const struct bench *b, unsigned percent)
 static void
 run(const char *folder, unsigned alive)
 {
-	char dir[256], key[300], clean[600];
+	char dir[256], key[300], subjects[320], clean[1000];
 	struct bench b = { .alive = alive, .took_cap = 4000000 };
 	struct keyfile keys;
 	struct audit_log_params params = { .ops = &disk_posix,
 					   .dir = dir,
 					   .keys = &keys,
+					   .subjects = subjects,
 					   .segment_bytes = UINT64_C(64) << 20,
 					   .batch_records = 4096,
 					   .batch_bytes = (size_t)256 << 10,
@@ -159,6 +160,7 @@ run(const char *folder, unsigned alive)
 	if (mkdtemp(dir) == NULL)
 		die("cannot make a folder");
 	(void)snprintf(key, sizeof(key), "%s.key", dir);
+	(void)snprintf(subjects, sizeof(subjects), "%s" SUBJECTS_SUFFIX, key);
 	b.took_us = malloc(b.took_cap * sizeof(*b.took_us));
 	b.slot = calloc(alive, sizeof(*b.slot));
 	if (b.took_us == NULL || b.slot == NULL || loop_new(&b.loop, &err) != IM_OK)
@@ -189,7 +191,7 @@ run(const char *folder, unsigned alive)
 	keyfile_done(&keys);
 	free(b.took_us);
 	free(b.slot);
-	(void)snprintf(clean, sizeof(clean), "rm -r '%s' '%s'", dir, key);
+	(void)snprintf(clean, sizeof(clean), "rm -r '%s' '%s' '%s'", dir, key, subjects);
 	// NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe): our own folder, and the threads have ended
 	if (system(clean) != 0)
 		die("cannot remove the folder");

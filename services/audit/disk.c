@@ -102,8 +102,8 @@ disk_sync_dir(const struct disk_ops *ops, const char *path, struct im_err *err)
 	return rc;
 }
 
-static enum im_rc
-sync_parent(const struct disk_ops *ops, const char *path, struct im_err *err)
+enum im_rc
+disk_sync_parent(const struct disk_ops *ops, const char *path, struct im_err *err)
 {
 	char parent[DISK_PATH_MAX];
 	char *slash;
@@ -125,7 +125,7 @@ disk_mkdir(const struct disk_ops *ops, const char *path, struct im_err *err)
 		return S_ISDIR(st.st_mode) ? IM_OK : disk_failed(err, ENOTDIR, false, "use", path);
 	if (ops->mkdir(path, 0700) < 0 && errno != EEXIST)
 		return disk_failed(err, errno, false, "make the folder", path);
-	return sync_parent(ops, path, err);
+	return disk_sync_parent(ops, path, err);
 }
 
 enum im_rc

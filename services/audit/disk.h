@@ -52,6 +52,10 @@ IM_MUST_CHECK enum im_rc disk_write(const struct disk_ops *ops, int fd, const ch
 IM_MUST_CHECK enum im_rc disk_sync_dir(const struct disk_ops *ops, const char *path,
 				       struct im_err *err);
 
+/** fsync the folder that 'path' lies in. */
+IM_MUST_CHECK enum im_rc disk_sync_parent(const struct disk_ops *ops, const char *path,
+					  struct im_err *err);
+
 /** Make the folder 'path', whose parent exists, and sync the parent, unless it is there already. */
 IM_MUST_CHECK enum im_rc disk_mkdir(const struct disk_ops *ops, const char *path,
 				    struct im_err *err);

@@ -155,3 +155,72 @@ audit_found_done(struct audit_found *f)
 {
 	arena_done(&f->arena);
 }
+
+/* One entry, looked for in frames and bundles. */
+struct pick {
+	uint64_t index;
+	struct buf *out;
+	bool found;
+};
+
+static enum im_rc
+pick_from(struct pick *p, uint64_t first, const uint8_t *data, size_t data_len, struct im_err *err)
+{
+	struct bundle_iter it = { data, data_len };
+	const uint8_t *entry;
+	size_t len;
+
+	for (uint64_t i = first; !p->found && bundle_next(&it, &entry, &len); i++) {
+		if (i != p->index)
+			continue;
+		if (!buf_append(p->out, entry, len))
+			return err_set(err, IM_ENOMEM, "no memory for an entry");
+		p->found = true;
+	}
+	return IM_OK;
+}
+
+static enum im_rc
+pick_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+{
+	(void)where;
+	return pick_from(user, f->first, f->records, f->records_len, err);
+}
+
+static enum im_rc
+pick_published(struct pick *p, const char *dir, struct im_err *err)
+{
+	struct tile t = { TILE_ENTRIES, 0, p->index / TILE_WIDTH };
+	struct buf bundle = { 0 };
+	uint64_t size;
+	enum im_rc rc = published_size(dir, &size, err);
+
+	if (rc != IM_OK || p->index >= size)
+		return rc;
+	t.width = tile_width(size, TILE_ENTRIES, t.n);
+	rc = store_read_tile(dir, &t, &bundle, err);
+	if (rc == IM_OK)
+		rc = pick_from(p, t.n * TILE_WIDTH, bundle.data, bundle.len, err);
+	buf_done(&bundle);
+	return rc;
+}
+
+enum im_rc
+audit_entry(const char *dir, uint64_t index, struct buf *out, struct im_err *err)
+{
+	struct pick p = { .index = index, .out = out };
+	const struct wal_scan scan = { pick_frame, any_frame, &p };
+	struct wal_found wal;
+	enum im_rc rc;
+
+	if (!exists(dir, "checkpoint") && !exists(dir, "wal"))
+		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", dir);
+	rc = pick_published(&p, dir, err);
+	if (rc == IM_OK && !p.found && exists(dir, "wal"))
+		rc = wal_read(dir, &scan, &wal, err);
+	if (rc == IM_OK && !p.found) /* the service may have published it meanwhile */
+		rc = pick_published(&p, dir, err);
+	if (rc == IM_OK && !p.found)
+		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record %" PRIu64, dir, index);
+	return rc;
+}

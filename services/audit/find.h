@@ -1,5 +1,5 @@
 /*
- * audit/find.h - the records of one request in a log folder, by its id. Reads files alone: works while the service runs, and
+ * audit/find.h - the records of one request in a log folder, by its id, and one entry by its index. Reads files alone: works while the service runs, and
  * without it. It proves nothing: audit_verify() does.
  */
 #ifndef AUDIT_FIND_H
@@ -23,5 +23,12 @@ IM_MUST_CHECK enum im_rc audit_find(const char *dir, const uint8_t id[RECORD_ID_
 				    struct audit_found *ret, struct im_err *err);
 
 void audit_found_done(struct audit_found *f);
+
+/**
+ * Append the bytes of entry 'index' to 'out', published or not. IM_ENOTFOUND: there is no such entry, or no log; IM_ECORRUPT,
+ * IM_EIO, IM_ENOMEM.
+ */
+IM_MUST_CHECK enum im_rc audit_entry(const char *dir, uint64_t index, struct buf *out,
+				     struct im_err *err);
 
 #endif

@@ -12,7 +12,8 @@ derive(struct hasher *h, const struct pseudonym_keys *k, const char *tenant, con
 {
 	pseudonym_make(h, k, tenant, PSEUDONYM_CALLER, caller, ret->caller);
 	pseudonym_make(h, k, tenant, PSEUDONYM_TENANT, tenant, ret->tenant);
-	pseudonym_subject(h, k, tenant, caller, &ret->subject);
+	OPENSSL_cleanse(&ret->subject, sizeof(ret->subject));
+	ret->has_subject = false;
 }
 
 /* FNV-1a; only for finding a place, so names that meet there cost time and nothing else. */
@@ -25,27 +26,27 @@ mix(uint32_t hash, const char *s)
 	return hash;
 }
 
-void
+struct identity *
 identity_get(struct identities *ids, struct hasher *h, const struct pseudonym_keys *k,
-	     const char *tenant, const char *caller, struct identity *ret)
+	     const char *tenant, const char *caller)
 {
 	uint32_t place = mix(mix(2166136261u, tenant), caller) % IDENTITY_SLOTS;
 	struct identity_slot *s = &ids->slot[place];
 	size_t tenant_len = strlen(tenant), caller_len = strlen(caller);
 
 	if (s->used && s->epoch == k->epoch && strcmp(s->tenant, tenant) == 0 &&
-	    strcmp(s->caller, caller) == 0) {
-		*ret = s->is;
-		return;
+	    strcmp(s->caller, caller) == 0)
+		return &s->is;
+	if (tenant_len > IDENTITY_NAME_MAX || caller_len > IDENTITY_NAME_MAX) {
+		derive(h, k, tenant, caller, &ids->other);
+		return &ids->other;
 	}
-	derive(h, k, tenant, caller, ret);
-	if (tenant_len > IDENTITY_NAME_MAX || caller_len > IDENTITY_NAME_MAX)
-		return;
+	derive(h, k, tenant, caller, &s->is);
 	memcpy(s->tenant, tenant, tenant_len + 1);
 	memcpy(s->caller, caller, caller_len + 1);
 	s->epoch = k->epoch;
-	s->is = *ret;
 	s->used = true;
+	return &s->is;
 }
 
 void

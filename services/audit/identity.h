@@ -1,13 +1,13 @@
 /*
  * audit/identity.h - what becomes of a tenant and a caller in a record, remembered for those that come again: deriving it
- * takes six HMACs, and the same few callers make nearly all records. In memory only; wiped when the log is closed.
+ * takes four HMACs and the subject's key a read, and the same few callers make nearly all records. In memory only; wiped when the log is closed.
  */
 #ifndef AUDIT_IDENTITY_H
 #define AUDIT_IDENTITY_H
 
 #include <stdbool.h>
 
-#include "audit/pseudonym.h"
+#include "audit/subject_slot.h"
 
 #define IDENTITY_SLOTS    64
 #define IDENTITY_NAME_MAX 96 /* a longer name is derived each time */
@@ -15,7 +15,8 @@
 struct identity {
 	uint8_t caller[PSEUDONYM_BYTES]; /* pseudonyms */
 	uint8_t tenant[PSEUDONYM_BYTES];
-	struct hash subject; /* a secret: wipe it after use */
+	bool has_subject;
+	struct subject_key subject; /* the log's to fill in from subjects.h */
 };
 
 struct identity_slot {
@@ -29,10 +30,13 @@ struct identity_slot {
 /* Zero-initialised is empty. Not thread-safe. For one set of keys. */
 struct identities {
 	struct identity_slot slot[IDENTITY_SLOTS];
+	struct identity other; /* of names that are too long for a slot */
 };
 
-void identity_get(struct identities *ids, struct hasher *h, const struct pseudonym_keys *k,
-		  const char *tenant, const char *caller, struct identity *ret);
+/** Never NULL; valid until the next call. 'has_subject' is false when it was not there. */
+struct identity *identity_get(struct identities *ids, struct hasher *h,
+			      const struct pseudonym_keys *k, const char *tenant,
+			      const char *caller);
 
 /** Wipe all. */
 void identities_done(struct identities *ids);

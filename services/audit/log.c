@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "audit/commitment.h"
+#include "audit/lifecycle.h"
 #include "audit/record.h"
 #include "audit/tile.h"
 #include "base/hex.h"
@@ -104,12 +105,18 @@ audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log
 	if (rc == IM_OK)
 		rc = lock_folder(log, err);
 	if (rc == IM_OK)
+		rc = subjects_open(&log->subjects, params->ops, params->subjects,
+				   &params->keys->keys, &log->hasher, err);
+	if (rc == IM_OK)
 		rc = frame_memory(log, err);
 	if (rc == IM_OK)
 		rc = audit_log_recover(log, err);
 	if (rc != IM_OK)
 		goto fail;
 	log->next = log->range;
+	rc = audit_log_record_erased(log, err);
+	if (rc != IM_OK)
+		goto fail;
 	*ret_log = log;
 	return IM_OK;
 fail:
@@ -134,6 +141,7 @@ audit_log_close(struct audit_log *log)
 	note_verifier_done(&log->verifier);
 	hasher_done(&log->hasher);
 	identities_done(&log->identities);
+	subjects_close(&log->subjects);
 	OPENSSL_cleanse(log->random, sizeof(log->random));
 	if (log->lock_fd >= 0)
 		(void)close(log->lock_fd);
@@ -152,38 +160,53 @@ audit_log_size(const struct audit_log *log)
 	return log->range.size;
 }
 
-/* Identities become pseudonyms, digests become commitments. */
 static void
-hide(struct audit_log *log, const struct audit_event *e, struct record *r)
+commit_to(struct audit_log *log, const struct identity *who, const uint8_t *request_id,
+	  const char *field, const uint8_t *content, struct hash *ret)
+{
+	struct hash opening;
+
+	commitment_opening(&log->hasher, &who->subject.key, request_id, field, &opening);
+	commitment_make(&log->hasher, &opening, field, content, ret);
+	OPENSSL_cleanse(&opening, sizeof(opening));
+}
+
+/* Identities become pseudonyms, digests become commitments. */
+static enum im_rc
+hide(struct audit_log *log, const struct audit_event *e, struct record *r, struct im_err *err)
 {
 	const char *caller = e->caller != NULL ? e->caller : "";
 	const char *tenant = e->tenant != NULL ? e->tenant : "";
-	struct identity who;
-	struct hash opening;
+	struct identity *who =
+	    identity_get(&log->identities, &log->hasher, &log->params.keys->keys, tenant, caller);
 
-	identity_get(&log->identities, &log->hasher, &log->params.keys->keys, tenant, caller, &who);
 	r->has_caller = *caller != '\0';
 	r->has_tenant = *tenant != '\0';
 	if (r->has_caller)
-		memcpy(r->caller, who.caller, sizeof(r->caller));
+		memcpy(r->caller, who->caller, sizeof(r->caller));
 	if (r->has_tenant)
-		memcpy(r->tenant, who.tenant, sizeof(r->tenant));
+		memcpy(r->tenant, who->tenant, sizeof(r->tenant));
 	r->has_input = e->has_input;
 	r->has_output = e->has_output;
-	if (e->has_input) {
-		commitment_opening(&log->hasher, &who.subject, e->request_id, COMMITMENT_INPUT,
-				   &opening);
-		commitment_make(&log->hasher, &opening, COMMITMENT_INPUT, e->input_sha256,
-				&r->input_commitment);
+	if (!e->has_input && !e->has_output)
+		return IM_OK;
+	if (!who->has_subject) {
+		enum im_rc rc = subjects_get(&log->subjects, &log->hasher, tenant, caller,
+					     r->log_time_us, &who->subject, err);
+
+		if (rc != IM_OK)
+			return rc;
+		who->has_subject = true;
 	}
-	if (e->has_output) {
-		commitment_opening(&log->hasher, &who.subject, e->request_id, COMMITMENT_OUTPUT,
-				   &opening);
-		commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, e->output_sha256,
-				&r->output_commitment);
-	}
-	OPENSSL_cleanse(&who, sizeof(who));
-	OPENSSL_cleanse(&opening, sizeof(opening));
+	r->has_subject_key = true;
+	memcpy(r->subject_key, who->subject.id, sizeof(r->subject_key));
+	if (e->has_input)
+		commit_to(log, who, e->request_id, COMMITMENT_INPUT, e->input_sha256,
+			  &r->input_commitment);
+	if (e->has_output)
+		commit_to(log, who, e->request_id, COMMITMENT_OUTPUT, e->output_sha256,
+			  &r->output_commitment);
+	return IM_OK;
 }
 
 /* Each byte is given out once and forgotten here. */
@@ -199,8 +222,18 @@ blind(struct audit_log *log, uint8_t *ret, size_t len)
 	OPENSSL_cleanse(log->random + log->random_left, len);
 }
 
-static void
-make_record(struct audit_log *log, const struct audit_event *e, struct record *r)
+/* The clock, which may have been set back: log_time never decreases. */
+static uint64_t
+log_time(const struct audit_log *log)
+{
+	uint64_t now_us = log->params.now_us();
+
+	return now_us < log->frame_time_us ? log->frame_time_us : now_us;
+}
+
+static enum im_rc
+make_record(struct audit_log *log, const struct audit_event *e, struct record *r,
+	    struct im_err *err)
 {
 	uint64_t request;
 
@@ -209,7 +242,7 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 		.has_request_id = e->has_request_id,
 		.request_time_us = e->request_time_us,
 		.response_time_us = e->response_time_us,
-		.log_time_us = log->params.now_us(),
+		.log_time_us = log_time(log),
 		.model = e->model,
 		.model_digest = e->model_digest,
 		.has_config_digest = e->has_config_digest,
@@ -224,23 +257,66 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 	};
 	memcpy(r->request_id, e->request_id, sizeof(r->request_id));
 	memcpy(r->config_digest, e->config_digest, sizeof(r->config_digest));
-	if (r->log_time_us < log->frame_time_us) /* the clock was set back */
-		r->log_time_us = log->frame_time_us;
 	if (record_is_terminal(e->kind) && e->has_request_id &&
 	    dedup_find(&log->dedup, e->request_id, RECORD_REQUEST, &request))
 		r->prev_index = request + 1;
-	hide(log, e, r);
+	return hide(log, e, r, err);
+}
+
+/* Encode 'r' as the next entry of the frame. */
+static enum im_rc
+put(struct audit_log *log, struct record *r, uint64_t *ret_index, struct im_err *err)
+{
+	size_t was = log->records.len;
+	uint8_t *entry;
+	size_t len;
+
 	blind(log, r->blind, sizeof(r->blind));
+	/* Its length goes before it; it is known afterwards. */
+	if (!buf_append(&log->records, "\0", 2) || !record_encode(r, &log->records))
+		goto no_memory;
+	len = log->records.len - was - 2;
+	assert(len <= BUNDLE_ENTRY_MAX);
+	entry = log->records.data + was + 2;
+	entry[-2] = (uint8_t)(len >> 8);
+	entry[-1] = (uint8_t)len;
+	if (dedup_add(&log->dedup, r->has_request_id ? r->request_id : NULL, r->kind) != IM_OK)
+		goto no_memory;
+	tlog_leaf(&log->hasher, entry, len, &log->leaf[log->count]);
+	tlog_range_add(&log->next, &log->hasher, &log->leaf[log->count], NULL, NULL);
+	log->count++;
+	log->frame_time_us = r->log_time_us;
+	*ret_index = log->next.size - 1;
+	return IM_OK;
+no_memory:
+	log->records.len = was;
+	log->records.failed = false;
+	return err_set(err, IM_ENOMEM, "no memory for a record");
+}
+
+static bool
+frame_full(const struct audit_log *log)
+{
+	return log->count == log->params.batch_records ||
+	       (log->count > 0 && log->records.len >= log->params.batch_bytes);
+}
+
+enum im_rc
+audit_log_put(struct audit_log *log, struct record *r, uint64_t *ret_index, struct im_err *err)
+{
+	if (frame_full(log))
+		return IM_EAGAIN;
+	r->log_time_us = log_time(log);
+	r->request_time_us = r->log_time_us;
+	return put(log, r, ret_index, err);
 }
 
 enum im_rc
 audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *ret_index,
 	      struct im_err *err)
 {
-	size_t was = log->records.len;
-	uint8_t *entry;
 	struct record r;
-	size_t len;
+	enum im_rc rc;
 
 	if (event->has_request_id &&
 	    dedup_find(&log->dedup, event->request_id, event->kind, ret_index))
@@ -248,31 +324,10 @@ audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *
 	if (audit_log_event_bytes(event) > BUNDLE_ENTRY_MAX)
 		return err_set(err, IM_ETOOBIG, "a record holds at most %d bytes",
 			       BUNDLE_ENTRY_MAX);
-	if (log->count == log->params.batch_records ||
-	    (log->count > 0 && log->records.len >= log->params.batch_bytes))
+	if (frame_full(log))
 		return IM_EAGAIN;
-	make_record(log, event, &r);
-	/* Its length goes before it; it is known afterwards. */
-	if (!buf_append(&log->records, "\0", 2) || !record_encode(&r, &log->records))
-		goto no_memory;
-	len = log->records.len - was - 2;
-	assert(len <= BUNDLE_ENTRY_MAX);
-	entry = log->records.data + was + 2;
-	entry[-2] = (uint8_t)(len >> 8);
-	entry[-1] = (uint8_t)len;
-	if (dedup_add(&log->dedup, event->has_request_id ? event->request_id : NULL, event->kind) !=
-	    IM_OK)
-		goto no_memory;
-	tlog_leaf(&log->hasher, entry, len, &log->leaf[log->count]);
-	tlog_range_add(&log->next, &log->hasher, &log->leaf[log->count], NULL, NULL);
-	log->count++;
-	log->frame_time_us = r.log_time_us;
-	*ret_index = log->next.size - 1;
-	return IM_OK;
-no_memory:
-	log->records.len = was;
-	log->records.failed = false;
-	return err_set(err, IM_ENOMEM, "no memory for a record");
+	rc = make_record(log, event, &r, err);
+	return rc == IM_OK ? put(log, &r, ret_index, err) : rc;
 }
 
 /* All that a durable frame needs later, taken before it is written: afterwards nothing may fail. */
@@ -350,7 +405,9 @@ audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
 				    .root = c->root,
 				    .checkpoint = c->checkpoint,
 				    .checkpoint_len = c->checkpoint_len };
-	rc = wal_append(&log->wal, &frame, urgent, &why);
+	rc = subjects_sync(&log->subjects, &why); /* no commitment under a key that may be lost */
+	if (rc == IM_OK)
+		rc = wal_append(&log->wal, &frame, urgent, &why);
 	if (rc != IM_OK) {
 		if (rc == IM_EIO)
 			log->dead = why;

@@ -10,6 +10,8 @@
 #include "audit/identity.h"
 #include "audit/keyfile.h"
 #include "audit/publisher.h"
+#include "audit/record.h"
+#include "audit/subjects.h"
 #include "audit/wal.h"
 
 #define AUDIT_RANDOM_BYTES ((size_t)2048) /* asked of the kernel at once */
@@ -18,6 +20,7 @@ struct audit_log_params {
 	const struct disk_ops *ops;
 	const char *dir;
 	const struct keyfile *keys; /* must outlive the log */
+	const char *subjects;       /* the file of subjects' keys */
 	uint64_t segment_bytes;
 	uint32_t batch_records;
 	size_t batch_bytes;
@@ -33,6 +36,7 @@ struct audit_log {
 	int lock_fd;
 	struct hasher hasher;
 	struct identities identities;
+	struct subjects subjects;
 	uint8_t random
 	    [AUDIT_RANDOM_BYTES]; /* for records to come; the first 'random_left' are unused */
 	size_t random_left;
@@ -58,7 +62,7 @@ struct audit_log {
 
 /**
  * Open the log in params->dir (made if missing) and recover it: afterwards every record that was ever acknowledged is in
- * it. IM_EEXIST: another process has it open. IM_ECORRUPT: bytes were changed, or the folder was rolled back; nothing was
+ * it, and every erasure that was begun is finished and recorded. IM_EEXIST: another process has it open. IM_ECORRUPT: bytes were changed, or the folder was rolled back; nothing was
  * changed. IM_EUNAVAILABLE (no space), IM_EIO, IM_EINVAL, IM_ENOMEM. Reads up to DEDUP_OPEN records: seconds at most.
  */
 IM_MUST_CHECK enum im_rc audit_log_open(const struct audit_log_params *params,
@@ -74,6 +78,10 @@ void audit_log_close(struct audit_log *log);
  */
 IM_MUST_CHECK enum im_rc audit_log_add(struct audit_log *log, const struct audit_event *event,
 				       uint64_t *ret_index, struct im_err *err);
+
+/** The same for a record of the log itself, which is no event of anybody: its times and blind are set here. */
+IM_MUST_CHECK enum im_rc audit_log_put(struct audit_log *log, struct record *r, uint64_t *ret_index,
+				       struct im_err *err);
 
 /** True if nothing was gathered since the last commit. */
 bool audit_log_idle(const struct audit_log *log);

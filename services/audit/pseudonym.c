@@ -35,16 +35,24 @@ pseudonym_make(struct hasher *h, const struct pseudonym_keys *k, const char *ten
 }
 
 void
-pseudonym_subject(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
-		  const char *caller, struct hash *ret)
+pseudonym_named(struct hasher *h, const struct pseudonym_keys *k, const char *label,
+		size_t label_len, const char *tenant, const char *caller, struct hash *ret)
 {
-	static const char label[] = "subject/v1"; /* its NUL is part of it */
 	uint8_t tenant_len[4];
-	const struct hash_part parts[] = { { label, sizeof(label) },
+	const struct hash_part parts[] = { { label, label_len },
 					   { tenant_len, 4 },
 					   { tenant, strlen(tenant) },
 					   { caller, strlen(caller) } };
 
 	put_u32(tenant_len, (uint32_t)strlen(tenant));
 	hasher_hmac(h, &k->master, parts, 4, ret);
+}
+
+void
+pseudonym_subject(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
+		  const char *caller, struct hash *ret)
+{
+	static const char label[] = "subject/v1"; /* its NUL is part of it */
+
+	pseudonym_named(h, k, label, sizeof(label), tenant, caller, ret);
 }

@@ -4,7 +4,8 @@
  *
  * K_epoch(tenant)          = HMAC(master, "tenant-epoch/v1" 0x00 ‖ epoch u32 big-endian ‖ tenant)
  * pseudonym(tenant, who)   = first 16 bytes of HMAC(K_epoch(tenant), kind ":" who), kind being "caller" or "tenant"
- * K_subject(tenant,caller) = HMAC(master, "subject/v1" 0x00 ‖ length of tenant u32 big-endian ‖ tenant ‖ caller)
+ * K_subject(tenant,caller) = random, kept by subjects.h; of records without a subject_key:
+ *                            HMAC(master, "subject/v1" 0x00 ‖ length of tenant u32 big-endian ‖ tenant ‖ caller)
  */
 #ifndef AUDIT_PSEUDONYM_H
 #define AUDIT_PSEUDONYM_H
@@ -27,7 +28,12 @@ struct pseudonym_keys {
 void pseudonym_make(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
 		    const char *kind, const char *who, uint8_t ret[PSEUDONYM_BYTES]);
 
-/** The key under which one subject's openings are made. A secret: wipe it after use. */
+/** HMAC(master, label ‖ length of tenant u32 big-endian ‖ tenant ‖ caller): what both names together make. */
+void pseudonym_named(struct hasher *h, const struct pseudonym_keys *k, const char *label,
+		     size_t label_len, const char *tenant, const char *caller, struct hash *ret);
+
+/** The key under which the openings of records without a subject_key were made: those of logs written before there was a
+ *  store of subjects' keys (subjects.h). A secret: wipe it after use. */
 void pseudonym_subject(struct hasher *h, const struct pseudonym_keys *k, const char *tenant,
 		       const char *caller, struct hash *ret);
 

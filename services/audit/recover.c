@@ -149,6 +149,10 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 		log->log_time_us = r.log_time_us;
 		rc = dedup_add(&log->dedup, r.has_request_id ? r.request_id : NULL, r.kind);
 		dedup_settle(&log->dedup);
+		/* The process ended between an ERASE record and the note that it was written. */
+		if (rc == IM_OK && r.kind == RECORD_ERASE && r.has_subject_key)
+			rc = subjects_recorded(&log->subjects, r.subject_key, log->dedup.next - 1,
+					       err);
 	} else {
 		err_prefix(err, "record %llu", (unsigned long long)log->dedup.next);
 	}

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ testlog_init(struct testlog *t)
 	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
 	assert_int_equal(keyfile_create(path, "test.example/log", &t->keys, &t->err), IM_OK);
 	note_signer_vkey(&t->keys.signer, t->vkey);
+	(void)snprintf(t->subjects, sizeof(t->subjects), "%s" SUBJECTS_SUFFIX, path);
 }
 
 static int
@@ -52,6 +54,7 @@ testlog_done(struct testlog *t)
 	(void)nftw(t->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
 	(void)unlink(path);
+	(void)unlink(t->subjects);
 	keyfile_done(&t->keys);
 }
 
@@ -70,6 +73,7 @@ testlog_open(struct testlog *t)
 		.ops = t->ops != NULL ? t->ops : &disk_posix,
 		.dir = t->dir,
 		.keys = &t->keys,
+		.subjects = t->subjects,
 		.segment_bytes = t->segment_bytes != 0 ? t->segment_bytes : UINT64_C(1024) * 1024,
 		.batch_records = t->batch_records != 0 ? t->batch_records : 4096,
 		.batch_bytes = (size_t)256 * 1024,
@@ -226,6 +230,8 @@ fails(const char *name)
 	if (hit)
 		armed.failed = name;
 	(void)pthread_mutex_unlock(&armed.lock);
+	if (hit && armed.errnum == TESTDISK_KILL)
+		(void)raise(SIGKILL);
 	errno = hit ? armed.errnum : errno;
 	return hit;
 }

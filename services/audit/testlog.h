@@ -9,6 +9,7 @@
 
 struct testlog {
 	char dir[64];
+	char subjects[128];
 	struct keyfile keys;
 	char vkey[NOTE_KEYTEXT_MAX];
 	const struct disk_ops *ops; /* NULL = the real disk */
@@ -39,6 +40,8 @@ void testlog_verify(struct testlog *t, struct verify_report *ret);
 
 /* A disk whose nth call of any kind, counted from testdisk_arm(), fails. One log at a time. */
 extern const struct disk_ops testdisk;
+
+#define TESTDISK_KILL (-1) /* as an error number: the process is killed instead */
 
 /** Fail call number 'at' (from 1; 0 = none) with 'errnum'. */
 void testdisk_arm(unsigned at, int errnum);

@@ -1,0 +1,28 @@
+/*
+ * audit/lifecycle.h - what an operator may do to a log that is kept: destroy one subject's key. Beside log.h, on the same
+ * thread. Never changes a record or a hash: every proof stays valid.
+ */
+#ifndef AUDIT_LIFECYCLE_H
+#define AUDIT_LIFECYCLE_H
+
+#include "audit/log.h"
+
+struct audit_erased {
+	uint8_t key_id[SUBJECT_ID_BYTES];
+	uint64_t index; /* of the ERASE record */
+	bool before;    /* it had been erased before */
+};
+
+/**
+ * Destroy the key of a subject and record that: afterwards no commitment of its records can be opened. The key goes first:
+ * whatever happens then, the ERASE record is written at the latest when the log is opened again. Nothing may be gathered
+ * (audit_log_idle()). IM_ENOTFOUND: the subject has no key; else as audit_log_commit() and subjects_destroy().
+ */
+IM_MUST_CHECK enum im_rc audit_log_erase(struct audit_log *log, const char *tenant,
+					 const char *caller, struct audit_erased *ret,
+					 struct im_err *err);
+
+/** Write the ERASE records that are still to come. */
+IM_MUST_CHECK enum im_rc audit_log_record_erased(struct audit_log *log, struct im_err *err);
+
+#endif

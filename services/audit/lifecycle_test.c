@@ -1,0 +1,270 @@
+/*
+ * audit/lifecycle_test.c - erasure: nothing of the subject opens afterwards, every proof still verifies, and a crash at any
+ * point changes neither.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "audit/commitment.h"
+#include "audit/lifecycle.h"
+#include "audit/opening.h"
+#include "audit/testlog.h"
+
+static void
+content_of(const char *caller, uint64_t n, uint8_t ret[HASH_BYTES])
+{
+	memset(ret, 0, HASH_BYTES);
+	memcpy(ret, &n, sizeof(n));
+	memcpy(ret + 8, caller, strlen(caller));
+}
+
+/* A REQUEST of 'caller', durable. */
+static uint64_t
+ask(struct testlog *t, struct audit_log *log, const char *caller, uint64_t n)
+{
+	struct audit_event e;
+	uint64_t index;
+
+	testlog_event(&e, RECORD_REQUEST, n);
+	e.caller = caller;
+	content_of(caller, n, e.input_sha256);
+	assert_int_equal(audit_log_add(log, &e, &index, &t->err), IM_OK);
+	assert_int_equal(audit_log_commit(log, false, &t->err), IM_OK);
+	return index;
+}
+
+/* Open the input of record 'index', and check the opening against what was said. */
+static enum im_rc
+open_input(struct testlog *t, uint64_t index, const char *caller, uint64_t n)
+{
+	uint8_t content[HASH_BYTES];
+	struct opening o;
+	struct hasher h;
+	struct hash c;
+	enum im_rc rc;
+
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	rc = opening_get(t->dir, t->subjects, &t->keys.keys, index, COMMITMENT_INPUT, NULL, &o,
+			 &t->err);
+	if (rc == IM_OK) {
+		content_of(caller, n, content);
+		commitment_make(&h, &o.opening, COMMITMENT_INPUT, content, &c);
+		assert_memory_equal(&c, &o.commitment, sizeof(c));
+	}
+	hasher_done(&h);
+	return rc;
+}
+
+static void
+test_erase_nothing_of_the_subject_opens_and_all_still_verifies(void **state)
+{
+	struct testlog t;
+	struct verify_report r;
+	struct audit_log *log;
+	struct audit_erased e, again;
+	uint64_t alice[20], bob[20], later;
+
+	(void)state;
+	testlog_init(&t);
+	log = testlog_open(&t);
+	assert_non_null(log);
+	for (uint64_t n = 0; n < 20; n++) {
+		alice[n] = ask(&t, log, "alice", 2 * n);
+		bob[n] = ask(&t, log, "bob", 2 * n + 1);
+	}
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	for (uint64_t n = 0; n < 20; n++)
+		assert_int_equal(open_input(&t, alice[n], "alice", 2 * n), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "nobody", &e, &t.err), IM_ENOTFOUND);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", &e, &t.err), IM_OK);
+	assert_false(e.before);
+	assert_int_equal(e.index, 40);
+	for (uint64_t n = 0; n < 20; n++) {
+		assert_int_equal(open_input(&t, alice[n], "alice", 2 * n), IM_EPERM);
+		assert_non_null(strstr(t.err.text, "erased"));
+		assert_int_equal(open_input(&t, bob[n], "bob", 2 * n + 1), IM_OK);
+	}
+	assert_int_equal(audit_log_erase(log, "acme", "alice", &again, &t.err), IM_OK);
+	assert_true(again.before);
+	assert_int_equal(again.index, 40);
+	assert_memory_equal(again.key_id, e.key_id, sizeof(e.key_id));
+	assert_int_equal(audit_log_size(log), 41);
+	/* Who comes back gets another key: what is new opens, what is old does not. */
+	later = ask(&t, log, "alice", 1000);
+	assert_int_equal(open_input(&t, later, "alice", 1000), IM_OK);
+	assert_int_equal(open_input(&t, alice[3], "alice", 6), IM_EPERM);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	audit_log_close(log);
+	testlog_verify(&t, &r);
+	assert_int_equal(r.kinds[RECORD_ERASE], 1);
+	assert_int_equal(r.size, 42);
+	/* It stays so over a restart. */
+	log = testlog_open(&t);
+	assert_non_null(log);
+	assert_int_equal(audit_log_size(log), 42);
+	assert_int_equal(open_input(&t, alice[0], "alice", 0), IM_EPERM);
+	assert_int_equal(open_input(&t, later, "alice", 1000), IM_OK);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
+/* An erasure in a process that is killed at disk call 'at', or whose call fails. False when there was no such call. */
+static bool
+erase_cut_off(unsigned at, int errnum)
+{
+	struct testlog t;
+	struct verify_report r;
+	struct audit_log *log;
+	struct audit_erased e;
+	uint64_t index, other;
+	int status;
+	pid_t pid;
+
+	testlog_init(&t);
+	testdisk_arm(0, 0);
+	t.ops = &testdisk;
+	log = testlog_open(&t);
+	assert_non_null(log);
+	index = ask(&t, log, "alice", 1);
+	other = ask(&t, log, "bob", 2);
+	pid = fork(); /* the log is its, from here on */
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		enum im_rc rc;
+
+		testdisk_arm(at, errnum);
+		rc = audit_log_erase(log, "acme", "alice", &e, &t.err);
+		_exit(testdisk_calls() < at ? 0 : rc == IM_OK ? 1 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	audit_log_close(log);
+	log = testlog_open(&t);
+	if (log == NULL)
+		fail_msg("call %u: %s", at, t.err.text);
+	/* Either nothing happened, or all of it; in the latter case the record is there. */
+	if (subjects_unrecorded(&log->subjects, e.key_id))
+		fail_msg("call %u: an erasure without its record", at);
+	if (open_input(&t, index, "alice", 1) == IM_OK)
+		assert_int_equal(audit_log_size(log), 2);
+	else
+		assert_int_equal(audit_log_size(log), 3);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", &e, &t.err), IM_OK);
+	assert_int_equal(open_input(&t, index, "alice", 1), IM_EPERM);
+	assert_int_equal(open_input(&t, other, "bob", 2), IM_OK);
+	assert_int_equal(e.index, 2);
+	assert_int_equal(audit_log_size(log), 3);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	audit_log_close(log);
+	testlog_verify(&t, &r);
+	assert_int_equal(r.kinds[RECORD_ERASE], 1);
+	testlog_done(&t);
+	return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void
+test_erase_killed_or_failing_at_any_call_is_finished_once(void **state)
+{
+	static const int how[] = { TESTDISK_KILL, ENOSPC, EIO };
+	unsigned runs = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(how) / sizeof(how[0]); i++)
+		for (unsigned at = 1; erase_cut_off(at, how[i]); at++)
+			runs++;
+	assert_true(runs >= 15);
+	print_message("%u sites x faults\n", runs);
+}
+
+/* The contents that people really send: there are not many short ones. */
+static void
+short_prompt(struct hasher *h, unsigned n, uint8_t ret[HASH_BYTES])
+{
+	static const char *const words[] = { "yes", "no",   "hello", "cancel", "salary of",
+					     "pin", "code", "call",  "is ill", "owes" };
+	char text[64];
+	struct hash sha;
+	struct hash_part part = { text, 0 };
+
+	part.len = (size_t)snprintf(text, sizeof(text), "%s %u", words[n % 10], n / 10);
+	hasher_parts(h, &part, 1, &sha);
+	memcpy(ret, sha.b, HASH_BYTES);
+}
+
+static void
+test_privacy_dictionary_finds_plain_hashes_and_no_commitment(void **state)
+{
+	enum {
+		WORDS = 100000,
+		RECORDS = 50
+	};
+	struct testlog t;
+	struct audit_log *log;
+	struct audit_erased erased;
+	struct hash plain[RECORDS], commitment[RECORDS], zero = { { 0 } };
+	unsigned found_plain = 0, found = 0;
+	struct hasher h;
+
+	(void)state;
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	testlog_init(&t);
+	log = testlog_open(&t);
+	for (unsigned i = 0; i < RECORDS; i++) {
+		struct opening o;
+		struct audit_event e;
+		uint64_t index;
+
+		testlog_event(&e, RECORD_REQUEST, i);
+		short_prompt(&h, i * (WORDS / RECORDS), e.input_sha256);
+		memcpy(plain[i].b, e.input_sha256, HASH_BYTES);
+		assert_int_equal(audit_log_add(log, &e, &index, &t.err), IM_OK);
+		assert_int_equal(audit_log_commit(log, false, &t.err), IM_OK);
+		assert_int_equal(opening_get(t.dir, t.subjects, &t.keys.keys, index,
+					     COMMITMENT_INPUT, NULL, &o, &t.err),
+				 IM_OK);
+		commitment[i] = o.commitment;
+	}
+	assert_int_equal(audit_log_erase(log, "acme", "alice", &erased, &t.err), IM_OK);
+	/* The attacker has the log, the formula and the dictionary, and no key. */
+	for (unsigned n = 0; n < WORDS; n++) {
+		struct hash guess, made;
+
+		short_prompt(&h, n, guess.b);
+		commitment_make(&h, &zero, COMMITMENT_INPUT, guess.b, &made);
+		for (unsigned i = 0; i < RECORDS; i++) {
+			found_plain += memcmp(&guess, &plain[i], sizeof(guess)) == 0;
+			found += memcmp(&guess, &commitment[i], sizeof(guess)) == 0 ||
+				 memcmp(&made, &commitment[i], sizeof(made)) == 0;
+		}
+	}
+	print_message("%u prompts tried: %u of %u plain hashes found, %u of %u commitments\n",
+		      WORDS, found_plain, RECORDS, found, RECORDS);
+	assert_int_equal(found_plain, RECORDS);
+	assert_int_equal(found, 0);
+	audit_log_close(log);
+	hasher_done(&h);
+	testlog_done(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_erase_nothing_of_the_subject_opens_and_all_still_verifies),
+		cmocka_unit_test(test_erase_killed_or_failing_at_any_call_is_finished_once),
+		cmocka_unit_test(test_privacy_dictionary_finds_plain_hashes_and_no_commitment),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
