@@ -6,17 +6,50 @@
 
 #include "cli/command.h"
 
-/* "audit verify": 'audit' once among the first words; returns false if an earlier command has the same first word. */
+/* Length of the first word of a command's name. */
+static int
+first_len(const struct command *c)
+{
+	return (int)strcspn(c->name, " ");
+}
+
+/* The second word, or NULL. */
+static const char *
+second_word(const struct command *c)
+{
+	const char *space = strchr(c->name, ' ');
+
+	return space != NULL ? space + 1 : NULL;
+}
+
+/* Do the two begin with the same word? */
+static bool
+same_first(const struct command *a, const struct command *b)
+{
+	return first_len(a) == first_len(b) && memcmp(a->name, b->name, (size_t)first_len(a)) == 0;
+}
+
+/* True for the first command that begins with its first word: "route" once among the first words. */
 static bool
 first_of_word(size_t i)
 {
-	size_t n = strcspn(commands[i].name, " ");
-
 	for (size_t k = 0; k < i; k++)
-		if (strcspn(commands[k].name, " ") == n &&
-		    memcmp(commands[k].name, commands[i].name, n) == 0)
+		if (same_first(&commands[k], &commands[i]))
 			return false;
 	return true;
+}
+
+/* The second words of all commands whose first word is that of 'of': "list set reset ramp". */
+static void
+print_second_words(const struct command *of)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < commands_len; i++)
+		if (second_word(&commands[i]) != NULL && same_first(&commands[i], of)) {
+			(void)printf("%s%s", any ? " " : "", second_word(&commands[i]));
+			any = true;
+		}
 }
 
 static void
@@ -24,8 +57,8 @@ print_first_words(void)
 {
 	for (size_t i = 0; i < commands_len; i++)
 		if (first_of_word(i))
-			(void)printf("%s%.*s", i > 0 ? " " : "",
-				     (int)strcspn(commands[i].name, " "), commands[i].name);
+			(void)printf("%s%.*s", i > 0 ? " " : "", first_len(&commands[i]),
+				     commands[i].name);
 }
 
 static void
@@ -44,31 +77,43 @@ print_options(const struct command *c)
 static void
 print_bash(void)
 {
-	(void)printf(
-	    "# bash completion of infermesh; made by 'infermesh completion bash'\n"
-	    "_infermesh() {\n"
-	    "\tlocal cur prev cmd words\n"
-	    "\tcur=${COMP_WORDS[COMP_CWORD]}\n"
-	    "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
-	    "\tcase $prev in --config|-c) COMPREPLY=($(compgen -f -- \"$cur\")); return;; esac\n"
-	    "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
+	(void)printf("# bash completion of infermesh; made by 'infermesh completion bash'\n"
+		     "_infermesh() {\n"
+		     "\tlocal cur prev cmd words\n"
+		     "\tcur=${COMP_WORDS[COMP_CWORD]}\n"
+		     "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
+		     "\tcase $prev in\n"
+		     "\t--config|-c) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+		     "\t--log) COMPREPLY=($(compgen -d -- \"$cur\")); return;;\n"
+		     "\tesac\n"
+		     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
 	print_first_words();
 	(void)printf(
 	    " --help --version\"\n\telse\n\t\tcmd=\"${COMP_WORDS[1]}\"\n\t\tcase $cmd in\n");
 	for (size_t i = 0; i < commands_len; i++) {
-		const char *space = strchr(commands[i].name, ' ');
+		const struct command *c = &commands[i];
 
-		(void)printf("\t\t%.*s) ", (int)strcspn(commands[i].name, " "), commands[i].name);
-		if (space != NULL) {
-			(void)printf(
-			    "if [ \"$COMP_CWORD\" -eq 2 ]; then words=\"%s\"; else words=\"",
-			    space + 1);
-		} else {
-			(void)printf("words=\"");
+		if (second_word(c) == NULL) {
+			(void)printf("\t\t%s) words=\"", c->name);
+			print_options(c);
+			(void)printf("\";;\n");
+			continue;
 		}
-		print_options(&commands[i]);
-		(void)printf("%s;;\n", space != NULL ? "\"; fi" : "\"");
+		if (first_of_word(i)) {
+			(void)printf("\t\t%.*s)", first_len(c), c->name);
+			(void)printf(" [ \"$COMP_CWORD\" -eq 2 ] && words=\"");
+			print_second_words(c);
+			(void)printf("\";;\n");
+		}
 	}
+	(void)printf("\t\tesac\n\t\t[ \"$COMP_CWORD\" -gt 2 ] && "
+		     "case \"$cmd ${COMP_WORDS[2]}\" in\n");
+	for (size_t i = 0; i < commands_len; i++)
+		if (second_word(&commands[i]) != NULL) {
+			(void)printf("\t\t\"%s\") words=\"", commands[i].name);
+			print_options(&commands[i]);
+			(void)printf("\";;\n");
+		}
 	(void)printf(
 	    "\t\tesac\n\tfi\n"
 	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
@@ -90,6 +135,49 @@ print_quoted(const char *s)
 }
 
 static void
+print_zsh_arguments(const struct command *c)
+{
+	(void)printf("_arguments");
+	for (size_t k = 0; k < CLI_OPTIONS_MAX && c->options[k].name != NULL; k++) {
+		(void)printf(" '--%s[", c->options[k].name);
+		print_quoted(c->options[k].help);
+		(void)printf("]%s%s'", c->options[k].value != NULL ? ":" : "",
+			     c->options[k].value == NULL                ? ""
+			     : strcmp(c->options[k].value, "FILE") == 0 ? "file:_files"
+			     : strcmp(c->options[k].value, "DIR") == 0  ? "folder:_files -/"
+									: "value:");
+	}
+	if (strcmp(c->name, "audit verify") == 0)
+		(void)printf(" '*:folder:_files -/'");
+	if (strcmp(c->name, "completion") == 0)
+		(void)printf(" '*:shell:(bash zsh fish)'");
+	(void)printf(";;\n");
+}
+
+/* What follows the first word of commands[i], which is the first command with it. */
+static void
+print_zsh_group(size_t i)
+{
+	const struct command *c = &commands[i];
+
+	(void)printf("\t%.*s)\n", first_len(c), c->name);
+	if (second_word(c) == NULL) {
+		(void)printf("\t\t");
+		print_zsh_arguments(c);
+		return;
+	}
+	(void)printf("\t\tif (( CURRENT == 3 )); then compadd ");
+	print_second_words(c);
+	(void)printf("; return; fi\n\t\tcase $words[3] in\n");
+	for (size_t k = i; k < commands_len; k++)
+		if (same_first(&commands[k], c)) {
+			(void)printf("\t\t%s) ", second_word(&commands[k]));
+			print_zsh_arguments(&commands[k]);
+		}
+	(void)printf("\t\tesac;;\n");
+}
+
+static void
 print_zsh(void)
 {
 	(void)printf(
@@ -98,38 +186,47 @@ print_zsh(void)
 	for (size_t i = 0; i < commands_len; i++) {
 		if (!first_of_word(i))
 			continue;
-		(void)printf("\t\t\t'%.*s:", (int)strcspn(commands[i].name, " "), commands[i].name);
+		(void)printf("\t\t\t'%.*s:", first_len(&commands[i]), commands[i].name);
 		print_quoted(commands[i].summary);
 		(void)printf("'\n");
 	}
 	(void)printf("\t\t)\n\t\t_describe command cmds\n\t\treturn\n\tfi\n\tcase $words[2] in\n");
-	for (size_t i = 0; i < commands_len; i++) {
-		const struct command *c = &commands[i];
-		const char *space = strchr(c->name, ' ');
-
-		(void)printf("\t%.*s)\n", (int)strcspn(c->name, " "), c->name);
-		if (space != NULL)
-			(void)printf("\t\tif (( CURRENT == 3 )); then compadd %s; return; fi\n",
-				     space + 1);
-		(void)printf("\t\t_arguments");
-		for (size_t k = 0; k < CLI_OPTIONS_MAX && c->options[k].name != NULL; k++) {
-			(void)printf(" '--%s[", c->options[k].name);
-			print_quoted(c->options[k].help);
-			(void)printf("]%s%s'", c->options[k].value != NULL ? ":" : "",
-				     c->options[k].value == NULL                ? ""
-				     : strcmp(c->options[k].value, "FILE") == 0 ? "file:_files"
-										: "value:");
-		}
-		if (strcmp(c->name, "audit verify") == 0)
-			(void)printf(" '*:folder:_files -/'");
-		if (strcmp(c->name, "completion") == 0)
-			(void)printf(" '*:shell:(bash zsh fish)'");
-		(void)printf(";;\n");
-	}
+	for (size_t i = 0; i < commands_len; i++)
+		if (first_of_word(i))
+			print_zsh_group(i);
 	/* As a file of $fpath it is called at once; by 'source' it is only made known. */
 	(void)printf("\tesac\n}\n"
 		     "if [[ $funcstack[1] == _infermesh ]]; then _infermesh \"$@\"; "
 		     "else compdef _infermesh infermesh; fi\n");
+}
+
+/* "complete -c infermesh -n 'the words of the command were said'" */
+static void
+print_fish_condition(const struct command *c)
+{
+	(void)printf("complete -c infermesh -n '__fish_seen_subcommand_from %.*s", first_len(c),
+		     c->name);
+	if (second_word(c) != NULL)
+		(void)printf("; and __fish_seen_subcommand_from %s", second_word(c));
+	(void)putchar('\'');
+}
+
+static void
+print_fish_options(const struct command *c)
+{
+	for (size_t k = 0; k < CLI_OPTIONS_MAX && c->options[k].name != NULL; k++) {
+		const struct cli_option *o = &c->options[k];
+
+		print_fish_condition(c);
+		if (o->letter != 0)
+			(void)printf(" -s %c", o->letter);
+		(void)printf(" -l %s%s -d '", o->name,
+			     o->value == NULL                ? ""
+			     : strcmp(o->value, "FILE") == 0 ? " -r -F"
+							     : " -x");
+		print_quoted(o->help);
+		(void)printf("'\n");
+	}
 }
 
 static void
@@ -139,34 +236,23 @@ print_fish(void)
 	    "# fish completion of infermesh; made by 'infermesh completion fish'\ncomplete -c infermesh -f\n");
 	for (size_t i = 0; i < commands_len; i++) {
 		const struct command *c = &commands[i];
-		const char *space = strchr(c->name, ' ');
-		int n = (int)strcspn(c->name, " ");
 
 		if (first_of_word(i)) {
 			(void)printf("complete -c infermesh -n __fish_use_subcommand -a %.*s -d '",
-				     n, c->name);
+				     first_len(c), c->name);
 			print_quoted(c->summary);
 			(void)printf("'\n");
 		}
-		if (space != NULL)
-			(void)printf(
-			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s; and not __fish_seen_subcommand_from %s' -a %s\n",
-			    n, c->name, space + 1, space + 1);
-		for (size_t k = 0; k < CLI_OPTIONS_MAX && c->options[k].name != NULL; k++) {
-			char letter[6] = "";
-
-			if (c->options[k].letter != 0)
-				(void)snprintf(letter, sizeof(letter), " -s %c",
-					       c->options[k].letter);
-			(void)printf(
-			    "complete -c infermesh -n '__fish_seen_subcommand_from %.*s'%s -l %s%s -d '",
-			    n, c->name, letter, c->options[k].name,
-			    c->options[k].value == NULL                ? ""
-			    : strcmp(c->options[k].value, "FILE") == 0 ? " -r -F"
-								       : " -x");
-			print_quoted(c->options[k].help);
+		if (second_word(c) != NULL) {
+			(void)printf("complete -c infermesh -n '__fish_seen_subcommand_from %.*s; "
+				     "and not __fish_seen_subcommand_from ",
+				     first_len(c), c->name);
+			print_second_words(c);
+			(void)printf("' -a %s -d '", second_word(c));
+			print_quoted(c->summary);
 			(void)printf("'\n");
 		}
+		print_fish_options(c);
 	}
 	(void)printf(
 	    "complete -c infermesh -n '__fish_seen_subcommand_from verify' -F\n"
