@@ -26,6 +26,8 @@ ask_data(void *user, struct call *call, const uint8_t *body, size_t len)
 		ask->has_head = true;
 		(void)snprintf(ask->cache, sizeof(ask->cache), "%s", f.head.cache);
 		(void)snprintf(ask->worker, sizeof(ask->worker), "%s", f.head.worker);
+		(void)snprintf(ask->head_model, sizeof(ask->head_model), "%s", f.head.model);
+		(void)snprintf(ask->fallback, sizeof(ask->fallback), "%s", f.head.fallback);
 		ask->rates = f.head.limits;
 	} else {
 		ask->frames++;

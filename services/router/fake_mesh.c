@@ -65,6 +65,10 @@ record(struct mesh *m, const struct audit_event *ev)
 		       ev->has_routing ? ev->routing.reason : "");
 	(void)snprintf(r->worker, sizeof(r->worker), "%s",
 		       ev->has_routing ? ev->routing.worker : "");
+	(void)snprintf(r->route, sizeof(r->route), "%s", ev->has_routing ? ev->routing.route : "");
+	(void)snprintf(r->arm, sizeof(r->arm), "%s", ev->has_routing ? ev->routing.arm : "");
+	(void)snprintf(r->fallback, sizeof(r->fallback), "%s",
+		       ev->has_routing ? ev->routing.fallback : "");
 	(void)snprintf(r->model, sizeof(r->model), "%s", ev->model);
 	(void)snprintf(r->caller, sizeof(r->caller), "%s", ev->caller);
 	(void)snprintf(r->digest, sizeof(r->digest), "%s", ev->model_digest);

@@ -19,6 +19,7 @@ struct recorded {
 	enum outcome outcome;
 	uint32_t status_code, attempts;
 	char reason[40], worker[64], model[64], caller[64], digest[65];
+	char route[64], arm[64], fallback[64];
 	uint8_t output_sha256[32];
 	uint8_t leader[16];
 	bool has_output, has_cache_key, has_leader;
@@ -92,7 +93,7 @@ struct ask {
 	uint32_t max_tokens;         /* 0 = none stated */
 	int32_t priority;
 
-	char cache[24], worker[64];
+	char cache[24], worker[64], head_model[64], fallback[64];
 	struct im_rates rates; /* of the head */
 	uint32_t frames;
 	struct im_err err;

@@ -18,6 +18,7 @@ struct world {
 	int slots, calls; /* taken at the worker; calls open */
 	bool shares;      /* it looks for a generation in place of a worker */
 	bool follows;     /* a generation tells it frames and an end */
+	int fallbacks;    /* so far; the third is the fixed answer */
 	int terminals, ends, frees, opens;
 	bool asked, finding, flushing, cache_open;
 	bool record_durable, terminal_durable, pending;
@@ -87,6 +88,9 @@ perform(struct world *w, unsigned a)
 	}
 	assert_in_range(w->calls, 0, w->slots); /* no call without a slot */
 	w->opens += (a & DO(OPEN)) != 0;
+	if ((a & DO(OPEN)) != 0 && w->r.late) { /* the head says who answers */
+		assert_true(w->r.answering || w->r.work == REQUEST_OVER);
+	}
 	w->flushing = w->flushing || (a & DO(FLUSH)) != 0;
 	if ((a & DO(RECORD_END)) != 0) {
 		assert_int_not_equal(w->r.outcome, OUTCOME_NONE);
@@ -114,6 +118,17 @@ send(struct world *w, enum request_event ev)
 	perform(w, request_step(&w->r, ev, w->now_ms));
 }
 
+/* Now and then, as the shell does: while nobody has heard of an answer. */
+static bool
+may_fall_back(struct world *w)
+{
+	if (!w->r.late || w->r.opened || w->r.delivered || w->fallbacks == 3 || roll(w, 3) != 0) {
+		return false;
+	}
+	w->fallbacks++;
+	return true;
+}
+
 static void
 happen_at_worker(struct world *w)
 {
@@ -129,7 +144,7 @@ happen_at_worker(struct world *w)
 		return;
 	}
 	w->calls--;
-	send(w, ends[roll(w, 5)]);
+	send(w, may_fall_back(w) ? EV(FALL_BACK) : ends[roll(w, 5)]);
 }
 
 static void
@@ -144,6 +159,10 @@ happen_at_generation(struct world *w)
 	if (roll(w, 3) != 0) {
 		w->held++;
 		send(w, EV(FRAME));
+		return;
+	}
+	if (may_fall_back(w)) {
+		send(w, EV(FALL_BACK));
 		return;
 	}
 	w->follows = false;
@@ -198,7 +217,12 @@ happen_in_the_house(struct world *w)
 		send(w, hit ? EV(CACHE_HIT) : EV(CACHE_MISS));
 	} else if (w->finding && roll(w, 2) == 0) {
 		w->finding = false;
-		if (w->shares) {
+		if (w->fallbacks == 3) {
+			w->held++;
+			send(w, EV(STATIC));
+		} else if (may_fall_back(w)) {
+			send(w, EV(FALL_BACK));
+		} else if (w->shares && w->fallbacks == 0) {
 			w->follows = true;
 			send(w, EV(FOLLOWS));
 		} else if (roll(w, 5) != 0) {
@@ -239,6 +263,7 @@ live_one(uint64_t seed)
 	request_state_init(&w.r, modes[roll(&w, 4)], roll(&w, 2) == 0, roll(&w, 3), w.now_ms,
 			   1 + roll(&w, 200));
 	w.shares = roll(&w, 3) == 0;
+	w.r.late = roll(&w, 2) == 0;
 	w.r.coalesced = w.shares && roll(&w, 2) == 0;
 	send(&w, EV(ADMIT));
 	while (w.frees == 0) {

@@ -122,6 +122,66 @@ test_request_that_failed_as_a_probe_goes_elsewhere_without_a_retry(void **state)
 }
 
 static void
+test_request_that_may_fall_back_says_its_head_with_the_answer(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_OFF, false, 0, 1000, 60000);
+	r.late = true;
+	assert_int_equal(request_step(&r, EV(ADMIT), 1000), DO(FIND_WORKER));
+	assert_int_equal(request_step(&r, EV(PICKED), 1000), DO(DISPATCH));
+	assert_int_equal(request_step(&r, EV(FALL_BACK), 1001),
+			 DO(FREE_SLOT) | DO(DROP_HELD) | DO(FIND_WORKER));
+	assert_int_equal(request_step(&r, EV(PICKED), 1002), DO(DISPATCH));
+	assert_int_equal(request_step(&r, EV(FRAME), 1003), DO(OPEN) | DO(FLUSH));
+	(void)request_step(&r, EV(DELIVERED), 1003);
+	(void)request_step(&r, EV(FLUSHED), 1003);
+	assert_int_equal(request_step(&r, EV(FALL_BACK), 1004), 0); /* too late */
+	assert_int_equal(r.work, REQUEST_RUNNING);
+}
+
+static void
+test_request_that_ends_with_the_fixed_answer_succeeds(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_OFF, false, 0, 1000, 60000);
+	r.late = true;
+	(void)request_step(&r, EV(ADMIT), 1000);
+	assert_int_equal(request_step(&r, EV(FALL_BACK), 1000),
+			 DO(LEAVE_QUEUE) | DO(DROP_HELD) | DO(FIND_WORKER));
+	assert_int_equal(request_step(&r, EV(STATIC), 1001),
+			 DO(LEAVE_QUEUE) | DO(OPEN) | DO(FLUSH));
+	assert_int_equal(request_step(&r, EV(FLUSHED), 1001), DO(RECORD_END));
+	assert_int_equal(r.outcome, OUTCOME_OK);
+	assert_int_equal(r.ending, REQUEST_END_OK);
+	assert_int_equal(r.attempts, 0);
+}
+
+static void
+test_request_that_followed_falls_back_alone(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_OFF, false, 0, 1000, 60000);
+	r.late = true;
+	r.coalesced = true;
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(FOLLOWS), 1000);
+	assert_int_equal(request_step(&r, EV(FALL_BACK), 1001),
+			 DO(LEAVE_SHARED) | DO(DROP_HELD) | DO(FIND_WORKER));
+	assert_false(r.coalesced);
+	(void)request_step(&r, EV(PICKED), 1001);
+	(void)request_step(&r, EV(FRAME), 1001);
+	(void)request_step(&r, EV(FLUSHED), 1001);
+	(void)request_step(&r, EV(WORKER_OK), 1002);
+	assert_int_equal(r.outcome, OUTCOME_OK);
+}
+
+static void
 test_request_full_worker_costs_no_attempt(void **state)
 {
 	struct request_state r;
@@ -325,6 +385,9 @@ main(void)
 		cmocka_unit_test(test_request_failed_worker_is_retried_before_the_first_frame_only),
 		cmocka_unit_test(
 		    test_request_that_failed_as_a_probe_goes_elsewhere_without_a_retry),
+		cmocka_unit_test(test_request_that_may_fall_back_says_its_head_with_the_answer),
+		cmocka_unit_test(test_request_that_ends_with_the_fixed_answer_succeeds),
+		cmocka_unit_test(test_request_that_followed_falls_back_alone),
 		cmocka_unit_test(test_request_full_worker_costs_no_attempt),
 		cmocka_unit_test(test_request_cancel_frees_the_slot_at_once),
 		cmocka_unit_test(test_request_cancel_at_the_deadline_is_the_deadline),

@@ -1,0 +1,318 @@
+/*
+ * router/router_routes_test.c - routes among fakes: what is asked of workers and caches, what falls back and how, and who may change
+ * a route. Workers serve "demo" and "other".
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/fake_mesh.h"
+#include "wire/operator.h"
+
+#define ROUTE(more) "routes: [{model: chat, arms: {demo: 1}" more "}]\n"
+
+static void
+ask_well(struct mesh *m, struct ask *ask, const char *method, const char *model)
+{
+	mesh_ask(m, ask, method, model, "hi", 0);
+	MESH_WAIT(m, ask->ended);
+	assert_false(ask->failed);
+}
+
+static void
+test_route_is_served_and_recorded_as_its_arm(void **state)
+{
+	struct mesh *m = mesh_start_with("", ROUTE(""), "gateway");
+	struct ask a = { 0 }, b = { 0 };
+	const struct recorded *r;
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	ask_well(m, &a, METHOD_GENERATE, "chat");
+	assert_string_equal(a.head_model, "demo");
+	assert_string_equal(a.fallback, "");
+	mesh_settled(m);
+	r = mesh_last(m, RECORD_RESPONSE);
+	assert_string_equal(r->model, "demo");
+	assert_string_equal(r->route, "chat");
+	assert_string_equal(r->arm, "demo");
+	assert_string_equal(r->fallback, "");
+	MESH_WAIT(m, m->entry_count == 1);
+	ask_well(m, &b, METHOD_GENERATE, "demo"); /* the arm's own answer */
+	assert_string_equal(b.cache, "hit-l1");
+	mesh_settled(m);
+	assert_string_equal(mesh_last(m, RECORD_RESPONSE)->route, "");
+	assert_true(mesh_metric(
+	    m, "infermesh_router_route_requests_total{route=\"chat\",arm=\"demo\"} 1\n"));
+	ask_done(&a);
+	ask_done(&b);
+	mesh_stop(m);
+}
+
+static void
+test_route_falls_back_to_the_next_model_after_the_last_attempt(void **state)
+{
+	struct mesh *m =
+	    mesh_start_with("retries: 1", ROUTE(", fallback: [gone, other]"), "gateway");
+	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
+	const char *const methods[] = { METHOD_GENERATE, METHOD_GENERATE_ONCE };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct ask a = { .warm = true, .whole = i == 1 };
+		const struct recorded *r;
+
+		w1->hang = w2->hang = true;
+		mesh_ask(m, &a, methods[i], "chat", "hi", 0);
+		for (unsigned k = 0; k < 2; k++) { /* the attempt, and its retry */
+			MESH_WAIT(m, w1->held != NULL || w2->held != NULL);
+			assert_false(a.has_head); /* nobody answers yet */
+			if (k == 1) {
+				w1->hang = w2->hang = false;
+			}
+			mesh_worker_end(w1->held != NULL ? w1 : w2, IM_EUPSTREAM);
+		}
+		MESH_WAIT(m, a.ended);
+		assert_false(a.failed);
+		mesh_settled(m);
+		r = mesh_last(m, RECORD_RESPONSE);
+		assert_string_equal(r->model, "other");
+		assert_string_equal(r->arm, "demo");
+		assert_string_equal(r->fallback, "model:other");
+		assert_int_equal(r->outcome, OUTCOME_OK);
+		assert_false(r->has_cache_key);
+		if (i == 0) {
+			assert_string_equal(a.fallback, "model:other");
+			assert_string_equal(a.head_model, "other");
+		}
+		ask_done(&a);
+	}
+	assert_int_equal(m->entry_count, 0);
+	assert_true(
+	    mesh_metric(m, "infermesh_router_route_failed_total{route=\"chat\",arm=\"demo\"} 2\n"));
+	mesh_stop(m);
+}
+
+static void
+test_route_without_workers_gives_the_fixed_answer(void **state)
+{
+	struct mesh *m = mesh_start_with("", ROUTE(", fallback_answer: 'Later.'"), "gateway");
+	const char *const methods[] = { METHOD_GENERATE, METHOD_GENERATE_ONCE };
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct ask a = { .warm = i < 2, .whole = i % 2 == 1 }; /* cold: may be shared */
+
+		ask_well(m, &a, methods[i % 2], "chat");
+		if (i % 2 == 0) {
+			assert_string_equal(buf_cstr(&a.text), "Later.");
+			assert_string_equal(a.fallback, "static");
+		}
+		mesh_settled(m);
+		assert_string_equal(mesh_last(m, RECORD_RESPONSE)->fallback, "static");
+		assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 200);
+		ask_done(&a);
+	}
+	assert_int_equal(m->entry_count, 0);
+	mesh_stop(m);
+}
+
+static void
+test_route_followers_fall_back_each_on_their_own(void **state)
+{
+	struct mesh *m = mesh_start_with("retries: 0", ROUTE(", fallback: [other]"), "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 8);
+	struct ask a = { 0 }, b = { 0 }, plain = { 0 };
+
+	(void)state;
+	w->hang = true;
+	mesh_ask(m, &a, METHOD_GENERATE, "chat", "same", 0);
+	MESH_WAIT(m, w->held != NULL);
+	mesh_ask(m, &b, METHOD_GENERATE, "chat", "same", 0);
+	mesh_ask(m, &plain, METHOD_GENERATE, "demo", "same", 0);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_coalesced_total 2\n"));
+	w->hang = false;
+	mesh_worker_end(w, IM_EUPSTREAM);
+	MESH_WAIT(m, a.ended && b.ended && plain.ended);
+	assert_true(!a.failed && !b.failed && plain.failed); /* it asked for no route */
+	assert_string_equal(a.fallback, "model:other");
+	assert_string_equal(b.fallback, "model:other");
+	mesh_settled(m);
+	assert_int_equal(w->started, 3); /* the shared one, and one for each that fell back */
+	ask_done(&a);
+	ask_done(&b);
+	ask_done(&plain);
+	mesh_stop(m);
+}
+
+static void
+test_route_client_error_does_not_fall_back(void **state)
+{
+	struct mesh *m = mesh_start_with("", ROUTE(", fallback_answer: 'Later.'"), "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask a = { .warm = true };
+
+	(void)state;
+	w->fail_with = IM_EINVAL;
+	mesh_ask(m, &a, METHOD_GENERATE, "chat", "hi", 0);
+	MESH_WAIT(m, a.ended);
+	assert_true(a.failed);
+	assert_int_equal(a.err.rc, IM_EINVAL);
+	mesh_settled(m);
+	assert_true(
+	    mesh_metric(m, "infermesh_router_route_failed_total{route=\"chat\",arm=\"demo\"} 0\n"));
+	ask_done(&a);
+	mesh_stop(m);
+}
+
+/* One call of an operator's method. */
+struct asked {
+	bool ended;
+	struct im_err err;
+	struct buf reply;
+};
+
+static void
+asked_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
+{
+	struct asked *a = user;
+
+	(void)call;
+	a->ended = true;
+	a->err = err != NULL ? *err : (struct im_err){ 0 };
+	buf_append(&a->reply, body, len);
+}
+
+static void
+ask_operator(struct mesh *m, const char *method, const struct buf *body, struct asked *ret)
+{
+	static const struct call_ops ops = { .end = asked_end };
+	struct call_request req = { .method = method, .body = body->data, .body_len = body->len };
+	struct call *call;
+	struct im_err err;
+
+	*ret = (struct asked){ 0 };
+	loop_enter(m->loop);
+	assert_int_equal(call_start(m->caller_link, &req, &ops, ret, &call, &err), IM_OK);
+	loop_leave(m->loop);
+	MESH_WAIT(m, ret->ended);
+}
+
+static void
+set_chat(struct mesh *m, uint32_t demo, uint32_t other, struct asked *ret)
+{
+	const struct set_route s = { .route = { .model = "chat",
+						.arms = { { "demo", demo }, { "other", other } },
+						.arm_count = 2 } };
+	struct buf body = BUF_INIT(0);
+
+	set_route_encode(&s, &body);
+	ask_operator(m, METHOD_SET_ROUTE, &body, ret);
+	buf_done(&body);
+}
+
+static void
+test_route_set_by_an_operator_holds_at_once_and_is_recorded(void **state)
+{
+	struct mesh *m = mesh_start_with("", ROUTE(""), "operator");
+	struct ask a = { .warm = true };
+	struct asked asked;
+	const struct recorded *r;
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	set_chat(m, 0, 1, &asked);
+	assert_int_equal(asked.err.rc, IM_OK);
+	buf_done(&asked.reply);
+	assert_int_equal(mesh_count(m, RECORD_ROUTE_CHANGE, OUTCOME_NONE),
+			 1); /* before the answer */
+	r = mesh_last(m, RECORD_ROUTE_CHANGE);
+	assert_string_equal(r->route, "chat");
+	assert_string_equal(r->reason, "set");
+	assert_memory_equal(r->caller, "operator:", 9);
+	ask_well(m, &a, METHOD_GENERATE, "chat");
+	assert_string_equal(a.head_model, "other");
+	set_chat(m, 0, 0, &asked);
+	assert_int_equal(asked.err.rc, IM_EINVAL);
+	buf_done(&asked.reply);
+	mesh_settled(m);
+	ask_done(&a);
+	mesh_stop(m);
+}
+
+static void
+test_route_set_without_an_audit_log_is_refused(void **state)
+{
+	struct mesh *m = mesh_start_with("", ROUTE(""), "operator");
+	struct asked asked;
+
+	(void)state;
+	mesh_audit_down(m);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_audit_records_pending 0\n"));
+	set_chat(m, 1, 1, &asked);
+	assert_int_equal(asked.err.rc, IM_EUNAVAILABLE);
+	assert_string_equal(asked.err.reason, "audit_unavailable");
+	buf_done(&asked.reply);
+	mesh_audit_up(m);
+	mesh_stop(m);
+}
+
+static void
+test_route_methods_are_for_operators_only(void **state)
+{
+	static const char *const methods[] = { METHOD_LIST_ROUTES, METHOD_SET_ROUTE,
+					       METHOD_RAMP_ROUTE, METHOD_SET_WORKER };
+	struct mesh *m = mesh_start_with("", ROUTE(""), "gateway");
+	struct buf empty = BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		struct asked asked;
+
+		ask_operator(m, methods[i], &empty, &asked);
+		assert_int_equal(asked.err.rc, IM_EPERM);
+		buf_done(&asked.reply);
+	}
+	mesh_stop(m);
+}
+
+static void
+test_worker_set_that_names_nobody_names_the_nearest(void **state)
+{
+	struct mesh *m = mesh_start_with("", "", "operator");
+	const struct set_worker s = { "w2", WORKER_CHANGE_DRAIN, 0 };
+	struct buf body = BUF_INIT(0);
+	struct asked asked;
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	set_worker_encode(&s, &body);
+	ask_operator(m, METHOD_SET_WORKER, &body, &asked);
+	assert_int_equal(asked.err.rc, IM_ENOTFOUND);
+	assert_non_null(strstr(asked.err.text, "did you mean w1?"));
+	buf_done(&asked.reply);
+	buf_done(&body);
+	mesh_stop(m);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_route_is_served_and_recorded_as_its_arm),
+		cmocka_unit_test(test_route_falls_back_to_the_next_model_after_the_last_attempt),
+		cmocka_unit_test(test_route_without_workers_gives_the_fixed_answer),
+		cmocka_unit_test(test_route_followers_fall_back_each_on_their_own),
+		cmocka_unit_test(test_route_client_error_does_not_fall_back),
+		cmocka_unit_test(test_route_set_by_an_operator_holds_at_once_and_is_recorded),
+		cmocka_unit_test(test_route_set_without_an_audit_log_is_refused),
+		cmocka_unit_test(test_route_methods_are_for_operators_only),
+		cmocka_unit_test(test_worker_set_that_names_nobody_names_the_nearest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
