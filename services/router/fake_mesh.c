@@ -61,6 +61,13 @@ record(struct mesh *m, const struct audit_event *ev)
 	r->outcome = ev->outcome;
 	r->status_code = ev->status_code;
 	r->attempts = ev->routing.attempts;
+	r->failed_count = ev->routing.failed_count;
+	if (r->failed_count > 0) {
+		const struct failed_attempt *f = &ev->routing.failed[r->failed_count - 1];
+
+		(void)snprintf(r->failed_worker, sizeof(r->failed_worker), "%s", f->worker);
+		(void)snprintf(r->failed_reason, sizeof(r->failed_reason), "%s", f->reason);
+	}
 	(void)snprintf(r->reason, sizeof(r->reason), "%s",
 		       ev->has_routing ? ev->routing.reason : "");
 	(void)snprintf(r->worker, sizeof(r->worker), "%s",

@@ -23,6 +23,8 @@ struct recorded {
 	uint8_t output_sha256[32];
 	uint8_t leader[16];
 	bool has_output, has_cache_key, has_leader;
+	size_t failed_count; /* attempts; the last one: */
+	char failed_worker[64], failed_reason[64];
 	uint64_t gap_count;
 };
 
@@ -141,6 +143,9 @@ void mesh_worker_leaves(struct fake_worker *w);
 /** Cut its link; it dials again. */
 void mesh_worker_cut(struct fake_worker *w);
 void mesh_worker_announce(struct fake_worker *w);
+
+/** End the call that hangs with this failure. */
+void mesh_worker_fail_held(struct fake_worker *w, enum im_rc rc);
 
 /** Send a frame with a large head, which workers have no business to send, in the call that hangs. */
 enum im_rc mesh_worker_say_head(struct fake_worker *w, const char *content);

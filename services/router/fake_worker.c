@@ -120,6 +120,20 @@ mesh_worker_end(struct fake_worker *w, enum im_rc rc)
 	buf_done(&bytes);
 }
 
+void
+mesh_worker_fail_held(struct fake_worker *w, enum im_rc rc)
+{
+	struct served *served = w->held;
+	struct im_err err;
+
+	(void)err_set(&err, rc, "told to fail");
+	loop_enter(w->mesh->loop);
+	w->held = NULL;
+	w->in_flight--;
+	served_end(served, &err, NULL, 0);
+	loop_leave(w->mesh->loop);
+}
+
 static void
 call_gone(void *user, struct served *served)
 {

@@ -136,7 +136,7 @@ world_begin(struct worker *w, struct model *m)
 	struct attempt a;
 
 	workers_take_slot(w);
-	workers_attempt_begin(w, m, &a);
+	workers_attempt_begin(workers_serving(w, m), &a);
 	return a;
 }
 

@@ -35,7 +35,7 @@ assign(struct request *r, const struct pick *pick)
 	r->worker = pick->worker;
 	memcpy(r->model_digest, pick->wm->digest, sizeof(r->model_digest));
 	workers_take_slot(r->worker);
-	workers_attempt_begin(r->worker, r->model, &r->attempt);
+	workers_attempt_begin(pick->wm, &r->attempt);
 	r->judgement = (struct judgement){ .verdict = VERDICT_NOTHING };
 	router_request_count_again(r);
 	queue_line_began(&r->model->waiting);

@@ -188,16 +188,29 @@ changed(struct worker_model *wm, enum breaker_change change, const char *why, ui
 }
 
 void
-workers_attempt_begin(struct worker *w, struct model *m, struct attempt *ret)
+workers_attempt_begin(struct worker_model *wm, struct attempt *ret)
 {
-	struct worker_model *wm = workers_serving(w, m);
-
-	ret->worker = w;
-	ret->model = m;
-	ret->ticket = wm != NULL ? breaker_begin(&wm->breaker) : 0;
-	if (wm != NULL && wm->breaker.probing) {
+	ret->worker = wm->worker;
+	ret->model = wm->model;
+	ret->at = (size_t)(wm - wm->worker->models);
+	ret->ticket = breaker_begin(&wm->breaker);
+	if (breaker_is_probe(ret->ticket)) {
 		refresh(wm);
 	}
+}
+
+/* Its entry, or NULL if the worker does not serve the model any more. Entries move when a worker announces other models. */
+static struct worker_model *
+entry_of(const struct attempt *a)
+{
+	struct worker_model *wm;
+
+	if (a->at < a->worker->model_count && a->worker->models[a->at].model == a->model) {
+		wm = &a->worker->models[a->at];
+	} else {
+		wm = workers_serving(a->worker, a->model);
+	}
+	return wm != NULL && wm->serving ? wm : NULL;
 }
 
 bool
@@ -215,8 +228,8 @@ workers_attempt_token(struct attempt *a, uint64_t now_ms)
 	if (!breaker_is_probe(a->ticket)) {
 		return;
 	}
-	wm = workers_serving(a->worker, a->model);
-	if (wm == NULL || !wm->serving) {
+	wm = entry_of(a);
+	if (wm == NULL) {
 		return;
 	}
 	change = breaker_first_token(&wm->breaker, &a->ticket, now_ms);
@@ -245,11 +258,11 @@ workers_attempt_end(struct attempt *a, const struct judgement *what, const char 
 		    uint64_t now_ms)
 {
 	const struct workers *ws = a->worker->table;
-	struct worker_model *wm = workers_serving(a->worker, a->model);
+	struct worker_model *wm = entry_of(a);
 	enum breaker_change change;
 	bool was_failing;
 
-	if (wm == NULL || !wm->serving) {
+	if (wm == NULL) {
 		return; /* it serves the model no more */
 	}
 	was_failing = is_failing(wm);

@@ -21,11 +21,13 @@
 struct attempt {
 	struct worker *worker;
 	struct model *model;
+	size_t at; /* where the model stood among the worker's */
 	breaker_ticket ticket;
 };
 
-/** A request that holds a slot of 'w' goes there for 'm'. 'w' and 'm' must outlive the attempt. */
-void workers_attempt_begin(struct worker *w, struct model *m, struct attempt *ret);
+/** A request that holds a slot goes to the worker of 'wm' for its model. Worker and model must outlive the attempt; 'wm' need
+ *  not. */
+void workers_attempt_begin(struct worker_model *wm, struct attempt *ret);
 
 /** True if this attempt is to find out whether the worker is well again. */
 bool workers_attempt_is_probe(const struct attempt *a);

@@ -405,6 +405,31 @@ test_health_changed_models_keep_breaker_pause_and_probe(void **state)
 }
 
 static void
+test_health_recovered_worker_joins_until_its_slow_start_is_over(void **state)
+{
+	struct world t;
+
+	(void)state;
+	world_init(&t);
+	t.ws.slow_start_ms = 2000;
+	world_join(&t, 2);
+	assert_int_equal(t.w[0]->health.state,
+			 HEALTH_READY); /* everybody begins: nobody is spared */
+	world_pass(&t, 2000);
+	world_fail(&t, 0, 5);
+	world_pass(&t, 30000);
+	world_attempt(&t, 0, VERDICT_OK);
+	assert_int_equal(t.w[0]->health.state, HEALTH_JOINING);
+	assert_int_equal(t.w[0]->health.joined_ms, t.now_ms);
+	assert_true(workers_weight(world_entry(&t, 0)) < workers_weight(world_entry(&t, 1)));
+	world_pass(&t, 1800);
+	assert_int_equal(t.w[0]->health.state, HEALTH_JOINING);
+	world_pass(&t, 200);
+	assert_int_equal(t.w[0]->health.state, HEALTH_READY);
+	workers_done(&t.ws);
+}
+
+static void
 test_health_attempt_at_a_worker_that_was_replaced_decides_nothing(void **state)
 {
 	struct world t;
@@ -454,6 +479,7 @@ main(void)
 		cmocka_unit_test(test_health_same_process_on_a_new_link_keeps_its_breaker),
 		cmocka_unit_test(test_health_restarted_process_begins_with_a_closed_breaker),
 		cmocka_unit_test(test_health_changed_models_keep_breaker_pause_and_probe),
+		cmocka_unit_test(test_health_recovered_worker_joins_until_its_slow_start_is_over),
 		cmocka_unit_test(test_health_attempt_at_a_worker_that_was_replaced_decides_nothing),
 	};
 
