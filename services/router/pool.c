@@ -98,7 +98,7 @@ grow(struct pool *p)
 	p->places = places;
 	for (uint32_t i = 0; i < places; i++)
 		tree[places + i] = i;
-	for (uint32_t i = places - 1; i > 0; i--)
+	for (size_t i = places - 1; i > 0; i--)
 		tree[i] = match(p, tree[2 * i], tree[2 * i + 1]);
 	return true;
 }

@@ -31,8 +31,8 @@ choose(int64_t c, int64_t yes, int64_t no)
 
 /*
  * Who of two is larger; 'draw' = 1 if 'a' is the left one, which wins a draw: it is the lower place. The loser overtakes the
- * winner at the least turn with gain * turn >= gap, if it ever does. Without branches, which could not be predicted: a
- * quotient of doubles (off by less than 1, as turns are) costs less than a wrong guess.
+ * winner at the least turn with gain * turn >= gap. Most often that is later than what comes up from below, and no
+ * quotient is needed; one of doubles is off by less than 1, as turns are.
  */
 static inline struct smooth_node
 match(const struct smooth *s, struct smooth_node a, struct smooth_node b, int64_t draw)
@@ -40,23 +40,24 @@ match(const struct smooth *s, struct smooth_node a, struct smooth_node b, int64_
 	int64_t first = sum_of(s, &a) + draw > sum_of(s, &b);
 	int64_t at = choose(first, a.at, b.at), weight = choose(first, a.weight, b.weight);
 	int64_t gap = at - choose(first, b.at, a.at) + (first == draw);
-	int64_t gain = choose(first, b.weight, a.weight) - weight, gains = gain > 0;
-	int64_t turn = (int64_t)((double)gap / (double)choose(gains, gain, 1));
+	int64_t gain = choose(first, b.weight, a.weight) - weight;
+	int64_t until = choose(a.until < b.until, a.until, b.until);
 
 	if (a.largest == SMOOTH_NONE || b.largest == SMOOTH_NONE)
 		return a.largest == SMOOTH_NONE ? b : a;
-	turn += gain * turn < gap;
-	turn -= gain * (turn - 1) >= gap;
-	turn = choose(gains, turn, NEVER);
-	turn = choose(turn < a.until, turn, a.until);
+	if ((gain > 0) & (gain * (until - 1) >= gap)) {
+		until = (int64_t)((double)gap / (double)gain);
+		until += gain * until < gap;
+		until -= gain * (until - 1) >= gap;
+	}
 	return (struct smooth_node){ .at = at,
-				     .until = choose(turn < b.until, turn, b.until),
+				     .until = until,
 				     .weight = (uint32_t)weight,
 				     .largest = (uint32_t)choose(first, a.largest, b.largest) };
 }
 
 static void
-play(struct smooth *s, uint32_t i)
+play(struct smooth *s, size_t i)
 {
 	s->nodes[i] = match(s, s->nodes[2 * i], s->nodes[2 * i + 1], 1);
 }
@@ -80,7 +81,7 @@ replay(struct smooth *s, uint32_t place)
 
 /* Visit the nodes below 'i' where lines have crossed. As deep as the tree: at most 32. */
 static void
-advance(struct smooth *s, uint32_t i) /* NOLINT(misc-no-recursion) */
+advance(struct smooth *s, size_t i) /* NOLINT(misc-no-recursion) */
 {
 	if (i >= s->places)
 		return;
@@ -108,7 +109,7 @@ smooth_grow(struct smooth *s, uint32_t places)
 	free(s->nodes);
 	s->nodes = nodes;
 	s->places = places;
-	for (uint32_t i = places - 1; i > 0; i--)
+	for (size_t i = places - 1; i > 0; i--)
 		play(s, i);
 	return true;
 }

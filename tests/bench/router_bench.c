@@ -85,7 +85,7 @@ field_init(struct field *f, size_t count)
 	prng_seed(&f->prng, count);
 	f->count = count;
 	f->ws = must(malloc(sizeof(*f->ws)));
-	f->workers = must(calloc(count, sizeof(*f->workers)));
+	f->workers = must(calloc(count, sizeof(void *)));
 	f->plain = must(calloc(count, sizeof(*f->plain)));
 	f->held = must(calloc(count * TAKEN, sizeof(*f->held)));
 	workers_init(f->ws, 0, count);
