@@ -274,11 +274,13 @@ explain(const struct cli_args *args, const struct config *config, const uint8_t 
 	char hex[ID_HEX + 1];
 	struct im_err err;
 	int status = EXIT_FINE;
+	struct audit_source log;
 	enum im_rc rc;
 
 	dir = dir != NULL ? dir : config_str(config, "audit.dir");
 	hex_encode(id, RECORD_ID_BYTES, hex);
-	rc = audit_find(dir, id, &found, &err);
+	source_folder(&log, dir);
+	rc = audit_find(&log, id, &found, &err);
 	if (rc == IM_ENOTFOUND) {
 		(void)fprintf(
 		    stderr,

@@ -11,34 +11,46 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "audit/checkpoint.h"
-#include "audit/store.h"
+#include "audit/disk.h"
 #include "audit/wal.h"
 
 struct search {
-	const char *dir;
+	const struct audit_source *source;
 	const uint8_t *id;
 	struct audit_found *found;
 	struct buf bundle;
 };
+
+/* Is it one of those that are looked for? 'r' is decoded then. */
+static enum im_rc
+decode_match(const struct search *s, uint64_t index, const uint8_t *entry, size_t len,
+	     struct record *r, bool *ret_match, struct im_err *err)
+{
+	enum im_rc rc;
+
+	*ret_match = false;
+	/* The id's bytes stand in the entry as they are: spare the rest the decoding. */
+	if (memmem(entry, len, s->id, RECORD_ID_BYTES) == NULL)
+		return IM_OK;
+	rc = record_decode(entry, len, &s->found->arena, r, err);
+	if (rc != IM_OK) {
+		err_prefix(err, "record %" PRIu64, index);
+		return rc == IM_EPROTO ? IM_ECORRUPT : rc;
+	}
+	*ret_match = r->has_request_id && memcmp(r->request_id, s->id, RECORD_ID_BYTES) == 0;
+	return IM_OK;
+}
 
 static enum im_rc
 take_record(struct search *s, uint64_t index, const uint8_t *entry, size_t len, struct im_err *err)
 {
 	struct audit_found *f = s->found;
 	struct record r;
-	enum im_rc rc;
+	bool match;
+	enum im_rc rc = decode_match(s, index, entry, len, &r, &match, err);
 
-	/* Its 16 bytes stand in the entry as they are: spare the rest the decoding. */
-	if (memmem(entry, len, s->id, RECORD_ID_BYTES) == NULL)
-		return IM_OK;
-	rc = record_decode(entry, len, &f->arena, &r, err);
-	if (rc != IM_OK) {
-		err_prefix(err, "record %" PRIu64, index);
-		return rc == IM_EPROTO ? IM_ECORRUPT : rc;
-	}
-	if (!r.has_request_id || memcmp(r.request_id, s->id, RECORD_ID_BYTES) != 0)
-		return IM_OK;
+	if (rc != IM_OK || !match)
+		return rc;
 	if (r.kind == RECORD_REQUEST && !f->has_request) {
 		f->has_request = true;
 		f->request = r;
@@ -80,73 +92,89 @@ any_frame(void *user, const struct wal_frame *f)
 	return true;
 }
 
-/* The size that the checkpoint file says; 0 = there is none yet. */
+/* The size that the checkpoint says; 0 = there is none yet. */
 static enum im_rc
-published_size(const char *dir, uint64_t *ret, struct im_err *err)
+published_size(const struct audit_source *source, uint64_t *ret, struct im_err *err)
 {
 	struct buf text = { 0 };
 	struct checkpoint cp = { .size = 0 };
-	char path[DISK_PATH_MAX];
-	enum im_rc rc = disk_path(path, dir, "checkpoint", err);
+	enum im_rc rc = source_checkpoint(source, NULL, &text, &cp, err);
 
-	if (rc == IM_OK)
-		rc = disk_read(path, STORE_CHECKPOINT_MAX, &text, err);
-	if (rc == IM_OK)
-		rc = checkpoint_open(buf_cstr(&text), text.len, NULL, &cp, err);
 	buf_done(&text);
 	*ret = cp.size;
-	return rc == IM_ENOTFOUND ? IM_OK : rc == IM_EPROTO ? IM_ECORRUPT : rc;
+	return rc == IM_ENOTFOUND && source->dir != NULL ? IM_OK
+	       : rc == IM_EPROTO                         ? IM_ECORRUPT
+							 : rc;
+}
+
+/* One bundle. A missing one was pruned, and all before it were: '*ret_end'. Whether that is so, verification tells. */
+static enum im_rc
+search_bundle(struct search *s, uint64_t size, uint64_t n, bool *ret_end, struct im_err *err)
+{
+	struct tile t = { TILE_ENTRIES, tile_width(size, TILE_ENTRIES, n), n };
+	enum im_rc rc = source_tile(s->source, &t, &s->bundle, err);
+
+	*ret_end = rc == IM_ENOTFOUND && t.width == TILE_WIDTH;
+	if (rc == IM_OK)
+		return take_bundle(s, n * TILE_WIDTH, s->bundle.data, s->bundle.len, err);
+	return *ret_end ? IM_OK : rc == IM_ENOTFOUND ? IM_ECORRUPT : rc;
 }
 
 static enum im_rc
-search_tiles(struct search *s, uint64_t size, struct im_err *err)
+search_tiles(struct search *s, struct im_err *err)
 {
-	uint64_t n = size / TILE_WIDTH + (size % TILE_WIDTH != 0);
-	enum im_rc rc = IM_OK;
+	uint64_t size, n;
+	bool end = false;
+	enum im_rc rc = published_size(s->source, &size, err);
 
+	if (rc != IM_OK)
+		return rc;
 	/* The REQUEST comes before its end: with it, all is found. */
-	while (rc == IM_OK && n-- > 0 && !s->found->has_request) {
-		struct tile t = { TILE_ENTRIES, tile_width(size, TILE_ENTRIES, n), n };
-
-		rc = store_read_tile(s->dir, &t, &s->bundle, err);
-		if (rc == IM_OK)
-			rc = take_bundle(s, n * TILE_WIDTH, s->bundle.data, s->bundle.len, err);
-		else if (rc == IM_ENOTFOUND)
-			rc = IM_ECORRUPT;
-	}
+	n = size / TILE_WIDTH + (size % TILE_WIDTH != 0);
+	while (rc == IM_OK && !end && n-- > 0 && !s->found->has_request)
+		rc = search_bundle(s, size, n, &end, err);
 	return rc;
 }
 
 static bool
-exists(const char *dir, const char *name)
+exists(const struct audit_source *source, const char *name)
 {
 	char path[DISK_PATH_MAX];
 
-	return disk_path(path, dir, name, NULL) == IM_OK && access(path, F_OK) == 0;
+	return source->dir != NULL && disk_path(path, source->dir, name, NULL) == IM_OK &&
+	       access(path, F_OK) == 0;
+}
+
+static enum im_rc
+search_log(struct search *s, struct im_err *err)
+{
+	const struct wal_scan scan = { on_frame, any_frame, s };
+	struct wal_found wal = { 0 };
+	bool has_wal = exists(s->source, "wal");
+	enum im_rc rc = IM_OK;
+
+	if (s->source->dir != NULL && !has_wal && !exists(s->source, "checkpoint"))
+		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", s->source->name);
+	if (has_wal)
+		rc = wal_read(s->source->dir, &scan, &wal, err);
+	if (rc == IM_OK && !s->found->has_request)
+		rc = search_tiles(s, err);
+	buf_done(&s->bundle);
+	return rc;
 }
 
 enum im_rc
-audit_find(const char *dir, const uint8_t id[RECORD_ID_BYTES], struct audit_found *ret,
-	   struct im_err *err)
+audit_find(const struct audit_source *source, const uint8_t id[RECORD_ID_BYTES],
+	   struct audit_found *ret, struct im_err *err)
 {
-	struct search s = { .dir = dir, .id = id, .found = ret };
-	const struct wal_scan scan = { on_frame, any_frame, &s };
-	struct wal_found wal = { 0 };
-	uint64_t size = 0;
-	enum im_rc rc = IM_OK;
+	struct search s = { .source = source, .id = id, .found = ret };
+	enum im_rc rc;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!exists(dir, "checkpoint") && !exists(dir, "wal"))
-		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", dir);
-	if (exists(dir, "wal"))
-		rc = wal_read(dir, &scan, &wal, err);
-	if (rc == IM_OK && !ret->has_request)
-		rc = published_size(dir, &size, err);
-	if (rc == IM_OK)
-		rc = search_tiles(&s, size, err);
-	buf_done(&s.bundle);
+	rc = search_log(&s, err);
 	if (rc == IM_OK && !ret->has_request && !ret->has_response)
-		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record of this request", dir);
+		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record of this request",
+			     source->name);
 	return rc;
 }
 
@@ -188,39 +216,42 @@ pick_frame(void *user, const struct wal_frame *f, const char *where, struct im_e
 }
 
 static enum im_rc
-pick_published(struct pick *p, const char *dir, struct im_err *err)
+pick_published(struct pick *p, const struct audit_source *source, struct im_err *err)
 {
-	struct tile t = { TILE_ENTRIES, 0, p->index / TILE_WIDTH };
 	struct buf bundle = { 0 };
+	const uint8_t *entry;
 	uint64_t size;
-	enum im_rc rc = published_size(dir, &size, err);
+	size_t len;
+	enum im_rc rc = published_size(source, &size, err);
 
 	if (rc != IM_OK || p->index >= size)
 		return rc;
-	t.width = tile_width(size, TILE_ENTRIES, t.n);
-	rc = store_read_tile(dir, &t, &bundle, err);
-	if (rc == IM_OK)
-		rc = pick_from(p, t.n * TILE_WIDTH, bundle.data, bundle.len, err);
+	rc = source_entry(source, size, p->index, &bundle, &entry, &len, err);
+	if (rc == IM_OK && !buf_append(p->out, entry, len))
+		rc = err_set(err, IM_ENOMEM, "no memory for an entry");
+	p->found = rc == IM_OK;
 	buf_done(&bundle);
 	return rc;
 }
 
 enum im_rc
-audit_entry(const char *dir, uint64_t index, struct buf *out, struct im_err *err)
+audit_entry(const struct audit_source *source, uint64_t index, struct buf *out, struct im_err *err)
 {
 	struct pick p = { .index = index, .out = out };
 	const struct wal_scan scan = { pick_frame, any_frame, &p };
+	bool has_wal = exists(source, "wal");
 	struct wal_found wal;
 	enum im_rc rc;
 
-	if (!exists(dir, "checkpoint") && !exists(dir, "wal"))
-		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", dir);
-	rc = pick_published(&p, dir, err);
-	if (rc == IM_OK && !p.found && exists(dir, "wal"))
-		rc = wal_read(dir, &scan, &wal, err);
+	if (source->dir != NULL && !has_wal && !exists(source, "checkpoint"))
+		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", source->name);
+	rc = pick_published(&p, source, err);
+	if (rc == IM_OK && !p.found && has_wal)
+		rc = wal_read(source->dir, &scan, &wal, err);
 	if (rc == IM_OK && !p.found) /* the service may have published it meanwhile */
-		rc = pick_published(&p, dir, err);
+		rc = pick_published(&p, source, err);
 	if (rc == IM_OK && !p.found)
-		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record %" PRIu64, dir, index);
+		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record %" PRIu64,
+			     source->name, index);
 	return rc;
 }

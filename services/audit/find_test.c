@@ -17,11 +17,13 @@ static void
 expect(const char *dir, uint64_t n, enum im_rc want)
 {
 	struct audit_event e;
+	struct audit_source source;
 	struct audit_found f;
 	struct im_err err;
 
 	testlog_event(&e, RECORD_REQUEST, n);
-	assert_int_equal(audit_find(dir, e.request_id, &f, &err), want);
+	source_folder(&source, dir);
+	assert_int_equal(audit_find(&source, e.request_id, &f, &err), want);
 	if (want == IM_OK) {
 		assert_true(f.has_request && f.has_response);
 		assert_int_equal(f.response_index, f.request_index + 1);
@@ -62,9 +64,11 @@ static void
 test_find_request_without_an_end(void **state)
 {
 	struct testlog t;
+	struct audit_source source;
 	struct audit_event e;
 	struct audit_found f;
 	struct audit_log *log;
+	struct buf entry = { 0 };
 	uint64_t index;
 
 	(void)state;
@@ -74,9 +78,14 @@ test_find_request_without_an_end(void **state)
 	testlog_event(&e, RECORD_REQUEST, 5);
 	assert_int_equal(audit_log_add(log, &e, &index, &t.err), IM_OK);
 	assert_int_equal(audit_log_commit(log, true, &t.err), IM_OK);
-	assert_int_equal(audit_find(t.dir, e.request_id, &f, &t.err), IM_OK);
+	source_folder(&source, t.dir);
+	assert_int_equal(audit_find(&source, e.request_id, &f, &t.err), IM_OK);
 	assert_true(f.has_request && !f.has_response);
 	audit_found_done(&f);
+	assert_int_equal(audit_entry(&source, index, &entry, &t.err), IM_OK);
+	assert_non_null(memmem(entry.data, entry.len, e.request_id, RECORD_ID_BYTES));
+	assert_int_equal(audit_entry(&source, index + 1, &entry, &t.err), IM_ENOTFOUND);
+	buf_done(&entry);
 	audit_log_close(log);
 	testlog_done(&t);
 }
@@ -85,11 +94,13 @@ static void
 test_find_where_there_is_no_log_says_so(void **state)
 {
 	uint8_t id[RECORD_ID_BYTES] = { 0 };
+	struct audit_source source;
 	struct audit_found f;
 	struct im_err err;
 
 	(void)state;
-	assert_int_equal(audit_find("/nonexistent", id, &f, &err), IM_ENOTFOUND);
+	source_folder(&source, "/nonexistent");
+	assert_int_equal(audit_find(&source, id, &f, &err), IM_ENOTFOUND);
 	assert_string_equal(err.text, "there is no audit log in /nonexistent");
 	audit_found_done(&f);
 }

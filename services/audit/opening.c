@@ -92,8 +92,11 @@ opening_get(const char *dir, const char *subjects, const struct pseudonym_keys *
 	struct arena arena = { 0 };
 	struct buf entry = { 0 };
 	struct record r;
-	enum im_rc rc = audit_entry(dir, index, &entry, err);
+	struct audit_source source;
+	enum im_rc rc;
 
+	source_folder(&source, dir);
+	rc = audit_entry(&source, index, &entry, err);
 	if (rc == IM_OK)
 		rc = record_decode(entry.data, entry.len, &arena, &r, err);
 	if (rc == IM_EPROTO) {

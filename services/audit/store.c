@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "audit/source.h"
 
 void
 chunk_free(struct chunk *c)
@@ -29,53 +30,13 @@ chunk_bytes(const struct chunk *c)
 	return sizeof(*c) + c->records_len + c->count * sizeof(*c->leaf) + c->checkpoint_len;
 }
 
-/* Cut what was read of a version of width 'have' to 't'. False if it does not hold that many. */
-static bool
-cut_tile(const struct tile *t, unsigned have, struct buf *out)
-{
-	struct bundle_iter it = { out->data, out->len };
-	const uint8_t *entry;
-	size_t len;
-
-	if (t->level != TILE_ENTRIES) {
-		if (out->len != have * HASH_BYTES)
-			return false;
-		out->len = t->width * HASH_BYTES;
-		return true;
-	}
-	if (!bundle_check(out->data, out->len, have))
-		return false;
-	for (unsigned i = 0; i < t->width; i++)
-		(void)bundle_next(&it, &entry, &len);
-	out->len -= it.left;
-	return true;
-}
-
 enum im_rc
 store_read_tile(const char *dir, const struct tile *t, struct buf *out, struct im_err *err)
 {
-	size_t max = t->level == TILE_ENTRIES ? BUNDLE_MAX_BYTES : TILE_BYTES;
-	struct tile try = *t;
-	enum im_rc rc = IM_ENOTFOUND;
+	struct audit_source folder;
 
-	/* A partial tile is a prefix of each later version of it. */
-	for (; try.width <= TILE_WIDTH && rc == IM_ENOTFOUND; try.width++) {
-		char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
-
-		tile_path(&try, name);
-		rc = disk_path(path, dir, name, err);
-		if (rc != IM_OK)
-			return rc;
-		buf_clear(out);
-		if (access(path, F_OK) == 0)
-			rc = disk_read(path, max, out, err);
-		else
-			rc = err_set(err, IM_ENOTFOUND, "%s is missing", path);
-		if (rc == IM_ETOOBIG || (rc == IM_OK && !cut_tile(t, try.width, out)))
-			return err_set(err, IM_ECORRUPT, "%s does not hold %u entries", path,
-				       try.width);
-	}
-	return rc;
+	source_folder(&folder, dir);
+	return source_tile(&folder, t, out, err);
 }
 
 static enum im_rc

@@ -69,8 +69,7 @@ IM_MUST_CHECK enum im_rc store_flush(struct store *s, struct im_err *err);
 IM_MUST_CHECK enum im_rc store_publish(struct store *s, const char *text, size_t len,
 				       struct im_err *err);
 
-/** Read one tile's hashes or a bundle's bytes in the folder 'dir' into 'out' (emptied first): the file itself, or for a
- *  partial one any later version cut to t->width. IM_ENOTFOUND, IM_ECORRUPT (wrong length), IM_EIO, IM_ENOMEM. */
+/** source_tile() of the folder 'dir'. */
 IM_MUST_CHECK enum im_rc store_read_tile(const char *dir, const struct tile *t, struct buf *out,
 					 struct im_err *err);
 

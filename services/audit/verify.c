@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "audit/checkpoint.h"
-#include "audit/store.h"
+#include "audit/disk.h"
 #include "audit/tile.h"
 #include "audit/verify_records.h"
 #include "audit/wal.h"
@@ -22,7 +22,7 @@
 #define PROGRESS_BUNDLES 64
 
 struct verify {
-	const char *dir;
+	const struct audit_source *source;
 	const struct verify_options *options;
 	struct verify_report *report;
 	struct note_verifier *key; /* NULL = signatures are not checked */
@@ -30,6 +30,7 @@ struct verify {
 	struct tile_edge edge;
 	struct verify_records records;
 	struct buf bundle, tile, other;
+	uint64_t prune_min; /* entries below may be missing: the newest PRUNE record's */
 	struct im_err *err;
 	enum im_rc rc; /* of a callback that cannot return one */
 
@@ -49,10 +50,12 @@ check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
 	enum im_rc rc = IM_OK;
 	DIR *d;
 
+	if (v->source->dir == NULL) /* nobody can list what others publish */
+		return IM_OK;
 	full.width = 1;
 	tile_path(&full, name);
 	*strrchr(name, '/') = '\0';
-	rc = disk_path(path, v->dir, name, v->err);
+	rc = disk_path(path, v->source->dir, name, v->err);
 	if (rc != IM_OK || (d = opendir(path)) == NULL)
 		return rc;
 	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
@@ -64,7 +67,7 @@ check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
 		    !tile_path_parse(part_name, &part) || part.width > t->width)
 			continue;
 		buf_clear(&v->other);
-		rc = disk_path(path, v->dir, part_name, v->err);
+		rc = disk_path(path, v->source->dir, part_name, v->err);
 		if (rc == IM_OK)
 			rc = disk_read(path, BUNDLE_MAX_BYTES, &v->other, &why);
 		if (rc == IM_ENOMEM && v->err != NULL)
@@ -84,27 +87,65 @@ check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
 	return rc;
 }
 
-/* Read a tile or bundle. False: it is missing or malformed, which is noted. */
+/* Note why a tile or bundle could not be read; what says nothing about the log ends the verification. */
+static void
+note_unread(struct verify *v, const struct tile *t, enum im_rc rc, const struct im_err *why)
+{
+	char name[TILE_PATH_MAX];
+
+	tile_path(t, name);
+	if (rc == IM_ENOMEM || rc == IM_EUNAVAILABLE) {
+		v->rc = rc;
+		if (v->err != NULL)
+			*v->err = *why;
+	} else if (rc == IM_ENOTFOUND) {
+		verify_problem(v->report, "%s is missing", name);
+	} else {
+		verify_problem(v->report, "%s: %s", name, why->text);
+	}
+}
+
+/* Read a tile. False: it is missing or malformed, which is noted. */
 static bool
 read_tile(struct verify *v, const struct tile *t, struct buf *out)
 {
 	struct im_err why;
-	enum im_rc rc = store_read_tile(v->dir, t, out, &why);
+	enum im_rc rc = source_tile(v->source, t, out, &why);
+
+	if (rc != IM_OK)
+		note_unread(v, t, rc, &why);
+	return rc == IM_OK;
+}
+
+/* Read a bundle. False: it is not there. Missing from the first one on may be by a PRUNE record that comes later. */
+static bool
+read_bundle(struct verify *v, const struct tile *t)
+{
+	struct im_err why;
+	enum im_rc rc = source_tile(v->source, t, &v->bundle, &why);
+
+	if (rc == IM_ENOTFOUND && t->width == TILE_WIDTH &&
+	    v->records.unseen_end == t->n * TILE_WIDTH)
+		v->records.unseen_end += TILE_WIDTH;
+	else if (rc != IM_OK)
+		note_unread(v, t, rc, &why);
+	return rc == IM_OK;
+}
+
+/* All was read: were the entries that are missing at the beginning deleted by right? */
+static void
+check_missing(struct verify *v)
+{
+	uint64_t end = v->records.unseen_end;
 	char name[TILE_PATH_MAX];
 
-	if (rc == IM_OK)
-		return true;
-	tile_path(t, name);
-	if (rc == IM_ENOMEM) {
-		v->rc = rc;
-		if (v->err != NULL)
-			*v->err = why;
-	} else if (rc == IM_ENOTFOUND) {
-		verify_problem(v->report, "%s is missing", name);
-	} else {
-		verify_problem(v->report, "%s: %s", name, why.text);
+	v->report->pruned = end < v->prune_min ? end : v->prune_min;
+	for (uint64_t at = v->report->pruned; at < end; at += TILE_WIDTH) {
+		const struct tile t = { TILE_ENTRIES, TILE_WIDTH, at / TILE_WIDTH };
+
+		tile_path(&t, name);
+		verify_problem(v->report, "%s is missing, and no PRUNE record covers it", name);
 	}
-	return false;
 }
 
 /* Compare computed hashes with the file of their tile. */
@@ -141,6 +182,30 @@ on_full(void *user, int level, uint64_t n, const struct hash *hash)
 	check_tile(user, &t, hash);
 }
 
+/* One entry: its record, then its place in the tree. */
+static enum im_rc
+add_entry(struct verify *v, uint64_t index, const uint8_t *entry, size_t len, const char *where,
+	  tile_full_fn full, struct im_err *err)
+{
+	const struct record_prune *prune = &v->records.prune;
+	struct hash leaf, root;
+	enum im_rc rc = verify_records_add(&v->records, index, entry, len, where, err);
+
+	if (rc == IM_OK && v->records.has_prune) {
+		tlog_range_root(&v->edge.range, &v->hasher, &root);
+		if (prune->size != index || !tlog_equal(&prune->root, &root))
+			verify_problem(v->report,
+				       "%s: the PRUNE record %" PRIu64
+				       " does not name the tree before it",
+				       where, index);
+		else if (prune->min_index > v->prune_min)
+			v->prune_min = prune->min_index;
+	}
+	tlog_leaf(&v->hasher, entry, len, &leaf);
+	tile_edge_add(&v->edge, &v->hasher, &leaf, full, v);
+	return rc;
+}
+
 /* The entries of one bundle; 'where' names its file. */
 static enum im_rc
 add_bundle(struct verify *v, const struct tile *t, const char *where)
@@ -151,13 +216,8 @@ add_bundle(struct verify *v, const struct tile *t, const char *where)
 	enum im_rc rc = IM_OK;
 	size_t len;
 
-	while (rc == IM_OK && v->rc == IM_OK && bundle_next(&it, &entry, &len)) {
-		struct hash leaf;
-
-		rc = verify_records_add(&v->records, index++, entry, len, where, v->err);
-		tlog_leaf(&v->hasher, entry, len, &leaf);
-		tile_edge_add(&v->edge, &v->hasher, &leaf, on_full, v);
-	}
+	while (rc == IM_OK && v->rc == IM_OK && bundle_next(&it, &entry, &len))
+		rc = add_entry(v, index++, entry, len, where, on_full, v->err);
 	return rc != IM_OK ? rc : v->rc;
 }
 
@@ -197,7 +257,7 @@ check_tree(struct verify *v, uint64_t size, bool *ret_whole)
 		if (n % PROGRESS_BUNDLES == 0 && v->options->progress != NULL &&
 		    !v->options->progress(v->options->user, n * TILE_WIDTH, size))
 			return err_set(v->err, IM_ECANCELED, "verification was stopped");
-		if (read_tile(v, &t, &v->bundle)) {
+		if (read_bundle(v, &t)) {
 			tile_path(&t, name);
 			rc = check_partials(v, &t, &v->bundle);
 			if (rc == IM_OK)
@@ -235,30 +295,16 @@ frame_trusted(void *user, const struct wal_frame *f)
 	return frame_fits(f, v->key);
 }
 
-/* Read and check the checkpoint file. False: it is missing or wrong, which is noted. */
-static bool
-read_checkpoint(const struct verify *v, struct checkpoint *ret, struct im_err *why)
-{
-	struct buf text = { 0 };
-	char path[DISK_PATH_MAX];
-	enum im_rc rc = disk_path(path, v->dir, "checkpoint", why);
-
-	if (rc == IM_OK)
-		rc = disk_read(path, STORE_CHECKPOINT_MAX, &text, why);
-	if (rc == IM_OK)
-		rc = checkpoint_open(buf_cstr(&text), text.len, v->key, ret, why);
-	buf_done(&text);
-	return rc == IM_OK;
-}
-
 /* A frame whose beginning we do not have: damage, unless the service published and recycled meanwhile. */
 static enum im_rc
 frame_gap(struct verify *v, const struct wal_frame *f, const char *where)
 {
+	struct buf text = { 0 };
 	struct checkpoint now;
-	struct im_err why;
 
-	v->wal_over = read_checkpoint(v, &now, &why) && now.size > v->report->published_size;
+	v->wal_over = source_checkpoint(v->source, v->key, &text, &now, NULL) == IM_OK &&
+		      now.size > v->report->published_size;
+	buf_done(&text);
 	if (!v->wal_over) {
 		verify_problem(v->report,
 			       "%s: the frame begins at record %" PRIu64
@@ -291,13 +337,10 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 		if (f->first != v->edge.range.size)
 			return frame_gap(v, f, where);
 		for (uint64_t i = f->first; bundle_next(&it, &entry, &len); i++) {
-			struct hash leaf;
-			enum im_rc rc = verify_records_add(&v->records, i, entry, len, where, err);
+			enum im_rc rc = add_entry(v, i, entry, len, where, NULL, err);
 
 			if (rc != IM_OK)
 				return rc;
-			tlog_leaf(&v->hasher, entry, len, &leaf);
-			tile_edge_add(&v->edge, &v->hasher, &leaf, NULL, NULL);
 		}
 		v->report->size = end;
 	}
@@ -314,7 +357,7 @@ check_wal(struct verify *v)
 	const struct wal_scan scan = { on_frame, frame_trusted, v };
 	struct wal_found found = { 0 };
 	struct im_err why;
-	enum im_rc rc = wal_read(v->dir, &scan, &found, &why);
+	enum im_rc rc = wal_read(v->source->dir, &scan, &found, &why);
 
 	if (rc == IM_ECORRUPT || rc == IM_EIO) {
 		verify_problem(v->report, "%s", why.text);
@@ -340,23 +383,34 @@ exists(const struct verify *v, const char *name)
 {
 	char path[DISK_PATH_MAX];
 
-	return disk_path(path, v->dir, name, NULL) == IM_OK && access(path, F_OK) == 0;
+	return v->source->dir != NULL && disk_path(path, v->source->dir, name, NULL) == IM_OK &&
+	       access(path, F_OK) == 0;
 }
 
 static enum im_rc
 check_folder(struct verify *v)
 {
 	struct verify_report *r = v->report;
-	bool whole = true, found = exists(v, "checkpoint"), tiles = exists(v, "tile");
+	bool whole = true, found, tiles = exists(v, "tile");
 	struct checkpoint cp = { .size = 0 };
+	struct buf text = { 0 };
 	struct im_err why;
 	struct hash root;
-	enum im_rc rc = IM_OK;
+	enum im_rc rc = source_checkpoint(v->source, v->key, &text, &cp, &why);
 
+	found = text.len > 0 ||
+		rc != IM_ENOTFOUND; /* a note without our signature is "not found" too */
+	buf_done(&text);
 	r->has_wal = exists(v, "wal");
 	if (!found && !tiles && !r->has_wal)
-		return err_set(v->err, IM_ENOTFOUND, "there is no audit log in %s", v->dir);
-	if (found && !read_checkpoint(v, &cp, &why)) {
+		return err_set(v->err, IM_ENOTFOUND, "there is no audit log in %s",
+			       v->source->name);
+	if (found && (rc == IM_ENOMEM || rc == IM_EUNAVAILABLE)) {
+		if (v->err != NULL)
+			*v->err = why;
+		return rc;
+	}
+	if (found && rc != IM_OK) {
 		verify_problem(r, "checkpoint: %s", why.text);
 		return IM_OK; /* nothing says what the rest should be */
 	}
@@ -374,6 +428,8 @@ check_folder(struct verify *v)
 			       cp.size);
 	if (whole && r->has_wal && !v->options->no_wal)
 		rc = check_wal(v);
+	if (rc == IM_OK)
+		check_missing(v);
 	/* A crash in a log's first second leaves tiles without a checkpoint, and a write-ahead log from record 0. */
 	if (rc == IM_OK && !found && tiles && r->size == 0)
 		verify_problem(r, "checkpoint is missing, but there are tiles");
@@ -381,8 +437,9 @@ check_folder(struct verify *v)
 }
 
 enum im_rc
-audit_verify(const char *dir, const char *vkey, const struct verify_options *options,
-	     struct verify_report *ret, struct im_err *err)
+audit_verify_source(const struct audit_source *source, const char *vkey,
+		    const struct verify_options *options, struct verify_report *ret,
+		    struct im_err *err)
 {
 	static const struct verify_options none;
 	struct note_verifier key = { 0 };
@@ -392,7 +449,7 @@ audit_verify(const char *dir, const char *vkey, const struct verify_options *opt
 	if (v == NULL)
 		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	memset(ret, 0, sizeof(*ret));
-	v->dir = dir;
+	v->source = source;
 	v->options = options != NULL ? options : &none;
 	v->report = ret;
 	v->err = err;
@@ -419,4 +476,14 @@ audit_verify(const char *dir, const char *vkey, const struct verify_options *opt
 	note_verifier_done(&key);
 	free(v);
 	return rc;
+}
+
+enum im_rc
+audit_verify(const char *dir, const char *vkey, const struct verify_options *options,
+	     struct verify_report *ret, struct im_err *err)
+{
+	struct audit_source folder;
+
+	source_folder(&folder, dir);
+	return audit_verify_source(&folder, vkey, options, ret, err);
 }

@@ -11,6 +11,7 @@
 
 #include "audit/hasher.h"
 #include "audit/record.h"
+#include "audit/source.h"
 #include "base/err.h"
 
 #define VERIFY_PROBLEMS_MAX 16
@@ -48,6 +49,8 @@ struct verify_report {
 	uint64_t open;                           /* REQUESTs without a terminal record */
 	struct verify_open open_first[VERIFY_OPEN_MAX];
 	unsigned open_named;
+	uint64_t
+	    pruned; /* entries that are not there any more, as a PRUNE record says; only their hashes were checked */
 	uint64_t orphans; /* terminal records whose REQUEST the log did not know */
 
 	/* What is wrong; 0 = the log is what it claims to be. */
@@ -56,11 +59,17 @@ struct verify_report {
 };
 
 /**
- * Verify the log folder 'dir'. 'vkey' is the verifier key that was got from elsewhere; with NULL signatures are not checked
+ * Verify the log at 'source'. 'vkey' is the verifier key that was got from elsewhere; with NULL signatures are not checked
  * and ret->signature_checked says so. Returns IM_OK when it could be looked at to the end, whatever it found: see
- * ret->problems. IM_ENOTFOUND: there is no log; IM_EINVAL: malformed vkey; IM_EIO; IM_ENOMEM; IM_ECANCELED: 'progress'
- * said so. 'options' may be NULL. Memory: one bit a record and 40 bytes an open request. Threads: reentrant.
+ * ret->problems. IM_ENOTFOUND: there is no log; IM_EINVAL: malformed vkey; IM_EUNAVAILABLE: the source does not answer;
+ * IM_EIO; IM_ENOMEM; IM_ECANCELED: 'progress' said so. 'options' may be NULL. Entries may be missing below the min_index of
+ * a PRUNE record; hash tiles never. Memory: does not grow with the log, but for 40 bytes an open request. Threads: reentrant.
  */
+IM_MUST_CHECK enum im_rc audit_verify_source(const struct audit_source *source, const char *vkey,
+					     const struct verify_options *options,
+					     struct verify_report *ret, struct im_err *err);
+
+/** The same for the log folder 'dir'. */
 IM_MUST_CHECK enum im_rc audit_verify(const char *dir, const char *vkey,
 				      const struct verify_options *options,
 				      struct verify_report *ret, struct im_err *err);

@@ -40,7 +40,6 @@ verify_records_done(struct verify_records *v)
 {
 	arena_done(&v->arena);
 	free(v->table);
-	free(v->ended);
 }
 
 static uint64_t
@@ -102,32 +101,6 @@ forget(struct verify_records *v, size_t at)
 	v->count--;
 }
 
-/* Room for the bit of 'index'. */
-static bool
-grow_bits(struct verify_records *v, uint64_t index)
-{
-	uint64_t cap = v->ended_cap == 0 ? 65536 : v->ended_cap * 2;
-	uint8_t *more;
-
-	if (index < v->ended_cap)
-		return true;
-	while (cap <= index)
-		cap *= 2;
-	more = realloc(v->ended, cap / 8);
-	if (more == NULL)
-		return false;
-	memset(more + v->ended_cap / 8, 0, (cap - v->ended_cap) / 8);
-	v->ended = more;
-	v->ended_cap = cap;
-	return true;
-}
-
-static bool
-has_ended(const struct verify_records *v, uint64_t index)
-{
-	return index < v->ended_cap && (v->ended[index / 8] >> (index % 8) & 1) != 0;
-}
-
 static void
 on_request(struct verify_records *v, const struct record *r, uint64_t index, const char *where)
 {
@@ -167,15 +140,12 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 	if (v->table[at].index_plus == 0) {
 		if (r->prev_index == 0)
 			v->report->orphans++;
-		else if (has_ended(v, r->prev_index - 1))
+		else if (r->prev_index > v->unseen_end)
 			verify_problem(v->report,
-				       "%s: record %" PRIu64 " ends the request %s a second time",
-				       where, index, id);
-		else
-			verify_problem(v->report,
-				       "%s: record %" PRIu64 " points at record %" PRIu64
-				       ", which is not the REQUEST %s",
-				       where, index, r->prev_index - 1, id);
+				       "%s: record %" PRIu64
+				       " ends the request %s a second time, or record %" PRIu64
+				       ", which it points at, is not its REQUEST",
+				       where, index, id, r->prev_index - 1);
 		return;
 	}
 	request = v->table[at].index_plus - 1;
@@ -185,7 +155,6 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 			       "%s: record %" PRIu64 " points at record %" PRIu64
 			       ", but the REQUEST %s is record %" PRIu64,
 			       where, index, r->prev_index - 1, id, request);
-	v->ended[request / 8] |= (uint8_t)(1U << (request % 8));
 	forget(v, at);
 }
 
@@ -210,6 +179,8 @@ on_record(struct verify_records *v, const struct record *r, uint64_t index, cons
 		on_terminal(v, r, index, where);
 	else if (r->kind == RECORD_GAP)
 		report->gap_records += r->gap.count;
+	v->has_prune = r->has_prune;
+	v->prune = r->prune;
 }
 
 enum im_rc
@@ -220,7 +191,8 @@ verify_records_add(struct verify_records *v, uint64_t index, const uint8_t *entr
 	struct record r;
 	enum im_rc rc;
 
-	if (!grow(v) || !grow_bits(v, index))
+	v->has_prune = false;
+	if (!grow(v))
 		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	rc = record_decode(entry, len, &v->arena, &r, &why);
 	if (rc == IM_OK)

@@ -15,8 +15,9 @@ struct verify_records {
 	uint64_t last_time_us;
 	struct open_request *table; /* REQUESTs without a terminal record so far: open addressing */
 	size_t count, cap;
-	uint8_t *ended;     /* one bit a record: a REQUEST whose terminal record was seen */
-	uint64_t ended_cap; /* bits */
+	uint64_t unseen_end;       /* entries below were not shown: deleted (PRUNE), or missing */
+	struct record_prune prune; /* of the record that was added last, if that was a PRUNE */
+	bool has_prune;
 };
 
 /** Note a problem in the report. */

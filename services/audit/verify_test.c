@@ -304,6 +304,103 @@ test_verify_names_a_request_that_ends_twice_and_one_that_never_does(void **state
 	testlog_done(&t);
 }
 
+/* Write a PRUNE record of ours, past the service, and publish. */
+static void
+put_prune(struct testlog *t, uint64_t min_index, uint64_t size)
+{
+	struct audit_log *log = testlog_open(t);
+	struct record r = { .kind = RECORD_PRUNE, .has_prune = true };
+	struct buf b = { 0 };
+	struct hash leaf;
+
+	assert_non_null(log);
+	r.log_time_us = log->log_time_us;
+	r.prune = (struct record_prune){ .min_index = min_index, .size = size };
+	tlog_range_root(&log->range, &log->hasher, &r.prune.root);
+	assert_true(record_encode(&r, &b));
+	assert_true(bundle_put(&log->records, b.data, b.len));
+	assert_int_equal(dedup_add(&log->dedup, NULL, RECORD_PRUNE), IM_OK);
+	tlog_leaf(&log->hasher, b.data, b.len, &leaf);
+	log->leaf[log->count++] = leaf;
+	tlog_range_add(&log->next, &log->hasher, &leaf, NULL, NULL);
+	assert_int_equal(audit_log_commit(log, true, &t->err), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t->err), IM_OK);
+	audit_log_close(log);
+	buf_done(&b);
+}
+
+static void
+remove_file(const struct testlog *t, const char *name)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", t->dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
+test_verify_of_a_pruned_log_wants_hash_tiles_only_below_min_index(void **state)
+{
+	struct small s;
+	struct verify_report r;
+
+	(void)state;
+	small_init(&s);
+	put_prune(&s.t, 512, 600);
+	testlog_verify(&s.t, &r);
+	assert_int_equal(r.pruned, 0); /* not deleted yet */
+	remove_file(&s.t, "tile/entries/000");
+	testlog_verify(&s.t, &r);
+	assert_int_equal(r.pruned, 256);
+	remove_file(&s.t, "tile/entries/001");
+	testlog_verify(&s.t, &r);
+	assert_int_equal(r.pruned, 512);
+	assert_int_equal(r.size, 601);
+	assert_int_equal(r.orphans, 0);
+	assert_int_equal(r.kinds[RECORD_PRUNE], 1);
+	remove_file(&s.t, "tile/0/000");
+	assert_int_equal(audit_verify(s.t.dir, s.t.vkey, NULL, &r, NULL), IM_OK);
+	assert_int_not_equal(r.problems, 0);
+	assert_non_null(strstr(r.problem[0], "tile/0/000 is missing"));
+	testlog_done(&s.t);
+}
+
+static void
+test_verify_names_missing_entries_that_no_prune_record_covers(void **state)
+{
+	struct small s;
+	struct verify_report r;
+
+	(void)state;
+	small_init(&s);
+	put_prune(&s.t, 256, 600);
+	remove_file(&s.t, "tile/entries/001"); /* not the first one */
+	assert_int_equal(audit_verify(s.t.dir, s.t.vkey, NULL, &r, NULL), IM_OK);
+	assert_int_equal(r.problems > 0, 1);
+	assert_non_null(strstr(r.problem[0], "tile/entries/001 is missing"));
+	remove_file(&s.t, "tile/entries/000");
+	assert_int_equal(audit_verify(s.t.dir, s.t.vkey, NULL, &r, NULL), IM_OK);
+	assert_int_equal(r.problems, 1);
+	assert_string_equal(r.problem[0],
+			    "tile/entries/001 is missing, and no PRUNE record covers it");
+	testlog_done(&s.t);
+}
+
+static void
+test_verify_refuses_a_prune_record_that_does_not_name_the_tree_before_it(void **state)
+{
+	struct small s;
+	struct verify_report r;
+
+	(void)state;
+	small_init(&s);
+	put_prune(&s.t, 512, 599);
+	assert_int_equal(audit_verify(s.t.dir, s.t.vkey, NULL, &r, NULL), IM_OK);
+	assert_int_equal(r.problems, 1);
+	assert_non_null(strstr(r.problem[0], "PRUNE record 600 does not name the tree before it"));
+	testlog_done(&s.t);
+}
+
 static bool
 stop_at_once(void *user, uint64_t done, uint64_t total)
 {
@@ -339,6 +436,10 @@ main(void)
 		cmocka_unit_test(test_verify_notices_a_fork_signed_by_another_key),
 		cmocka_unit_test(
 		    test_verify_names_a_request_that_ends_twice_and_one_that_never_does),
+		cmocka_unit_test(test_verify_of_a_pruned_log_wants_hash_tiles_only_below_min_index),
+		cmocka_unit_test(test_verify_names_missing_entries_that_no_prune_record_covers),
+		cmocka_unit_test(
+		    test_verify_refuses_a_prune_record_that_does_not_name_the_tree_before_it),
 		cmocka_unit_test(test_verify_of_no_log_and_when_told_to_stop),
 	};
 
