@@ -378,7 +378,7 @@ test_breaker_every_event_in_every_state(void **state)
 	}
 }
 
-#define LIVES   200
+#define LIVES   200UL
 #define STEPS   5000
 #define PENDING 32
 

@@ -10,7 +10,7 @@
 
 #include "router/health_rig.h"
 
-#define LIVES   60
+#define LIVES   60UL
 #define STEPS   4000
 #define PENDING 24
 
