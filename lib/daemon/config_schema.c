@@ -84,7 +84,7 @@ const struct config_key config_schema[] = {
 	MS("router.breaker_open_ms", "30s", 10, 3600000,
 	    "How long an open breaker keeps requests away before one may probe; doubles when that one fails"),
 	MS("router.breaker_open_max_ms", "5m", 10, 86400000, "Longest such pause"),
-	MS("router.breaker_silence_ms", "120s", 10, 86400000,
+	MS("router.breaker_silence_ms", "120s", 200, 86400000,
 	    "A request that ran into its deadline counts as its worker's failure after so much silence of the worker"),
 	INT("router.eject_max_percent", "50", 0, 100,
 	    "Workers of a model whose breakers are obeyed at once; one always may be"),

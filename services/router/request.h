@@ -125,8 +125,8 @@ struct request {
 	struct im_err err;
 	struct audit_record *record; /* that it waits for */
 
-	uint64_t begun_us, part_us;    /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
-	uint64_t heard_us;             /* the worker's last frame, or the dispatch */
+	uint64_t begun_us, part_us; /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
+	uint64_t heard_us; /* the dispatch, or the last tick before the worker's last frame */
 	uint64_t waited_us, worker_us; /* spent waiting for a worker, and at workers */
 };
 
@@ -179,6 +179,9 @@ void router_sweep_waiting(struct router *router);
 
 /** The call to its worker has ended with 'err', or was never 'opened'. */
 void router_request_attempt_failed(struct request *r, const struct im_err *err, bool opened);
+
+/** A frame of the worker is here, with part of an answer ('token') or without. */
+void router_request_heard(struct request *r, bool token);
 
 /** The deadline has passed while the worker was at it: set 'judgement'. */
 void router_request_judge_deadline(struct request *r);

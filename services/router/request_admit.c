@@ -387,7 +387,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 	}
 	r->claim = claim;
 	router->admitted++;
-	retry_budget_request(&router->retry_budget, clock_mono_ms());
+	retry_budget_request(&router->retry_budget, r->begun_us / 1000);
 	router->running++;
 	list_push_back(&router->requests, &r->node);
 	if (caller->served != NULL) {

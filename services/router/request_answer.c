@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "router/request.h"
 
 #define FRAME_ARENA_SLACK (64U << 10)
@@ -228,11 +227,7 @@ router_request_take_frame(struct request *r, const uint8_t *body, size_t len)
 		rc = account(r, &frame, &r->err);
 		limits_see(&r->claim, &frame);
 	}
-	r->heard_us = clock_mono_us();
-	workers_heard(r->worker);
-	if (rc == IM_OK && frame.delta_count > 0) {
-		workers_attempt_token(&r->attempt, r->heard_us / 1000);
-	}
+	router_request_heard(r, rc == IM_OK && frame.delta_count > 0);
 	if (rc != IM_OK) {
 		frame_failed(r, rc);
 	} else if (r->caller.kind == CALLER_ONCE || r->caller.kind == CALLER_DOOR) {

@@ -54,6 +54,19 @@ keep_attempt(struct request *r, const struct im_err *err, enum again again)
 }
 
 void
+router_request_heard(struct request *r, bool token)
+{
+	uint64_t tick_us =
+	    r->router->workers.ticked_ms * 1000; /* exact enough, and costs nothing */
+
+	workers_heard(r->worker);
+	r->heard_us = tick_us > r->heard_us ? tick_us : r->heard_us;
+	if (token && workers_attempt_is_probe(&r->attempt)) {
+		workers_attempt_token(&r->attempt, clock_mono_ms());
+	}
+}
+
+void
 router_request_judge_deadline(struct request *r)
 {
 	uint64_t silent_ms = (clock_mono_us() - r->heard_us) / 1000;
