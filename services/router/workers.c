@@ -257,6 +257,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		w->dispatched = old->dispatched;
 		w->succeeded = old->succeeded;
 		w->failed = old->failed;
+		w->operator_weight = old->operator_weight;
 		ret->replaced = old;
 	}
 	(void)snprintf(w->backend, sizeof(w->backend), "%s", a->backend);
@@ -282,8 +283,9 @@ sweep(struct workers *ws, uint64_t now_ms)
 {
 	LIST_FOREACH_SAFE (&ws->gone, w, struct worker, gone_node) {
 		bool old = now_ms >= w->gone_ms + WORKERS_REMEMBER_MS;
+		bool by_operator = w->health.operator_draining || w->operator_weight != 0;
 
-		if (w->slots == 0 && (w->retired || (old && !w->health.operator_draining))) {
+		if (w->slots == 0 && (w->retired || (old && !by_operator))) {
 			worker_free(ws, w);
 		}
 	}

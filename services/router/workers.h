@@ -255,7 +255,8 @@ workers_in_flight(const struct worker *w)
 void workers_take_slot(struct worker *w);
 void workers_free_slot(struct worker *w);
 
-/** The operator's weight, 1 to ANNOUNCE_WEIGHT_MAX, in place of the announced one; 0 = the announced one again. */
+/** The operator's weight, 1 to ANNOUNCE_WEIGHT_MAX, in place of the announced one; 0 = the announced one again. It holds for the
+ *  name, as workers_set_draining() does. */
 void workers_set_weight(struct worker *w, uint32_t weight);
 
 /** The weight that policies reckon with now, slow start included, in 1/POOL_WEIGHT_ONE. At least 1. */

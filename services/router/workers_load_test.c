@@ -104,9 +104,17 @@ test_workers_weight_is_announced_or_the_operators(void **state)
 	workers_set_weight(w1, 0);
 	assert_int_equal(workers_weight(&w1->models[0]), 100 * POOL_WEIGHT_ONE);
 	assert_ptr_equal(pick(&ws, "m1", NULL, 0), w2);
+	/* What the operator said outlives a restart of the worker, however long it takes. */
+	workers_set_weight(w2, 50);
 	while (w1->slots + w2->slots > 0) {
 		workers_free_slot(w1->slots > 0 ? w1 : w2);
 	}
+	workers_lost(&ws, w2, 2000);
+	workers_tick(&ws, 2000 + 2 * WORKERS_REMEMBER_MS);
+	w2 = join(&ws, 2, "w2", 300, false, 100, 200000);
+	assert_int_equal(workers_weight(&w2->models[0]), 50 * POOL_WEIGHT_ONE);
+	workers_set_weight(w2, 0);
+	assert_int_equal(workers_weight(&w2->models[0]), 300 * POOL_WEIGHT_ONE);
 	workers_done(&ws);
 }
 
