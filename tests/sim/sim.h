@@ -62,9 +62,10 @@ struct world_params {
 	double mean_us, load; /* arrivals per service capacity */
 	uint64_t delay_us;    /* of a link, at most */
 	uint32_t budget_min_ms, budget_max_ms;
-	double faults_per_s;                          /* 0 = a world where nothing breaks */
-	double cancels, bad, repeated, slow_readers;  /* shares of the requests */
-	bool bursts, sides;                           /* sides: with a cache and an audit service */
+	double faults_per_s;                         /* 0 = a world where nothing breaks */
+	double cancels, bad, repeated, slow_readers; /* shares of the requests */
+	bool routes, fallback_answer; /* routes: callers ask for an alias of two models */
+	bool bursts, sides;           /* sides: with a cache and an audit service */
 	uint32_t requests_per_minute, requests_burst; /* limits of each router; 0 = none */
 	uint32_t tokens_per_minute, tokens_burst;
 	char config[1024]; /* members of 'router:' in YAML, each with a comma behind it */

@@ -212,7 +212,8 @@ encode(struct world *w, struct ask *a, uint32_t what, struct buf *out)
 	struct message message = { .role = "user", .content = content };
 	bool repeated = prng_unit(rng) < w->p.repeated;
 	uint32_t prompt = repeated ? prng_below(rng, PROMPTS) : 1000 + what;
-	struct generate_request g = { .model = model_name(prng_below(rng, w->p.models)),
+	const char *model = model_name(prng_below(rng, w->p.models));
+	struct generate_request g = { .model = w->p.routes ? "chat" : model,
 				      .messages = &message,
 				      .message_count = 1,
 				      .stream = true,

@@ -124,12 +124,20 @@ router_init(struct world *w, uint32_t i)
 	    "router: {%s listen: 'inproc://%s', door: 'off', routes_file: 'off', limits_tokens: 100}\n",
 	    w->p.config, r->name);
 	if (w->p.requests_burst > 0) {
-		(void)snprintf(
+		len += snprintf(
 		    yaml + len, sizeof(yaml) - (size_t)len,
 		    "limits: [{match: global, requests_per_minute: %u, requests_burst: %u, "
 		    "tokens_per_minute: %u, tokens_burst: %u}]\n",
 		    w->p.requests_per_minute, w->p.requests_burst, w->p.tokens_per_minute,
 		    w->p.tokens_burst);
+	}
+	if (w->p.routes) {
+		(void)snprintf(yaml + len, sizeof(yaml) - (size_t)len,
+			       "routes: [{model: chat, arms: {small: 80, %s: 20}, sticky: '%s', "
+			       "fallback: [%s]%s}]\n",
+			       model_name(w->p.models - 1), w->p.bursts ? "off" : "session",
+			       model_name(w->p.models / 2),
+			       w->p.fallback_answer ? ", fallback_answer: 'Come again.'" : "");
 	}
 	if (config_parse("simulation", yaml, strlen(yaml), &r->config, &err) != IM_OK) {
 		sim_fail("%s", err.text);
@@ -207,6 +215,8 @@ world_params_from_seed(struct world_params *p, uint64_t seed)
 	    100 + prng_below(&rng, 3000), prng_below(&rng, 101), prng_below(&rng, 100),
 	    prng_below(&rng, 2) * 2000, 1500 + prng_below(&rng, 4000),
 	    prng_below(&rng, 4) == 0 ? "false" : "true");
+	p->routes = p->models > 1 && prng_below(&rng, 2) == 0;
+	p->fallback_answer = prng_below(&rng, 2) == 0;
 	if (prng_below(&rng, 3) == 0) {
 		p->requests_per_minute = 60 + prng_below(&rng, 6000);
 		p->requests_burst = 1 + prng_below(&rng, 200);
