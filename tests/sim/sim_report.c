@@ -3,7 +3,8 @@
  * to the ideal, as a table and a picture (sim_svg.c). See sim.h.
  *
  * The world: 1,000 workers that serve one request at a time, each request 1 s in the mean, exponentially; requests come at
- * random times. Nothing fails. All columns see the same requests.
+ * random times. Nothing fails. All columns see the same requests. Workers that "queue" take every request, and the rest waits
+ * inside them; workers that "refuse" announce the one place that they have, as ours do, and the rest waits in the routers.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +20,20 @@
 #define BUDGET_MS 3600000
 
 static const double loads[REPORT_LOADS] = { 0.5, 0.7, 0.9, 0.95 };
-static const uint32_t routers[REPORT_ROUTERS] = { 1, 32 };
+static const struct report_panel panels[REPORT_PANELS] = {
+	{ "1 router, workers queue", 1, 1024 },
+	{ "1 router, workers refuse", 1, 1 },
+	{ "32 routers, workers refuse", 32, 1 },
+};
 
 static void
-params(struct world_params *p, const char *policy, uint32_t router_count, double load)
+params(struct world_params *p, const char *policy, const struct report_panel *panel, double load)
 {
 	*p = (struct world_params){ .seed = 42,
-				    .routers = router_count,
+				    .routers = panel->routers,
 				    .workers = 1000,
 				    .models = 1,
-				    .capacity_max = 1,
+				    .capacity_max = panel->places,
 				    .servers = 1,
 				    .service = SERVICE_EXPONENTIAL,
 				    .mean_us = MEAN_US,
@@ -87,7 +92,7 @@ measure(const struct report_row *row, uint32_t r, uint32_t l, uint64_t requests,
 	struct measuring m = { .first = requests / 5 };
 	struct world_params p;
 
-	params(&p, row->policy, routers[r], loads[l]);
+	params(&p, row->policy, &panels[r], loads[l]);
 	if (row->kind == ROW_ROUTER) {
 		run_router(&p, requests, &m);
 	} else {
@@ -98,8 +103,8 @@ measure(const struct report_row *row, uint32_t r, uint32_t l, uint64_t requests,
 	ret->total_p99_ms = waits_quantile(&m.total, 0.99) / 1000;
 	waits_done(&m.wait);
 	waits_done(&m.total);
-	(void)fprintf(stderr, "%s, %u routers, load %.2f: wait p50 %.1f ms, p99 %.1f ms\n",
-		      row->name, routers[r], loads[l], ret->wait_p50_ms, ret->wait_p99_ms);
+	(void)fprintf(stderr, "%s, %s, load %.2f: wait p50 %.1f ms, p99 %.1f ms\n", row->name,
+		      panels[r].title, loads[l], ret->wait_p50_ms, ret->wait_p99_ms);
 }
 
 /* Random and the ideal do not know routers: they are measured once. */
@@ -118,9 +123,9 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 		if (pid > 0) {
 			continue;
 		}
-		for (uint32_t i = 0; i < report->row_count * REPORT_ROUTERS * REPORT_LOADS; i++) {
+		for (uint32_t i = 0; i < report->row_count * REPORT_PANELS * REPORT_LOADS; i++) {
 			uint32_t row = i % report->row_count, at = i / report->row_count;
-			uint32_t r = 1 - at / REPORT_LOADS,
+			uint32_t r = REPORT_PANELS - 1 - at / REPORT_LOADS,
 				 l = REPORT_LOADS - 1 - at % REPORT_LOADS;
 
 			if ((report->rows[row].kind == ROW_ROUTER || r == 0) && job++ % jobs == j) {
@@ -141,6 +146,8 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 		if (report->rows[row].kind != ROW_ROUTER) {
 			memcpy(report->cells[row][1], report->cells[row][0],
 			       sizeof(report->cells[row][1]));
+			memcpy(report->cells[row][2], report->cells[row][0],
+			       sizeof(report->cells[row][2]));
 		}
 	}
 }
@@ -165,18 +172,17 @@ markdown(const struct report *r, FILE *out)
 {
 	uint32_t ideal = r->row_count - 1;
 
-	(void)fprintf(
-	    out, "| routers | policy | load | wait p50 | wait p99 | answer p99 | to the ideal |\n"
-		 "|---|---|---|---|---|---|---|\n");
-	for (uint32_t i = 0; i < REPORT_ROUTERS; i++) {
+	(void)fprintf(out, "| | policy | load | wait p50 | wait p99 | answer p99 | to the ideal |\n"
+			   "|---|---|---|---|---|---|---|\n");
+	for (uint32_t i = 0; i < REPORT_PANELS; i++) {
 		for (uint32_t row = 0; row < r->row_count; row++) {
 			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
 				const struct report_cell *c = &r->cells[row][i][l];
 
 				(void)fprintf(
-				    out, "| %u | %s | %.2f | %.1f ms | %.1f ms | %.2f s | %.2f |\n",
-				    r->routers[i], r->rows[row].name, r->loads[l], c->wait_p50_ms,
-				    c->wait_p99_ms, c->total_p99_ms / 1000,
+				    out, "| %s | %s | %.2f | %.1f ms | %.1f ms | %.2f s | %.2f |\n",
+				    r->panels[i].title, r->rows[row].name, r->loads[l],
+				    c->wait_p50_ms, c->wait_p99_ms, c->total_p99_ms / 1000,
 				    c->total_p99_ms / r->cells[ideal][i][l].total_p99_ms);
 			}
 		}
@@ -189,17 +195,19 @@ json(const struct report *r, FILE *out)
 	const char *sep = "";
 
 	(void)fprintf(out, "{\"requests\":%llu,\"cells\":[", (unsigned long long)r->requests);
-	for (uint32_t i = 0; i < REPORT_ROUTERS; i++) {
+	for (uint32_t i = 0; i < REPORT_PANELS; i++) {
 		for (uint32_t row = 0; row < r->row_count; row++) {
 			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
 				const struct report_cell *c = &r->cells[row][i][l];
 
-				(void)fprintf(out,
-					      "%s\n{\"routers\":%u,\"policy\":\"%s\",\"load\":%.2f,"
-					      "\"wait_p50_ms\":%.3f,\"wait_p99_ms\":%.3f,"
-					      "\"answer_p99_ms\":%.3f}",
-					      sep, r->routers[i], r->rows[row].name, r->loads[l],
-					      c->wait_p50_ms, c->wait_p99_ms, c->total_p99_ms);
+				(void)fprintf(
+				    out,
+				    "%s\n{\"world\":\"%s\",\"routers\":%u,\"policy\":\"%s\",\"load\":%.2f,"
+				    "\"wait_p50_ms\":%.3f,\"wait_p99_ms\":%.3f,"
+				    "\"answer_p99_ms\":%.3f}",
+				    sep, r->panels[i].title, r->panels[i].routers,
+				    r->rows[row].name, r->loads[l], c->wait_p50_ms, c->wait_p99_ms,
+				    c->total_p99_ms);
 				sep = ",";
 			}
 		}
@@ -248,7 +256,7 @@ report_write(const char *dir, uint64_t requests, uint64_t jobs)
 	memcpy(&report->rows[report->row_count], others, sizeof(others));
 	report->row_count += sizeof(others) / sizeof(others[0]);
 	memcpy(report->loads, loads, sizeof(loads));
-	memcpy(report->routers, routers, sizeof(routers));
+	memcpy(report->panels, panels, sizeof(panels));
 	report->requests = requests;
 	fill(report, requests, jobs);
 	write_files(report, dir);

@@ -9,7 +9,7 @@
 
 #define REPORT_ROWS_MAX 12
 #define REPORT_LOADS    4
-#define REPORT_ROUTERS  2
+#define REPORT_PANELS   3
 
 enum report_kind {
 	ROW_ROUTER,
@@ -28,12 +28,19 @@ struct report_cell {
 	double wait_p50_ms, wait_p99_ms, total_p99_ms;
 };
 
+/* In what world the policies are compared. */
+struct report_panel {
+	const char *title;
+	uint32_t routers;
+	uint32_t places; /* that a worker announces; it serves one at a time */
+};
+
 struct report {
 	uint32_t row_count;
 	struct report_row rows[REPORT_ROWS_MAX];
 	double loads[REPORT_LOADS];
-	uint32_t routers[REPORT_ROUTERS];
-	struct report_cell cells[REPORT_ROWS_MAX][REPORT_ROUTERS][REPORT_LOADS];
+	struct report_panel panels[REPORT_PANELS];
+	struct report_cell cells[REPORT_ROWS_MAX][REPORT_PANELS][REPORT_LOADS];
 	uint64_t requests;
 };
 

@@ -1,5 +1,5 @@
 /*
- * sim/sim_svg.c - the picture of a report: p99 of the wait by load, a panel for each number of routers, a line for each policy. The
+ * sim/sim_svg.c - the picture of a report: p99 of the wait by load, a panel for each world, a line for each policy. The
  * scale is logarithmic from 0.1 ms, which is a link's delay and stands for "none". Colours are those of Okabe and Ito, which
  * colour-blind people tell apart; every line has a mark of its own too.
  */
@@ -7,11 +7,11 @@
 
 #include "sim_report.h"
 
-#define PANEL_W 330
+#define PANEL_W 260
 #define PANEL_H 300
 #define LEFT    70
 #define TOP     56
-#define GAP     40
+#define GAP     30
 #define LEGEND  230
 #define DECADES 6 /* 0.1 ms to 100 s */
 
@@ -58,11 +58,10 @@ axes(const struct report *r, uint32_t panel, FILE *out)
 							 "1 s",    "10 s", "100 s" };
 	double left = LEFT + panel * (PANEL_W + GAP);
 
-	(void)fprintf(out,
-		      "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" font-weight=\"bold\">%u "
-		      "router%s</text>\n",
-		      left + PANEL_W / 2.0, TOP - 14, r->routers[panel],
-		      r->routers[panel] == 1 ? "" : "s");
+	(void)fprintf(
+	    out,
+	    "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" font-weight=\"bold\">%s</text>\n",
+	    left + PANEL_W / 2.0, TOP - 14, r->panels[panel].title);
 	for (int i = 0; i <= DECADES; i++) {
 		double y = TOP + PANEL_H * (1 - (double)i / DECADES);
 
@@ -104,8 +103,8 @@ line(const struct report *r, uint32_t row, uint32_t panel, FILE *out)
 void
 report_svg(const struct report *r, FILE *out)
 {
-	int width = LEFT + REPORT_ROUTERS * (PANEL_W + GAP) + LEGEND;
-	double x = LEFT + REPORT_ROUTERS * (PANEL_W + GAP);
+	int width = LEFT + REPORT_PANELS * (PANEL_W + GAP) + LEGEND;
+	double x = LEFT + REPORT_PANELS * (PANEL_W + GAP);
 
 	(void)fprintf(
 	    out,
@@ -115,7 +114,7 @@ report_svg(const struct report *r, FILE *out)
 	    "<text x=\"%d\" y=\"22\" font-size=\"16\">Wait for a worker: p99, 1,000 workers, answers "
 	    "of 1 s in the mean</text>\n",
 	    width, TOP + PANEL_H + 56, width, TOP + PANEL_H + 56, LEFT);
-	for (uint32_t panel = 0; panel < REPORT_ROUTERS; panel++) {
+	for (uint32_t panel = 0; panel < REPORT_PANELS; panel++) {
 		axes(r, panel, out);
 		for (uint32_t row = 0; row < r->row_count; row++) {
 			line(r, row, panel, out);
