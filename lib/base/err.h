@@ -40,7 +40,7 @@ enum im_rc {
 
 /* What is left of a limit. */
 struct im_rate {
-	uint64_t limit; /* a minute; 0 = there is none */
+	uint64_t limit; /* when nothing of it is used; 0 = there is no limit */
 	uint64_t remaining;
 	uint32_t reset_ms; /* until nothing of it is used */
 };

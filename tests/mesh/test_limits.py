@@ -66,6 +66,7 @@ def test_thousand_at_once_use_no_more_tokens_than_the_bound(start, instant):
     assert page['infermesh_ratelimit_rejected_total{kind="requests"}'] == 0
 
 
+@pytest.mark.short
 def test_limits_are_told_in_headers_and_refusals(start, instant):
     mesh = start(workers=workers(instant(4)), config={"limits": [
         {"match": "key:*", "requests_per_minute": 6, "requests_burst": 2},
@@ -185,6 +186,21 @@ def test_redis_unplugged_in_the_middle(start, instant, redis, without, how):
     check_limiter(mesh)
 
 
+@pytest.mark.short
+def test_redis_frozen_and_thawed_is_found_again(start, instant, redis):
+    mesh = start(workers=workers(instant(4)), config=shared(redis, "allow", requests_per_minute=1, requests_burst=5))
+    wait_for(lambda: redis_up(mesh), "Redis is there")
+    assert mesh.chat(HELLO)[0] == 200
+    redis.freeze()
+    wait_for(lambda: not redis_up(mesh), "the router notices")
+    assert [mesh.chat(HELLO)[0] for _ in range(10)] == [200] * 10
+    redis.thaw()
+    wait_for(lambda: redis_up(mesh), "the router finds Redis again")
+    wait_for(lambda: mesh.chat(HELLO)[0] == 429, "the limit holds again")
+    check_limiter(mesh)
+
+
+@pytest.mark.short
 def test_redis_that_never_was_there_holds_up_nothing(start, instant):
     config = shared(type("Nowhere", (), {"url": f"redis://127.0.0.1:{free_port()}"}), "local", requests_per_minute=60)
     mesh = start(workers=workers(instant(4)), config=config)
