@@ -81,6 +81,8 @@ int run_worker_undrain(const struct cli_args *args);
 int run_worker_weight(const struct cli_args *args);
 int run_explain(const struct cli_args *args);
 int run_audit_verify(const struct cli_args *args);
+int run_audit_open(const struct cli_args *args);
+int run_audit_erase(const struct cli_args *args);
 int run_key_create(const struct cli_args *args);
 int run_completion(const struct cli_args *args);
 int run_help(const struct cli_args *args);

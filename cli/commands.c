@@ -232,6 +232,44 @@ const struct command commands[] = {
 	    .run = run_audit_verify,
 	},
 	{
+	    .name = "audit open",
+	    .summary = "hand out the opening of one field of a record",
+	    .rest = "INDEX",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "field", 'f', "FIELD", "input or output; default: input" },
+			 { "log", 'l', "DIR", "folder of the log; default: audit.dir" },
+			 { "tenant", 't', "TENANT",
+			   "whose it is: for records without a subject_key" },
+			 { "caller", 'u', "CALLER", "the same" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"A record holds commitments to what was asked and answered. The opening of one of them lets anybody who has\n"
+		"the content check that it is what was logged, and tells nothing of any other record. It takes the right to read\n"
+		"audit.key_file and the file of subjects' keys beside it; needs no running mesh. What was erased does not open.",
+	    .examples = "infermesh audit open 4711\n"
+			"infermesh audit open 4712 --field output --json | jq -r .opening",
+	    .run = run_audit_open,
+	},
+	{
+	    .name = "audit erase",
+	    .summary = "destroy the key of one subject, for good",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "subject", 's', "TENANT/CALLER",
+			   "whose records shall never be opened again" },
+			 { "yes", 'y', NULL, "do not ask" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"From then on nobody can make an opening of a record of this tenant and caller. The records themselves, which\n"
+		"hold neither names nor contents, stay, and so does every proof; an ERASE record says that it was done. Asks the\n"
+		"running audit service. Once more is no error. Delete the backups of the file of subjects' keys too.",
+	    .examples = "infermesh audit erase --subject acme/alice\n"
+			"infermesh audit erase --subject acme/alice --yes --json",
+	    .run = run_audit_erase,
+	},
+	{
 	    .name = "key create",
 	    .summary = "make an API key for the gateway",
 	    .options = { OPT_CONFIG,

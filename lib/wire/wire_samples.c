@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "wire/audit_admin.h"
 #include "wire/operator.h"
 #include "wire/wire_samples_operator.h"
 
@@ -53,6 +54,8 @@ RECODE(set_route, set_route)
 RECODE(ramp_route, ramp_route)
 RECODE(set_worker, set_worker)
 RECODE(worker_status, worker_status)
+RECODE(audit_erase, audit_erase)
+RECODE(audit_erase_reply, audit_erase_reply)
 
 static void
 hello_sample(struct buf *out)
@@ -356,6 +359,18 @@ audit_status_sample(struct buf *out)
 	audit_status_encode(&(struct audit_status){ "o", "writable", "v", "/d", 9, 8, 1 }, out);
 }
 
+static void
+audit_erase_sample(struct buf *out)
+{
+	audit_erase_encode(&(struct audit_erase){ "acme", "ann" }, out);
+}
+
+static void
+audit_erase_reply_sample(struct buf *out)
+{
+	audit_erase_reply_encode(&(struct audit_erase_reply){ 300, true, { 1, 2, 3 } }, out);
+}
+
 static const struct im_rates limits = { { 60, 0, 12000 }, { 1000, 250, 45000 } };
 
 static void
@@ -425,6 +440,8 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(ramp_route),
 	SAMPLE(set_worker),
 	SAMPLE(worker_status),
+	SAMPLE(audit_erase),
+	SAMPLE(audit_erase_reply),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

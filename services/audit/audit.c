@@ -12,6 +12,7 @@
 
 #include "audit/committer.h"
 #include "audit/keyfile.h"
+#include "audit/operator.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/mesh.h"
@@ -21,6 +22,7 @@
 struct audit {
 	struct loop *loop;
 	struct endpoint *listener;
+	struct endpoint *inside; /* for the other services of a single process */
 	struct keyfile keys;
 	struct audit_log *log;
 	struct committer *committer;
@@ -218,12 +220,11 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	struct audit *audit = user;
 	struct im_err err;
 
-	(void)link;
 	if (strcmp(req->method, METHOD_AUDIT_APPEND) == 0) {
 		serve_append(audit, served, req);
 	} else if (strcmp(req->method, METHOD_AUDIT_STATUS) == 0) {
 		serve_status(audit, served);
-	} else {
+	} else if (!operator_request(audit->committer, link_peer(link), served, req)) {
 		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s",
 			      req->method);
 		served_end(served, &err, NULL, 0);
@@ -343,6 +344,7 @@ static void
 release(struct audit *audit)
 {
 	endpoint_close(audit->listener);
+	endpoint_close(audit->inside);
 	audit_log_close(audit->log);
 	keyfile_done(&audit->keys);
 	free(audit);
@@ -364,10 +366,11 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 	if (rc == IM_OK)
 		rc = publisher_start(&audit->log->publisher, err);
 	if (rc == IM_OK)
-		rc = net_listen(env->net,
-				env->single_process ? mesh_address(env, "audit")
-						    : config_str(env->config, "audit.listen"),
-				&ops, audit, &audit->listener, err);
+		rc = net_listen(env->net, config_str(env->config, "audit.listen"), &ops, audit,
+				&audit->listener, err);
+	if (rc == IM_OK && env->single_process)
+		rc = net_listen(env->net, mesh_address(env, "audit"), &ops, audit, &audit->inside,
+				err);
 	/* Last, because a thread cannot be taken back at once; calls come through the loop, so not before we return. */
 	if (rc == IM_OK)
 		rc = committer_new(env->loop, audit->log, on_fatal, NULL, &audit->committer, err);
@@ -416,7 +419,8 @@ audit_stop(void *service, loop_fn stopped, void *arg)
 		return;
 	}
 	endpoint_close(audit->listener);
-	audit->listener = NULL;
+	endpoint_close(audit->inside);
+	audit->listener = audit->inside = NULL;
 	audit->stopped = stopped;
 	audit->stopped_arg = arg;
 	audit->stop_event =

@@ -16,6 +16,7 @@
 #include "audit/audit.h"
 #include "audit/testlog.h"
 #include "base/clock.h"
+#include "wire/audit_admin.h"
 #include "wire/mesh.h"
 
 #define ROUTERS 3
@@ -36,7 +37,9 @@ struct fixture {
 	struct config *config;
 	struct host *host;
 	struct router router[ROUTERS];
-	unsigned closed, refused, twice;
+	struct net *operator; /* dials when the routers are done */
+	bool dialled;
+	unsigned closed, refused, twice, erased;
 	uint64_t first_index;
 	struct audit_status status;
 	char vkey[NOTE_KEYTEXT_MAX];
@@ -81,7 +84,7 @@ on_refused(void *user, struct call *call, const struct im_err *err, const uint8_
 	(void)len;
 	assert_non_null(err);
 	assert_true(err->rc == IM_EINVAL || err->rc == IM_EPERM || err->rc == IM_EPROTO ||
-		    err->rc == IM_EMETHOD);
+		    err->rc == IM_EMETHOD || err->rc == IM_ENOTFOUND);
 	f->refused++;
 }
 
@@ -117,6 +120,35 @@ append(struct link *link, struct audit_event *events, size_t count, const struct
 	buf_done(&body);
 }
 
+static void
+on_erased(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
+{
+	struct fixture *f = user;
+	struct audit_erase_reply reply;
+	struct arena arena = { 0 };
+
+	(void)call;
+	if (err != NULL)
+		fail_msg("%s", err->text);
+	assert_int_equal(audit_erase_reply_decode(body, len, &arena, &reply, NULL), IM_OK);
+	assert_int_equal(reply.before, f->erased++ > 0);
+	arena_done(&arena);
+}
+
+static void
+erase(struct link *link, const struct audit_erase *e, const struct call_ops *ops, void *user)
+{
+	struct call_request req = { .method = METHOD_AUDIT_ERASE };
+	struct buf body = { 0 };
+	struct call *call;
+
+	audit_erase_encode(e, &body);
+	req.body = body.data;
+	req.body_len = body.len;
+	assert_int_equal(call_start(link, &req, ops, user, &call, NULL), IM_OK);
+	buf_done(&body);
+}
+
 /* What the service must not record. */
 static void
 send_bad(struct fixture *f, struct link *link)
@@ -140,6 +172,23 @@ send_bad(struct fixture *f, struct link *link)
 	assert_int_equal(call_start(link, &req, &refused, f, &call, NULL), IM_OK);
 	req.method = METHOD_AUDIT_APPEND;
 	assert_int_equal(call_start(link, &req, &refused, f, &call, NULL), IM_OK);
+	erase(link, &(struct audit_erase){ "acme", "alice" }, &refused, f); /* no operator */
+}
+
+/* The operator comes last: twice the same, and what is malformed. */
+static void
+on_operator_up(void *user, struct link *link)
+{
+	static const struct call_ops erased = { .end = on_erased }, refused = { .end = on_refused };
+	char longer[AUDIT_SUBJECT_NAME_MAX + 2];
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	erase(link, &(struct audit_erase){ "acme", "alice" }, &erased, user);
+	erase(link, &(struct audit_erase){ "acme", "alice" }, &erased, user);
+	erase(link, &(struct audit_erase){ "acme", "nobody" }, &refused, user);
+	erase(link, &(struct audit_erase){ "", "" }, &refused, user);
+	erase(link, &(struct audit_erase){ "acme", longer }, &refused, user);
 }
 
 static void
@@ -147,7 +196,7 @@ on_net_closed(void *arg)
 {
 	struct fixture *f = arg;
 
-	if (++f->closed == ROUTERS + 1)
+	if (++f->closed == ROUTERS + 2)
 		loop_stop(f->loop);
 }
 
@@ -159,6 +208,7 @@ end(struct fixture *f)
 	f->stopping = true;
 	for (unsigned i = 0; i < ROUTERS; i++)
 		net_close(f->router[i].net, on_net_closed, f);
+	net_close(f->operator, on_net_closed, f);
 	host_drain(f->host);
 	host_stop(f->host, on_net_closed, f);
 }
@@ -201,11 +251,18 @@ static void
 on_tick(void *arg)
 {
 	struct fixture *f = arg;
-	bool all = f->refused == 6 && f->vkey[0] != '\0';
+	static const struct endpoint_ops ops = { .up = on_operator_up };
+	bool all = f->refused >= 7 && f->vkey[0] != '\0';
+	struct endpoint *ep;
 
 	for (unsigned i = 0; i < ROUTERS; i++)
 		all = all && f->router[i].answered == CALLS;
-	if (all)
+	if (all && !f->dialled) {
+		f->dialled = true;
+		assert_int_equal(net_dial(f->operator, "inproc://audit", &ops, f, &ep, NULL),
+				 IM_OK);
+	}
+	if (f->erased == 2 && f->refused == 10)
 		end(f);
 	else
 		assert_int_equal(loop_timer_set(f->loop, &f->tick, 1000), IM_OK);
@@ -226,8 +283,9 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 	(void)snprintf(key, sizeof(key), "%s.key2", f->t.dir);
 	(void)snprintf(
 	    yaml, sizeof(yaml),
-	    "audit:\n  dir: %s\n  key_file: %s\n  segment_bytes: 1MiB\n  publish_ms: 10\n",
-	    f->t.dir, key);
+	    "audit:\n  dir: %s\n  key_file: %s\n  segment_bytes: 1MiB\n  publish_ms: 10\n"
+	    "  listen: ipc://%s.ipc\n",
+	    f->t.dir, key, f->t.dir);
 	assert_int_equal(config_parse("test", yaml, strlen(yaml), &f->config, &f->t.err), IM_OK);
 	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
 	loop_enter(f->loop);
@@ -244,6 +302,10 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 					  &f->router[i].ep, NULL),
 				 IM_OK);
 	}
+	assert_int_equal(net_new(f->loop,
+				 &(struct net_params){ .role = "operator", .name = "test" },
+				 &f->operator, NULL),
+			 IM_OK);
 	f->tick = (struct loop_timer){ .fn = on_tick, .arg = f };
 	assert_int_equal(loop_timer_set(f->loop, &f->tick, 1000), IM_OK);
 	loop_leave(f->loop);
@@ -251,18 +313,22 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 	loop_enter(f->loop);
 	for (unsigned i = 0; i < ROUTERS; i++)
 		net_free(f->router[i].net);
+	net_free(f->operator);
 	loop_leave(f->loop);
 	loop_free(f->loop);
 	config_free(f->config);
 	memcpy(f->t.vkey, f->vkey, sizeof(f->vkey));
 	testlog_verify(&f->t, &r);
-	/* START, the pairs, STOP. */
-	assert_int_equal(r.size, 2 + 2 * ROUTERS * CALLS);
+	/* START, the pairs, one ERASE, STOP. */
+	assert_int_equal(r.size, 3 + 2 * ROUTERS * CALLS);
+	assert_int_equal(r.kinds[RECORD_ERASE], 1);
 	assert_int_equal(r.published_size, r.size);
 	assert_int_equal(r.kinds[RECORD_START], 1);
 	assert_int_equal(r.kinds[RECORD_STOP], 1);
 	assert_int_equal(r.open, 0);
 	buf_done(&text);
+	(void)unlink(key);
+	(void)strcat(key, SUBJECTS_SUFFIX);
 	(void)unlink(key);
 	testlog_done(&f->t);
 	free(f);

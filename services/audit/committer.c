@@ -65,20 +65,42 @@ finish(struct turn *t, struct commit_job *job, const struct im_err *err)
 	list_push_back(&t->done, &job->node);
 }
 
-/* Put events into the frame until it is full or nothing is left. */
-static void
-gather(struct committer *c, struct turn *t)
+/* What is no event is done alone. IM_OK, or IM_EIO: it is over. */
+static enum im_rc
+do_work(struct committer *c, struct turn *t, struct commit_job *job, struct im_err *err)
+{
+	uint64_t size = audit_log_size(c->log);
+	enum im_rc rc = job->work(c->log, job->user, err);
+
+	finish(t, job, rc == IM_OK ? NULL : err);
+	(void)pthread_mutex_lock(&c->lock);
+	c->stats.size = audit_log_size(c->log);
+	c->stats.records[job->work_kind] += c->stats.size - size;
+	(void)pthread_mutex_unlock(&c->lock);
+	return rc == IM_EIO ? rc : IM_OK;
+}
+
+/* Put events into the frame until it is full, work is next, or nothing is left. IM_OK, or IM_EIO: it is over. */
+static enum im_rc
+gather(struct committer *c, struct turn *t, struct im_err *fatal)
 {
 	struct im_err err;
 
 	LIST_FOREACH_SAFE (&t->work, job, struct commit_job, node) {
+		if (job->work != NULL) {
+			if (!audit_log_idle(c->log))
+				return IM_OK; /* the frame first */
+			if (do_work(c, t, job, fatal) != IM_OK)
+				return IM_EIO;
+			continue;
+		}
 		while (job->cursor < job->events.count) {
 			const struct audit_event *e = &job->events.events[job->cursor];
 			uint64_t size = c->log->next.size;
 			enum im_rc rc = audit_log_add(c->log, e, &job->index[job->cursor], &err);
 
 			if (rc == IM_EAGAIN)
-				return;
+				return IM_OK;
 			if (rc != IM_OK) {
 				finish(t, job, &err);
 				break;
@@ -93,12 +115,15 @@ gather(struct committer *c, struct turn *t)
 			list_push_back(&t->frame, &job->node);
 		}
 	}
+	return IM_OK;
 }
 
 /* Does the job only say that the log has a gap, or stops? Then it may use the reserve. */
 static bool
 urgent(const struct commit_job *job)
 {
+	if (job->work != NULL)
+		return false;
 	for (size_t i = 0; i < job->events.count; i++)
 		if (job->events.events[i].kind != RECORD_GAP &&
 		    job->events.events[i].kind != RECORD_STOP)
@@ -170,7 +195,7 @@ commit_urgent(struct committer *c, struct commit_job *job, struct im_err *err)
 	list_init(&one.done);
 	job->cursor = 0;
 	list_push_back(&one.work, &job->node);
-	gather(c, &one);
+	(void)gather(c, &one, err); /* there is no work among it */
 	if (!list_empty(&one.frame))
 		rc = commit(c, &one, true, err);
 	else
@@ -234,10 +259,10 @@ static enum im_rc
 work_off(struct committer *c, struct turn *t, struct im_err *err)
 {
 	while (!list_empty(&t->work) || !list_empty(&t->frame)) {
-		enum im_rc rc;
+		enum im_rc rc = gather(c, t, err);
 
-		gather(c, t);
-		rc = commit(c, t, false, err);
+		if (rc == IM_OK)
+			rc = commit(c, t, false, err);
 		if (rc != IM_OK && fail_frame(c, t, err) == IM_EIO)
 			return IM_EIO;
 		hand_back(c, t); /* they must not wait for the frames behind theirs */

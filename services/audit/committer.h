@@ -16,18 +16,23 @@
 #define COMMITTER_EVENTS_MAX 262144                     /* that wait */
 #define COMMITTER_BYTES_MAX  ((size_t)64 * 1024 * 1024) /* that they take */
 
-/* One Append. The caller allocates it and gets it back in 'done'. */
+/* Something to be done with the log between two frames. */
+typedef enum im_rc (*commit_work_fn)(struct audit_log *log, void *user, struct im_err *err);
+
+/* One Append, or one piece of work. The caller allocates it and gets it back in 'done'. */
 struct commit_job {
 	struct list node;
 	struct audit_append events; /* points into memory that the caller keeps until 'done' */
 	uint64_t *index;            /* of each event; events.count of them, filled here */
 	size_t bytes;               /* memory that it takes, for the bound; set by the caller */
+	commit_work_fn work;        /* not NULL: called on the commit thread, instead of events */
+	enum record_kind work_kind; /* of the records that it writes, for counting */
 	void (*done)(void *user, struct commit_job *job); /* on the loop */
 	void *user;
 
 	/* The answer. */
-	struct im_err err; /* rc IM_OK: all events are durable */
-	char *checkpoint;  /* covers all of them; the caller frees it */
+	struct im_err err; /* rc IM_OK: all events are durable, or the work is done */
+	char *checkpoint;  /* covers all events; the caller frees it; NULL after work */
 
 	size_t cursor; /* the committer's: events that are in the log or in the present frame */
 };

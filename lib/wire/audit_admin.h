@@ -1,0 +1,31 @@
+/*
+ * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject. proto/infermesh/v1/audit.proto holds
+ * the meaning of each member. Ownership and errors as wire.h says.
+ */
+#ifndef WIRE_AUDIT_ADMIN_H
+#define WIRE_AUDIT_ADMIN_H
+
+#include "wire/wire.h"
+
+#define METHOD_AUDIT_ERASE     "Audit/Erase"
+#define AUDIT_SUBJECT_NAME_MAX 256 /* bytes of a tenant or a caller */
+
+struct audit_erase {
+	const char *tenant, *caller; /* not both empty */
+};
+struct audit_erase_reply {
+	uint64_t index; /* of the ERASE record */
+	bool before;    /* it was there already */
+	uint8_t subject_key[8];
+};
+
+void audit_erase_encode(const struct audit_erase *e, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_erase_decode(const uint8_t *buf, size_t len, struct arena *arena,
+					    struct audit_erase *ret, struct im_err *err);
+void audit_erase_reply_encode(const struct audit_erase_reply *r, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_erase_reply_decode(const uint8_t *buf, size_t len,
+						  struct arena *arena,
+						  struct audit_erase_reply *ret,
+						  struct im_err *err);
+
+#endif
