@@ -167,24 +167,38 @@ create(const char *dir, const char *name)
 	return out;
 }
 
+/* "0.1 / 8.8 ms", and from a second on "1.2 / 3.8 s". */
+static void
+put_pair(FILE *out, double p50_ms, double p99_ms)
+{
+	double unit = p99_ms >= 1000 ? 1000 : 1;
+
+	(void)fprintf(out, " %.1f / %.1f %s |", p50_ms / unit, p99_ms / unit,
+		      p99_ms >= 1000 ? "s" : "ms");
+}
+
+/* A table for each panel: a row for each policy, a column for each load. */
 static void
 markdown(const struct report *r, FILE *out)
 {
-	uint32_t ideal = r->row_count - 1;
+	uint32_t ideal = r->row_count - 1, last = REPORT_LOADS - 1;
 
-	(void)fprintf(out, "| | policy | load | wait p50 | wait p99 | answer p99 | to the ideal |\n"
-			   "|---|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < REPORT_PANELS; i++) {
+		(void)fprintf(out, "%s| %s |", i > 0 ? "\n" : "", r->panels[i].title);
+		for (uint32_t l = 0; l < REPORT_LOADS; l++) {
+			(void)fprintf(out, " load %.2f |", r->loads[l]);
+		}
+		(void)fprintf(out, " answer at %.2f |\n|---|---|---|---|---|---|\n",
+			      r->loads[last]);
 		for (uint32_t row = 0; row < r->row_count; row++) {
-			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
-				const struct report_cell *c = &r->cells[row][i][l];
+			const struct report_cell *c = r->cells[row][i];
 
-				(void)fprintf(
-				    out, "| %s | %s | %.2f | %.1f ms | %.1f ms | %.2f s | %.2f |\n",
-				    r->panels[i].title, r->rows[row].name, r->loads[l],
-				    c->wait_p50_ms, c->wait_p99_ms, c->total_p99_ms / 1000,
-				    c->total_p99_ms / r->cells[ideal][i][l].total_p99_ms);
+			(void)fprintf(out, "| %s |", r->rows[row].name);
+			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
+				put_pair(out, c[l].wait_p50_ms, c[l].wait_p99_ms);
 			}
+			(void)fprintf(out, " %.2f s = %.2f |\n", c[last].total_p99_ms / 1000,
+				      c[last].total_p99_ms / r->cells[ideal][i][last].total_p99_ms);
 		}
 	}
 }

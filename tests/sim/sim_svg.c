@@ -9,10 +9,10 @@
 
 #define PANEL_W 260
 #define PANEL_H 300
-#define LEFT    70
+#define LEFT    110
 #define TOP     56
 #define GAP     30
-#define LEGEND  230
+#define LEGEND  240
 #define DECADES 6 /* 0.1 ms to 100 s */
 
 static const char *const colours[] = { "#0072B2", "#E69F00", "#009E73", "#CC79A7",
@@ -54,8 +54,9 @@ mark(FILE *out, uint32_t row, double x, double y)
 static void
 axes(const struct report *r, uint32_t panel, FILE *out)
 {
-	static const char *const labels[DECADES + 1] = { "0.1 ms", "1 ms", "10 ms", "100 ms",
-							 "1 s",    "10 s", "100 s" };
+	static const char *const labels[DECADES + 1] = { "0.1 ms or less", "1 ms", "10 ms",
+							 "100 ms",         "1 s",  "10 s",
+							 "100 s" };
 	double left = LEFT + panel * (PANEL_W + GAP);
 
 	(void)fprintf(

@@ -1,4 +1,5 @@
 """The simulation: worlds hold, a run replays exactly, and the checks find a router that is broken on purpose."""
+import json
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("INFERMESH_BUILD", ROOT / "build/release"))
 SIM = BUILD / "sim/infermesh-sim"
+SANITIZED = BUILD.name != "release"
 ALL = os.environ.get("INFERMESH_TESTS_ALL") == "1"
 
 
@@ -17,7 +19,7 @@ def sim(*args, seconds=600):
 
 
 def test_worlds_hold_what_is_promised():
-    seeds, events = (100, 1000000) if ALL else (20, 100000)
+    seeds, events = (20, 10000) if SANITIZED else (100, 1000000) if ALL else (20, 100000)
     done = sim("--seeds", seeds, "--events", events, "--jobs", os.cpu_count(), seconds=1800)
     assert done.returncode == 0, done.stderr
     assert f"{seeds} worlds of {events} events held" in done.stdout
@@ -50,3 +52,18 @@ def test_broken_router_is_found_and_the_failure_replays(fault, found):
     second = sim(*replay)
     assert second.returncode == 1
     assert second.stderr.splitlines()[0] == first.stderr.splitlines()[0]
+
+
+if ALL and not SANITIZED:  # minutes
+    def test_report_holds_the_target_against_the_ideal(tmp_path):
+        done = sim("--report", tmp_path, "--events", 20000, "--jobs", os.cpu_count(), seconds=3000)
+        assert done.returncode == 0, done.stderr
+        cells = json.loads((tmp_path / "waiting.json").read_text())["cells"]
+        ideal = {c["load"]: c["answer_p99_ms"] for c in cells if c["policy"].startswith("ideal")}
+        ours = [c for c in cells if c["policy"] == "least_connections"]
+        assert {c["routers"] for c in ours} == {1, 32} and len(ideal) == 4
+        for cell in ours:
+            bound = 1.05 if cell["routers"] == 1 else 1.25
+            assert cell["answer_p99_ms"] <= bound * ideal[cell["load"]], cell
+        assert (tmp_path / "waiting.svg").read_text().rstrip().endswith("</svg>")
+        assert (tmp_path / "waiting.md").read_text().count("least_connections") == 3
