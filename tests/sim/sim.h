@@ -8,6 +8,7 @@
  *   sim_worker.c   workers: they announce themselves, fail, hang, restart
  *   sim_job.c      what a worker does with a request
  *   sim_caller.c   callers: they come, wait, read slowly, leave
+ *   sim_operator.c operators: they drain, weigh, split, ramp
  *   sim_side.c     the cache and the audit service
  *   sim_check.c    what must hold after every event
  *   sim_report.c   waiting times of the policies, against the ideal (sim_ideal.c), and a picture (sim_svg.c)
@@ -265,6 +266,10 @@ void side_init(struct sim_router *r);
 void side_done(struct sim_router *r);
 void side_dialled(void *router, struct endpoint *ep, const char *url);
 void side_fault(struct side *s);
+
+/* sim_operator.c */
+
+void operator_acts(struct sim_router *r);
 
 /* sim_report.c */
 

@@ -154,7 +154,9 @@ some_fault(struct world *w)
 	struct sim_router *r = &w->routers[prng_below(rng, w->p.routers)];
 	uint32_t what = prng_below(rng, 100);
 
-	if (what < 85) {
+	if (what < 15) {
+		operator_acts(r);
+	} else if (what < 85) {
 		worker_fault(&w->workers[prng_below(rng, w->p.workers)]);
 	} else if (what < 90) {
 		side_fault(&r->audit);
