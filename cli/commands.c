@@ -214,7 +214,7 @@ const struct command commands[] = {
 	{
 	    .name = "audit verify",
 	    .summary = "recompute an audit log from its bytes",
-	    .rest = "[DIR]",
+	    .rest = "[DIR|URL]",
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
@@ -222,14 +222,79 @@ const struct command commands[] = {
 			   "verifier key that the checkpoint must be signed with" },
 			 { "json", 'j', NULL, "the report as one JSON object" } },
 	    .description =
-		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), checks its signature,\n"
-		"decodes every record and names requests without an end. Status 0: all is as it was written; 1: it is not,\n"
-		"and the first deviation is named. Needs no running mesh. Without --vkey the log of this machine is checked\n"
-		"against its own key (audit.key_file); the signature of any other log is not checked. The report and 'infermesh\n"
-		"status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the log anew.",
-	    .examples = "infermesh audit verify\n"
-			"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"",
+		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
+		"publishes below URL, checks its signature, decodes every record and names requests without an end. Status 0: all is\n"
+		"as it was written; 1: it is not, and the first deviation is named. Needs no running mesh. Without --vkey the log of\n"
+		"this machine is checked against its own key (audit.key_file); the signature of any other log is not checked. The\n"
+		"report and 'infermesh status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the\n"
+		"log anew. Records that were pruned are checked by their hashes.",
+	    .examples =
+		"infermesh audit verify\n"
+		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"\n"
+		"infermesh audit verify https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\"",
 	    .run = run_audit_verify,
+	},
+	{
+	    .name = "audit show",
+	    .summary = "print one record, or those of one request",
+	    .rest = "INDEX|REQUEST_ID",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "log", 'l', "DIR|URL", "which log; default: audit.dir" },
+			 { "vkey", 'k', "KEY", "verifier key of the log" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"INDEX counts the records from 0. REQUEST_ID is what clients see as x-request-id, also as chatcmpl-... Reads the log's\n"
+		"files as they are, those that are not published yet too, and proves nothing: 'audit prove' does. Needs no running mesh.",
+	    .examples =
+		"infermesh audit show 4711\n"
+		"infermesh audit show chatcmpl-00112233445566778899aabbccddeeff --json | jq '.records[].outcome'\n"
+		"infermesh audit show 0 --log https://log.example.com/2026h2",
+	    .run = run_audit_show,
+	},
+	{
+	    .name = "audit prove",
+	    .summary = "prove that a record is in the log",
+	    .rest = "INDEX",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "output", 'o', "FILE",
+			   "write the proof to FILE; else to standard output" },
+			 { "log", 'l', "DIR|URL", "which log; default: audit.dir" },
+			 { "vkey", 'k', "KEY", "verifier key of the log" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"The proof is a text (c2sp.org/tlog-proof) with the record, the hashes beside its way to the root, and the signed\n"
+		"checkpoint. Who has the log's verifier key can check it offline, with 'infermesh audit check' or with other people's\n"
+		"software. It is checked before it is given out. A record can be proved when it is published, within a second.",
+	    .examples =
+		"infermesh audit prove 4711 -o 4711.tlog-proof\n"
+		"infermesh audit prove 4711 --log https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\" >4711.tlog-proof",
+	    .run = run_audit_prove,
+	},
+	{
+	    .name = "audit check",
+	    .summary = "check a proof, and that a text is what was logged",
+	    .rest = "FILE",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "vkey", 'k', "KEY", "verifier key of the log; default: this machine's" },
+			 { "content", 't', "FILE", "what is said to have been asked or answered" },
+			 { "opening", 'p', "HEX", "what 'infermesh audit open' printed" },
+			 { "field", 'f', "FIELD", "input or output; default: input" },
+			 { "json", 'j', NULL, "the verdict as one JSON object" } },
+	    .description =
+		"Checks the proof FILE ('-': standard input) offline: the log's signature, and that the record is in the log that was\n"
+		"signed. With --content and --opening also that the content is what the record holds a commitment to: for the input\n"
+		"the request as it was sent, for the output the answer manifest (docs/answer-manifest.md). Status 0: all of it holds;\n"
+		"1: it does not, and the output says why.",
+	    .examples =
+		"infermesh audit check 4711.tlog-proof --vkey \"$(cat trusted.vkey)\"\n"
+		"infermesh audit check 4711.tlog-proof --vkey \"$(cat trusted.vkey)\" --content request.json --opening 5f0c...",
+	    .run = run_audit_check,
 	},
 	{
 	    .name = "audit open",

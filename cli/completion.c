@@ -77,16 +77,17 @@ print_options(const struct command *c)
 static void
 print_bash(void)
 {
-	(void)printf("# bash completion of infermesh; made by 'infermesh completion bash'\n"
-		     "_infermesh() {\n"
-		     "\tlocal cur prev cmd words\n"
-		     "\tcur=${COMP_WORDS[COMP_CWORD]}\n"
-		     "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
-		     "\tcase $prev in\n"
-		     "\t--config|-c) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
-		     "\t--log) COMPREPLY=($(compgen -d -- \"$cur\")); return;;\n"
-		     "\tesac\n"
-		     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
+	(void)printf(
+	    "# bash completion of infermesh; made by 'infermesh completion bash'\n"
+	    "_infermesh() {\n"
+	    "\tlocal cur prev cmd words\n"
+	    "\tcur=${COMP_WORDS[COMP_CWORD]}\n"
+	    "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	    "\tcase $prev in\n"
+	    "\t--config|-c|--output|--content) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+	    "\t--log) COMPREPLY=($(compgen -d -- \"$cur\")); return;;\n"
+	    "\tesac\n"
+	    "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
 	print_first_words();
 	(void)printf(
 	    " --help --version\"\n\telse\n\t\tcmd=\"${COMP_WORDS[1]}\"\n\t\tcase $cmd in\n");
@@ -114,12 +115,14 @@ print_bash(void)
 			print_options(&commands[i]);
 			(void)printf("\";;\n");
 		}
-	(void)printf(
-	    "\t\tesac\n\tfi\n"
-	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-	    "\t[ \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" = \"audit verify\" ] && COMPREPLY+=($(compgen -d -- \"$cur\"))\n"
-	    "}\n"
-	    "complete -F _infermesh infermesh\n");
+	(void)printf("\t\tesac\n\tfi\n"
+		     "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+		     "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
+		     "\t\t\"audit verify\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
+		     "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+		     "\tesac\n"
+		     "}\n"
+		     "complete -F _infermesh infermesh\n");
 }
 
 /* In single quotes for zsh and fish: a quote inside ends, escapes and begins again. */
@@ -142,13 +145,15 @@ print_zsh_arguments(const struct command *c)
 		(void)printf(" '--%s[", c->options[k].name);
 		print_quoted(c->options[k].help);
 		(void)printf("]%s%s'", c->options[k].value != NULL ? ":" : "",
-			     c->options[k].value == NULL                ? ""
-			     : strcmp(c->options[k].value, "FILE") == 0 ? "file:_files"
-			     : strcmp(c->options[k].value, "DIR") == 0  ? "folder:_files -/"
-									: "value:");
+			     c->options[k].value == NULL                   ? ""
+			     : strcmp(c->options[k].value, "FILE") == 0    ? "file:_files"
+			     : strncmp(c->options[k].value, "DIR", 3) == 0 ? "folder:_files -/"
+									   : "value:");
 	}
 	if (strcmp(c->name, "audit verify") == 0)
 		(void)printf(" '*:folder:_files -/'");
+	if (strcmp(c->name, "audit check") == 0)
+		(void)printf(" '*:proof:_files'");
 	if (strcmp(c->name, "completion") == 0)
 		(void)printf(" '*:shell:(bash zsh fish)'");
 	(void)printf(";;\n");
@@ -255,7 +260,7 @@ print_fish(void)
 		print_fish_options(c);
 	}
 	(void)printf(
-	    "complete -c infermesh -n '__fish_seen_subcommand_from verify' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify check' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 

@@ -311,7 +311,7 @@ def test_audit_verify_refuses_what_is_no_log_or_no_key(start, folder):
     assert foreign.returncode == 1 and "there is no signature of" in foreign.stdout
     assert "records:" not in foreign.stdout
     nonsense = mesh.command("audit", "verify", "--vkey", "nonsense")
-    assert nonsense.returncode == 1 and "NAME+HASH+KEY" in nonsense.stderr
+    assert nonsense.returncode == 2 and "NAME+HASH+KEY" in nonsense.stderr
 
 
 def certificate(folder):

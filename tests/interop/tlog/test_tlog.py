@@ -59,6 +59,19 @@ def test_log_of_a_mesh_is_accepted(verifier, log):
     assert verifier("tessera", "folder", log.dir, log.vkey, log.checkpoints) == f"fsck of {sizes}"
 
 
+def test_proof_files_of_a_mesh_are_accepted_by_sumdb_and_torchwood(verifier, log, tmp_path):
+    size = log.size()
+    for index in (0, 1, 255, 256, size - 1):
+        file = tmp_path / "x.tlog-proof"
+        done = log.mesh.command("audit", "prove", str(index), "-o", str(file))
+        assert done.returncode == 0, done.stderr
+        assert verifier("sumdb", "proof", file, log.vkey) == f"record {index} of {size}"
+        assert verifier("tessera", "proof", file, log.vkey).startswith("torchwood accepts the proof of a record of ")
+        file.write_text(file.read_text().replace(f"index {index}\n", f"index {index + 1}\n"))
+        assert verifier("sumdb", "proof", file, log.vkey, accepts=False)
+        assert verifier("tessera", "proof", file, log.vkey, accepts=False)
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "tile/0/000", "tile/0/001", "tile/entries/000", "tile/entries/001"])
 def test_log_of_a_mesh_with_one_bit_changed_is_refused(verifier, log, tmp_path, name):
     shutil.copytree(log.dir, tmp_path / "log", ignore=shutil.ignore_patterns("wal", "lock"))

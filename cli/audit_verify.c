@@ -1,36 +1,38 @@
 /*
- * cli/audit.c - 'infermesh audit verify': recomputes a log folder and reports what it found.
+ * cli/audit_verify.c - 'infermesh audit verify': recomputes a log from its bytes and reports what it found.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "audit/keyfile.h"
 #include "audit/verify.h"
+#include "base/clock.h"
 #include "base/hex.h"
 #include "base/json.h"
-#include "cli/command.h"
+#include "cli/audit_log.h"
 #include "cli/terminal.h"
 #include "wire/mesh.h"
 
 #define KINDS    (sizeof(((struct verify_report *)NULL)->kinds) / sizeof(uint64_t))
 #define OUTCOMES (sizeof(((struct verify_report *)NULL)->outcomes) / sizeof(uint64_t))
 
-/* The key that the checkpoint must be signed with. */
-struct trust {
-	const char *vkey; /* NULL = none is known */
-	bool own;         /* from this machine's key file */
-	char text[NOTE_KEYTEXT_MAX];
-};
+#define BAR 24 /* columns */
 
 static bool
 on_progress(void *user, uint64_t done, uint64_t total)
 {
-	(void)user;
-	(void)fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " records", done, total);
+	static const char full[] = "########################";
+	const uint64_t *began_us = user;
+	double seconds = (double)(clock_mono_us() - *began_us) / 1e6;
+	double rate = seconds > 0 ? (double)done / seconds : 0;
+	double share = total > 0 ? (double)done / (double)total : 1;
+
+	(void)fprintf(stderr, "\r\033[K[%-*.*s] %3.0f%%  %" PRIu64 " records, %.0f/s", BAR,
+		      (int)(share * BAR), full, share * 100, done, rate);
+	if (rate > 0)
+		(void)fprintf(stderr, ", %.0f s to go", (double)(total - done) / rate);
 	(void)fflush(stderr);
 	return true;
 }
@@ -38,12 +40,10 @@ on_progress(void *user, uint64_t done, uint64_t total)
 static void
 print_time(const char *what, uint64_t us)
 {
-	time_t s = (time_t)(us / 1000000);
-	struct tm tm;
-	char text[40];
+	char text[32];
 
-	if (us != 0 && gmtime_r(&s, &tm) != NULL &&
-	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
+	log_arg_time(us, text);
+	if (text[0] != '\0')
 		(void)printf("%s %s", what, text);
 }
 
@@ -104,20 +104,21 @@ print_tree(const struct verify_report *r)
 }
 
 static void
-print_report(const struct verify_report *r, const char *dir, const struct trust *trust)
+print_report(const struct verify_report *r, const struct log_arg *log)
 {
 	(void)printf("log:       ");
 	if (r->origin[0] != '\0') {
 		terminal_put(stdout, r->origin, strlen(r->origin));
 		(void)printf(", ");
 	}
-	(void)printf("%s\n", dir);
+	terminal_put(stdout, log->source.name, strlen(log->source.name));
+	(void)putchar('\n');
 	if (r->size > 0)
 		print_tree(r);
 	if (!r->signature_checked)
 		(void)printf("signature: not checked: no key; give --vkey KEY\n");
-	else if (trust->own)
-		(void)printf("signature: checked against this machine's key, %s\n", trust->vkey);
+	else if (log->own)
+		(void)printf("signature: checked against this machine's key, %s\n", log->vkey);
 	else
 		(void)printf("signature: checked against --vkey\n");
 	print_counts(r);
@@ -126,6 +127,11 @@ print_report(const struct verify_report *r, const char *dir, const struct trust 
 		(void)printf("gaps:      %" PRIu64
 			     " records are missing, as GAP records say (fail-open)\n",
 			     r->gap_records);
+	if (r->pruned > 0)
+		(void)printf(
+		    "pruned:    the first %" PRIu64
+		    " records were deleted, as a PRUNE record says; their hashes are there\n",
+		    r->pruned);
 	if (r->orphans > 0)
 		(void)printf("orphans:   %" PRIu64 " ends without a known beginning\n", r->orphans);
 	if (r->torn)
@@ -163,13 +169,14 @@ json_counts(struct buf *b, const char *name, const uint64_t *counts, size_t len,
 }
 
 static void
-print_json(const struct verify_report *r, const char *dir)
+print_json(const struct verify_report *r, const struct log_arg *log)
 {
 	char hex[2 * sizeof(r->root) + 1];
 	struct buf b = { 0 };
 
-	(void)buf_printf(&b, "{\"verified\":%s,\"dir\":", r->problems == 0 ? "true" : "false");
-	(void)json_put_cstr(&b, dir);
+	(void)buf_printf(&b, "{\"verified\":%s,\"%s\":", r->problems == 0 ? "true" : "false",
+			 log->source.dir != NULL ? "dir" : "url");
+	(void)json_put_cstr(&b, log->source.name);
 	(void)buf_append_str(&b, ",\"origin\":");
 	(void)json_put_cstr(&b, r->origin);
 	hex_encode((const uint8_t *)&r->root, sizeof(r->root), hex);
@@ -177,10 +184,11 @@ print_json(const struct verify_report *r, const char *dir)
 			 ",\"size\":%" PRIu64 ",\"published_size\":%" PRIu64
 			 ",\"root\":\"%s\",\"signature_checked\":%s,\"torn\":%s"
 			 ",\"first_time_us\":%" PRIu64 ",\"last_time_us\":%" PRIu64
-			 ",\"gap_records\":%" PRIu64 ",\"open\":%" PRIu64 ",\"orphans\":%" PRIu64,
+			 ",\"gap_records\":%" PRIu64 ",\"open\":%" PRIu64 ",\"orphans\":%" PRIu64
+			 ",\"pruned\":%" PRIu64,
 			 r->size, r->published_size, hex, r->signature_checked ? "true" : "false",
 			 r->torn ? "true" : "false", r->first_time_us, r->last_time_us,
-			 r->gap_records, r->open, r->orphans);
+			 r->gap_records, r->open, r->orphans, r->pruned);
 	json_counts(&b, "kinds", r->kinds, KINDS, true);
 	json_counts(&b, "outcomes", r->outcomes, OUTCOMES, false);
 	(void)buf_append_str(&b, ",\"open_first\":[");
@@ -200,57 +208,38 @@ print_json(const struct verify_report *r, const char *dir)
 	buf_done(&b);
 }
 
-/* --vkey, else for the log of this machine the public half of its own key. */
-static void
-find_trust(const struct cli_args *args, const struct config *config, struct trust *ret)
-{
-	struct keyfile keys = { 0 };
-
-	*ret = (struct trust){ .vkey = cli_value(args, "vkey") };
-	if (ret->vkey != NULL || args->rest_count > 0 ||
-	    keyfile_load(config_str(config, "audit.key_file"), &keys, NULL) != IM_OK)
-		return;
-	note_signer_vkey(&keys.signer, ret->text);
-	keyfile_done(&keys);
-	ret->vkey = ret->text;
-	ret->own = true;
-}
-
 int
 run_audit_verify(const struct cli_args *args)
 {
-	struct config *config = cli_config(args);
-	struct verify_options options = { .open_ids = 10 };
+	uint64_t began_us = clock_mono_us();
+	struct verify_options options = { .open_ids = 10, .user = &began_us };
 	struct verify_report *report = calloc(1, sizeof(*report));
 	bool progress = isatty(STDERR_FILENO) != 0;
-	struct trust trust;
-	const char *dir;
+	struct log_arg log;
 	struct im_err err;
 	enum im_rc rc;
-	int status = EXIT_TROUBLE;
+	int status;
 
-	if (config == NULL || report == NULL) {
+	if (!log_arg_open(args, args->rest_count > 0 ? args->rest[0] : NULL, &log, &status)) {
 		free(report);
-		config_free(config);
-		return EXIT_USAGE;
+		return status;
 	}
-	dir = args->rest_count > 0 ? args->rest[0] : config_str(config, "audit.dir");
 	if (progress)
 		options.progress = on_progress;
-	find_trust(args, config, &trust);
-	rc = audit_verify(dir, trust.vkey, &options, report, &err);
+	rc = report != NULL ? audit_verify_source(&log.source, log.vkey, &options, report, &err)
+			    : err_set(&err, IM_ENOMEM, "no memory to verify the log");
 	if (progress)
 		(void)fprintf(stderr, "\r\033[K");
 	if (rc != IM_OK) {
-		(void)cli_fail(args, &err);
+		status = cli_fail(args, &err);
 	} else {
 		if (cli_flag(args, "json"))
-			print_json(report, dir);
+			print_json(report, &log);
 		else
-			print_report(report, dir, &trust);
+			print_report(report, &log);
 		status = report->problems == 0 ? EXIT_FINE : EXIT_TROUBLE;
 	}
 	free(report);
-	config_free(config);
+	log_arg_close(&log);
 	return status;
 }

@@ -1,0 +1,206 @@
+"""The command line that reads the log: show, prove, check, verify, against a real mesh's log, its folder and whoever serves it."""
+import base64
+import contextlib
+import hashlib
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from mesh import wait_for, free_port
+
+QUESTION = {"model": "m", "messages": [{"role": "user", "content": "what is logged?"}]}
+
+
+@pytest.fixture
+def mesh(start, instant):
+    workers = [{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}]
+    return start(workers=workers, config={"audit": {"publish_ms": "50ms"}})
+
+
+def ask(mesh, body=None):
+    """Ask once; the request's id, when its records are published."""
+    status, headers, text = mesh.chat(body or QUESTION)
+    assert status == 200, text
+    request_id = {k.lower(): v for k, v in headers.items()}["x-request-id"].removeprefix("chatcmpl-")
+    mesh.settled()
+    wait_for(lambda: (a := mesh.status()["audit"])["published_size"] == a["size"], "the records are published")
+    return request_id
+
+
+def run(mesh, *args, status=0):
+    done = mesh.command("audit", *args)
+    assert done.returncode == status, (args, done.stdout, done.stderr)
+    return done.stdout if status == 0 or done.stdout else done.stderr
+
+
+def records(mesh, what, *args):
+    return json.loads(run(mesh, "show", str(what), "--json", *args))["records"]
+
+
+@contextlib.contextmanager
+def nginx(folder, root):
+    """A static web server that knows nothing of logs; its address."""
+    folder.mkdir()
+    port = free_port()
+    (folder / "nginx.conf").write_text(f"""
+        daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+        events {{}}
+        http {{ access_log {folder}/access.log; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+          server {{ listen 127.0.0.1:{port}; location /log/ {{ alias {root}/; }} }} }}""")
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    proc = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text().strip(), "nginx runs")
+        yield f"http://127.0.0.1:{port}/log"
+    finally:
+        proc.terminate()
+        proc.wait(10)
+
+
+def copy_of(mesh, to):
+    shutil.copytree(mesh.state_dir / "audit", to, ignore=shutil.ignore_patterns("wal", "lock"))
+    return to
+
+
+def test_show_finds_a_request_by_its_id_and_each_record_by_its_index(mesh):
+    request_id = ask(mesh)
+    asked, answered = records(mesh, request_id)
+    assert (asked["kind"], answered["kind"]) == ("REQUEST", "RESPONSE")
+    assert asked["request_id"] == answered["request_id"] == request_id
+    assert answered["request_index"] == asked["index"] and answered["outcome"] == "OK"
+    assert answered["routing"]["worker"] == "w" and len(asked["input_commitment"]) == 64
+    assert records(mesh, asked["index"]) == [asked] and records(mesh, "chatcmpl-" + request_id) == [asked, answered]
+    assert records(mesh, 0)[0]["kind"] == "START"
+    text = run(mesh, "show", request_id)
+    assert f"record {asked['index']}: REQUEST\n" in text and f"answers            record {asked['index']}\n" in text
+
+
+def test_show_says_what_it_did_not_find(mesh):
+    assert "has no record 99999" in run(mesh, "show", "99999", status=1)
+    assert "has no record of this request" in run(mesh, "show", "f" * 32, status=1)
+    assert "say which: INDEX" in run(mesh, "show", "not-an-id", status=2)
+    assert "there is no audit log in /nonexistent" in run(mesh, "show", "1", "--log", "/nonexistent", status=1)
+
+
+def test_prove_and_check_offline_with_nothing_but_the_key(mesh, tmp_path):
+    asked, _ = records(mesh, ask(mesh))
+    vkey, file = mesh.status()["audit"]["vkey"], tmp_path / "x.tlog-proof"
+    assert f"proof of record {asked['index']} in {file}" in run(mesh, "prove", str(asked["index"]), "-o", str(file))
+    elsewhere = tmp_path / "elsewhere.yaml"
+    elsewhere.write_text(f"mesh: {{ state_dir: {tmp_path}/none }}\n")
+
+    def check(*args):
+        return subprocess.run([mesh.program("infermesh"), "audit", "check", str(file), "--config", str(elsewhere), *args],
+                              capture_output=True, text=True)
+    done = check("--vkey", vkey)
+    assert done.returncode == 0 and done.stdout.endswith("verified:  the log holds this record\n"), done
+    verdict = json.loads(check("--vkey", vkey, "--json").stdout)
+    assert verdict["verified"] and verdict["record"] == asked and verdict["origin"] == vkey.split("+")[0]
+    assert check().returncode == 2 and "give --vkey KEY" in check().stderr
+    stranger = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
+    assert check("--vkey", stranger).stdout.startswith("NOT VERIFIED: ") and check("--vkey", stranger).returncode == 1
+    assert run(mesh, "check", str(file)).count("this machine's key") == 1
+    assert run(mesh, "prove", str(asked["index"])) == file.read_text()
+
+
+def test_check_of_a_changed_proof_says_what_is_wrong(mesh, tmp_path):
+    asked, _ = records(mesh, ask(mesh))
+    file = tmp_path / "x.tlog-proof"
+    whole = run(mesh, "prove", str(asked["index"]))
+    lines = whole.split("\n")
+    entry = bytearray(base64.b64decode(lines[1].removeprefix("extra ")))
+    entry[20] ^= 1
+    cases = {
+        "its first line is not": whole[1:],
+        "malformed index": whole.replace("\nindex ", "\nindex 0"),
+        "blank line before the checkpoint": whole.split("\n\n")[0] + "\n",
+        "inclusion": whole.replace(lines[1], "extra " + base64.b64encode(entry).decode()),
+        "signature": re.sub(r"\n(\d+)\n([^\n]{44})\n\n", lambda m: f"\n{int(m[1]) + 1}\n{m[2]}\n\n", whole),
+    }
+    for word, text in cases.items():
+        file.write_text(text)
+        said = run(mesh, "check", str(file), status=1)
+        assert said.startswith("NOT VERIFIED: ") and word in said, (word, said)
+        verdict = json.loads(run(mesh, "check", str(file), "--json", status=1))
+        assert verdict["verified"] is False and word in verdict["problem"]
+    assert "could not be opened" in run(mesh, "check", str(tmp_path / "none"), status=1)
+    assert "belong together" in run(mesh, "check", str(file), "--content", str(file), status=2)
+    assert "is not in the tree" not in run(mesh, "prove", "99999", status=1)
+    assert "not yet record 99999" in run(mesh, "prove", "99999", status=1)
+
+
+def test_check_proves_that_a_text_is_what_was_logged(mesh, tmp_path):
+    sent = json.dumps(QUESTION)
+    asked, _ = records(mesh, ask(mesh, sent))
+    proof, content = tmp_path / "x.tlog-proof", tmp_path / "request.json"
+    run(mesh, "prove", str(asked["index"]), "-o", str(proof))
+    content.write_text(sent)
+    opening = json.loads(run(mesh, "open", str(asked["index"]), "--json"))["opening"]
+    claim = ["check", str(proof), "--content", str(content), "--opening", opening]
+    assert f"content:   {content} is the input that was logged\n" in run(mesh, *claim)
+    content.write_text(sent + " ")
+    assert "is not the input that was logged" in run(mesh, *claim, status=1)
+    content.write_text(sent)
+    assert "is not the input" in run(mesh, *claim[:-1], "00" * 32, status=1)
+    assert "a REQUEST, has no commitment to an output" in run(mesh, *claim, "--field", "output", status=1)
+    assert "64 hex digits" in run(mesh, *claim[:-1], "00", status=2)
+
+
+def test_check_proves_that_an_answer_is_what_was_logged(mesh, tmp_path):
+    _, _, text = mesh.chat(QUESTION)
+    answer = json.loads(text)
+    choice = answer["choices"][0]
+    mesh.settled()
+    _, answered = records(mesh, answer["id"])
+    wait_for(lambda: (a := mesh.status()["audit"])["published_size"] == a["size"], "the records are published")
+    manifest, proof = tmp_path / "manifest", tmp_path / "x.tlog-proof"
+    digest = hashlib.sha256(choice["message"]["content"].encode()).hexdigest()
+    manifest.write_text(f"infermesh-answer/v1\nchoice 0 content {digest}\nchoice 0 finish {choice['finish_reason']}\n")
+    run(mesh, "prove", str(answered["index"]), "-o", str(proof))
+    opening = json.loads(run(mesh, "open", str(answered["index"]), "--field", "output", "--json"))["opening"]
+    claim = ["check", str(proof), "--content", str(manifest), "--opening", opening, "--field", "output", "--json"]
+    verdict = json.loads(run(mesh, *claim))
+    assert verdict["verified"] and verdict["content"] and verdict["record"] == answered
+    manifest.write_text(manifest.read_text().replace("finish", "Finish"))
+    assert json.loads(run(mesh, *claim, status=1))["verified"] is False
+
+
+def test_verify_of_what_any_web_server_publishes(mesh, tmp_path):
+    for _ in range(5):
+        request_id = ask(mesh)
+    vkey = mesh.status()["audit"]["vkey"]
+    folder = copy_of(mesh, tmp_path / "log")
+    with nginx(tmp_path / "nginx", folder) as url:
+        report = json.loads(run(mesh, "verify", url, "--vkey", vkey, "--json"))
+        assert report["verified"] and report["url"] == url and report["signature_checked"]
+        size = report["size"]
+        assert report["published_size"] == size > 10 and report["open"] == 0
+        assert "signature: not checked" in run(mesh, "verify", url)
+        assert len(records(mesh, request_id, "--log", url)) == 2
+        assert run(mesh, "prove", "3", "--log", url, "--vkey", vkey) == run(mesh, "prove", "3")
+        tile = next((folder / "tile/entries").rglob(str(size)))
+        data = bytearray(tile.read_bytes())
+        data[-1] ^= 1
+        tile.write_bytes(data)
+        said = run(mesh, "verify", url, "--vkey", vkey, status=1)
+        assert f"WRONG:     tile/0/000.p/{size}: hash {size - 1} does not fit tile/entries/000.p/{size}" in said
+        tile.unlink()
+        assert f"tile/entries/000.p/{size} is missing" in run(mesh, "verify", url, "--vkey", vkey, status=1)
+        assert "there is no audit log in" in run(mesh, "verify", url + "/tile", status=1)
+        (folder / "checkpoint").write_text("<html>hello</html>\n" * 2000)
+        assert "larger than such a file can be" in run(mesh, "verify", url, status=1)
+    assert f"{url}/checkpoint: " in run(mesh, "verify", url, status=1)
+    assert "has no '?'" in run(mesh, "verify", url + "?x", status=2)
+
+
+def test_verify_of_a_running_log_while_it_grows(mesh):
+    ask(mesh)
+    for _ in range(5):
+        mesh.chat(QUESTION)
+        assert json.loads(run(mesh, "verify", "--json"))["verified"]
+    assert pathlib.Path(mesh.state_dir / "audit/checkpoint").exists()
