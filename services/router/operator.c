@@ -70,14 +70,16 @@ list_routes(struct asked *a)
 static void
 route_is(struct asked *a, const char *alias, const struct route *route, const char *what)
 {
-	struct buf now = BUF_INIT(0);
+	struct buf now = BUF_INIT(0), reply = BUF_INIT(0);
 
-	(void)routes_show(route, clock_mono_ms(), &now);
+	(void)routes_show(route, 0, true, &now);
+	(void)routes_show(route, clock_mono_ms(), false, &reply);
 	routes_changed(
 	    a->router,
 	    &(struct route_change){ .route = alias, .what = what, .now = &now, .actor = a->actor },
-	    true, a->served, &now);
+	    true, a->served, &reply);
 	buf_done(&now);
+	buf_done(&reply);
 }
 
 static void

@@ -99,7 +99,8 @@ record_change(struct router *router, const struct route_change *what, struct cha
 	};
 	bool waits = c != NULL && router->set.audit_mode == AUDIT_FAIL_CLOSED;
 
-	ev.has_config_digest = sha256_of(what->now->data, what->now->len, ev.config_digest);
+	ev.has_config_digest =
+	    buf_ok(what->now) && sha256_of(what->now->data, what->now->len, ev.config_digest);
 	switch (audit_client_submit(&router->audit, &ev, waits ? recorded : NULL, c,
 				    waits ? &c->record : NULL)) {
 	case AUDIT_TAKEN:
@@ -163,6 +164,7 @@ routes_changed(struct router *router, const struct route_change *what, bool keep
 		c->router = router;
 		c->served = served;
 		buf_append(&c->reply, reply->data, reply->len);
+		c->reply.failed = c->reply.failed || reply->failed;
 		list_push_back(&router->routes.changes, &c->node);
 		c->pending = 1; /* for this function: nothing ends before all has begun */
 	} else if (served != NULL) {
@@ -186,14 +188,16 @@ routes_changed(struct router *router, const struct route_change *what, bool keep
 }
 
 bool
-routes_show(const struct route *route, uint64_t now_ms, struct buf *ret)
+routes_show(const struct route *route, uint64_t now_ms, bool alone, struct buf *ret)
 {
 	struct route_status *s = calloc(1, sizeof(*s));
 
 	if (s == NULL) {
 		return false;
 	}
-	if (route != NULL) {
+	if (route != NULL && alone) {
+		s->route = route->plan->spec;
+	} else if (route != NULL) {
 		route_show(route, now_ms, s);
 	}
 	route_list_encode(&(struct route_list){ s, route != NULL }, ret);
@@ -207,9 +211,7 @@ ramp_moved(void *user, struct route *route, const char *what)
 	struct router *router = user;
 	struct buf now = BUF_INIT(0);
 
-	if (!routes_show(route, clock_mono_ms(), &now)) {
-		buf_clear(&now); /* the record comes without a digest's sense, but it comes */
-	}
+	(void)routes_show(route, 0, true, &now); /* without memory the record lacks its digest */
 	routes_changed(router,
 		       &(struct route_change){ .route = route->plan->spec.model,
 					       .what = what,

@@ -55,8 +55,9 @@ struct route_change {
 	const char *actor;
 };
 
-/** The new state of a route, as a list of that one; empty after a reset that removed it. */
-bool routes_show(const struct route *route, uint64_t now_ms, struct buf *ret);
+/** A route as a list of that one; empty for NULL, after a reset that removed it. 'alone': only what it says, without counts and
+ *  times. */
+bool routes_show(const struct route *route, uint64_t now_ms, bool alone, struct buf *ret);
 
 /** Keep the changed routes, write the change to the audit log, and answer 'served' (NULL: nobody asked) with 'reply' when
  *  both are durable. 'keep': routes have changed, so the file is written. */

@@ -18,8 +18,12 @@ def two_arms(url):
     return [worker("a", url, "v1"), worker("b", url, "v2")]
 
 
+# A busy disk is not what is tested here.
+PATIENT = {"audit_ms": "9s"}
+
+
 def route(**more):
-    return {"routes": [{"model": "chat", "arms": {"v1": 90, "v2": 10}, **more}]}
+    return {"routes": [{"model": "chat", "arms": {"v1": 90, "v2": 10}, **more}], "router": PATIENT}
 
 
 def ask(mesh, text="hi", model="chat", stream=False, **headers):
@@ -158,7 +162,7 @@ def test_route_ramp_walks_to_all_of_it(routed):
 def test_route_ramp_rolls_back_by_itself(start, instant, echo, bad, options, why):
     good, sick = instant(1), echo()
     mesh = start(workers=[worker("a", good, "v1"), worker("b", sick.url, "v2", model="echo")],
-                 config={**route(sticky="off"), "router": {"retries": 0}})
+                 config={**route(sticky="off"), "router": {**PATIENT, "retries": 0}})
     sick.always(**bad)
     running = Load(mesh, 200000, 8, body=WHOLE)
     done = mesh.command("route", "ramp", "chat", "v2", "--step", "20", "--every", "60s", "--min-requests", "10", *options,
@@ -188,7 +192,7 @@ def test_fallback_to_a_model_when_the_arm_fails_or_is_gone(start, instant, echo,
     sick = echo()
     mesh = start(workers=[worker("a", sick.url, "v1", model="echo"), worker("b", instant(2), "small")],
                  config={"routes": [{"model": "chat", "arms": {"v1": 1}, "fallback": ["none", "small"]}],
-                         "router": {"retries": 0}})
+                         "router": {**PATIENT, "retries": 0}})
     status, headers, text = ask(mesh, stream=stream)
     assert status == 200 and "x-infermesh-fallback" not in headers, text
     sick.always(status="500")
@@ -209,7 +213,8 @@ def test_fallback_to_a_model_when_the_arm_fails_or_is_gone(start, instant, echo,
 
 def test_fallback_answer_at_last_in_both_forms(start, instant):
     mesh = start(workers=[worker("a", instant(2), "v1")],
-                 config={"routes": [{"model": "chat", "arms": {"v9": 1}, "fallback": ["v8"], "fallback_answer": "Später."}]})
+                 config={"routes": [{"model": "chat", "arms": {"v9": 1}, "fallback": ["v8"], "fallback_answer": "Später."}],
+                         "router": PATIENT})
     status, headers, text = ask(mesh)
     reply = json.loads(text)
     assert status == 200 and headers["x-infermesh-fallback"] == "static"
@@ -231,7 +236,7 @@ def test_fallback_of_requests_that_would_share_a_generation(start, instant, echo
     sick = echo()
     mesh = start(workers=[worker("a", sick.url, "v1", model="echo"), worker("b", instant(2), "small")],
                  config={"routes": [{"model": "chat", "arms": {"v1": 1}, "fallback": ["small"]}],
-                         "router": {"retries": 0}})
+                         "router": {**PATIENT, "retries": 0}})
     sick.always(status="500", first="0.2")
     same = '{"model":"chat","temperature":0,"messages":[{"role":"user","content":"the same"}]}'
     result = Load(mesh, 8, 8, body=same).result()
@@ -279,7 +284,7 @@ def test_status_shows_rates_latency_and_breakers(routed):
 def test_explain_says_why(start, instant, echo):
     sick = echo()
     mesh = start(workers=[worker("a", sick.url, "m", model="echo"), worker("b", instant(2), "m")],
-                 config={"router": {"retries": 3, "policy": "round_robin"}})
+                 config={"router": {**PATIENT, "retries": 3, "policy": "round_robin"}})
     sick.always(status="500")
     retried = None
     for i in range(4):
