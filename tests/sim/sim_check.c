@@ -181,7 +181,7 @@ check_ejected(struct sim_router *r)
 			}
 			over = true;
 			if (r->over_us != 0 &&
-			    sim_now_us() > r->over_us + 2 * ROUTER_TICK_MS * 1000) {
+			    sim_now_us() > r->over_us + 2000ULL * ROUTER_TICK_MS) {
 				sim_fail("%s has ejected %u of %u workers of %s", r->name,
 					 m->ejected_count, m->serving_count, m->id);
 			}
@@ -195,8 +195,8 @@ static void
 check_limits(const struct sim_router *r)
 {
 	const struct world_params *p = &r->world->p;
-	double minutes =
-	    (double)(sim_now_us() / 1000 - r->started_us / 1000) / 6e4; /* as it counts */
+	uint64_t ms = sim_now_us() / 1000 - r->started_us / 1000; /* as it counts */
+	double minutes = (double)ms / 60000;
 
 	if (p->requests_burst == 0) {
 		return;

@@ -225,6 +225,10 @@ main(int argc, char **argv)
 	bool ok;
 
 	parse(argc, argv, &o);
+	if (!o.trace) {
+		(void)setvbuf(stdout, NULL, _IOLBF,
+			      BUFSIZ); /* processes share it, a line at a time */
+	}
 	log_setup("sim", (enum log_level)(LOG_ERROR + 1));
 	if (o.report != NULL) {
 		report_write(o.report, o.events, o.jobs);

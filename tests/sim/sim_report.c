@@ -159,7 +159,7 @@ create(const char *dir, const char *name)
 	FILE *out;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	out = fopen(path, "w");
+	out = fopen(path, "we");
 	if (out == NULL) {
 		perror(path);
 		exit(1);
