@@ -151,8 +151,7 @@ judge(const struct buf *file, const struct claim *claim, const struct note_verif
 	if (rc == IM_ENOTFOUND) /* no signature of this key */
 		rc = err->rc = IM_ECORRUPT;
 	if (rc == IM_OK)
-		rc = record_decode(v->proof.entry.data, v->proof.entry.len, &v->arena, &v->record,
-				   err);
+		rc = record_decode(v->proof.entry, v->proof.entry_len, &v->arena, &v->record, err);
 	if (rc == IM_OK && claim->path != NULL)
 		rc = check_claim(&h, claim, &v->record, err);
 	hasher_done(&h);

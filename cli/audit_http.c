@@ -14,7 +14,7 @@
 #define STALL_S      30L /* without a byte */
 #define REDIRECT_MAX 5L
 #define TRIES        3
-#define PAUSE_MS     300 /* before the second try; twice that before the third */
+#define PAUSE_NS     300000000L /* before the second try; twice that before the third */
 
 struct http_log {
 	CURL *easy;
@@ -74,9 +74,10 @@ fetch(struct http_log *log, const char *url, bool *ret_again, struct im_err *err
 }
 
 static enum im_rc
-read_http(void *user, const char *path, size_t max, struct buf *out, struct im_err *err)
+read_http(const struct audit_source *s, const char *path, size_t max, struct buf *out,
+	  struct im_err *err)
 {
-	struct http_log *log = user;
+	struct http_log *log = s->user;
 	struct buf url = { 0 };
 	size_t had = out->len;
 	bool again = true;
@@ -85,7 +86,7 @@ read_http(void *user, const char *path, size_t max, struct buf *out, struct im_e
 	if (!buf_printf(&url, "%s%s", log->base, path))
 		again = false;
 	for (int i = 0; i < TRIES && again; i++) {
-		const struct timespec pause = { 0, i * PAUSE_MS * 1000000L };
+		const struct timespec pause = { 0, i * PAUSE_NS };
 
 		if (i > 0)
 			(void)nanosleep(&pause, NULL);

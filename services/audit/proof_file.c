@@ -10,7 +10,7 @@
 #include "base/hex.h"
 
 #define HEADER    "c2sp.org/tlog-proof@v1"
-#define ENTRY_MAX 65535
+#define ENTRY_MAX ((size_t)BUNDLE_ENTRY_MAX)
 
 static bool
 put_base64(struct buf *out, const uint8_t *data, size_t len)
@@ -28,7 +28,7 @@ static enum im_rc
 put_proof(const struct proof_file *p, struct buf *out, struct im_err *err)
 {
 	(void)buf_append_str(out, HEADER "\nextra ");
-	(void)put_base64(out, p->entry.data, p->entry.len);
+	(void)put_base64(out, p->entry, p->entry_len);
 	(void)buf_printf(out, "index %" PRIu64 "\n", p->index);
 	for (size_t i = 0; i < p->proof.count; i++)
 		(void)put_base64(out, p->proof.hash[i].b, HASH_BYTES);
@@ -43,7 +43,7 @@ proof_file_make(struct hasher *h, const struct audit_source *s, const struct not
 		uint64_t index, struct buf *out, struct im_err *err)
 {
 	struct buf text = { 0 }, bundle = { 0 };
-	struct proof_file p = { .index = index, .has_entry = true };
+	struct proof_file p = { .index = index };
 	struct source_nodes nodes = { .source = s, .hasher = h };
 	struct checkpoint cp;
 	const uint8_t *entry = NULL;
@@ -62,8 +62,8 @@ proof_file_make(struct hasher *h, const struct audit_source *s, const struct not
 	if (rc == IM_OK)
 		rc = tlog_prove_inclusion(h, index, cp.size, source_node, &nodes, &p.proof, err);
 	if (rc == IM_OK) {
-		/* A view of the bundle: nothing frees or grows it. */
-		p.entry = (struct buf){ .data = (uint8_t *)(uintptr_t)entry, .len = len };
+		p.entry = entry;
+		p.entry_len = len;
 		p.checkpoint = buf_cstr(&text);
 		p.checkpoint_len = text.len;
 		rc = proof_file_check(h, &p, key, &cp, err);
@@ -122,7 +122,7 @@ parse_index(const char *s, size_t len, uint64_t *ret)
 static enum im_rc
 parse_extra(const char *line, size_t len, struct proof_file *p, struct im_err *err)
 {
-	uint8_t *to = len > BASE64_LEN(ENTRY_MAX) ? NULL : buf_reserve(&p->entry, ENTRY_MAX);
+	uint8_t *to = len > BASE64_LEN(ENTRY_MAX) ? NULL : buf_reserve(&p->memory, ENTRY_MAX);
 	size_t n;
 
 	if (len <= BASE64_LEN(ENTRY_MAX) && to == NULL)
@@ -130,8 +130,8 @@ parse_extra(const char *line, size_t len, struct proof_file *p, struct im_err *e
 	if (to == NULL || !base64_decode(line, len, to, ENTRY_MAX, &n))
 		return err_set(err, IM_EPROTO,
 			       "not a proof: the 'extra' line is not base64 of a record");
-	p->entry.len = n;
-	p->has_entry = true;
+	p->entry = to;
+	p->entry_len = n;
 	return IM_OK;
 }
 
@@ -192,7 +192,7 @@ proof_file_parse(const char *bytes, size_t len, struct proof_file *ret, struct i
 void
 proof_file_done(struct proof_file *p)
 {
-	buf_done(&p->entry);
+	buf_done(&p->memory);
 }
 
 enum im_rc
@@ -204,9 +204,9 @@ proof_file_check(struct hasher *h, const struct proof_file *p, const struct note
 
 	if (rc != IM_OK)
 		return rc;
-	if (!p->has_entry)
+	if (p->entry == NULL)
 		return err_set(err, IM_EINVAL,
 			       "the proof carries no record: its 'extra' line is missing");
-	tlog_leaf(h, p->entry.data, p->entry.len, &leaf);
+	tlog_leaf(h, p->entry, p->entry_len, &leaf);
 	return tlog_check_inclusion(h, &leaf, p->index, ret->size, &p->proof, &ret->root, err);
 }

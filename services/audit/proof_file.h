@@ -12,8 +12,9 @@
 
 struct proof_file {
 	uint64_t index;
-	bool has_entry;
-	struct buf entry; /* the record's bytes, from the "extra" line */
+	const uint8_t *entry; /* the record's bytes, from the "extra" line; NULL = it has none */
+	size_t entry_len;
+	struct buf memory; /* that 'entry' is in, once it was parsed */
 	struct tlog_proof proof;
 	const char *checkpoint; /* signed; into the input */
 	size_t checkpoint_len;

@@ -213,7 +213,7 @@ test_proof_file_from_a_damaged_log_is_not_made(void **state)
 	(void)state;
 	setup(&f, 300);
 	(void)snprintf(path, sizeof(path), "%s/tile/0/001", f.t.dir);
-	file = fopen(path, "r+");
+	file = fopen(path, "r+e");
 	assert_non_null(file);
 	assert_int_equal(fputc('x', file), 'x');
 	assert_int_equal(fclose(file), 0);

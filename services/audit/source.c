@@ -10,10 +10,11 @@
 #include "audit/disk.h"
 
 static enum im_rc
-read_file(void *user, const char *name, size_t max, struct buf *out, struct im_err *err)
+read_file(const struct audit_source *s, const char *name, size_t max, struct buf *out,
+	  struct im_err *err)
 {
 	char path[DISK_PATH_MAX];
-	enum im_rc rc = disk_path(path, user, name, err);
+	enum im_rc rc = disk_path(path, s->dir, name, err);
 
 	if (rc == IM_OK && access(path, F_OK) != 0)
 		return err_set(err, IM_ENOTFOUND, "%s is missing", path);
@@ -23,8 +24,7 @@ read_file(void *user, const char *name, size_t max, struct buf *out, struct im_e
 void
 source_folder(struct audit_source *ret, const char *dir)
 {
-	/* The callback only reads what 'user' points to. */
-	*ret = (struct audit_source){ read_file, (void *)(uintptr_t)dir, dir, dir };
+	*ret = (struct audit_source){ read_file, NULL, dir, dir };
 }
 
 /* Cut what was read of a version of width 'have' to 't'. False if it does not hold that many. */
@@ -61,7 +61,7 @@ source_tile(const struct audit_source *s, const struct tile *t, struct buf *out,
 
 		tile_path(&try, path);
 		buf_clear(out);
-		rc = s->read(s->user, path, max, out, err);
+		rc = s->read(s, path, max, out, err);
 		if (rc == IM_ETOOBIG || (rc == IM_OK && !cut_tile(t, try.width, out)))
 			return err_set(err, IM_ECORRUPT, "%s/%s does not hold %u entries", s->name,
 				       path, try.width);
@@ -80,7 +80,7 @@ source_checkpoint(const struct audit_source *s, const struct note_verifier *key,
 	enum im_rc rc;
 
 	buf_clear(text);
-	rc = s->read(s->user, "checkpoint", NOTE_MAX_BYTES, text, err);
+	rc = s->read(s, "checkpoint", NOTE_MAX_BYTES, text, err);
 	if (rc == IM_OK)
 		rc = checkpoint_open(buf_cstr(text), text->len, key, ret, err);
 	return rc;

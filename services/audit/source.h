@@ -11,9 +11,9 @@
 struct audit_source {
 	/* Append the file 'path' ("checkpoint", "tile/0/000") to 'out'. IM_ENOTFOUND; IM_ETOOBIG: over 'max' bytes;
 	 * IM_EIO, IM_EUNAVAILABLE; IM_ENOMEM. */
-	enum im_rc (*read)(void *user, const char *path, size_t max, struct buf *out,
-			   struct im_err *err);
-	void *user;
+	enum im_rc (*read)(const struct audit_source *s, const char *path, size_t max,
+			   struct buf *out, struct im_err *err);
+	void *user;       /* the callback's */
 	const char *name; /* for messages: the folder or the address */
 	const char *
 	    dir; /* the folder, which may have a write-ahead log too; NULL = only what is published can be read */

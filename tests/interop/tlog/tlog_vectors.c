@@ -103,7 +103,7 @@ put_proofs(struct hasher *h, const char *dir)
 	FILE *f;
 
 	if (nodes == NULL || disk_path(path, dir, "proofs", NULL) != IM_OK ||
-	    (f = fopen(path, "w")) == NULL)
+	    (f = fopen(path, "we")) == NULL)
 		die("proofs", NULL);
 	for (unsigned i = 0; i < PROOFS_MAX; i++) {
 		struct hash leaf;
