@@ -15,7 +15,7 @@
 #include "cli/print.h"
 #include "wire/mesh.h"
 
-#define ID_HEX (2 * RECORD_ID_BYTES)
+#define ID_HEX ((size_t)2 * RECORD_ID_BYTES)
 
 /* The id as clients see it: x-request-id, or in an answer "chatcmpl-…". */
 static bool
@@ -181,7 +181,7 @@ print_found(const struct audit_found *f, const char *id, const char *dir)
 	const struct routing *to = &r->routing;
 
 	line("request");
-	(void)printf("%.*s, record", ID_HEX, id);
+	(void)printf("%.*s, record", (int)ID_HEX, id);
 	if (f->has_request)
 		(void)printf(" %" PRIu64, f->request_index);
 	if (f->has_response)

@@ -142,7 +142,9 @@ run_route_ramp(const struct cli_args *args)
 	int status = EXIT_FINE;
 
 	what.model = operator_argument(args, 0, "ALIAS", &status);
-	if (what.model != NULL && !abort && (args->rest_count > 1 || !watching)) {
+	if (what.model == NULL)
+		return status;
+	if (!abort && (args->rest_count > 1 || !watching)) {
 		const char *arm = operator_argument(args, 1, "ARM, the model to move to", &status);
 
 		if (arm == NULL)

@@ -132,7 +132,7 @@ ramp_route(struct asked *a, const struct served_request *req)
 	route_is(a, r.model, route, r.abort ? "ramp aborted" : what);
 }
 
-static enum im_rc
+static void
 no_worker(const struct workers *ws, const char *name, struct im_err *err)
 {
 	const char *best = NULL;
@@ -148,11 +148,12 @@ no_worker(const struct workers *ws, const char *name, struct im_err *err)
 		}
 	}
 	if (best != NULL) {
-		return err_reason(err, IM_ENOTFOUND, "worker_not_found",
-				  "there is no worker %.63s; did you mean %s?", name, best);
+		(void)err_reason(err, IM_ENOTFOUND, "worker_not_found",
+				 "there is no worker %.63s; did you mean %s?", name, best);
+		return;
 	}
-	return err_reason(err, IM_ENOTFOUND, "worker_not_found",
-			  "there is no worker %.63s; 'infermesh worker list' shows all", name);
+	(void)err_reason(err, IM_ENOTFOUND, "worker_not_found",
+			 "there is no worker %.63s; 'infermesh worker list' shows all", name);
 }
 
 static void
@@ -191,9 +192,11 @@ set_worker(struct asked *a, const struct served_request *req)
 	}
 	if (rc == IM_OK) {
 		w = workers_by_name(&a->router->workers, s.worker);
-		rc = w != NULL ? IM_OK : no_worker(&a->router->workers, s.worker, &err);
+		if (w == NULL) {
+			no_worker(&a->router->workers, s.worker, &err);
+		}
 	}
-	if (rc != IM_OK) {
+	if (w == NULL) {
 		fail(a, &err);
 		return;
 	}

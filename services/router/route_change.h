@@ -11,8 +11,9 @@
 /** Go over to 'plan', whose reference is taken, and remember who did it. */
 void route_changed(struct route *r, struct route_plan *plan, const struct route_actor *by);
 
-enum im_rc route_not_found(const struct route_table *t, const char *alias, struct im_err *err);
-enum im_rc route_no_memory(struct im_err *err);
+/** Fill 'err' with IM_ENOTFOUND and the nearest name; with IM_ENOMEM. */
+void route_not_found(const struct route_table *t, const char *alias, struct im_err *err);
+void route_no_memory(struct im_err *err);
 
 /* route_ramp.c */
 

@@ -93,11 +93,12 @@ route_table_ramp(struct route_table *t, const struct ramp_route *what, const str
 	struct route *r = route_table_find(t, what->model);
 	struct route_plan *plan;
 	struct ramp *ramp;
-	uint32_t percent;
+	uint32_t percent = 0;
 	enum im_rc rc;
 
 	if (r == NULL) {
-		return route_not_found(t, what->model, err);
+		route_not_found(t, what->model, err);
+		return IM_ENOTFOUND;
 	}
 	rc = check_ramp(r, what, &percent, err);
 	if (rc != IM_OK) {
@@ -107,7 +108,8 @@ route_table_ramp(struct route_table *t, const struct ramp_route *what, const str
 	plan = ramp != NULL ? plan_at(r->plan, ramp->spec.arm, ramp->percent) : NULL;
 	if (plan == NULL) {
 		free(ramp);
-		return route_no_memory(err);
+		route_no_memory(err);
+		return IM_ENOMEM;
 	}
 	free(r->ramp);
 	r->ramp = ramp;
@@ -145,7 +147,8 @@ route_table_abort(struct route_table *t, const char *alias, const struct route_a
 	struct route *r = route_table_find(t, alias);
 
 	if (r == NULL) {
-		return route_not_found(t, alias, err);
+		route_not_found(t, alias, err);
+		return IM_ENOTFOUND;
 	}
 	if (r->ramp == NULL || r->ramp->state != RAMP_RUNNING) {
 		return err_reason(err, IM_ENOTFOUND, "no_ramp", "no ramp runs on %.80s", alias);
@@ -225,7 +228,8 @@ route_ramp_resume(struct route *r, const struct ramp_status *kept, uint64_t now_
 	enum im_rc rc = IM_OK;
 
 	if (ramp == NULL) {
-		return route_no_memory(err);
+		route_no_memory(err);
+		return IM_ENOMEM;
 	}
 	(void)snprintf(ramp->reason, sizeof(ramp->reason), "%s", kept->reason);
 	ramp->state = kept->state;
@@ -235,7 +239,10 @@ route_ramp_resume(struct route *r, const struct ramp_status *kept, uint64_t now_
 		rc = route_spec_check(&before, err);
 		if (rc == IM_OK) {
 			r->before = route_plan_new(&before);
-			rc = r->before != NULL ? IM_OK : route_no_memory(err);
+			if (r->before == NULL) {
+				route_no_memory(err);
+				rc = IM_ENOMEM;
+			}
 		}
 	}
 	if (rc != IM_OK) {

@@ -66,13 +66,13 @@ route_table_done(struct route_table *t)
 	}
 }
 
-enum im_rc
+void
 route_no_memory(struct im_err *err)
 {
-	return err_set(err, IM_ENOMEM, "the router is out of memory; nothing was changed");
+	(void)err_set(err, IM_ENOMEM, "the router is out of memory; nothing was changed");
 }
 
-enum im_rc
+void
 route_not_found(const struct route_table *t, const char *alias, struct im_err *err)
 {
 	const char *best = NULL;
@@ -90,10 +90,11 @@ route_not_found(const struct route_table *t, const char *alias, struct im_err *e
 		}
 	}
 	if (best != NULL) {
-		return err_reason(err, IM_ENOTFOUND, "route_not_found",
-				  "there is no route %.80s; did you mean %.80s?", alias, best);
+		(void)err_reason(err, IM_ENOTFOUND, "route_not_found",
+				 "there is no route %.80s; did you mean %.80s?", alias, best);
+		return;
 	}
-	return err_reason(
+	(void)err_reason(
 	    err, IM_ENOTFOUND, "route_not_found",
 	    "there is no route %.80s; 'infermesh route list' shows all, 'infermesh route "
 	    "set %.80s MODEL=100' makes one",
@@ -146,12 +147,14 @@ route_add(struct route_table *t, struct route_plan *plan, struct route **ret, st
 
 	if (t->count >= ROUTES_MAX) {
 		route_plan_unref(plan);
-		return err_set(err, IM_ELIMIT, "at most %d routes; reset one first", ROUTES_MAX);
+		(void)err_set(err, IM_ELIMIT, "at most %d routes; reset one first", ROUTES_MAX);
+		return IM_ELIMIT;
 	}
 	r = calloc(1, sizeof(*r));
 	if (r == NULL) {
 		route_plan_unref(plan);
-		return route_no_memory(err);
+		route_no_memory(err);
+		return IM_ENOMEM;
 	}
 	r->plan = plan;
 	list_push_back(bucket_of(t, plan->spec.model), &r->node);
@@ -175,7 +178,8 @@ route_table_configure(struct route_table *t, const struct route_spec *spec, stru
 	}
 	plan = route_plan_new(spec);
 	if (plan == NULL) {
-		return route_no_memory(err);
+		route_no_memory(err);
+		return IM_ENOMEM;
 	}
 	rc = route_add(t, plan, &r, err);
 	if (rc == IM_OK) {
@@ -221,7 +225,8 @@ route_table_set(struct route_table *t, const struct set_route *change, const str
 	enum im_rc rc = IM_OK;
 
 	if (r == NULL && change->route.arm_count == 0) {
-		return route_not_found(t, change->route.model, err);
+		route_not_found(t, change->route.model, err);
+		return IM_ENOTFOUND;
 	}
 	spec = merge(r, change);
 	rc = route_spec_check(&spec, err);
@@ -230,7 +235,8 @@ route_table_set(struct route_table *t, const struct set_route *change, const str
 	}
 	plan = route_plan_new(&spec);
 	if (plan == NULL) {
-		return route_no_memory(err);
+		route_no_memory(err);
+		return IM_ENOMEM;
 	}
 	if (r == NULL) {
 		route_plan_ref(plan);
@@ -253,7 +259,8 @@ route_table_reset(struct route_table *t, const char *alias, const struct route_a
 	struct route *r = route_table_find(t, alias);
 
 	if (r == NULL) {
-		return route_not_found(t, alias, err);
+		route_not_found(t, alias, err);
+		return IM_ENOTFOUND;
 	}
 	if (r->file == NULL) {
 		route_free(t, r);
