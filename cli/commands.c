@@ -335,6 +335,26 @@ const struct command commands[] = {
 	    .run = run_audit_erase,
 	},
 	{
+	    .name = "audit prune",
+	    .summary = "delete old entries of the audit log",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "before", 'b', "DATE",
+			   "entries before 2026-01-31 or 2026-01-31T12:00:00Z (UTC)" },
+			 { "keep", 'k', "DAYS", "entries older than so many days" },
+			 { "dry-run", 'n', NULL, "only say what would go" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"Deletes entry bundles, 256 entries each, all of whose entries are older; default: than audit.retention_days of\n"
+		"the configuration, as the service does by itself every hour. Hash tiles stay for ever, so every proof that was\n"
+		"handed out keeps verifying. A PRUNE record says up to where; bundles go after it is published. Asks the running\n"
+		"audit service.",
+	    .examples = "infermesh audit prune --dry-run\n"
+			"infermesh audit prune --keep 90\n"
+			"infermesh audit prune --before 2026-01-01 --json",
+	    .run = run_audit_prune,
+	},
+	{
 	    .name = "key create",
 	    .summary = "make an API key for the gateway",
 	    .options = { OPT_CONFIG,

@@ -127,6 +127,8 @@ const struct config_key config_schema[] = {
 	INT("audit.batch_records", "4096", 1, 65536, "Records that one sync covers at most"),
 	BYTES("audit.batch_bytes", "256KiB", 4 * KIB, 64 * MIB, "Bytes that one sync covers at most"),
 	BYTES("audit.segment_bytes", "64MiB", MIB, GIB, "Size of a write-ahead segment"),
+	INT("audit.retention_days", "180", 0, 36500,
+	    "Entries that are older are deleted, in whole bundles of 256; their hashes stay, and every proof. 0 = all are kept for ever"),
 	MS("audit.publish_ms", "1s", 10, 3600000, "How often the checkpoint file is renewed at most"),
 
 	/* Requests and tokens a minute. A request takes from all that match, or from none. */

@@ -1,5 +1,5 @@
 /*
- * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject. proto/infermesh/v1/audit.proto holds
+ * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject, to delete old entries. proto/infermesh/v1/audit.proto holds
  * the meaning of each member. Ownership and errors as wire.h says.
  */
 #ifndef WIRE_AUDIT_ADMIN_H
@@ -8,6 +8,7 @@
 #include "wire/wire.h"
 
 #define METHOD_AUDIT_ERASE     "Audit/Erase"
+#define METHOD_AUDIT_PRUNE     "Audit/Prune"
 #define AUDIT_SUBJECT_NAME_MAX 256 /* bytes of a tenant or a caller */
 
 struct audit_erase {
@@ -26,6 +27,23 @@ void audit_erase_reply_encode(const struct audit_erase_reply *r, struct buf *out
 IM_MUST_CHECK enum im_rc audit_erase_reply_decode(const uint8_t *buf, size_t len,
 						  struct arena *arena,
 						  struct audit_erase_reply *ret,
+						  struct im_err *err);
+
+struct audit_prune {
+	uint64_t before_us;
+	bool dry_run;
+};
+struct audit_prune_reply {
+	uint64_t was, min_index, index;
+};
+
+void audit_prune_encode(const struct audit_prune *p, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_prune_decode(const uint8_t *buf, size_t len, struct arena *arena,
+					    struct audit_prune *ret, struct im_err *err);
+void audit_prune_reply_encode(const struct audit_prune_reply *r, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_prune_reply_decode(const uint8_t *buf, size_t len,
+						  struct arena *arena,
+						  struct audit_prune_reply *ret,
 						  struct im_err *err);
 
 #endif

@@ -71,3 +71,58 @@ audit_erase_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	*ret = r;
 	return IM_OK;
 }
+
+void
+audit_prune_encode(const struct audit_prune *p, struct buf *out)
+{
+	Infermesh__V1__PruneRequest m = INFERMESH__V1__PRUNE_REQUEST__INIT;
+
+	m.before_us = p->before_us;
+	m.dry_run = p->dry_run;
+	wire_pack(&m.base, out);
+}
+
+enum im_rc
+audit_prune_decode(const uint8_t *buf, size_t len, struct arena *arena, struct audit_prune *ret,
+		   struct im_err *err)
+{
+	const Infermesh__V1__PruneRequest *m;
+	ProtobufCMessage *msg;
+	enum im_rc rc =
+	    wire_unpack(&infermesh__v1__prune_request__descriptor, buf, len, arena, &msg, err);
+
+	if (rc != IM_OK)
+		return rc;
+	m = (const Infermesh__V1__PruneRequest *)msg;
+	if (m->before_us == 0)
+		return err_set(err, IM_EINVAL, "before_us: it is missing");
+	*ret = (struct audit_prune){ m->before_us, m->dry_run };
+	return IM_OK;
+}
+
+void
+audit_prune_reply_encode(const struct audit_prune_reply *r, struct buf *out)
+{
+	Infermesh__V1__PruneReply m = INFERMESH__V1__PRUNE_REPLY__INIT;
+
+	m.was = r->was;
+	m.min_index = r->min_index;
+	m.index = r->index;
+	wire_pack(&m.base, out);
+}
+
+enum im_rc
+audit_prune_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
+			 struct audit_prune_reply *ret, struct im_err *err)
+{
+	const Infermesh__V1__PruneReply *m;
+	ProtobufCMessage *msg;
+	enum im_rc rc =
+	    wire_unpack(&infermesh__v1__prune_reply__descriptor, buf, len, arena, &msg, err);
+
+	if (rc != IM_OK)
+		return rc;
+	m = (const Infermesh__V1__PruneReply *)msg;
+	*ret = (struct audit_prune_reply){ m->was, m->min_index, m->index };
+	return IM_OK;
+}

@@ -56,6 +56,8 @@ RECODE(set_worker, set_worker)
 RECODE(worker_status, worker_status)
 RECODE(audit_erase, audit_erase)
 RECODE(audit_erase_reply, audit_erase_reply)
+RECODE(audit_prune, audit_prune)
+RECODE(audit_prune_reply, audit_prune_reply)
 
 static void
 hello_sample(struct buf *out)
@@ -371,6 +373,18 @@ audit_erase_reply_sample(struct buf *out)
 	audit_erase_reply_encode(&(struct audit_erase_reply){ 300, true, { 1, 2, 3 } }, out);
 }
 
+static void
+audit_prune_sample(struct buf *out)
+{
+	audit_prune_encode(&(struct audit_prune){ 300, true }, out);
+}
+
+static void
+audit_prune_reply_sample(struct buf *out)
+{
+	audit_prune_reply_encode(&(struct audit_prune_reply){ 256, 512, 1300 }, out);
+}
+
 static const struct im_rates limits = { { 60, 0, 12000 }, { 1000, 250, 45000 } };
 
 static void
@@ -442,6 +456,8 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(worker_status),
 	SAMPLE(audit_erase),
 	SAMPLE(audit_erase_reply),
+	SAMPLE(audit_prune),
+	SAMPLE(audit_prune_reply),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

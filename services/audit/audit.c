@@ -26,6 +26,7 @@ struct audit {
 	struct keyfile keys;
 	struct audit_log *log;
 	struct committer *committer;
+	struct retention retention;
 	char subjects[DISK_PATH_MAX]; /* file of subjects' keys */
 	char origin[NOTE_NAME_MAX + 1];
 	char vkey[NOTE_KEYTEXT_MAX];
@@ -345,6 +346,7 @@ release(struct audit *audit)
 {
 	endpoint_close(audit->listener);
 	endpoint_close(audit->inside);
+	retention_stop(&audit->retention);
 	audit_log_close(audit->log);
 	keyfile_done(&audit->keys);
 	free(audit);
@@ -371,6 +373,10 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 	if (rc == IM_OK && env->single_process)
 		rc = net_listen(env->net, mesh_address(env, "audit"), &ops, audit, &audit->inside,
 				err);
+	if (rc == IM_OK)
+		rc =
+		    retention_start(&audit->retention, env->loop,
+				    (uint64_t)config_int(env->config, "audit.retention_days"), err);
 	/* Last, because a thread cannot be taken back at once; calls come through the loop, so not before we return. */
 	if (rc == IM_OK)
 		rc = committer_new(env->loop, audit->log, on_fatal, NULL, &audit->committer, err);
@@ -378,6 +384,7 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 		release(audit);
 		return rc;
 	}
+	audit->retention.committer = audit->committer;
 	*ret_service = audit;
 	return IM_OK;
 }
@@ -421,6 +428,7 @@ audit_stop(void *service, loop_fn stopped, void *arg)
 	endpoint_close(audit->listener);
 	endpoint_close(audit->inside);
 	audit->listener = audit->inside = NULL;
+	retention_stop(&audit->retention);
 	audit->stopped = stopped;
 	audit->stopped_arg = arg;
 	audit->stop_event =

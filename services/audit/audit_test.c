@@ -365,11 +365,76 @@ test_audit_without_its_key_file_does_not_start_on_an_old_log(void **state)
 	testlog_done(&t);
 }
 
+static uint64_t
+long_ago(void)
+{
+	return UINT64_C(1000000000) * 1000000; /* 2001 */
+}
+
+/* Ends the test once the last old bundle is deleted. */
+static void
+on_pruned_tick(void *arg)
+{
+	struct fixture *f = arg;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/tile/entries/002", f->t.dir);
+	if (access(path, F_OK) == 0) {
+		assert_int_equal(loop_timer_set(f->loop, &f->tick, 1000), IM_OK);
+		return;
+	}
+	f->closed = ROUTERS + 1;
+	host_drain(f->host);
+	host_stop(f->host, on_net_closed, f);
+}
+
+static void
+test_audit_start_deletes_what_is_older_than_its_retention(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct verify_report r;
+	struct audit_log *log;
+	char yaml[512];
+
+	(void)state;
+	assert_non_null(f);
+	testlog_init(&f->t);
+	f->t.now_us = long_ago;
+	log = testlog_open(&f->t);
+	assert_int_equal(testlog_pairs(&f->t, log, 0, 400, 80), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, true, &f->t.err), IM_OK);
+	audit_log_close(log);
+	(void)snprintf(
+	    yaml, sizeof(yaml),
+	    "audit:\n  dir: %s\n  key_file: %s.key\n  segment_bytes: 1MiB\n  publish_ms: 10\n"
+	    "  listen: ipc://%s.ipc\n  origin: test.example/log\n  retention_days: 30\n",
+	    f->t.dir, f->t.dir, f->t.dir);
+	assert_int_equal(config_parse("test", yaml, strlen(yaml), &f->config, &f->t.err), IM_OK);
+	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
+	loop_enter(f->loop);
+	if (host_start(f->loop, f->config, NULL, &audit_service, "audit", true, NULL, &f->host,
+		       &f->t.err) != IM_OK)
+		fail_msg("%s", f->t.err.text);
+	f->tick = (struct loop_timer){ .fn = on_pruned_tick, .arg = f };
+	assert_int_equal(loop_timer_set(f->loop, &f->tick, 1000), IM_OK);
+	loop_leave(f->loop);
+	loop_run(f->loop);
+	loop_free(f->loop);
+	config_free(f->config);
+	testlog_verify(&f->t, &r);
+	assert_int_equal(r.pruned, 768);
+	assert_int_equal(r.kinds[RECORD_PRUNE], 1);
+	assert_int_equal(r.size, 803); /* with START and STOP */
+	testlog_done(&f->t);
+	free(f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_audit_serves_several_routers_and_leaves_a_log_that_verifies),
+		cmocka_unit_test(test_audit_start_deletes_what_is_older_than_its_retention),
 		cmocka_unit_test(test_audit_without_its_key_file_does_not_start_on_an_old_log),
 	};
 

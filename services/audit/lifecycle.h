@@ -1,6 +1,6 @@
 /*
- * audit/lifecycle.h - what an operator may do to a log that is kept: destroy one subject's key. Beside log.h, on the same
- * thread. Never changes a record or a hash: every proof stays valid.
+ * audit/lifecycle.h - what an operator may do to a log that is kept: destroy one subject's key, delete old entries. Beside
+ * log.h, on the same thread. Never changes a record or a hash: every proof stays valid.
  */
 #ifndef AUDIT_LIFECYCLE_H
 #define AUDIT_LIFECYCLE_H
@@ -24,5 +24,19 @@ IM_MUST_CHECK enum im_rc audit_log_erase(struct audit_log *log, const char *tena
 
 /** Write the ERASE records that are still to come. */
 IM_MUST_CHECK enum im_rc audit_log_record_erased(struct audit_log *log, struct im_err *err);
+
+struct audit_pruned {
+	uint64_t was;       /* first entry that was kept before */
+	uint64_t min_index; /* and from now on */
+	uint64_t index; /* of the PRUNE record; only if min_index > was, and it was no dry run */
+};
+
+/**
+ * Delete the entries older than 'before_us' (log_time), in whole bundles and only published ones: writes a PRUNE record; the
+ * publisher deletes the bundles after that is published. No record when there is nothing to delete. 'dry': only look.
+ * Nothing may be gathered. IM_ECORRUPT: a bundle cannot be read; else as audit_log_commit().
+ */
+IM_MUST_CHECK enum im_rc audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry,
+					 struct audit_pruned *ret, struct im_err *err);
 
 #endif

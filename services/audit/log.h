@@ -49,6 +49,8 @@ struct audit_log {
 	size_t checkpoint_len;
 	uint64_t log_time_us; /* of the last record */
 	struct wal_found recovered;
+	struct record_prune prune; /* the newest that recovery saw, */
+	uint64_t prune_record;     /* and its index */
 
 	/* The frame that is being gathered. */
 	struct tlog_range next;

@@ -1,5 +1,5 @@
 /*
- * audit/operator.c - calls of operators become jobs of the commit thread; see operator.h.
+ * audit/operator.c - calls of operators, and what is due by itself, become jobs of the commit thread; see operator.h.
  */
 #include "audit/operator.h"
 
@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include "audit/lifecycle.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "wire/audit_admin.h"
 
-#define ARENA_BYTES ((size_t)64 * 1024)
+#define ARENA_BYTES  ((size_t)64 * 1024)
+#define DAY_US       (UINT64_C(86400) * 1000000)
+#define RETENTION_US (UINT64_C(3600) * 1000000) /* how often old entries are looked for */
 
 struct operation {
 	struct commit_job job;
@@ -21,6 +24,8 @@ struct operation {
 	char actor[NET_NAME_MAX + 16];
 	struct audit_erase erase;
 	struct audit_erased erased;
+	struct audit_prune prune;
+	struct audit_pruned pruned;
 };
 
 /* One method: decode on the loop, work on the commit thread, answer on the loop. */
@@ -60,8 +65,43 @@ erase_answer(const struct operation *o, struct buf *out)
 		 LOG_UINT("infermesh.audit.index", o->erased.index));
 }
 
+static enum im_rc
+prune_decode(struct operation *o, const struct served_request *req, struct im_err *err)
+{
+	return audit_prune_decode(req->body, req->body_len, &o->arena, &o->prune, err);
+}
+
+static enum im_rc
+prune_work(struct audit_log *log, void *user, struct im_err *err)
+{
+	struct operation *o = user;
+
+	return audit_log_prune(log, o->prune.before_us, o->prune.dry_run, &o->pruned, err);
+}
+
+static void
+prune_log(const struct audit_pruned *p, const char *actor)
+{
+	if (p->min_index > p->was)
+		log_info("old entries are deleted", LOG_STR("infermesh.actor", actor),
+			 LOG_UINT("infermesh.audit.min_index", p->min_index),
+			 LOG_UINT("infermesh.audit.index", p->index));
+}
+
+static void
+prune_answer(const struct operation *o, struct buf *out)
+{
+	const struct audit_pruned *p = &o->pruned;
+
+	audit_prune_reply_encode(&(struct audit_prune_reply){ p->was, p->min_index, p->index },
+				 out);
+	if (!o->prune.dry_run)
+		prune_log(p, o->actor);
+}
+
 static const struct method methods[] = {
 	{ METHOD_AUDIT_ERASE, RECORD_ERASE, erase_decode, erase_work, erase_answer },
+	{ METHOD_AUDIT_PRUNE, RECORD_PRUNE, prune_decode, prune_work, prune_answer },
 };
 
 static void
@@ -155,4 +195,60 @@ operator_request(struct committer *c, const struct link_peer *peer, struct serve
 		served_accept(served, &ops, o);
 	}
 	return true;
+}
+
+static void
+on_retained(void *user, struct commit_job *job)
+{
+	struct retention *r = user;
+
+	r->busy = false;
+	if (job->err.rc == IM_OK)
+		prune_log(&r->pruned, "audit.retention_days");
+	else
+		log_warn("old entries cannot be deleted", LOG_STR("error.message", job->err.text));
+}
+
+static enum im_rc
+retention_work(struct audit_log *log, void *user, struct im_err *err)
+{
+	struct retention *r = user;
+
+	return audit_log_prune(log, r->before_us, false, &r->pruned, err);
+}
+
+static void
+on_retention(void *arg)
+{
+	struct retention *r = arg;
+	uint64_t now_us = clock_wall_us(), keep_us = r->days * DAY_US;
+
+	if (loop_timer_set(r->loop, &r->timer, RETENTION_US) != IM_OK)
+		log_error("no memory: old entries are deleted at the next start only");
+	if (r->busy || keep_us >= now_us)
+		return;
+	r->before_us = now_us - keep_us;
+	r->job = (struct commit_job){
+		.work = retention_work, .work_kind = RECORD_PRUNE, .done = on_retained, .user = r
+	};
+	r->busy = committer_submit(r->committer, &r->job, NULL) == IM_OK;
+}
+
+enum im_rc
+retention_start(struct retention *r, struct loop *loop, uint64_t days, struct im_err *err)
+{
+	*r = (struct retention){ .loop = loop, .days = days };
+	r->timer = (struct loop_timer){ .fn = on_retention, .arg = r };
+	if (days == 0)
+		return IM_OK;
+	return loop_timer_set(loop, &r->timer, 0) == IM_OK
+		   ? IM_OK
+		   : err_set(err, IM_ENOMEM, "no memory for a timer");
+}
+
+void
+retention_stop(struct retention *r)
+{
+	if (r->loop != NULL)
+		loop_timer_cancel(r->loop, &r->timer);
 }

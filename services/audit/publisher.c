@@ -84,6 +84,58 @@ publisher_published(struct publisher *p)
 	return v;
 }
 
+void
+publisher_prune(struct publisher *p, uint64_t min_index, uint64_t record)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	if (min_index > p->prune_min) {
+		p->prune_min = min_index;
+		p->prune_after = record + 1;
+		(void)pthread_cond_signal(&p->wake);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+uint64_t
+publisher_minimum(struct publisher *p)
+{
+	uint64_t v;
+
+	(void)pthread_mutex_lock(&p->lock);
+	v = p->prune_min > p->first ? p->prune_min : p->first;
+	(void)pthread_mutex_unlock(&p->lock);
+	return v;
+}
+
+/* Is there something to delete, and the record of it published? Under the lock. */
+static bool
+prune_due(const struct publisher *p)
+{
+	return p->first < p->prune_min && p->published >= p->prune_after;
+}
+
+/* Some of what is to be deleted; the rest when the next pass comes. */
+static enum im_rc
+prune_some(struct publisher *p, struct im_err *err)
+{
+	uint64_t first, min_index;
+	enum im_rc rc = IM_OK;
+	bool due;
+
+	(void)pthread_mutex_lock(&p->lock);
+	p->published = p->store.published;
+	due = prune_due(p);
+	first = p->first;
+	min_index = p->prune_min;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (due)
+		rc = store_prune(&p->store, &first, min_index, PUBLISHER_PRUNE, err);
+	(void)pthread_mutex_lock(&p->lock);
+	p->first = first;
+	(void)pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
 static struct chunk *
 first_chunk(struct publisher *p)
 {
@@ -145,6 +197,8 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 		rc = store_publish(&p->store, last->checkpoint, last->checkpoint_len, &why);
 	if (rc == IM_OK && publish && last != NULL)
 		drop_chunk(p, last);
+	if (rc == IM_OK)
+		rc = prune_some(p, &why);
 	(void)pthread_mutex_lock(&p->lock);
 	p->published = p->store.published;
 	p->trouble = why;
@@ -164,7 +218,9 @@ wait_for_work(struct publisher *p, uint64_t due_ms)
 
 	(void)pthread_mutex_lock(&p->lock);
 	while (!p->stop) {
-		if (list_empty(&p->chunks)) {
+		if (prune_due(p) && p->trouble.rc == IM_OK)
+			break;
+		if (list_empty(&p->chunks) && !prune_due(p)) {
 			(void)pthread_cond_wait(&p->wake, &p->lock);
 			continue;
 		}

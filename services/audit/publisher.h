@@ -17,6 +17,8 @@
 /* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
 typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);
 
+#define PUBLISHER_PRUNE 64 /* bundles that are deleted between two looks at what waits */
+
 struct publisher {
 	struct store store; /* the thread's own */
 	uint64_t publish_ms;
@@ -28,6 +30,9 @@ struct publisher {
 	struct list chunks;
 	size_t backlog; /* bytes in 'chunks' */
 	uint64_t published;
+	uint64_t first; /* entries below are deleted */
+	uint64_t prune_min,
+	    prune_after;       /* and below this they will be, once so much is published */
 	struct im_err trouble; /* why it cannot write; rc IM_OK = it can */
 	bool stop;
 	pthread_t thread;
@@ -48,6 +53,12 @@ IM_MUST_CHECK enum im_rc publisher_room(struct publisher *p, struct im_err *err)
 
 /** Size in the checkpoint file. Any thread. */
 uint64_t publisher_published(struct publisher *p);
+
+/** Delete the entry bundles below 'min_index' once the PRUNE record of index 'record' is published. Any thread. */
+void publisher_prune(struct publisher *p, uint64_t min_index, uint64_t record);
+
+/** First entry that is kept: what is below is deleted or is going to be. Any thread. */
+uint64_t publisher_minimum(struct publisher *p);
 
 /** IM_OK, or why the last attempt to write tiles or the checkpoint failed: records are durable then, and not published. Any
  *  thread. */

@@ -17,6 +17,7 @@ struct replay {
 	uint64_t end;               /* after the last frame seen; 0 = none */
 	struct list live;           /* chunks that the tiles do not have */
 	struct chunk *last_covered; /* the frame that ends at 'published' */
+	uint64_t first;             /* entries below were pruned */
 };
 
 /* What is missing or malformed in a log that we wrote ourselves was damaged since. */
@@ -153,6 +154,10 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 		if (rc == IM_OK && r.kind == RECORD_ERASE && r.has_subject_key)
 			rc = subjects_recorded(&log->subjects, r.subject_key, log->dedup.next - 1,
 					       err);
+		if (rc == IM_OK && r.has_prune) { /* perhaps not all of it was deleted */
+			log->prune = r.prune;
+			log->prune_record = log->dedup.next - 1;
+		}
 	} else {
 		err_prefix(err, "record %llu", (unsigned long long)log->dedup.next);
 	}
@@ -184,6 +189,8 @@ rebuild_dedup(struct audit_log *log, const struct replay *r, struct im_err *err)
 	begin -= begin % TILE_WIDTH;
 	if (begin > r->published)
 		begin = r->published - r->published % TILE_WIDTH;
+	if (begin < r->first)
+		begin = r->first;
 	rc = dedup_init(&log->dedup, begin, err);
 	for (uint64_t at = begin; at < r->published && rc == IM_OK; at += TILE_WIDTH) {
 		struct tile t = { TILE_ENTRIES, 0, at / TILE_WIDTH };
@@ -304,6 +311,9 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 	if (rc != IM_OK)
 		return damaged(rc, err);
 	log->range = log->publisher.store.edge.range;
+	rc = store_first(log->dir, cp.size, &r->first, err);
+	if (rc != IM_OK)
+		return rc;
 	rc = wal_read(log->dir, &scan, &log->recovered, err);
 	if (rc != IM_OK)
 		return rc;
@@ -342,6 +352,9 @@ audit_log_recover(struct audit_log *log, struct im_err *err)
 		if (rc == IM_OK)
 			rc = made;
 		ready = rc == IM_OK;
+		log->publisher.first = r.first;
+		if (ready)
+			publisher_prune(&log->publisher, log->prune.min_index, log->prune_record);
 	}
 	while ((node = list_pop_front(&r.live)) != NULL) {
 		struct chunk *c = CONTAINER_OF(node, struct chunk, node);

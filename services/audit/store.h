@@ -69,6 +69,19 @@ IM_MUST_CHECK enum im_rc store_flush(struct store *s, struct im_err *err);
 IM_MUST_CHECK enum im_rc store_publish(struct store *s, const char *text, size_t len,
 				       struct im_err *err);
 
+/** Index of the first entry whose bundle is there in a log of 'size'; those before it were pruned. 'size' is that of the
+ *  checkpoint. IM_EINVAL (a path is too long). */
+IM_MUST_CHECK enum im_rc store_first(const char *dir, uint64_t size, uint64_t *ret,
+				     struct im_err *err);
+
+/**
+ * Delete the bundles of the entries from '*first' on, at most 'max' of them, and none of an entry from 'min_index' on; '*first'
+ * moves along. One after the other, each made durable: a power cut never leaves a hole. IM_EUNAVAILABLE: call again later;
+ * IM_EIO: never again.
+ */
+IM_MUST_CHECK enum im_rc store_prune(struct store *s, uint64_t *first, uint64_t min_index,
+				     unsigned max, struct im_err *err);
+
 /** source_tile() of the folder 'dir'. */
 IM_MUST_CHECK enum im_rc store_read_tile(const char *dir, const struct tile *t, struct buf *out,
 					 struct im_err *err);

@@ -2,6 +2,7 @@
  * audit/store_write.c - the files themselves: tiles, bundles and the checkpoint onto the disk; see store.h.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,5 +171,74 @@ store_publish(struct store *s, const char *text, size_t len, struct im_err *err)
 		rc = disk_sync_dir(s->ops, s->dir, err);
 	if (rc == IM_OK)
 		s->published = s->edge.range.size;
+	return rc;
+}
+
+static enum im_rc
+bundle_path(const char *dir, uint64_t n, char ret[DISK_PATH_MAX], struct im_err *err)
+{
+	const struct tile t = { TILE_ENTRIES, TILE_WIDTH, n };
+	char name[TILE_PATH_MAX];
+
+	tile_path(&t, name);
+	return disk_path(ret, dir, name, err);
+}
+
+enum im_rc
+store_first(const char *dir, uint64_t size, uint64_t *ret, struct im_err *err)
+{
+	uint64_t low = 0, high = size / TILE_WIDTH; /* the partial one is never pruned */
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = bundle_path(dir, 0, path, err);
+
+	/* They go in order. Where the very first is there, another one that is missing is damage. */
+	if (rc == IM_OK && access(path, F_OK) == 0)
+		high = 0;
+	while (rc == IM_OK && low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		rc = bundle_path(dir, mid, path, err);
+		if (rc == IM_OK && access(path, F_OK) == 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	if (rc == IM_OK)
+		*ret = low * TILE_WIDTH;
+	return rc;
+}
+
+/* Folders that became empty. A failure only leaves them. */
+static void
+remove_empty(const char *log_dir, char *path)
+{
+	size_t top = strlen(log_dir) + strlen("/tile/entries");
+	char *slash;
+
+	while ((slash = strrchr(path, '/')) != NULL && (size_t)(slash - path) > top) {
+		*slash = '\0';
+		if (rmdir(path) < 0)
+			break;
+	}
+}
+
+enum im_rc
+store_prune(struct store *s, uint64_t *first, uint64_t min_index, unsigned max, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	for (unsigned i = 0; i < max && *first + TILE_WIDTH <= min_index && rc == IM_OK; i++) {
+		char path[DISK_PATH_MAX];
+
+		rc = bundle_path(s->dir, *first / TILE_WIDTH, path, err);
+		if (rc == IM_OK && s->ops->unlink(path) < 0 && errno != ENOENT)
+			rc = disk_failed(err, errno, false, "delete", path);
+		if (rc == IM_OK)
+			rc = disk_sync_parent(s->ops, path, err);
+		if (rc != IM_OK)
+			break;
+		*first += TILE_WIDTH;
+		remove_empty(s->dir, path);
+	}
 	return rc;
 }

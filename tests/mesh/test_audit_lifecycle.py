@@ -138,3 +138,42 @@ def test_service_killed_around_an_erasure_keeps_it(start):
         mesh.wait_ready()
     report = mesh.verify()
     assert report["problems"] == 0 and report["kinds"]["ERASE"] == 4
+
+
+def prune(mesh, *args):
+    return mesh.command("audit", "prune", "--json", *args)
+
+
+def test_pruned_log_verifies_answers_and_goes_on(start):
+    mesh = start()
+    first, _ = ask(mesh, "the first")
+    mesh.settled()
+    index = find(mesh, first)
+    for n in range(300):
+        ask(mesh, f"question {n}")
+    mesh.settled()
+    assert json.loads(prune(mesh).stdout) == {"was": 0, "min_index": 0, "entries": 0, "dry_run": False}
+    for wrong in (["--before", "yesterday"], ["--keep", "soon"], ["--keep", "1", "--before", "2026-01-01"]):
+        assert prune(mesh, *wrong).returncode == 2
+    # 600 records and a few, all of them older than now.
+    wait_for(lambda: mesh.metrics("audit")["infermesh_audit_published_size"] >= 600, "all is published")
+    dry = json.loads(prune(mesh, "--keep", "0", "--dry-run").stdout)
+    assert (dry["was"], dry["min_index"], dry["dry_run"]) == (0, 512, True)
+    done = json.loads(prune(mesh, "--keep", "0").stdout)
+    assert (done["min_index"], done["entries"]) == (512, 512) and done["index"] >= 600
+    entries = mesh.state_dir / "audit/tile/entries"
+    wait_for(lambda: not (entries / "000").exists() and not (entries / "001").exists(), "the bundles are deleted")
+    assert (mesh.state_dir / "audit/tile/0/000").exists()
+    gone = open_record(mesh, index)
+    assert gone.returncode == 1 and gone.stderr
+    report = mesh.verify()
+    assert report["problems"] == 0 and report["kinds"]["PRUNE"] == 1
+    # Over a crash too.
+    mesh.processes["audit"].kill(signal.SIGKILL)
+    mesh.start_daemon("audit")
+    mesh.wait_ready()
+    later, _ = ask(mesh, "the last")
+    mesh.settled()
+    assert open_record(mesh, find(mesh, later)).returncode == 0
+    assert json.loads(prune(mesh, "--keep", "0").stdout)["was"] == 512
+    assert mesh.verify()["problems"] == 0
