@@ -420,6 +420,28 @@ limiter_settle(struct limiter *l, struct limit_hold *hold, uint64_t used_tokens,
 }
 
 void
+limiter_pass(struct limiter *l, struct limit_hold *from, struct limit_hold *to)
+{
+	*to = *from;
+	if (from->count == 0) {
+		return;
+	}
+	for (uint32_t i = 0; i < from->count; i++) {
+		from->entry[i]->users++;
+	}
+	l->reservations++;
+	from->tokens = 0;
+}
+
+void
+limiter_ease(struct limiter *l, struct limit_hold *hold, uint64_t now_ms)
+{
+	settle_kind(l, hold, LIMIT_TOKENS, hold->tokens, 0, now_ms);
+	l->reserved_tokens -= hold->tokens;
+	hold->tokens = 0;
+}
+
+void
 limiter_undo(struct limiter *l, struct limit_hold *hold, uint64_t now_ms)
 {
 	settle_kind(l, hold, LIMIT_REQUESTS, 1, 0, now_ms);

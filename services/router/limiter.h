@@ -147,6 +147,13 @@ void limiter_acquire(struct limiter *l, const struct limit_ask *ask, uint64_t no
 void limiter_settle(struct limiter *l, struct limit_hold *hold, uint64_t used_tokens,
 		    uint64_t now_ms);
 
+/** 'to', which held nothing, holds what 'from' held. 'from' goes on to hold its names but no tokens: somebody else pays for
+ *  its answer, and if it comes to need one of its own, limiter_settle() makes it pay for that. */
+void limiter_pass(struct limiter *l, struct limit_hold *from, struct limit_hold *to);
+
+/** Give the tokens back and go on to hold the names, likewise. */
+void limiter_ease(struct limiter *l, struct limit_hold *hold, uint64_t now_ms);
+
 /** Undo limiter_acquire(): the request was not admitted after all, and costs nothing. */
 void limiter_undo(struct limiter *l, struct limit_hold *hold, uint64_t now_ms);
 

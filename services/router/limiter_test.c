@@ -222,6 +222,34 @@ test_limiter_settling_gives_back_or_leaves_a_debt(void **state)
 	limiter_done(&l);
 }
 
+/* Found by the simulation: who fell back to an answer of its own after a shared one had failed paid for none. */
+static void
+test_limiter_answer_that_another_pays_for_leaves_a_hold_for_ones_own(void **state)
+{
+	struct limit_rule rules[] = { { LIMIT_KEY, NULL, { none, rate(60, 100) }, 0, NULL } };
+	struct limit_hold first, shared, second;
+	struct limit_verdict v;
+	struct limiter l;
+
+	(void)state;
+	assert_int_equal(limiter_init(&l, rules, 1, 7, 0), IM_OK);
+	assert_int_equal(ask_for(&l, "t", "k", 20, 40, 0, &first, &v), LIMIT_OK);
+	limiter_pass(&l, &first, &shared);
+	assert_int_equal(l.reservations, 2);
+	assert_int_equal(l.reserved_tokens, 60);
+	assert_int_equal(ask_for(&l, "t", "k", 20, 20, 0, &second, &v), LIMIT_OK);
+	limiter_ease(&l, &second, 0); /* it joins: its 40 are back */
+	assert_int_equal(l.reserved_tokens, 60);
+	limiter_settle(&l, &shared, 0, 0); /* that one failed: 60 are back */
+	limiter_settle(&l, &first, 70, 0);
+	limiter_settle(&l, &second, 30, 0);
+	assert_int_equal(l.reservations, 0);
+	assert_int_equal(l.reserved_tokens, 0);
+	assert_int_equal(ask_for(&l, "t", "k", 0, 1, 0, &first, &v), LIMIT_EXCEEDED);
+	assert_int_equal(v.retry_ms, 1000); /* 100 were there, 100 are used */
+	limiter_done(&l);
+}
+
 static void
 test_limiter_undone_request_costs_nothing(void **state)
 {
@@ -433,6 +461,8 @@ main(void)
 		cmocka_unit_test(test_limiter_name_of_its_own_replaces_the_rule_for_each),
 		cmocka_unit_test(test_limiter_names_without_a_rule_are_free),
 		cmocka_unit_test(test_limiter_settling_gives_back_or_leaves_a_debt),
+		cmocka_unit_test(
+		    test_limiter_answer_that_another_pays_for_leaves_a_hold_for_ones_own),
 		cmocka_unit_test(test_limiter_undone_request_costs_nothing),
 		cmocka_unit_test(test_limiter_giving_back_late_never_overfills),
 		cmocka_unit_test(test_limiter_request_larger_than_the_bucket_is_told_so),

@@ -292,10 +292,19 @@ limits_see_nothing(struct limit_claim *claim)
 }
 
 void
-limits_pass(struct limit_claim *from, struct limit_claim *to)
+limits_pass(struct limits *l, struct limit_claim *from, struct limit_claim *to)
 {
 	*to = *from;
-	memset(&from->hold, 0, sizeof(from->hold));
+	limiter_pass(&l->limiter, &from->hold, &to->hold);
+}
+
+void
+limits_ease(struct limits *l, struct limit_claim *claim)
+{
+	if (claim->hold.count > 0) {
+		limiter_ease(&l->limiter, &claim->hold, clock_mono_ms());
+		changed(l);
+	}
 }
 
 void

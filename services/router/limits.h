@@ -77,8 +77,10 @@ void limits_see(struct limit_claim *claim, const struct generate_frame *frame);
 /** Its answer begins anew. */
 void limits_see_nothing(struct limit_claim *claim);
 
-/** 'to', which holds nothing, is settled in place of 'from'. */
-void limits_pass(struct limit_claim *from, struct limit_claim *to);
+/** The answer of 'from' is paid for by 'to', which holds nothing yet; or by somebody who came before. What 'from' needs beyond
+ *  that it pays for at its end: limits_settle() of both. */
+void limits_pass(struct limits *l, struct limit_claim *from, struct limit_claim *to);
+void limits_ease(struct limits *l, struct limit_claim *claim);
 
 /** Its end: it used 'tokens'. Does nothing the second time. */
 void limits_settle(struct limits *l, struct limit_claim *claim, uint64_t tokens);

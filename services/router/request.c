@@ -141,7 +141,8 @@ tokens_used(const struct request *r)
 {
 	bool given_up = r->st.ending == REQUEST_END_GONE || r->st.ending == REQUEST_END_DEADLINE;
 
-	if (r->st.attempts == 0) {
+	/* Who follows a generation does not pay for it, unless it fell back to an answer of its own. */
+	if (r->st.attempts == 0 || r->follower.generation != NULL) {
 		return 0;
 	}
 	if (r->has_usage) {

@@ -185,9 +185,9 @@ router_request_follow(struct request *r)
 	}
 	/* What the answer costs is paid for by who began it, when the generation ends, whoever listens by then. */
 	if (g == NULL) {
-		limits_pass(&r->claim, &doer->claim);
+		limits_pass(&r->router->limits, &r->claim, &doer->claim);
 	} else {
-		limits_settle(&r->router->limits, &r->claim, 0);
+		limits_ease(&r->router->limits, &r->claim);
 		r->st.coalesced = true;
 		(void)snprintf(r->cache_word, sizeof(r->cache_word), "coalesced");
 		hurry(doer, r);
