@@ -131,7 +131,7 @@ static bool
 http_address(const struct config *c, size_t i, const struct config **ret_in, const char **ret_path)
 {
 	static const char *const rows[] = { "gateway.listen", "router.admin", "cache.admin",
-					    "audit.admin" };
+					    "audit.admin", "audit.serve" };
 	const size_t fixed = sizeof(rows) / sizeof(rows[0]);
 
 	if (i >= fixed + config_items(c, "workers"))

@@ -129,6 +129,8 @@ const struct config_key config_schema[] = {
 	BYTES("audit.segment_bytes", "64MiB", MIB, GIB, "Size of a write-ahead segment"),
 	INT("audit.retention_days", "180", 0, 36500,
 	    "Entries that are older are deleted, in whole bundles of 256; their hashes stay, and every proof. 0 = all are kept for ever"),
+	STR("audit.serve", "off",
+	    "Serve the published log by HTTP, read only, to whoever reaches this address: HOST:PORT, unix:PATH or off"),
 	MS("audit.publish_ms", "1s", 10, 3600000, "How often the checkpoint file is renewed at most"),
 
 	/* Requests and tokens a minute. A request takes from all that match, or from none. */

@@ -13,6 +13,7 @@
 #include "audit/committer.h"
 #include "audit/keyfile.h"
 #include "audit/operator.h"
+#include "audit/pages.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/mesh.h"
@@ -22,6 +23,7 @@
 struct audit {
 	struct loop *loop;
 	struct endpoint *listener;
+	struct pages *pages;     /* NULL: the log is not served by HTTP */
 	struct endpoint *inside; /* for the other services of a single process */
 	struct keyfile keys;
 	struct audit_log *log;
@@ -353,6 +355,21 @@ release(struct audit *audit)
 }
 
 static enum im_rc
+open_pages(struct audit *audit, const struct config *config, struct im_err *err)
+{
+	const char *listen = config_str(config, "audit.serve");
+	enum im_rc rc;
+
+	if (strcmp(listen, "off") == 0)
+		return IM_OK;
+	rc = pages_open(audit->loop, listen, audit->log->dir, &audit->pages, err);
+	if (rc == IM_OK)
+		log_info("the published log is served by HTTP",
+			 LOG_STR("server.address", pages_address(audit->pages)));
+	return rc;
+}
+
+static enum im_rc
 audit_start(const struct service_env *env, void **ret_service, struct im_err *err)
 {
 	static const struct endpoint_ops ops = { .request = on_request, .trouble = on_trouble };
@@ -377,6 +394,8 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 		rc =
 		    retention_start(&audit->retention, env->loop,
 				    (uint64_t)config_int(env->config, "audit.retention_days"), err);
+	if (rc == IM_OK)
+		rc = open_pages(audit, env->config, err);
 	/* Last, because a thread cannot be taken back at once; calls come through the loop, so not before we return. */
 	if (rc == IM_OK)
 		rc = committer_new(env->loop, audit->log, on_fatal, NULL, &audit->committer, err);
@@ -448,6 +467,30 @@ audit_ready(const void *service, struct buf *why)
 }
 
 static void
+pages_metrics(const struct pages *pages, struct metrics_page *page)
+{
+	static const char name[] = "infermesh_audit_http_requests_total";
+	struct pages_stats s = { 0 };
+	const struct {
+		const char *result;
+		const uint64_t *count;
+	} rows[] = { { "served", &s.served },
+		     { "missing", &s.missing },
+		     { "refused", &s.refused },
+		     { "failed", &s.failed } };
+
+	if (pages == NULL)
+		return;
+	pages_stats(pages, &s);
+	metrics_family(page, name, "counter", "Files of the log that were asked for, by result.");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct metrics_label label = { "result", rows[i].result };
+
+		metrics_value(page, name, &label, 1, (double)*rows[i].count);
+	}
+}
+
+static void
 audit_metrics(const void *service, struct metrics_page *page)
 {
 	const struct audit *audit = service;
@@ -480,6 +523,7 @@ audit_metrics(const void *service, struct metrics_page *page)
 	metrics_family(page, "infermesh_audit_commit_seconds", "histogram",
 		       "Time to sign, write and sync one frame.");
 	metrics_histogram(page, "infermesh_audit_commit_seconds", NULL, 0, &s.sync);
+	pages_metrics(audit->pages, page);
 }
 
 const struct service_ops audit_service = {

@@ -7,6 +7,8 @@ import pathlib
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -196,6 +198,29 @@ def test_verify_of_what_any_web_server_publishes(mesh, tmp_path):
         assert "larger than such a file can be" in run(mesh, "verify", url, status=1)
     assert f"{url}/checkpoint: " in run(mesh, "verify", url, status=1)
     assert "has no '?'" in run(mesh, "verify", url + "?x", status=2)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_verify_of_what_the_daemon_itself_serves(start, instant, single):
+    port = free_port()
+    workers = [{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}]
+    mesh = start(workers=workers, single=single, config={"audit": {"publish_ms": "50ms", "serve": f"127.0.0.1:{port}"}})
+    request_id, url = ask(mesh), f"http://127.0.0.1:{port}"
+    vkey = mesh.status()["audit"]["vkey"]
+    report = json.loads(run(mesh, "verify", url, "--vkey", vkey, "--json"))
+    assert report["verified"] and report["size"] == report["published_size"] > 2
+    asked, _ = records(mesh, request_id, "--log", url)
+    assert run(mesh, "prove", str(asked["index"]), "--log", url, "--vkey", vkey) == run(mesh, "prove", str(asked["index"]))
+    for _ in range(10):  # the log moves on between one file and the next
+        mesh.chat(QUESTION)
+        assert json.loads(run(mesh, "verify", url, "--vkey", vkey, "--json"))["verified"]
+    with urllib.request.urlopen(f"{url}/tile/entries/000.p/1") as reply:  # was replaced long since
+        assert reply.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert int.from_bytes(reply.read(2), "big") == len(reply.read())
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{url}/lock")
+    served = 'infermesh_audit_http_requests_total{result="served"}'
+    assert any(k.startswith(served[:-1]) and v > 10 for k, v in mesh.metrics("audit").items())
 
 
 def test_verify_of_a_running_log_while_it_grows(mesh):

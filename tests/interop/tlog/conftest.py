@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "mesh"))
 
 import fixtures  # noqa: E402
-from mesh import BUILD, ROOT, Mesh, wait_for  # noqa: E402
+from mesh import BUILD, ROOT, Mesh, free_port, wait_for  # noqa: E402
 
 pytest_sessionfinish, pytest_terminal_summary = fixtures.pytest_sessionfinish, fixtures.pytest_terminal_summary
 instant = pytest.fixture(scope="module")(fixtures.instant.__wrapped__)
@@ -37,10 +37,10 @@ def vectors(tmp_path_factory):
 
 
 class Log:
-    """What a mesh wrote: its folder, its key, and checkpoints that were published on the way."""
+    """What a mesh wrote: its folder, where its daemon serves it, its key, and checkpoints that were published on the way."""
 
-    def __init__(self, mesh, folder):
-        self.mesh, self.checkpoints = mesh, folder
+    def __init__(self, mesh, folder, url):
+        self.mesh, self.checkpoints, self.url = mesh, folder, url
         self.dir = mesh.state_dir / "audit"
         self.vkey = mesh.status()["audit"]["vkey"]
 
@@ -61,9 +61,11 @@ def log(tmp_path_factory, instant):
     folder = tmp_path_factory.mktemp("log")
     (folder / "checkpoints").mkdir()
     workers = [{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}]
-    mesh = Mesh(folder / "m", workers=workers, config={"audit": {"publish_ms": "100ms"}}).start()
+    port = free_port()
+    mesh = Mesh(folder / "m", workers=workers,
+                config={"audit": {"publish_ms": "100ms", "serve": f"127.0.0.1:{port}"}}).start()
     try:
-        log = Log(mesh, folder / "checkpoints")
+        log = Log(mesh, folder / "checkpoints", f"http://127.0.0.1:{port}")
         for n in range(1, 301):
             status, _, text = mesh.chat({"model": "m", "messages": [{"role": "user", "content": f"question {n}"}]})
             assert status == 200, text

@@ -59,6 +59,11 @@ def test_log_of_a_mesh_is_accepted(verifier, log):
     assert verifier("tessera", "folder", log.dir, log.vkey, log.checkpoints) == f"fsck of {sizes}"
 
 
+def test_log_that_the_daemon_serves_is_accepted_by_tesseras_http_client(verifier, log):
+    said = verifier("tessera", "folder", log.url, log.vkey, log.checkpoints)
+    assert said == f"fsck of {log.size()} entries, 12 older checkpoints"
+
+
 def test_proof_files_of_a_mesh_are_accepted_by_sumdb_and_torchwood(verifier, log, tmp_path):
     size = log.size()
     for index in (0, 1, 255, 256, size - 1):
