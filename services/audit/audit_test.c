@@ -328,7 +328,7 @@ test_audit_serves_several_routers_and_leaves_a_log_that_verifies(void **state)
 	assert_int_equal(r.open, 0);
 	buf_done(&text);
 	(void)unlink(key);
-	(void)strcat(key, SUBJECTS_SUFFIX);
+	(void)snprintf(key, sizeof(key), "%s.key2" SUBJECTS_SUFFIX, f->t.dir);
 	(void)unlink(key);
 	testlog_done(&f->t);
 	free(f);

@@ -25,9 +25,10 @@
 static void
 content_of(const char *caller, uint64_t n, uint8_t ret[HASH_BYTES])
 {
-	memset(ret, 0, HASH_BYTES);
-	memcpy(ret, &n, sizeof(n));
-	memcpy(ret + 8, caller, strlen(caller));
+	char text[HASH_BYTES] = "";
+
+	(void)snprintf(text, sizeof(text), "%s %lu", caller, (unsigned long)n);
+	memcpy(ret, text, sizeof(text));
 }
 
 /* A REQUEST of 'caller', durable. */
@@ -187,6 +188,63 @@ test_erase_killed_or_failing_at_any_call_is_finished_once(void **state)
 	print_message("%u sites x faults\n", runs);
 }
 
+static enum im_rc
+open_old(struct testlog *t, const char *tenant, const char *caller, struct opening *ret)
+{
+	const struct opening_subject who = { tenant, caller };
+
+	return opening_get(t->dir, t->subjects, &t->keys.keys, 0, COMMITMENT_OUTPUT, &who, ret,
+			   &t->err);
+}
+
+/* As the service wrote them before subjects had keys of their own. */
+static void
+test_open_record_without_a_subject_key_needs_the_names(void **state)
+{
+	struct record r = { .kind = RECORD_RESPONSE,
+			    .has_request_id = true,
+			    .request_id = { 9 },
+			    .has_caller = true,
+			    .has_tenant = true,
+			    .has_output = true };
+	uint8_t content[HASH_BYTES];
+	struct testlog t;
+	struct audit_log *log;
+	struct hash subject, opening;
+	struct opening o;
+	uint64_t index;
+
+	(void)state;
+	testlog_init(&t);
+	log = testlog_open(&t);
+	assert_non_null(log);
+	content_of("alice", 7, content);
+	pseudonym_make(&log->hasher, &t.keys.keys, "acme", PSEUDONYM_CALLER, "alice", r.caller);
+	pseudonym_make(&log->hasher, &t.keys.keys, "acme", PSEUDONYM_TENANT, "acme", r.tenant);
+	pseudonym_subject(&log->hasher, &t.keys.keys, "acme", "alice", &subject);
+	commitment_opening(&log->hasher, &subject, r.request_id, COMMITMENT_OUTPUT, &opening);
+	commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, content, &r.output_commitment);
+	assert_int_equal(audit_log_put(log, &r, &index, &t.err), IM_OK);
+	assert_int_equal(audit_log_commit(log, false, &t.err), IM_OK);
+	assert_int_equal(open_old(&t, "acme", "alice", &o), IM_OK);
+	assert_true(o.derived);
+	assert_memory_equal(&o.opening, &opening, sizeof(opening));
+	assert_memory_equal(&o.commitment, &r.output_commitment, sizeof(o.commitment));
+	assert_int_equal(open_old(&t, "acme", "bob", &o), IM_EINVAL);
+	assert_int_equal(open_old(&t, "acm", "ealice", &o), IM_EINVAL);
+	assert_int_equal(open_old(&t, NULL, NULL, &o), IM_EINVAL);
+	assert_non_null(strstr(t.err.text, "--caller"));
+	assert_int_equal(
+	    opening_get(t.dir, t.subjects, &t.keys.keys, 0, COMMITMENT_INPUT, NULL, &o, &t.err),
+	    IM_EINVAL);
+	assert_non_null(strstr(t.err.text, "has no input"));
+	assert_int_equal(
+	    opening_get(t.dir, t.subjects, &t.keys.keys, 1, COMMITMENT_INPUT, NULL, &o, &t.err),
+	    IM_ENOTFOUND);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
 /* The contents that people really send: there are not many short ones. */
 static void
 short_prompt(struct hasher *h, unsigned n, uint8_t ret[HASH_BYTES])
@@ -263,6 +321,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_erase_nothing_of_the_subject_opens_and_all_still_verifies),
 		cmocka_unit_test(test_erase_killed_or_failing_at_any_call_is_finished_once),
+		cmocka_unit_test(test_open_record_without_a_subject_key_needs_the_names),
 		cmocka_unit_test(test_privacy_dictionary_finds_plain_hashes_and_no_commitment),
 	};
 

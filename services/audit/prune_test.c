@@ -239,7 +239,7 @@ test_prune_goes_on_by_itself_when_a_file_could_not_be_deleted(void **state)
 	for (unsigned i = 0; i < 6000 && has(&t, "tile/entries/075"); i++)
 		(void)usleep(10000); /* until it is so, at most a minute */
 	publisher_stop(&log->publisher);
-	assert_true(p.min_index > 256 * (PUBLISHER_PRUNE + 5));
+	assert_true(p.min_index > UINT64_C(256) * (PUBLISHER_PRUNE + 5));
 	assert_int_equal(log->publisher.first, p.min_index);
 	audit_log_close(log);
 	testlog_verify(&t, &r);

@@ -444,14 +444,15 @@ subjects_find(const char *path, const struct pseudonym_keys *keys, struct hasher
 	      struct im_err *err)
 {
 	uint8_t *bytes = malloc((size_t)READ_SLOTS * SUBJECT_SLOT_BYTES);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	bool found = false;
 	enum im_rc rc = IM_OK;
 	size_t count = 1;
+	int fd;
 
 	if (bytes == NULL)
-		rc = err_set(err, IM_ENOMEM, "no memory to read %s", path);
-	else if (fd < 0 && errno == ENOENT)
+		return err_set(err, IM_ENOMEM, "no memory to read %s", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
 		rc = err_set(err, IM_ENOTFOUND, "the file of subject keys %s is missing", path);
 	else if (fd < 0)
 		rc = err_errno(err, IM_EIO, errno, "cannot open %s", path);

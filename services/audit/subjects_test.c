@@ -18,6 +18,8 @@
 #include "audit/subjects.h"
 #include "audit/testlog.h"
 
+#define SLOT ((size_t)SUBJECT_SLOT_BYTES)
+
 struct fixture {
 	struct testlog t; /* its keys, and the place of the file */
 	struct hasher h;
@@ -135,7 +137,7 @@ test_subjects_key_that_was_not_synced_is_forgotten(void **state)
 	assert_int_equal(subjects_sync(&f.s, &f.t.err), IM_OK); /* once more: it holds */
 	assert_int_equal(reopen(&f), IM_OK);
 	assert_true(same(a, key_of(&f, "acme", "alice")));
-	a = key_of(&f, "acme", "bob");
+	(void)key_of(&f, "acme", "bob");
 	testdisk_arm(2, EIO);
 	assert_int_equal(subjects_sync(&f.s, &f.t.err), IM_EIO);
 	testdisk_arm(0, 0);
@@ -159,15 +161,14 @@ test_subjects_destroyed_key_is_not_in_the_file(void **state)
 	assert_int_equal(subjects_destroy(&f.s, &f.h, "acme", "carol", &slot, &f.t.err),
 			 IM_ENOTFOUND);
 	len = slurp(&f, before, sizeof(before));
-	assert_int_equal(len, 3 * SUBJECT_SLOT_BYTES);
+	assert_int_equal(len, 3 * SLOT);
 	assert_int_equal(subjects_destroy(&f.s, &f.h, "acme", "alice", &slot, &f.t.err), IM_OK);
 	assert_int_equal(slot.state, SUBJECT_DESTROYED);
 	assert_memory_equal(slot.id, a.id, sizeof(a.id));
 	assert_int_equal(slurp(&f, after, sizeof(after)), len);
 	for (unsigned i = 52; i < 112; i++) /* nonce, sealed key, seal */
-		assert_int_equal(after[SUBJECT_SLOT_BYTES + i], 0);
-	assert_memory_equal(before + 2 * SUBJECT_SLOT_BYTES, after + 2 * SUBJECT_SLOT_BYTES,
-			    SUBJECT_SLOT_BYTES);
+		assert_int_equal(after[SLOT + i], 0);
+	assert_memory_equal(before + 2 * SLOT, after + 2 * SLOT, SLOT);
 	assert_true(subjects_unrecorded(&f.s, id));
 	assert_memory_equal(id, a.id, sizeof(id));
 	assert_int_equal(reopen(&f), IM_OK); /* it is remembered that a record is to come */
@@ -199,7 +200,7 @@ test_subjects_destruction_cut_off_anywhere_is_finished_by_the_next_start(void **
 	struct subject_key a;
 	struct subject_slot slot;
 	uint8_t before[1024], after[1024], torn[1024], id[SUBJECT_ID_BYTES];
-	const size_t at = SUBJECT_SLOT_BYTES, len = 2 * at;
+	const size_t at = SLOT, len = 2 * at;
 
 	(void)state;
 	setup(&f);
@@ -209,7 +210,7 @@ test_subjects_destruction_cut_off_anywhere_is_finished_by_the_next_start(void **
 	assert_int_equal(slurp(&f, before, sizeof(before)), len);
 	assert_int_equal(subjects_destroy(&f.s, &f.h, "acme", "alice", &slot, &f.t.err), IM_OK);
 	assert_int_equal(slurp(&f, after, sizeof(after)), len);
-	for (size_t cut = 1; cut <= SUBJECT_SLOT_BYTES; cut++) {
+	for (size_t cut = 1; cut <= SLOT; cut++) {
 		memcpy(torn, before, len);
 		memcpy(torn + at, after + at, cut);
 		spill(&f, torn, len);
@@ -242,9 +243,9 @@ test_subjects_destruction_that_failed_is_finished_by_the_next_one(void **state)
 			 IM_EUNAVAILABLE);
 	assert_false(same(a, key_of(&f, "acme", "alice"))); /* already another one */
 	assert_int_equal(subjects_destroy(&f.s, &f.h, "acme", "bob", &slot, &f.t.err), IM_OK);
-	assert_int_equal(slurp(&f, bytes, sizeof(bytes)), 4 * SUBJECT_SLOT_BYTES);
+	assert_int_equal(slurp(&f, bytes, sizeof(bytes)), 4 * SLOT);
 	for (unsigned i = 52; i < 112; i++)
-		assert_int_equal(bytes[SUBJECT_SLOT_BYTES + i], 0);
+		assert_int_equal(bytes[SLOT + i], 0);
 	for (unsigned i = 0; i < 2; i++) { /* both wait for their records */
 		assert_true(subjects_unrecorded(&f.s, id));
 		assert_int_equal(subjects_recorded(&f.s, id, i, &f.t.err), IM_OK);
@@ -268,7 +269,7 @@ test_subjects_changed_key_is_counted_and_replaced(void **state)
 	b = key_of(&f, "acme", "bob");
 	assert_int_equal(subjects_sync(&f.s, &f.t.err), IM_OK);
 	len = slurp(&f, bytes, sizeof(bytes));
-	bytes[SUBJECT_SLOT_BYTES + 70] ^= 1;
+	bytes[SLOT + 70] ^= 1;
 	spill(&f, bytes, len - 1); /* and the last one is cut */
 	assert_int_equal(reopen(&f), IM_OK);
 	assert_int_equal(f.s.damaged, 1);
@@ -291,7 +292,7 @@ test_subjects_file_of_another_key_file_is_refused(void **state)
 	f.t.keys.keys.master.b[0] ^= 1;
 	assert_int_equal(reopen(&f), IM_EINVAL);
 	assert_non_null(strstr(f.t.err.text, "another key file"));
-	spill(&f, (const uint8_t *)f.t.subjects, SUBJECT_SLOT_BYTES > 90 ? 90 : 0);
+	spill(&f, (const uint8_t *)f.t.subjects, SLOT > 90 ? 90 : 0);
 	assert_int_equal(reopen(&f), IM_OK); /* shorter than a head: nothing can be in it */
 	spill(&f, (const uint8_t *)&f.t, 512);
 	assert_int_equal(reopen(&f), IM_EINVAL);
