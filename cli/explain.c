@@ -64,7 +64,7 @@ print_asked(const struct record *r)
 		(void)printf(", a route; its arm ");
 		print_text(to->arm);
 		(void)printf(" was chosen by the weights, and stays chosen for this session");
-		if (strcmp(r->model, to->arm) != 0) {
+		if (strncmp(to->fallback, "model:", 6) == 0) {
 			(void)printf("; served by ");
 			print_text(r->model);
 		}
