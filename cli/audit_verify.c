@@ -220,14 +220,17 @@ run_audit_verify(const struct cli_args *args)
 	enum im_rc rc;
 	int status;
 
+	if (report == NULL) {
+		(void)err_set(&err, IM_ENOMEM, "no memory to verify the log");
+		return cli_fail(args, &err);
+	}
 	if (!log_arg_open(args, args->rest_count > 0 ? args->rest[0] : NULL, &log, &status)) {
 		free(report);
 		return status;
 	}
 	if (progress)
 		options.progress = on_progress;
-	rc = report != NULL ? audit_verify_source(&log.source, log.vkey, &options, report, &err)
-			    : err_set(&err, IM_ENOMEM, "no memory to verify the log");
+	rc = audit_verify_source(&log.source, log.vkey, &options, report, &err);
 	if (progress)
 		(void)fprintf(stderr, "\r\033[K");
 	if (rc != IM_OK) {

@@ -226,11 +226,42 @@ test_proof_file_from_a_damaged_log_is_not_made(void **state)
 	teardown(&f);
 }
 
+/* The same bytes as ever, which sumdb and torchwood accept (tests/interop/tlog). */
+static void
+test_proof_file_golden_of_tesseras_test_log_is_accepted(void **state)
+{
+	static const char vkey[] =
+	    "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx";
+	struct note_verifier key;
+	struct buf file = { 0 };
+	struct proof_file p;
+	struct checkpoint cp;
+	struct hasher h;
+
+	(void)state;
+	assert_int_equal(
+	    disk_read("tests/fuzz/corpus/proof_fuzz/tessera", PROOF_FILE_MAX, &file, NULL), IM_OK);
+	assert_int_equal(note_verifier_parse(vkey, &key, NULL), IM_OK);
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	assert_int_equal(proof_file_parse(buf_cstr(&file), file.len, &p, NULL), IM_OK);
+	assert_int_equal(p.index, 5);
+	assert_int_equal(p.entry_len, 3);
+	assert_memory_equal(p.entry, "six", 3);
+	assert_int_equal(p.proof.count, 4);
+	assert_int_equal(proof_file_check(&h, &p, &key, &cp, NULL), IM_OK);
+	assert_int_equal(cp.size, 15);
+	proof_file_done(&p);
+	hasher_done(&h);
+	note_verifier_done(&key);
+	buf_done(&file);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_proof_file_of_every_record_is_accepted),
+		cmocka_unit_test(test_proof_file_golden_of_tesseras_test_log_is_accepted),
 		cmocka_unit_test(test_proof_file_of_a_record_that_is_not_published_is_not_made),
 		cmocka_unit_test(test_proof_file_with_any_bit_changed_is_refused),
 		cmocka_unit_test(test_proof_file_cut_off_anywhere_is_refused),

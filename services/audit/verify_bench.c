@@ -96,13 +96,14 @@ cpu_seconds(void)
 static long
 rss_kib(void)
 {
-	long pages = 0, resident = 0;
+	char line[128] = "", *resident;
 	FILE *f = fopen("/proc/self/statm", "re");
 
-	if (f == NULL || fscanf(f, "%ld %ld", &pages, &resident) != 2)
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL ||
+	    (resident = strchr(line, ' ')) == NULL)
 		die("cannot read /proc/self/statm");
 	(void)fclose(f);
-	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+	return strtol(resident, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static long rss_most; /* of the verification that runs */
