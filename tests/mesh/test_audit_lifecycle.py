@@ -177,3 +177,32 @@ def test_pruned_log_verifies_answers_and_goes_on(start):
     assert open_record(mesh, find(mesh, later)).returncode == 0
     assert json.loads(prune(mesh, "--keep", "0").stdout)["was"] == 512
     assert mesh.verify()["problems"] == 0
+
+
+def test_proof_given_out_before_holds_after_erasing_and_pruning(start):
+    mesh = start()
+    request, body = ask(mesh, "my contract says so")
+    for n in range(140):
+        ask(mesh, f"question {n}")
+    mesh.settled()
+    index = find(mesh, request)
+    wait_for(lambda: mesh.metrics("audit")["infermesh_audit_published_size"] >= 280, "all is published")
+    content, lie, proof = mesh.folder / "request.json", mesh.folder / "lie.json", mesh.folder / "x.tlog-proof"
+    content.write_bytes(body)
+    lie.write_bytes(body.replace(b"contract", b"contrast"))
+    assert mesh.command("audit", "prove", str(index), "-o", str(proof)).returncode == 0
+    opening = json.loads(open_record(mesh, index).stdout)["opening"]
+
+    def check(file):
+        return mesh.command("audit", "check", str(proof), "--content", str(file), "--opening", opening).returncode
+
+    assert (check(content), check(lie)) == (0, 1)
+    assert erase(mesh, "acme/tester").returncode == 0
+    assert json.loads(prune(mesh, "--keep", "0").stdout)["min_index"] == 256
+    wait_for(lambda: not (mesh.state_dir / "audit/tile/entries/000").exists(), "the bundle is deleted")
+    # What was disclosed stays disclosed, and proved; nothing new can be.
+    assert (check(content), check(lie)) == (0, 1)
+    assert mesh.command("audit", "check", str(proof)).returncode == 0
+    assert open_record(mesh, index).returncode == 1
+    report = mesh.verify()
+    assert report["problems"] == 0 and report["pruned"] == 256
