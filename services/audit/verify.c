@@ -30,6 +30,7 @@ struct verify {
 	struct tile_edge edge;
 	struct verify_records records;
 	struct buf bundle, tile, other;
+	bool lost;          /* entries are missing that no PRUNE record covers */
 	uint64_t prune_min; /* entries below may be missing: the newest PRUNE record's */
 	struct im_err *err;
 	enum im_rc rc; /* of a callback that cannot return one */
@@ -125,10 +126,12 @@ read_bundle(struct verify *v, const struct tile *t)
 	enum im_rc rc = source_tile(v->source, t, &v->bundle, &why);
 
 	if (rc == IM_ENOTFOUND && t->width == TILE_WIDTH &&
-	    v->records.unseen_end == t->n * TILE_WIDTH)
+	    v->records.unseen_end == t->n * TILE_WIDTH) {
 		v->records.unseen_end += TILE_WIDTH;
-	else if (rc != IM_OK)
+	} else if (rc != IM_OK) {
 		note_unread(v, t, rc, &why);
+		v->lost = v->lost || rc == IM_ENOTFOUND;
+	}
 	return rc == IM_OK;
 }
 
@@ -140,6 +143,7 @@ check_missing(struct verify *v)
 	char name[TILE_PATH_MAX];
 
 	v->report->pruned = end < v->prune_min ? end : v->prune_min;
+	v->lost = v->lost || v->report->pruned < end;
 	for (uint64_t at = v->report->pruned; at < end; at += TILE_WIDTH) {
 		const struct tile t = { TILE_ENTRIES, TILE_WIDTH, at / TILE_WIDTH };
 
@@ -295,16 +299,24 @@ frame_trusted(void *user, const struct wal_frame *f)
 	return frame_fits(f, v->key);
 }
 
+/* Was more published since we began? */
+static bool
+has_grown(const struct verify *v)
+{
+	struct buf text = { 0 };
+	struct checkpoint now;
+	bool grown = source_checkpoint(v->source, v->key, &text, &now, NULL) == IM_OK &&
+		     now.size > v->report->published_size;
+
+	buf_done(&text);
+	return grown;
+}
+
 /* A frame whose beginning we do not have: damage, unless the service published and recycled meanwhile. */
 static enum im_rc
 frame_gap(struct verify *v, const struct wal_frame *f, const char *where)
 {
-	struct buf text = { 0 };
-	struct checkpoint now;
-
-	v->wal_over = source_checkpoint(v->source, v->key, &text, &now, NULL) == IM_OK &&
-		      now.size > v->report->published_size;
-	buf_done(&text);
+	v->wal_over = has_grown(v);
 	if (!v->wal_over) {
 		verify_problem(v->report,
 			       "%s: the frame begins at record %" PRIu64
@@ -436,6 +448,40 @@ check_folder(struct verify *v)
 	return rc;
 }
 
+/* '*ret_again': it looks as if old entries were pruned while we read, and a new try would tell. */
+static enum im_rc
+verify_once(const struct audit_source *source, struct note_verifier *key,
+	    const struct verify_options *options, struct verify_report *ret, bool *ret_again,
+	    struct im_err *err)
+{
+	struct verify *v = calloc(1, sizeof(*v));
+	enum im_rc rc;
+
+	if (v == NULL)
+		return err_set(err, IM_ENOMEM, "no memory to verify the log");
+	memset(ret, 0, sizeof(*ret));
+	ret->signature_checked = key != NULL;
+	v->source = source;
+	v->options = options;
+	v->report = ret;
+	v->key = key;
+	v->err = err;
+	verify_records_init(&v->records, ret);
+	rc = hasher_init(&v->hasher, err);
+	if (rc == IM_OK)
+		rc = check_folder(v);
+	if (rc == IM_OK)
+		verify_records_end(&v->records, options->open_ids);
+	*ret_again = rc == IM_OK && v->lost && has_grown(v);
+	verify_records_done(&v->records);
+	buf_done(&v->bundle);
+	buf_done(&v->tile);
+	buf_done(&v->other);
+	hasher_done(&v->hasher);
+	free(v);
+	return rc;
+}
+
 enum im_rc
 audit_verify_source(const struct audit_source *source, const char *vkey,
 		    const struct verify_options *options, struct verify_report *ret,
@@ -443,38 +489,19 @@ audit_verify_source(const struct audit_source *source, const char *vkey,
 {
 	static const struct verify_options none;
 	struct note_verifier key = { 0 };
-	struct verify *v = calloc(1, sizeof(*v));
+	bool again = true;
 	enum im_rc rc = IM_OK;
 
-	if (v == NULL)
-		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	memset(ret, 0, sizeof(*ret));
-	v->source = source;
-	v->options = options != NULL ? options : &none;
-	v->report = ret;
-	v->err = err;
-	verify_records_init(&v->records, ret);
-	if (vkey != NULL) {
+	options = options != NULL ? options : &none;
+	if (vkey != NULL)
 		rc = note_verifier_parse(vkey, &key, err);
-		v->key = &key;
-		ret->signature_checked = true;
-	}
-	if (rc == IM_OK)
-		rc = hasher_init(&v->hasher, err);
-	if (rc == IM_OK)
-		rc = check_folder(v);
-	if (rc == IM_OK) {
-		verify_records_end(&v->records, v->options->open_ids);
-		if (v->options->progress != NULL)
-			(void)v->options->progress(v->options->user, ret->size, ret->size);
-	}
-	verify_records_done(&v->records);
-	buf_done(&v->bundle);
-	buf_done(&v->tile);
-	buf_done(&v->other);
-	hasher_done(&v->hasher);
+	/* Once more at most: pruning is rare, and what was tampered with is still so. */
+	for (int tries = 0; rc == IM_OK && again && tries < 2; tries++)
+		rc = verify_once(source, vkey != NULL ? &key : NULL, options, ret, &again, err);
+	if (rc == IM_OK && options->progress != NULL)
+		(void)options->progress(options->user, ret->size, ret->size);
 	note_verifier_done(&key);
-	free(v);
 	return rc;
 }
 

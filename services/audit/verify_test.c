@@ -386,6 +386,67 @@ test_verify_names_missing_entries_that_no_prune_record_covers(void **state)
 	testlog_done(&s.t);
 }
 
+/* A source at which the log is pruned, or only looks so, as soon as its second bundle is asked for. */
+struct moving {
+	struct audit_source folder;
+	struct testlog *t;
+	bool prunes, moved;
+};
+
+static enum im_rc
+moving_read(const struct audit_source *s, const char *path, size_t max, struct buf *out,
+	    struct im_err *err)
+{
+	struct moving *m = s->user;
+
+	if (!m->moved && strcmp(path, "tile/entries/001") == 0) {
+		m->moved = true;
+		put_prune(m->t, m->prunes ? 512 : 0, 600);
+		remove_file(m->t, "tile/entries/000");
+		remove_file(m->t, "tile/entries/001");
+	}
+	return m->folder.read(&m->folder, path, max, out, err);
+}
+
+static void
+test_verify_of_a_log_that_is_pruned_meanwhile_raises_no_false_alarm(void **state)
+{
+	struct small s;
+	struct verify_report r;
+	struct moving m = { .prunes = true };
+	const struct audit_source source = { moving_read, &m, "moving", NULL };
+
+	(void)state;
+	small_init(&s);
+	m.t = &s.t;
+	source_folder(&m.folder, s.t.dir);
+	assert_int_equal(audit_verify_source(&source, s.t.vkey, NULL, &r, &s.t.err), IM_OK);
+	assert_true(m.moved);
+	assert_int_equal(r.problems, 0);
+	assert_int_equal(r.pruned, 512);
+	assert_int_equal(r.size, 601);
+	testlog_done(&s.t);
+}
+
+static void
+test_verify_of_a_log_that_loses_entries_while_it_grows_is_not_fooled(void **state)
+{
+	struct small s;
+	struct verify_report r;
+	struct moving m = { .prunes = false };
+	const struct audit_source source = { moving_read, &m, "moving", NULL };
+
+	(void)state;
+	small_init(&s);
+	m.t = &s.t;
+	source_folder(&m.folder, s.t.dir);
+	assert_int_equal(audit_verify_source(&source, s.t.vkey, NULL, &r, &s.t.err), IM_OK);
+	assert_int_equal(r.problems, 2);
+	assert_non_null(strstr(r.problem[0], "tile/entries/000 is missing"));
+	assert_non_null(strstr(r.problem[1], "tile/entries/001 is missing"));
+	testlog_done(&s.t);
+}
+
 static void
 test_verify_refuses_a_prune_record_that_does_not_name_the_tree_before_it(void **state)
 {
@@ -438,6 +499,10 @@ main(void)
 		    test_verify_names_a_request_that_ends_twice_and_one_that_never_does),
 		cmocka_unit_test(test_verify_of_a_pruned_log_wants_hash_tiles_only_below_min_index),
 		cmocka_unit_test(test_verify_names_missing_entries_that_no_prune_record_covers),
+		cmocka_unit_test(
+		    test_verify_of_a_log_that_is_pruned_meanwhile_raises_no_false_alarm),
+		cmocka_unit_test(
+		    test_verify_of_a_log_that_loses_entries_while_it_grows_is_not_fooled),
 		cmocka_unit_test(
 		    test_verify_refuses_a_prune_record_that_does_not_name_the_tree_before_it),
 		cmocka_unit_test(test_verify_of_no_log_and_when_told_to_stop),
