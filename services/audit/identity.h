@@ -9,7 +9,7 @@
 
 #include "audit/subject_slot.h"
 
-#define IDENTITY_SLOTS    64
+#define IDENTITY_SLOTS    1024
 #define IDENTITY_NAME_MAX 96 /* a longer name is derived each time */
 
 struct identity {

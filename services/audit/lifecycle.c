@@ -6,13 +6,29 @@
 #include <assert.h>
 #include <string.h>
 
+#define OPERATORS "operators" /* the tenant whose callers they are */
+
+/* Who did it, as in a ROUTE_CHANGE: a pseudonym among the operators. */
+static void
+name_actor(struct audit_log *log, const char *actor, struct record *r)
+{
+	const struct pseudonym_keys *keys = &log->params.keys->keys;
+
+	if (actor == NULL)
+		return;
+	r->has_caller = r->has_tenant = true;
+	pseudonym_make(&log->hasher, keys, OPERATORS, PSEUDONYM_CALLER, actor, r->caller);
+	pseudonym_make(&log->hasher, keys, OPERATORS, PSEUDONYM_TENANT, OPERATORS, r->tenant);
+}
+
 enum im_rc
-audit_log_record_erased(struct audit_log *log, struct im_err *err)
+audit_log_record_erased(struct audit_log *log, const char *actor, struct im_err *err)
 {
 	struct record r = { .kind = RECORD_ERASE, .has_subject_key = true };
 	enum im_rc rc = IM_OK;
 
 	assert(audit_log_idle(log));
+	name_actor(log, actor, &r);
 	while (rc == IM_OK && subjects_unrecorded(&log->subjects, r.subject_key)) {
 		uint64_t index;
 
@@ -26,7 +42,7 @@ audit_log_record_erased(struct audit_log *log, struct im_err *err)
 }
 
 enum im_rc
-audit_log_erase(struct audit_log *log, const char *tenant, const char *caller,
+audit_log_erase(struct audit_log *log, const char *tenant, const char *caller, const char *actor,
 		struct audit_erased *ret, struct im_err *err)
 {
 	struct subject_slot slot;
@@ -37,7 +53,7 @@ audit_log_erase(struct audit_log *log, const char *tenant, const char *caller,
 	rc = subjects_destroy(&log->subjects, &log->hasher, tenant, caller, &slot, err);
 	if (rc == IM_OK) {
 		*ret = (struct audit_erased){ .before = slot.state == SUBJECT_ERASED };
-		rc = audit_log_record_erased(log, err);
+		rc = audit_log_record_erased(log, actor, err);
 	}
 	if (rc == IM_OK) /* again: now with the record's index */
 		rc = subjects_destroy(&log->subjects, &log->hasher, tenant, caller, &slot, err);
@@ -97,8 +113,8 @@ older_bundles(const struct audit_log *log, uint64_t low, uint64_t high, uint64_t
 }
 
 enum im_rc
-audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry, struct audit_pruned *ret,
-		struct im_err *err)
+audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry, const char *actor,
+		struct audit_pruned *ret, struct im_err *err)
 {
 	struct record r = { .kind = RECORD_PRUNE, .has_prune = true };
 	struct audit_pruned p = { .was = publisher_minimum(&log->publisher) };
@@ -116,6 +132,7 @@ audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry, struct audi
 		r.prune =
 		    (struct record_prune){ .min_index = p.min_index, .size = audit_log_size(log) };
 		tlog_range_root(&log->range, &log->hasher, &r.prune.root);
+		name_actor(log, actor, &r);
 		rc = audit_log_put(log, &r, &p.index, err);
 		if (rc == IM_OK)
 			rc = audit_log_commit(log, true, err);

@@ -1,6 +1,8 @@
 /*
  * audit/lifecycle.h - what an operator may do to a log that is kept: destroy one subject's key, delete old entries. Beside
  * log.h, on the same thread. Never changes a record or a hash: every proof stays valid.
+ *
+ * 'actor' is who asked ("uid:0", "operator:ann"), for the record; NULL = nobody: it was due.
  */
 #ifndef AUDIT_LIFECYCLE_H
 #define AUDIT_LIFECYCLE_H
@@ -19,11 +21,12 @@ struct audit_erased {
  * (audit_log_idle()). IM_ENOTFOUND: the subject has no key; else as audit_log_commit() and subjects_destroy().
  */
 IM_MUST_CHECK enum im_rc audit_log_erase(struct audit_log *log, const char *tenant,
-					 const char *caller, struct audit_erased *ret,
-					 struct im_err *err);
+					 const char *caller, const char *actor,
+					 struct audit_erased *ret, struct im_err *err);
 
 /** Write the ERASE records that are still to come. */
-IM_MUST_CHECK enum im_rc audit_log_record_erased(struct audit_log *log, struct im_err *err);
+IM_MUST_CHECK enum im_rc audit_log_record_erased(struct audit_log *log, const char *actor,
+						 struct im_err *err);
 
 struct audit_pruned {
 	uint64_t was;       /* first entry that was kept before */
@@ -37,6 +40,7 @@ struct audit_pruned {
  * Nothing may be gathered. IM_ECORRUPT: a bundle cannot be read; else as audit_log_commit().
  */
 IM_MUST_CHECK enum im_rc audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry,
-					 struct audit_pruned *ret, struct im_err *err);
+					 const char *actor, struct audit_pruned *ret,
+					 struct im_err *err);
 
 #endif

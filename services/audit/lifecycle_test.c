@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "audit/commitment.h"
+#include "audit/find.h"
 #include "audit/lifecycle.h"
 #include "audit/opening.h"
 #include "audit/testlog.h"
@@ -29,6 +30,28 @@ content_of(const char *caller, uint64_t n, uint8_t ret[HASH_BYTES])
 
 	(void)snprintf(text, sizeof(text), "%s %lu", caller, (unsigned long)n);
 	memcpy(ret, text, sizeof(text));
+}
+
+/* The ERASE record 'index' names the key and who asked, and not who it was about. */
+static void
+assert_erase_record(struct testlog *t, struct audit_log *log, uint64_t index, const uint8_t *key_id)
+{
+	uint8_t actor[PSEUDONYM_BYTES];
+	struct audit_source source;
+	struct buf entry = { 0 };
+	struct arena arena = { 0 };
+	struct record r;
+
+	source_folder(&source, t->dir);
+	assert_int_equal(audit_entry(&source, index, &entry, &t->err), IM_OK);
+	assert_int_equal(record_decode(entry.data, entry.len, &arena, &r, &t->err), IM_OK);
+	assert_int_equal(r.kind, RECORD_ERASE);
+	assert_memory_equal(r.subject_key, key_id, sizeof(r.subject_key));
+	pseudonym_make(&log->hasher, &t->keys.keys, "operators", PSEUDONYM_CALLER, "uid:7", actor);
+	assert_true(r.has_caller);
+	assert_memory_equal(r.caller, actor, sizeof(actor));
+	arena_done(&arena);
+	buf_done(&entry);
 }
 
 /* A REQUEST of 'caller', durable. */
@@ -88,16 +111,17 @@ test_erase_nothing_of_the_subject_opens_and_all_still_verifies(void **state)
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
 	for (uint64_t n = 0; n < 20; n++)
 		assert_int_equal(open_input(&t, alice[n], "alice", 2 * n), IM_OK);
-	assert_int_equal(audit_log_erase(log, "acme", "nobody", &e, &t.err), IM_ENOTFOUND);
-	assert_int_equal(audit_log_erase(log, "acme", "alice", &e, &t.err), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "nobody", "uid:7", &e, &t.err), IM_ENOTFOUND);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err), IM_OK);
 	assert_false(e.before);
 	assert_int_equal(e.index, 40);
+	assert_erase_record(&t, log, e.index, e.key_id);
 	for (uint64_t n = 0; n < 20; n++) {
 		assert_int_equal(open_input(&t, alice[n], "alice", 2 * n), IM_EPERM);
 		assert_non_null(strstr(t.err.text, "erased"));
 		assert_int_equal(open_input(&t, bob[n], "bob", 2 * n + 1), IM_OK);
 	}
-	assert_int_equal(audit_log_erase(log, "acme", "alice", &again, &t.err), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &again, &t.err), IM_OK);
 	assert_true(again.before);
 	assert_int_equal(again.index, 40);
 	assert_memory_equal(again.key_id, e.key_id, sizeof(e.key_id));
@@ -146,7 +170,7 @@ erase_cut_off(unsigned at, int errnum)
 		enum im_rc rc;
 
 		testdisk_arm(at, errnum);
-		rc = audit_log_erase(log, "acme", "alice", &e, &t.err);
+		rc = audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err);
 		_exit(testdisk_calls() < at ? 0 : rc == IM_OK ? 1 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -161,7 +185,7 @@ erase_cut_off(unsigned at, int errnum)
 		assert_int_equal(audit_log_size(log), 2);
 	else
 		assert_int_equal(audit_log_size(log), 3);
-	assert_int_equal(audit_log_erase(log, "acme", "alice", &e, &t.err), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err), IM_OK);
 	assert_int_equal(open_input(&t, index, "alice", 1), IM_EPERM);
 	assert_int_equal(open_input(&t, other, "bob", 2), IM_OK);
 	assert_int_equal(e.index, 2);
@@ -293,7 +317,7 @@ test_privacy_dictionary_finds_plain_hashes_and_no_commitment(void **state)
 				 IM_OK);
 		commitment[i] = o.commitment;
 	}
-	assert_int_equal(audit_log_erase(log, "acme", "alice", &erased, &t.err), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &erased, &t.err), IM_OK);
 	/* The attacker has the log, the formula and the dictionary, and no key. */
 	for (unsigned n = 0; n < WORDS; n++) {
 		struct hash guess, made;

@@ -114,7 +114,7 @@ audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log
 	if (rc != IM_OK)
 		goto fail;
 	log->next = log->range;
-	rc = audit_log_record_erased(log, err);
+	rc = audit_log_record_erased(log, NULL, err);
 	if (rc != IM_OK)
 		goto fail;
 	*ret_log = log;

@@ -49,7 +49,7 @@ erase_work(struct audit_log *log, void *user, struct im_err *err)
 {
 	struct operation *o = user;
 
-	return audit_log_erase(log, o->erase.tenant, o->erase.caller, &o->erased, err);
+	return audit_log_erase(log, o->erase.tenant, o->erase.caller, o->actor, &o->erased, err);
 }
 
 /* Whom it was about is nobody's business any more: the log names the key. */
@@ -76,7 +76,8 @@ prune_work(struct audit_log *log, void *user, struct im_err *err)
 {
 	struct operation *o = user;
 
-	return audit_log_prune(log, o->prune.before_us, o->prune.dry_run, &o->pruned, err);
+	return audit_log_prune(log, o->prune.before_us, o->prune.dry_run, o->actor, &o->pruned,
+			       err);
 }
 
 static void
@@ -214,7 +215,7 @@ retention_work(struct audit_log *log, void *user, struct im_err *err)
 {
 	struct retention *r = user;
 
-	return audit_log_prune(log, r->before_us, false, &r->pruned, err);
+	return audit_log_prune(log, r->before_us, false, NULL, &r->pruned, err);
 }
 
 static void

@@ -84,11 +84,11 @@ test_prune_deletes_old_bundles_once_their_record_is_published(void **state)
 	(void)state;
 	assert_int_equal(bundles(&t), 5); /* 1,280 of 1,300 */
 	/* Records 0 to 599 are older: two whole bundles. */
-	assert_int_equal(audit_log_prune(log, 1006 * SECOND, true, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1006 * SECOND, true, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.was, 0);
 	assert_int_equal(p.min_index, 512);
 	assert_int_equal(audit_log_size(log), 1300);
-	assert_int_equal(audit_log_prune(log, 1006 * SECOND, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1006 * SECOND, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 512);
 	assert_int_equal(p.index, 1300);
 	assert_int_equal(publisher_minimum(&log->publisher), 512);
@@ -101,7 +101,7 @@ test_prune_deletes_old_bundles_once_their_record_is_published(void **state)
 	testlog_verify(&t, &r);
 	assert_int_equal(r.pruned, 512);
 	/* Again: nothing to do, and no record of that. */
-	assert_int_equal(audit_log_prune(log, 1006 * SECOND, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1006 * SECOND, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.was, 512);
 	assert_int_equal(p.min_index, 512);
 	assert_int_equal(audit_log_size(log), 1301);
@@ -117,7 +117,7 @@ test_prune_deletes_old_bundles_once_their_record_is_published(void **state)
 	assert_int_equal(testlog_pairs(&t, log, 5000, 50, 100), IM_OK);
 	/* All of it is old now: all whole bundles go, the rest stays. */
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
-	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 1280);
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
 	assert_int_equal(bundles(&t), 0);
@@ -128,7 +128,7 @@ test_prune_deletes_old_bundles_once_their_record_is_published(void **state)
 	if (log == NULL)
 		fail_msg("%s", t.err.text);
 	assert_int_equal(audit_log_size(log), 1402);
-	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 1280);
 	audit_log_close(log);
 	testlog_done(&t);
@@ -142,16 +142,16 @@ test_prune_never_takes_what_is_not_published_or_not_old(void **state)
 	struct audit_pruned p;
 
 	(void)state;
-	assert_int_equal(audit_log_prune(log, 0, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 0, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 0);
 	/* Record 255 is of second 1002. */
-	assert_int_equal(audit_log_prune(log, 1002 * SECOND, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1002 * SECOND, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 0);
 	assert_int_equal(audit_log_size(log), 1300);
 	assert_int_equal(testlog_pairs(&t, log, 3000, 500, 100), IM_OK);
-	assert_int_equal(audit_log_prune(log, UINT64_MAX, true, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, UINT64_MAX, true, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 1280); /* of 2,300 */
-	assert_int_equal(audit_log_prune(log, 1002 * SECOND + 1, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1002 * SECOND + 1, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 256);
 	audit_log_close(log);
 	testlog_done(&t);
@@ -173,7 +173,7 @@ prune_cut_off(unsigned at, int errnum)
 		enum im_rc rc;
 
 		testdisk_arm(at, errnum);
-		rc = audit_log_prune(log, 1009 * SECOND, false, &p, &t.err);
+		rc = audit_log_prune(log, 1009 * SECOND, false, NULL, &p, &t.err);
 		if (rc == IM_OK)
 			(void)!publisher_pass(&log->publisher, true, &t.err);
 		_exit(testdisk_calls() < at ? 0 : 1);
@@ -188,7 +188,7 @@ prune_cut_off(unsigned at, int errnum)
 		fail_msg("call %u: %s", at, t.err.text);
 	/* What was recorded is finished without being asked for again. */
 	assert_int_equal(publisher_minimum(&log->publisher), audit_log_size(log) > 1300 ? 768 : 0);
-	assert_int_equal(audit_log_prune(log, 1009 * SECOND, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1009 * SECOND, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(p.min_index, 768);
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
 	assert_int_equal(bundles(&t), 2);
@@ -230,7 +230,7 @@ test_prune_goes_on_by_itself_when_a_file_could_not_be_deleted(void **state)
 		assert_int_equal(testlog_pairs(&t, log, n, 640, 1280), IM_OK);
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
 	testdisk_arm_name("unlink", EACCES);
-	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, UINT64_MAX, false, NULL, &p, &t.err), IM_OK);
 	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_EUNAVAILABLE);
 	assert_non_null(strstr(t.err.text, "delete"));
 	assert_int_equal(log->publisher.published, audit_log_size(log));
