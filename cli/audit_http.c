@@ -1,5 +1,8 @@
 /*
  * cli/audit_http.c - see audit_http.h.
+ *
+ * Whoever walks through a log asks for tile after tile: the next ones are fetched ahead, so that a distant server costs a round
+ * trip for several files and not for each.
  */
 #include "cli/audit_http.h"
 
@@ -10,19 +13,33 @@
 
 #include "daemon/daemon.h"
 
-#define CONNECT_MS   10000L
-#define STALL_S      30L /* without a byte */
-#define REDIRECT_MAX 5L
-#define TRIES        3
-#define PAUSE_NS     300000000L /* before the second try; twice that before the third */
+#define CONNECT_MS      10000L
+#define STALL_S         30L /* without a byte */
+#define REDIRECT_MAX    5L
+#define CONNECTIONS_MAX 6L
+#define TRIES           3
+#define PAUSE_NS        300000000L /* before the second try; twice that before the third */
+#define AHEAD           5          /* bundles, and as many tiles */
+#define SLOTS           (2 * AHEAD + 2)
 
-struct http_log {
+/* One file that is being fetched, or was. */
+struct slot {
 	CURL *easy;
-	char *base; /* ends in '/' */
-	struct buf *out;
+	bool used, running;
+	char path[TILE_PATH_MAX];
+	struct buf body;
 	size_t room; /* bytes that may still come */
 	bool too_big;
+	CURLcode code;
 	char why[CURL_ERROR_SIZE];
+};
+
+struct http_log {
+	CURLM *multi;
+	char *base;       /* ends in '/' */
+	uint64_t size;    /* of the last checkpoint; nothing beyond is fetched ahead */
+	uint64_t next[2]; /* bundle, and tile of level 0, that a walk would ask for now */
+	struct slot slot[SLOTS];
 };
 
 bool
@@ -34,43 +51,172 @@ http_log_is(const char *where)
 static size_t
 on_body(char *data, size_t size, size_t count, void *user)
 {
-	struct http_log *log = user;
+	struct slot *s = user;
 	size_t len = size * count;
 
-	log->too_big = len > log->room;
-	if (log->too_big || !buf_append(log->out, data, len))
+	s->too_big = len > s->room;
+	if (s->too_big || !buf_append(&s->body, data, len))
 		return 0;
-	log->room -= len;
+	s->room -= len;
 	return len;
 }
 
-/* One try. '*ret_again': another one may do better. */
+static struct slot *
+find_slot(struct http_log *log, const char *path)
+{
+	for (int i = 0; i < SLOTS; i++)
+		if (log->slot[i].used && strcmp(log->slot[i].path, path) == 0)
+			return &log->slot[i];
+	return NULL;
+}
+
+static struct slot *
+free_slot(struct http_log *log)
+{
+	for (int i = 0; i < SLOTS; i++)
+		if (!log->slot[i].used)
+			return &log->slot[i];
+	return NULL;
+}
+
+static void
+release(struct http_log *log, struct slot *s)
+{
+	if (s->running)
+		(void)curl_multi_remove_handle(log->multi, s->easy);
+	s->used = s->running = false;
+}
+
+/* Start to fetch 'path' into 's'. */
 static enum im_rc
-fetch(struct http_log *log, const char *url, bool *ret_again, struct im_err *err)
+begin(struct http_log *log, struct slot *s, const char *path, size_t max, struct im_err *err)
+{
+	struct buf url = { 0 };
+
+	buf_clear(&s->body);
+	s->room = max;
+	s->too_big = false;
+	s->why[0] = '\0';
+	(void)snprintf(s->path, sizeof(s->path), "%s", path);
+	s->running = buf_printf(&url, "%s%s", log->base, path) &&
+		     curl_easy_setopt(s->easy, CURLOPT_URL, buf_cstr(&url)) == CURLE_OK &&
+		     curl_multi_add_handle(log->multi, s->easy) == CURLM_OK;
+	s->used = s->running;
+	buf_done(&url);
+	return s->running ? IM_OK : err_set(err, IM_ENOMEM, "no memory to fetch %s", path);
+}
+
+/* Let transfers go on; note those that ended. */
+static void
+drive(struct http_log *log)
+{
+	const CURLMsg *m;
+	int left;
+
+	(void)curl_multi_perform(log->multi, &left);
+	while ((m = curl_multi_info_read(log->multi, &left)) != NULL) {
+		CURLcode code = m->data.result;
+		struct slot *s;
+
+		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
+		(void)curl_multi_remove_handle(log->multi, s->easy);
+		s->running = false;
+		s->code = code;
+	}
+}
+
+/* What came of it. '*ret_again': another try may do better. */
+static enum im_rc
+judge(const struct http_log *log, const struct slot *s, bool *ret_again, struct im_err *err)
 {
 	long status = 0;
-	CURLcode code;
 
-	log->why[0] = '\0';
-	log->too_big = false;
-	(void)curl_easy_setopt(log->easy, CURLOPT_URL, url);
-	code = curl_easy_perform(log->easy);
-	(void)curl_easy_getinfo(log->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
 	*ret_again = false;
-	if (!buf_ok(log->out))
-		return err_set(err, IM_ENOMEM, "no memory for %s", url);
-	if (log->too_big)
-		return err_set(err, IM_ETOOBIG, "%s is larger than such a file can be", url);
-	*ret_again = code != CURLE_OK || status >= 500 || status == 429;
-	if (code != CURLE_OK)
-		return err_set(err, IM_EUNAVAILABLE, "%s: %s", url,
-			       log->why[0] != '\0' ? log->why : curl_easy_strerror(code));
+	if (!buf_ok(&s->body))
+		return err_set(err, IM_ENOMEM, "no memory for %s%s", log->base, s->path);
+	if (s->too_big)
+		return err_set(err, IM_ETOOBIG, "%s%s is larger than such a file can be", log->base,
+			       s->path);
+	*ret_again = s->code != CURLE_OK || status >= 500 || status == 429;
+	if (s->code != CURLE_OK)
+		return err_set(err, IM_EUNAVAILABLE, "%s%s: %s", log->base, s->path,
+			       s->why[0] != '\0' ? s->why : curl_easy_strerror(s->code));
 	if (status == 404 || status == 410)
-		return err_set(err, IM_ENOTFOUND, "%s is missing", url);
+		return err_set(err, IM_ENOTFOUND, "%s%s is missing", log->base, s->path);
 	if (status != 200)
-		return err_set(err, IM_EUNAVAILABLE, "%s: the server answered with status %ld", url,
-			       status);
+		return err_set(err, IM_EUNAVAILABLE, "%s%s: the server answered with status %ld",
+			       log->base, s->path, status);
 	return IM_OK;
+}
+
+/* If 'path' is where a walk would go on, fetch what comes after it. */
+static void
+look_ahead(struct http_log *log, const char *path)
+{
+	struct tile t;
+	uint64_t *next;
+
+	if (!tile_path_parse(path, &t) || t.level > 0)
+		return;
+	next = &log->next[t.level == 0];
+	if (t.n != *next) {
+		*next = t.n + 1;
+		return;
+	}
+	*next = t.n + 1;
+	for (int i = 0; i < AHEAD; i++) {
+		struct slot *s = free_slot(log);
+		char name[TILE_PATH_MAX];
+
+		t.n++;
+		t.width = tile_width(log->size, t.level, t.n);
+		if (t.width == 0 || s == NULL)
+			return;
+		tile_path(&t, name);
+		if (find_slot(log, name) == NULL &&
+		    begin(log, s, name, t.level == 0 ? TILE_BYTES : BUNDLE_MAX_BYTES, NULL) !=
+			IM_OK)
+			return;
+	}
+}
+
+/* A slot that fetches 'path' or has. What was fetched ahead for nothing makes room. */
+static enum im_rc
+take_slot(struct http_log *log, const char *path, size_t max, struct slot **ret, struct im_err *err)
+{
+	*ret = find_slot(log, path);
+	if (*ret != NULL)
+		return IM_OK;
+	*ret = free_slot(log);
+	for (int i = 0; *ret == NULL && i < SLOTS; i++)
+		release(log, &log->slot[i]);
+	if (*ret == NULL)
+		*ret = &log->slot[0];
+	return begin(log, *ret, path, max, err);
+}
+
+static enum im_rc
+fetch(struct http_log *log, const char *path, size_t max, struct buf *out, bool *ret_again,
+      struct im_err *err)
+{
+	struct slot *s;
+	enum im_rc rc = take_slot(log, path, max, &s, err);
+
+	*ret_again = false;
+	if (rc != IM_OK)
+		return rc;
+	look_ahead(log, path);
+	drive(log);
+	while (s->running) {
+		(void)curl_multi_poll(log->multi, NULL, 0, 1000, NULL);
+		drive(log);
+	}
+	rc = judge(log, s, ret_again, err);
+	if (rc == IM_OK && !buf_append(out, s->body.data, s->body.len))
+		rc = err_set(err, IM_ENOMEM, "no memory for %s", path);
+	release(log, s);
+	return rc;
 }
 
 static enum im_rc
@@ -78,34 +224,33 @@ read_http(const struct audit_source *s, const char *path, size_t max, struct buf
 	  struct im_err *err)
 {
 	struct http_log *log = s->user;
-	struct buf url = { 0 };
 	size_t had = out->len;
+	struct checkpoint cp;
 	bool again = true;
-	enum im_rc rc = IM_ENOMEM;
+	enum im_rc rc = IM_OK;
 
-	if (!buf_printf(&url, "%s%s", log->base, path))
-		again = false;
 	for (int i = 0; i < TRIES && again; i++) {
 		const struct timespec pause = { 0, i * PAUSE_NS };
 
 		if (i > 0)
 			(void)nanosleep(&pause, NULL);
-		log->out = out;
-		log->room = max;
-		out->len = had;
-		rc = fetch(log, buf_cstr(&url), &again, err);
+		rc = fetch(log, path, max, out, &again, err);
 	}
-	buf_done(&url);
-	if (rc != IM_OK)
-		out->len = had;
+	if (rc == IM_OK && strcmp(path, "checkpoint") == 0 &&
+	    checkpoint_open((const char *)out->data + had, out->len - had, NULL, &cp, NULL) ==
+		IM_OK)
+		log->size = cp.size;
 	return rc;
 }
 
-static void
-set_options(struct http_log *log)
+static bool
+set_options(struct slot *s)
 {
-	CURL *e = log->easy;
+	CURL *e = s->easy = curl_easy_init();
 
+	if (e == NULL)
+		return false;
+	(void)curl_easy_setopt(e, CURLOPT_PRIVATE, s);
 	(void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -117,35 +262,46 @@ set_options(struct http_log *log)
 	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
 	(void)curl_easy_setopt(e, CURLOPT_USERAGENT, "infermesh/" INFERMESH_VERSION);
 	(void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-	(void)curl_easy_setopt(e, CURLOPT_WRITEDATA, log);
-	(void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, log->why);
+	(void)curl_easy_setopt(e, CURLOPT_WRITEDATA, s);
+	(void)curl_easy_setopt(e, CURLOPT_ERRORBUFFER, s->why);
+	return true;
+}
+
+/* False without memory. */
+static bool
+set_up(struct http_log *log, const char *url)
+{
+	struct buf base = { 0 };
+	size_t len;
+
+	(void)buf_printf(&base, "%s%s", url, url[strlen(url) - 1] == '/' ? "" : "/");
+	if (!buf_append_byte(&base, '\0'))
+		return false;
+	log->base = (char *)buf_take(&base, &len);
+	log->multi = curl_multi_init();
+	if (log->multi == NULL)
+		return false;
+	(void)curl_multi_setopt(log->multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNECTIONS_MAX);
+	for (int i = 0; i < SLOTS; i++)
+		if (!set_options(&log->slot[i]))
+			return false;
+	return true;
 }
 
 enum im_rc
 http_log_open(const char *url, struct audit_source *ret, struct http_log **ret_log,
 	      struct im_err *err)
 {
-	struct http_log *log = calloc(1, sizeof(*log));
-	struct buf base = { 0 };
-	size_t len;
+	struct http_log *log;
 
-	if (strpbrk(url, "?#") != NULL) {
-		free(log);
+	if (strpbrk(url, "?#") != NULL)
 		return err_set(err, IM_EINVAL,
 			       "the address of a log has no '?' and no '#': found %.200s", url);
-	}
-	(void)buf_printf(&base, "%s%s", url, url[strlen(url) - 1] == '/' ? "" : "/");
-	(void)buf_append_byte(&base, '\0');
-	if (log != NULL) {
-		log->base = (char *)buf_take(&base, &len);
-		log->easy = curl_easy_init();
-	}
-	if (log == NULL || log->base == NULL || log->easy == NULL) {
-		buf_done(&base);
+	log = calloc(1, sizeof(*log));
+	if (log == NULL || !set_up(log, url)) {
 		http_log_close(log);
 		return err_set(err, IM_ENOMEM, "no memory to read a log by HTTP");
 	}
-	set_options(log);
 	*ret = (struct audit_source){ read_http, log, url, NULL };
 	*ret_log = log;
 	return IM_OK;
@@ -156,7 +312,15 @@ http_log_close(struct http_log *log)
 {
 	if (log == NULL)
 		return;
-	curl_easy_cleanup(log->easy);
+	for (int i = 0; i < SLOTS; i++) {
+		if (log->slot[i].used)
+			release(log, &log->slot[i]);
+		if (log->slot[i].easy != NULL)
+			curl_easy_cleanup(log->slot[i].easy);
+		buf_done(&log->slot[i].body);
+	}
+	if (log->multi != NULL)
+		(void)curl_multi_cleanup(log->multi);
 	free(log->base);
 	free(log);
 }

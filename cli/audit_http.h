@@ -1,6 +1,7 @@
 /*
  * cli/audit_http.h - a log that somebody publishes by HTTP: any static web server with the log's folder, or the pages of an
- * audit service. Blocking, one file at a time over one connection. Believes nothing: what it gets is checked by hashes.
+ * audit service. Blocking; while somebody walks through it, the next files are
+ * fetched ahead, over at most six connections. Believes nothing: what it gets is checked by hashes.
  */
 #ifndef CLI_AUDIT_HTTP_H
 #define CLI_AUDIT_HTTP_H

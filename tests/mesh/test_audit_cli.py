@@ -1,18 +1,24 @@
 """The command line that reads the log: show, prove, check, verify, against a real mesh's log, its folder and whoever serves it."""
 import base64
 import contextlib
+import functools
 import hashlib
+import http.server
 import json
+import os
 import pathlib
+import pty
 import re
 import shutil
 import subprocess
+import threading
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from mesh import wait_for, free_port
+from mesh import BUILD, free_port, wait_for
 
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "what is logged?"}]}
 
@@ -221,6 +227,58 @@ def test_verify_of_what_the_daemon_itself_serves(start, instant, single):
         urllib.request.urlopen(f"{url}/lock")
     served = 'infermesh_audit_http_requests_total{result="served"}'
     assert any(k.startswith(served[:-1]) and v > 10 for k, v in mesh.metrics("audit").items())
+
+
+class Slow(http.server.SimpleHTTPRequestHandler):
+    """A folder behind a long way: each answer takes 20 ms, and some fail at first."""
+    protocol_version = "HTTP/1.1"
+    lock, now, most, fails = threading.Lock(), 0, 0, {"/checkpoint", "/tile/0/000", "/tile/entries/100"}
+
+    def do_GET(self):
+        with self.lock:
+            Slow.now += 1
+            Slow.most = max(Slow.most, Slow.now)
+            fails = self.path in Slow.fails
+            Slow.fails.discard(self.path)
+        time.sleep(0.02)
+        if fails:
+            self.send_error(503)
+        else:
+            super().do_GET()
+        with self.lock:
+            Slow.now -= 1
+
+    def log_message(self, *args):
+        pass
+
+
+def test_verify_over_a_long_way_fetches_ahead_and_tries_again(mesh, tmp_path):
+    made = subprocess.run([BUILD / "interop/tlog-vectors", tmp_path], capture_output=True)  # its entries are no records
+    assert made.returncode == 0, made
+    handler = functools.partial(Slow, directory=str(tmp_path / "leaves"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url, began = f"http://127.0.0.1:{server.server_address[1]}", time.monotonic()
+        report = json.loads(run(mesh, "verify", url, "--json", status=1))
+        took = time.monotonic() - began
+        server.shutdown()
+    assert report["size"] == 70000 and report["problems"] == 70000  # hashes fit; only: no entry is a record
+    assert all("not a record" in p for p in report["problem"]), report["problem"]
+    assert 4 <= Slow.most <= 6, (Slow.most, took)
+    assert not Slow.fails
+
+
+def test_verify_on_a_terminal_shows_how_far_it_is(mesh):
+    ask(mesh)
+    primary, secondary = pty.openpty()
+    done = subprocess.run([mesh.program("infermesh"), "audit", "verify", "--config", mesh.config_path],
+                          stdout=subprocess.PIPE, stderr=secondary, text=True)
+    os.close(secondary)
+    shown = os.read(primary, 65536).decode()
+    os.close(primary)
+    assert done.returncode == 0 and done.stdout.endswith("verified:  everything is as it was written\n")
+    assert re.search(r"\[#{24}\] 100%  \d+ records, \d+/s", shown), shown
+    assert shown.endswith("\r\x1b[K")  # and leaves the line as it was
 
 
 def test_verify_of_a_running_log_while_it_grows(mesh):
