@@ -331,6 +331,11 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		log_warn("keys of subjects cannot be read: records made with them cannot be opened",
 			 LOG_STR("file.path", audit->subjects),
 			 LOG_UINT("infermesh.audit.damaged", audit->log->subjects.damaged));
+	if (audit->log->revived > 0)
+		log_warn(
+		    "an old copy of the subjects' keys was put back; what had been erased was erased again",
+		    LOG_STR("file.path", audit->subjects),
+		    LOG_UINT("infermesh.audit.revived", audit->log->revived));
 	config_digest(config, start.config_digest);
 	rc = audit_log_add(audit->log, &start, &index, err);
 	if (rc == IM_OK)

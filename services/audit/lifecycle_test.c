@@ -145,6 +145,58 @@ test_erase_nothing_of_the_subject_opens_and_all_still_verifies(void **state)
 	testlog_done(&t);
 }
 
+static void
+copy(const char *from, const char *to)
+{
+	char bytes[4096];
+	FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+	size_t n;
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, n, out), n);
+	(void)fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void
+test_erase_holds_when_an_old_copy_of_the_keys_is_put_back(void **state)
+{
+	struct testlog t;
+	struct audit_log *log;
+	struct audit_erased e;
+	uint64_t alice, bob;
+	char backup[160];
+
+	(void)state;
+	testlog_init(&t);
+	log = testlog_open(&t);
+	assert_non_null(log);
+	alice = ask(&t, log, "alice", 1);
+	bob = ask(&t, log, "bob", 2);
+	(void)snprintf(backup, sizeof(backup), "%s.old", t.subjects);
+	copy(t.subjects, backup);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err), IM_OK);
+	audit_log_close(log);
+	copy(backup, t.subjects);
+	assert_int_equal(open_input(&t, alice, "alice", 1), IM_OK); /* it is back … */
+	log = testlog_open(&t);
+	assert_non_null(log);
+	assert_int_equal(log->revived, 1);
+	assert_int_equal(open_input(&t, alice, "alice", 1), IM_EPERM); /* … until the next start */
+	assert_int_equal(open_input(&t, bob, "bob", 2), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err), IM_OK);
+	assert_true(e.before);
+	assert_int_equal(audit_log_size(log), 3);
+	audit_log_close(log);
+	log = testlog_open(&t);
+	assert_int_equal(log->revived, 0);
+	audit_log_close(log);
+	(void)unlink(backup);
+	testlog_done(&t);
+}
+
 /* An erasure in a process that is killed at disk call 'at', or whose call fails. False when there was no such call. */
 static bool
 erase_cut_off(unsigned at, int errnum)
@@ -344,6 +396,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_erase_nothing_of_the_subject_opens_and_all_still_verifies),
+		cmocka_unit_test(test_erase_holds_when_an_old_copy_of_the_keys_is_put_back),
 		cmocka_unit_test(test_erase_killed_or_failing_at_any_call_is_finished_once),
 		cmocka_unit_test(test_open_record_without_a_subject_key_needs_the_names),
 		cmocka_unit_test(test_privacy_dictionary_finds_plain_hashes_and_no_commitment),

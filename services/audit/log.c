@@ -136,6 +136,7 @@ audit_log_close(struct audit_log *log)
 	wal_close(&log->wal);
 	dedup_done(&log->dedup);
 	buf_done(&log->records);
+	buf_done(&log->erasures);
 	free(log->leaf);
 	free(log->checkpoint);
 	note_verifier_done(&log->verifier);

@@ -49,6 +49,8 @@ struct audit_log {
 	size_t checkpoint_len;
 	uint64_t log_time_us; /* of the last record */
 	struct wal_found recovered;
+	struct buf erasures;       /* struct subject_erasure: the ERASE records that recovery saw */
+	uint64_t revived;          /* erased keys that an old copy of their file had brought back */
 	struct record_prune prune; /* the newest that recovery saw, */
 	uint64_t prune_record;     /* and its index */
 

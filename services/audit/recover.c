@@ -140,6 +140,17 @@ read_checkpoint(struct audit_log *log, struct checkpoint *ret, struct buf *text,
 }
 
 static enum im_rc
+know_erasure(struct audit_log *log, const uint8_t *id, uint64_t index, struct im_err *err)
+{
+	struct subject_erasure e = { .index = index };
+
+	memcpy(e.id, id, sizeof(e.id));
+	if (!buf_append(&log->erasures, &e, sizeof(e)))
+		return err_set(err, IM_ENOMEM, "no memory to recover the log");
+	return IM_OK;
+}
+
+static enum im_rc
 know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_err *err)
 {
 	struct arena arena = { 0 };
@@ -150,10 +161,8 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 		log->log_time_us = r.log_time_us;
 		rc = dedup_add(&log->dedup, r.has_request_id ? r.request_id : NULL, r.kind);
 		dedup_settle(&log->dedup);
-		/* The process ended between an ERASE record and the note that it was written. */
 		if (rc == IM_OK && r.kind == RECORD_ERASE && r.has_subject_key)
-			rc = subjects_recorded(&log->subjects, r.subject_key, log->dedup.next - 1,
-					       err);
+			rc = know_erasure(log, r.subject_key, log->dedup.next - 1, err);
 		if (rc == IM_OK && r.has_prune) { /* perhaps not all of it was deleted */
 			log->prune = r.prune;
 			log->prune_record = log->dedup.next - 1;
@@ -326,6 +335,12 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 	rc = check_rollback(log, err);
 	if (rc == IM_OK)
 		rc = rebuild_dedup(log, r, err);
+	/* A crash came before the note that an ERASE record was written, or an old copy of the keys was put back. */
+	if (rc == IM_OK)
+		rc = subjects_replay(&log->subjects, (struct subject_erasure *)log->erasures.data,
+				     log->erasures.len / sizeof(struct subject_erasure),
+				     &log->revived, err);
+	buf_done(&log->erasures);
 	if (rc == IM_OK)
 		rc = keep_checkpoint(log, r, text, err);
 	if (rc == IM_OK)

@@ -427,6 +427,53 @@ subjects_recorded(struct subjects *s, const uint8_t *id, uint64_t index, struct 
 	return IM_OK;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	return memcmp(((const struct subject_erasure *)a)->id,
+		      ((const struct subject_erasure *)b)->id, SUBJECT_ID_BYTES);
+}
+
+/* One slot against what the log says of it. */
+static enum im_rc
+replay_slot(struct subjects *s, uint32_t number, const struct subject_erasure *list, size_t count,
+	    uint64_t *ret_revived, struct im_err *err)
+{
+	const struct subject_erasure *e;
+	struct subject_erasure wanted;
+	struct subject_slot slot;
+	enum im_rc rc;
+
+	if (read_slot(s, number, &slot, NULL) != IM_OK || slot.state == SUBJECT_ERASED)
+		return IM_OK;
+	memcpy(wanted.id, slot.id, sizeof(wanted.id));
+	e = bsearch(&wanted, list, count, sizeof(*list), by_id);
+	if (e == NULL)
+		return IM_OK;
+	if (slot.state == SUBJECT_DESTROYED)
+		return subjects_recorded(s, e->id, e->index, err);
+	subject_slot_destroy(&slot);
+	slot.state = SUBJECT_ERASED;
+	slot.erase_plus = e->index + 1;
+	rc = overwrite(s, number, &slot, err);
+	*ret_revived += rc == IM_OK;
+	return rc;
+}
+
+enum im_rc
+subjects_replay(struct subjects *s, struct subject_erasure *list, size_t count,
+		uint64_t *ret_revived, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	if (count == 0)
+		return IM_OK;
+	qsort(list, count, sizeof(*list), by_id);
+	for (uint32_t i = 1; i < s->durable && rc == IM_OK; i++)
+		rc = replay_slot(s, i, list, count, ret_revived, err);
+	return rc;
+}
+
 /* Look through the slots of one read. */
 static bool
 find_in(const uint8_t *bytes, size_t count, const uint8_t *id, struct subject_slot *ret)

@@ -68,6 +68,19 @@ bool subjects_unrecorded(const struct subjects *s, uint8_t ret_id[SUBJECT_ID_BYT
 IM_MUST_CHECK enum im_rc subjects_recorded(struct subjects *s, const uint8_t *id, uint64_t index,
 					   struct im_err *err);
 
+/* What an ERASE record of the log says. */
+struct subject_erasure {
+	uint8_t id[SUBJECT_ID_BYTES];
+	uint64_t index;
+};
+
+/**
+ * The log holds these ERASE records: whatever key they name and is here, living (an old copy of the file was put back) or
+ * waiting for its record, is destroyed and recorded. Sorts 'list'. '*ret_revived' counts the living ones.
+ */
+IM_MUST_CHECK enum im_rc subjects_replay(struct subjects *s, struct subject_erasure *list,
+					 size_t count, uint64_t *ret_revived, struct im_err *err);
+
 /**
  * Look up a key by its id in the file 'path', which a running service may have open: reads, and changes nothing. IM_OK, and
  * '*ret_slot' says whether it is there ('ret_key' filled) or destroyed. IM_ENOTFOUND: no such file or no such key;
