@@ -441,11 +441,13 @@ replay_slot(struct subjects *s, uint32_t number, const struct subject_erasure *l
 {
 	const struct subject_erasure *e;
 	struct subject_erasure wanted;
-	struct subject_slot slot;
-	enum im_rc rc;
+	struct subject_slot slot = { .state = SUBJECT_ERASED };
+	enum im_rc rc = read_slot(s, number, &slot, err);
 
-	if (read_slot(s, number, &slot, NULL) != IM_OK || slot.state == SUBJECT_ERASED)
-		return IM_OK;
+	if (rc == IM_ECORRUPT || (rc == IM_OK && slot.state == SUBJECT_ERASED))
+		return IM_OK; /* what cannot be read was counted as damaged */
+	if (rc != IM_OK)
+		return rc;
 	memcpy(wanted.id, slot.id, sizeof(wanted.id));
 	e = bsearch(&wanted, list, count, sizeof(*list), by_id);
 	if (e == NULL)
