@@ -20,6 +20,14 @@ def wait_streams(mesh, at_least=STREAMS // 2):
     wait_for(lambda: mesh.router()["slots"] >= at_least, f"{at_least} streams are under way", 30, 0.02)
 
 
+def wait_tokens(mesh, worker, at_least=10):
+    """So many of the worker's streams have had a token: killed now, it breaks them."""
+    def begun():
+        pages = mesh.metrics(worker)
+        return sum(v for name, v in pages.items() if name.startswith("infermesh_upstream_time_to_first_token_seconds_count"))
+    wait_for(lambda: begun() >= at_least, f"{at_least} streams of {worker} have begun", 30, 0.02)
+
+
 def check_counts(mesh, admitted_at_least):
     """Slots 0, and the log holds one REQUEST and one terminal record for each admitted request."""
     router = mesh.settled()
@@ -33,7 +41,7 @@ def check_counts(mesh, admitted_at_least):
 def test_worker_killed_streams_end_in_an_error_and_the_rest_succeeds(start, instant):
     mesh = start(workers=two_workers(instant(TOKENS, DELAY_MS)))
     running = Load(mesh, 400, STREAMS)
-    wait_streams(mesh)
+    wait_tokens(mesh, "a")
     mesh.processes["a"].kill()
     wait_for(lambda: running.proc.poll() is not None or mesh.router()["slots"] > 0, "traffic goes on")
     mesh.start_worker("a")
