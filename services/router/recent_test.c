@@ -34,11 +34,11 @@ test_times_quantiles_are_within_six_percent(void **state)
 		times_add(&t, us[i]);
 	}
 	qsort(us, 20000, sizeof(us[0]), by_value);
-	for (unsigned q = 1; q < 100; q++) {
-		double want = (double)us[200 * q], got = (double)times_quantile(&t, q / 100.0);
+	for (size_t q = 1; q < 100; q++) {
+		double want = (double)us[200 * q], got = (double)times_quantile(&t, (double)q / 100.0);
 
 		if (got < want * 0.94 || got > want * 1.06) {
-			fail_msg("p%u: %f instead of %f", q, got, want);
+			fail_msg("p%zu: %f instead of %f", q, got, want);
 		}
 	}
 }
