@@ -66,6 +66,8 @@ struct config *cli_config(const struct cli_args *args);
 int cli_fail(const struct cli_args *args, const struct im_err *err);
 
 void help_overview(void);
+/** The commands whose first of two words is 'word': "route". False: there is none, and nothing is printed. */
+bool help_group(const char *word);
 void help_command(const struct command *command);
 
 int run_up(const struct cli_args *args);

@@ -17,6 +17,26 @@ help_overview(void)
 		     "More:        infermesh help COMMAND,  infermesh --version\n");
 }
 
+bool
+help_group(const char *word)
+{
+	size_t len = strlen(word);
+	bool any = false;
+
+	for (size_t i = 0; i < commands_len; i++) {
+		if (strncmp(commands[i].name, word, len) != 0 || commands[i].name[len] != ' ')
+			continue;
+		if (!any)
+			(void)printf("Usage: infermesh %s COMMAND [OPTION...]\n\nCommands:\n",
+				     word);
+		any = true;
+		(void)printf("  %-14s %s\n", commands[i].name, commands[i].summary);
+	}
+	if (any)
+		(void)printf("\nMore:        infermesh help %s COMMAND\n", word);
+	return any;
+}
+
 /* Each line with 'before' in front. */
 static void
 print_lines(const char *before, const char *text)
@@ -65,6 +85,8 @@ run_help(const struct cli_args *args)
 		help_overview();
 		return EXIT_FINE;
 	}
+	if (args->rest_count == 1 && help_group(args->rest[0]))
+		return EXIT_FINE;
 	c = cli_find(args->rest_count, args->rest, &words, &err);
 	if (c == NULL) {
 		(void)cli_fail(args, &err);

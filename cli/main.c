@@ -28,6 +28,11 @@ main(int argc, char **argv)
 		help_overview();
 		return EXIT_FINE;
 	}
+	if (argc == 2 && help_group(argv[1]))
+		return EXIT_USAGE;
+	if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) &&
+	    help_group(argv[1]))
+		return EXIT_FINE;
 	c = cli_find(argc - 1, argv + 1, &words, &err);
 	if (c == NULL) {
 		(void)fprintf(stderr, "infermesh: %s\n", err.text);

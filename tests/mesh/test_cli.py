@@ -63,10 +63,18 @@ def test_help_explains_each_command():
             assert f"\n{part}\n" in "\n" + page.stdout, (command, part)
 
 
+def test_help_of_a_first_word_lists_its_commands():
+    bare, page, same = run("route"), run("route", "--help"), run("help", "route")
+    assert (bare.returncode, page.returncode, same.returncode) == (2, 0, 0)
+    assert bare.stdout == page.stdout == same.stdout
+    for command in COMMANDS:
+        assert bool(re.search(rf"^  {command}  +\S", page.stdout, re.M)) == command.startswith("route "), command
+
+
 @pytest.mark.parametrize("args, says", [
     (["statsu"], "no command 'statsu'; did you mean 'infermesh status'?"),
-    (["key"], "no command 'key'; did you mean 'infermesh key create'?"),
     (["audit", "verfy"], "no command 'audit verfy'; did you mean 'infermesh audit verify'?"),
+    (["help", "nope"], "no command 'nope'; 'infermesh help' lists them"),
     (["xyzzy"], "no command 'xyzzy'; 'infermesh help' lists them"),
     ([""], "no command ''; 'infermesh help' lists them"),
     (["help", "chta"], "did you mean 'infermesh chat'?"),
