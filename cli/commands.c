@@ -96,7 +96,8 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
 	    .description =
 		"A route gives the requests for one name (the alias) to one or more models (its arms) by weight. SHARE is what\n"
-		"the weights come to, REQUESTS and FAILED count since the router's start. Shows the present or last ramp too.",
+		"the weights come to, REQUESTS and FAILED count since the router's start or, when that was later, since the\n"
+		"model became an arm. Shows the present or last ramp too, and which of the models no worker serves.",
 	    .examples = "infermesh route list\n"
 			"infermesh route list --json | jq '.routes[].arms'",
 	    .run = run_route_list,

@@ -128,7 +128,7 @@ begin(const struct cli_args *args, struct operator_link *o, const struct ramp_ro
 	if (route_ask(o, METHOD_RAMP_ROUTE, &body, &list, &err) != IM_OK)
 		status = cli_fail(args, &err);
 	else if (!cli_flag(args, "watch"))
-		route_print(&list);
+		route_print_noted(o, &list);
 	buf_done(&body);
 	return status;
 }

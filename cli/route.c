@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cli/print.h"
+#include "wire/mesh.h"
 
 enum im_rc
 route_ask(struct operator_link *o, const char *method, const struct buf *body,
@@ -64,8 +65,12 @@ route_print_ramp(const struct ramp_status *r)
 		(void)printf(" at %u%%, %u of %u s of this step; ", r->percent, r->step_ms / 1000,
 			     r->spec.every_ms / 1000);
 		print_text(r->spec.arm);
-		(void)printf(" %u requests, %u failed, p99 ", r->arm.requests, r->arm.failed);
+		(void)printf(" %u requests (at least %u), %u failed (at most %g%%), p99 ",
+			     r->arm.requests, r->spec.min_requests, r->arm.failed,
+			     r->spec.max_error_ppm / 1e4);
 		print_latency(r->arm.p99_us, 0);
+		if (r->spec.max_p99_ms > 0)
+			(void)printf(" (at most %u ms)", r->spec.max_p99_ms);
 		(void)printf("; others %u, %u failed, p99 ", r->others.requests, r->others.failed);
 		print_latency(r->others.p99_us, 0);
 	}
@@ -76,8 +81,8 @@ route_print_ramp(const struct ramp_status *r)
 	(void)putchar('\n');
 }
 
-void
-route_print(const struct route_list *list)
+static void
+print_routes(const struct route_list *list)
 {
 	(void)printf("%-20s  %-24s  %6s  %6s  %9s  %7s  STICKY, FALLBACK, CHANGED BY\n", "ROUTE",
 		     "ARM", "WEIGHT", "SHARE", "REQUESTS", "FAILED");
@@ -110,6 +115,60 @@ route_print(const struct route_list *list)
 	}
 	if (list->count == 0)
 		(void)printf("(none: each model is asked for by its own name)\n");
+}
+
+static bool
+is_served(const struct router_status *s, const char *model)
+{
+	for (size_t i = 0; i < s->worker_count; i++)
+		for (size_t k = 0; k < s->workers[i].model_count; k++)
+			if (strcmp(s->workers[i].models[k], model) == 0)
+				return true;
+	return false;
+}
+
+/* One more of the models of 'route' that nobody serves. */
+static void
+note_model(const char *route, const char *model, unsigned *count)
+{
+	if ((*count)++ == 0) {
+		(void)printf("note: ");
+		print_text(route);
+		(void)printf(": no worker serves ");
+	} else {
+		(void)printf(", ");
+	}
+	print_text(model);
+}
+
+void
+route_print_noted(struct operator_link *o, const struct route_list *list)
+{
+	const struct buf empty = { 0 };
+	struct buf reply = { 0 };
+	struct router_status s;
+	struct im_err err;
+
+	print_routes(list);
+	if (operator_call(o, METHOD_STATUS, &empty, &reply, &err) != IM_OK ||
+	    router_status_decode(reply.data, reply.len, &o->arena, &s, &err) != IM_OK) {
+		buf_done(&reply);
+		return;
+	}
+	for (size_t i = 0; i < list->count; i++) {
+		const struct route_spec *r = &list->routes[i].route;
+		unsigned count = 0;
+
+		for (size_t k = 0; k < r->arm_count; k++)
+			if (r->arms[k].weight > 0 && !is_served(&s, r->arms[k].model))
+				note_model(r->model, r->arms[k].model, &count);
+		for (size_t k = 0; k < r->fallback_count; k++)
+			if (!is_served(&s, r->fallback[k]))
+				note_model(r->model, r->fallback[k], &count);
+		if (count > 0)
+			(void)printf(" now; 'infermesh worker list' shows what is served\n");
+	}
+	buf_done(&reply);
 }
 
 static void
@@ -200,7 +259,7 @@ run_route_list(const struct cli_args *args)
 		if (cli_flag(args, "json"))
 			route_print_json(&list);
 		else
-			route_print(&list);
+			route_print_noted(&o, &list);
 		status = EXIT_FINE;
 	}
 	operator_close(&o);
@@ -305,7 +364,7 @@ change(const struct cli_args *args, const struct set_route *s)
 	if (route_ask(&o, METHOD_SET_ROUTE, &body, &list, &err) != IM_OK)
 		status = cli_fail(args, &err);
 	else if (list.count > 0)
-		route_print(&list);
+		route_print_noted(&o, &list);
 	else
 		(void)printf("the route is gone: the configuration file has none of this name\n");
 	buf_done(&body);

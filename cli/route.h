@@ -13,7 +13,8 @@ IM_MUST_CHECK enum im_rc route_ask(struct operator_link *o, const char *method,
 				   const struct buf *body, struct route_list *ret,
 				   struct im_err *err);
 
-void route_print(const struct route_list *list);
+/** Also says which of their models no worker serves. */
+void route_print_noted(struct operator_link *o, const struct route_list *list);
 void route_print_json(const struct route_list *list);
 
 /** One line. */

@@ -244,6 +244,14 @@ def test_fallback_of_requests_that_would_share_a_generation(start, instant, echo
     mesh.settled()
 
 
+def test_route_whose_model_nobody_serves_says_so(routed):
+    assert "note:" not in run(routed, "route", "list")
+    said = run(routed, "route", "set", "typo", "v1=1", "v22=1", "unused=0", "--fallback", "nope")
+    assert "note: typo: no worker serves v22, nope now" in said
+    assert said.splitlines()[-1] == run(routed, "route", "list").splitlines()[-1]
+    run(routed, "route", "reset", "typo")
+
+
 def test_worker_drain_finishes_what_runs_and_undrain_brings_it_back(start, instant):
     mesh = start(workers=two_arms(instant(20, 20)), config=route())
     body = '{"model":"instant","stream":true,"messages":[{"role":"user","content":"question %d"}]}'
@@ -297,6 +305,7 @@ def test_explain_says_why(start, instant, echo):
     assert explain(mesh, retried)["failed"] == [{"worker": "a", "reason": "upstream_error"}]
     said = run(mesh, "explain", f"chatcmpl-{retried['x-request-id']}")
     assert "chosen by round_robin" in said and "a: upstream_error" in said and "attempt 2" in said
+    assert "answered by b" in said
     body = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "cached"}]}
     assert mesh.chat(body)[0] == 200
     hit = wait_for(lambda: (r := mesh.chat(body))[1]["x-infermesh-cache"] == "hit-l1" and r[1], "a cache hit")
