@@ -63,7 +63,7 @@ print_asked(const struct record *r)
 		print_text(to->route);
 		(void)printf(", a route; its arm ");
 		print_text(to->arm);
-		(void)printf(" was chosen by the weights, and stays chosen for this session");
+		(void)printf(" was chosen by the weights");
 		if (strncmp(to->fallback, "model:", 6) == 0) {
 			(void)printf("; served by ");
 			print_text(r->model);
@@ -109,7 +109,7 @@ print_worker(const struct record *r)
 {
 	const struct routing *to = &r->routing;
 
-	line("answered by");
+	line(r->outcome == OUTCOME_ERROR && to->failed_count > 0 ? "last tried" : "answered by");
 	if (to->has_leader) {
 		(void)printf("the worker of that other request\n");
 	} else if (r->outcome == OUTCOME_CACHE_HIT) {

@@ -77,8 +77,9 @@ status_print_workers(const struct router_status *s)
 	if (s->worker_count == 0)
 		(void)printf("(none: nobody can answer yet)\n");
 	if (starred)
-		(void)printf("* by an operator: 'infermesh worker undrain', 'infermesh worker "
-			     "weight WORKER reset'\n");
+		(void)printf(
+		    "* by an operator; 'infermesh worker undrain WORKER' and 'infermesh worker "
+		    "weight WORKER reset' undo it\n");
 }
 
 static void
