@@ -87,7 +87,7 @@ config_allowed(const struct config_key *row, char *out, size_t cap)
 		(void)snprintf(out, cap, "a list of texts, or one text");
 		return;
 	case CONFIG_MAP:
-		(void)snprintf(out, cap, "a map of names to texts");
+		(void)snprintf(out, cap, "a map, such as { name: value }");
 		return;
 	case CONFIG_STRING:
 		break;
