@@ -91,7 +91,9 @@ route_not_found(const struct route_table *t, const char *alias, struct im_err *e
 	}
 	if (best != NULL) {
 		(void)err_reason(err, IM_ENOTFOUND, "route_not_found",
-				 "there is no route %.80s; did you mean %.80s?", alias, best);
+				 "there is no route %.80s; did you mean %.80s? 'infermesh route "
+				 "set %.80s MODEL=100' makes one",
+				 alias, best, alias);
 		return;
 	}
 	(void)err_reason(
