@@ -35,7 +35,7 @@ static const char usage[] =
     "  --break FAULT break the router on purpose, to see that it is found:\n"
     "                slot-freed-twice, slot-leaked, call-lost, queue-overfull, probed-twice,\n"
     "                limit-forgotten\n"
-    "  --report DIR  measure the policies; writes waiting.md, waiting.json and waiting.svg\n";
+    "  --report DIR  measure the policies with --events requests each; writes waiting.md, waiting.json and waiting.svg\n";
 
 void
 sim_fail(const char *fmt, ...)
@@ -158,6 +158,7 @@ parse(int argc, char **argv, struct options *o)
 			(void)fputs(usage, stdout);
 			exit(0);
 		default:
+			(void)fputs("'--help' tells the options\n", stderr);
 			exit(2);
 		}
 	}

@@ -6,10 +6,12 @@
  * random times. Nothing fails. All columns see the same requests. Workers that "queue" take every request, and the rest waits
  * inside them; workers that "refuse" announce the one place that they have, as ours do, and the rest waits in the routers.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +154,17 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 	}
 }
 
+/* Before the measuring, which takes minutes, and not after it. */
+static void
+make_dir(const char *dir)
+{
+	if ((mkdir(dir, 0777) != 0 && errno != EEXIST) || access(dir, W_OK | X_OK) != 0) {
+		(void)fprintf(stderr, "infermesh-sim: --report %s: cannot write there: %s\n", dir,
+			      strerror(errno));
+		exit(1);
+	}
+}
+
 static FILE *
 create(const char *dir, const char *name)
 {
@@ -258,6 +271,7 @@ report_write(const char *dir, uint64_t requests, uint64_t jobs)
 	struct report *report =
 	    mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+	make_dir(dir);
 	if (report == MAP_FAILED) {
 		perror("infermesh-sim: mmap");
 		exit(1);
