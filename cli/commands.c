@@ -185,7 +185,7 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG, OPT_HELP },
 	    .description =
 		"Those that it has go on to their end: when SLOTS is 0 it may be stopped. Holds until 'worker undrain', also when the\n"
-		"worker restarts, but not over a restart of the router. The change is in the audit log.",
+		"worker or the router restarts. The change is in the audit log.",
 	    .examples = "infermesh worker drain gpu-3",
 	    .run = run_worker_drain,
 	},
@@ -195,7 +195,8 @@ const struct command commands[] = {
 	    .rest = "WORKER",
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG, OPT_HELP },
-	    .description = "It starts slowly (router.slow_start_ms).",
+	    .description =
+		"At once; what it says of itself holds again, and what its breakers say: 'infermesh worker list' shows it.",
 	    .examples = "infermesh worker undrain gpu-3",
 	    .run = run_worker_undrain,
 	},
@@ -206,8 +207,8 @@ const struct command commands[] = {
 	    .rest_max = 2,
 	    .options = { OPT_CONFIG, OPT_HELP },
 	    .description =
-		"WEIGHT is 1 to 10000, in place of workers[].weight (100 by default), or 'reset'. Holds until then, but not over a\n"
-		"restart of the router. The change is in the audit log.",
+		"WEIGHT is 1 to 10000, in place of workers[].weight (100 by default), or 'reset'. Holds until then, also when\n"
+		"the worker or the router restarts. The change is in the audit log.",
 	    .examples = "infermesh worker weight gpu-3 50\n"
 			"infermesh worker weight gpu-3 reset",
 	    .run = run_worker_weight,

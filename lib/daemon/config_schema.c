@@ -100,7 +100,7 @@ const struct config_key config_schema[] = {
 	MS("router.audit_ms", "2s", 10, 600000, "A record that is not durable by then counts as audit unavailable"),
 	INT("router.audit_pending_max", "65536", 16, 10000000, "Records that wait for the audit service"),
 	STR("router.routes_file", "${state_dir}/routes",
-	    "Keeps what operators changed of routes, over a restart and over this file, until 'infermesh route reset'; off = forgotten"),
+	    "Keeps what operators changed of routes and workers, over a restart and over this file, until it is undone; off = forgotten"),
 
 	/* The first entry that fits a request says how its worker is chosen. */
 	STR("policies[].route", "*", "The model or alias asked for; * = any"),

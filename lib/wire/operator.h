@@ -18,6 +18,7 @@
 #define ROUTE_FALLBACKS_MAX 8
 #define ROUTE_ANSWER_MAX    16384 /* bytes */
 #define ROUTE_REASON_MAX    255   /* bytes of why a ramp waits or ended */
+#define KEPT_WORKERS_MAX    65536
 #define RAMP_EVERY_MIN_MS   100
 #define RAMP_EVERY_MAX_MS   604800000 /* a week */
 #define RAMP_P99_MAX_MS     86400000
@@ -97,10 +98,20 @@ struct route_status {
 	size_t arm_count;
 };
 
-/* Router/ListRoutes (the request is empty); also the reply of SetRoute and RampRoute, and what the router keeps. */
+/* What an operator said of a worker. */
+struct kept_worker {
+	const char *worker;
+	bool draining;
+	uint32_t weight; /* 0 = as the worker announces */
+};
+
+/* Router/ListRoutes (the request is empty); also the reply of SetRoute and RampRoute, and, with the workers, what the router
+ * keeps on disk. */
 struct route_list {
 	struct route_status *routes;
 	size_t count;
+	struct kept_worker *workers;
+	size_t worker_count;
 };
 void route_list_encode(const struct route_list *list, struct buf *out);
 IM_MUST_CHECK enum im_rc route_list_decode(const uint8_t *buf, size_t len, struct arena *arena,

@@ -146,6 +146,27 @@ status_out(const struct route_status *s, struct status_packed *ret)
 		ramp_out(&s->ramp, ret);
 }
 
+/* False without memory. */
+static bool
+kept_out(const struct route_list *list, struct arena *tmp, Infermesh__V1__ListRoutesReply *m)
+{
+	size_t count = list->worker_count;
+	Infermesh__V1__KeptWorker *kept = arena_calloc(tmp, count + 1, sizeof(*kept));
+
+	m->workers = arena_calloc(tmp, count + 1, sizeof(void *));
+	if (kept == NULL || m->workers == NULL)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		infermesh__v1__kept_worker__init(&kept[i]);
+		kept[i].worker = text_out(list->workers[i].worker);
+		kept[i].draining = list->workers[i].draining;
+		kept[i].weight = list->workers[i].weight;
+		m->workers[i] = &kept[i];
+	}
+	m->n_workers = count;
+	return true;
+}
+
 void
 route_list_encode(const struct route_list *list, struct buf *out)
 {
@@ -154,7 +175,7 @@ route_list_encode(const struct route_list *list, struct buf *out)
 	struct status_packed *routes = arena_calloc(&tmp, list->count + 1, sizeof(*routes));
 	Infermesh__V1__RouteStatus **refs = arena_calloc(&tmp, list->count + 1, sizeof(void *));
 
-	if (routes != NULL && refs != NULL) {
+	if (routes != NULL && refs != NULL && kept_out(list, &tmp, &m)) {
 		for (size_t i = 0; i < list->count; i++) {
 			status_out(&list->routes[i], &routes[i]);
 			refs[i] = &routes[i].m;
@@ -266,6 +287,32 @@ status_in(const Infermesh__V1__RouteStatus *m, struct route_status *ret, struct 
 	return ret->has_ramp ? ramp_in(m->ramp, &ret->ramp, err) : IM_OK;
 }
 
+static enum im_rc
+kept_in(const Infermesh__V1__ListRoutesReply *m, struct arena *arena, struct route_list *ret,
+	struct im_err *err)
+{
+	struct kept_worker *kept;
+
+	if (m->n_workers > KEPT_WORKERS_MAX)
+		return err_set(err, IM_EINVAL, "workers: %zu, allowed are at most %d", m->n_workers,
+			       KEPT_WORKERS_MAX);
+	kept = arena_calloc(arena, m->n_workers + 1, sizeof(*kept));
+	if (kept == NULL)
+		return err_set(err, IM_ENOMEM, "a message needs more memory than allowed");
+	for (size_t i = 0; i < m->n_workers; i++) {
+		const Infermesh__V1__KeptWorker *k = m->workers[i];
+
+		if (k->weight > ROUTE_WEIGHT_MAX)
+			return err_set(err, IM_EINVAL,
+				       "workers[%zu]: weight: %u, allowed are 0 to %d", i,
+				       k->weight, ROUTE_WEIGHT_MAX);
+		kept[i] = (struct kept_worker){ k->worker, k->draining, k->weight };
+	}
+	ret->workers = kept;
+	ret->worker_count = m->n_workers;
+	return IM_OK;
+}
+
 enum im_rc
 route_list_decode(const uint8_t *buf, size_t len, struct arena *arena, struct route_list *ret,
 		  struct im_err *err)
@@ -273,6 +320,7 @@ route_list_decode(const uint8_t *buf, size_t len, struct arena *arena, struct ro
 	const Infermesh__V1__ListRoutesReply *m;
 	ProtobufCMessage *msg;
 	struct route_status *routes;
+	struct route_list list = { 0 };
 	enum im_rc rc =
 	    wire_unpack(&infermesh__v1__list_routes_reply__descriptor, buf, len, arena, &msg, err);
 
@@ -291,7 +339,12 @@ route_list_decode(const uint8_t *buf, size_t len, struct arena *arena, struct ro
 			err_prefix(err, "routes[%zu]", i);
 	}
 	if (rc == IM_OK)
-		*ret = (struct route_list){ routes, m->n_routes };
+		rc = kept_in(m, arena, &list, err);
+	if (rc == IM_OK) {
+		list.routes = routes;
+		list.count = m->n_routes;
+		*ret = list;
+	}
 	return rc;
 }
 

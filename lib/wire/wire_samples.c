@@ -450,6 +450,7 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE_MORE(generate_reply, limits),
 	SAMPLE_MORE(router_status, policies),
 	SAMPLE(route_list),
+	SAMPLE_MORE(route_list, kept),
 	SAMPLE(set_route),
 	SAMPLE(ramp_route),
 	SAMPLE(set_worker),

@@ -99,7 +99,15 @@ route_list_sample(struct buf *out)
 						     .before = { { "v1", 100 } },
 						     .before_count = 1 } };
 	routes[1].route.model = "other";
-	route_list_encode(&(struct route_list){ routes, 2 }, out);
+	route_list_encode(&(struct route_list){ .routes = routes, .count = 2 }, out);
+}
+
+void
+route_list_kept_sample(struct buf *out)
+{
+	static struct kept_worker workers[] = { { "w1", true, 0 }, { "w2", false, 50 } };
+
+	route_list_encode(&(struct route_list){ .workers = workers, .worker_count = 2 }, out);
 }
 
 void

@@ -355,7 +355,7 @@ test_route_out_of_range_names_the_member(void **state)
 
 		assert_int_equal(route_spec_check(&bad[i], &err), IM_EINVAL);
 		assert_string_equal(err.param, param[i]);
-		route_list_encode(&(struct route_list){ &s, 1 }, &out);
+		route_list_encode(&(struct route_list){ .routes = &s, .count = 1 }, &out);
 		assert_int_equal(route_list_decode(out.data, out.len, &arena, &list, NULL),
 				 IM_EINVAL);
 		arena_done(&arena);

@@ -236,7 +236,8 @@ knows(struct mesh *m, const char *name)
 	mesh_status(m, &arena, &s);
 	for (size_t i = 0; i < s.worker_count; i++) {
 		found = found || (strcmp(s.workers[i].name, name) == 0 &&
-				  strcmp(s.workers[i].state, "ready") == 0);
+				  (strcmp(s.workers[i].state, "ready") == 0 ||
+				   strcmp(s.workers[i].state, "draining") == 0));
 	}
 	arena_done(&arena);
 	return found;

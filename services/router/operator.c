@@ -77,7 +77,7 @@ route_is(struct asked *a, const char *alias, const struct route *route, const ch
 	routes_changed(
 	    a->router,
 	    &(struct route_change){ .route = alias, .what = what, .now = &now, .actor = a->actor },
-	    true, a->served, &reply);
+	    a->served, &reply);
 	buf_done(&now);
 	buf_done(&reply);
 }
@@ -210,7 +210,7 @@ set_worker(struct asked *a, const struct served_request *req)
 	routes_changed(a->router,
 		       &(struct route_change){
 			   .worker = w->name->text, .what = what, .now = &now, .actor = a->actor },
-		       false, a->served, &reply);
+		       a->served, &reply);
 	router_pump(a->router, w);
 	buf_done(&now);
 	buf_done(&reply);

@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -299,6 +301,62 @@ test_worker_set_that_names_nobody_names_the_nearest(void **state)
 	mesh_stop(m);
 }
 
+static struct worker_status
+set_worker(struct mesh *m, const struct set_worker *s, struct arena *arena)
+{
+	struct buf body = BUF_INIT(0);
+	struct worker_status w;
+	struct asked asked;
+
+	set_worker_encode(s, &body);
+	ask_operator(m, METHOD_SET_WORKER, &body, &asked);
+	assert_int_equal(asked.err.rc, IM_OK);
+	assert_int_equal(
+	    worker_status_decode(asked.reply.data, asked.reply.len, arena, &w, &asked.err), IM_OK);
+	buf_done(&asked.reply);
+	buf_done(&body);
+	return w;
+}
+
+static void
+test_worker_drain_and_weight_survive_a_restart_of_the_router(void **state)
+{
+	const struct set_worker drain = { "w1", WORKER_CHANGE_DRAIN, 0 };
+	const struct set_worker undrain = { "w1", WORKER_CHANGE_UNDRAIN, 0 };
+	const struct set_worker weight = { "w1", WORKER_CHANGE_WEIGHT, 50 };
+	char dir[] = "/tmp/routes-test-XXXXXX", yaml[128], path[64];
+	struct arena arena = { 0 };
+	struct worker_status w;
+	struct mesh *m;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/routes", dir);
+	(void)snprintf(yaml, sizeof(yaml), "routes_file: '%s'", path);
+	m = mesh_start_with(yaml, "", "operator");
+	(void)mesh_worker(m, 0, "w1", 4);
+	(void)set_worker(m, &drain, &arena);
+	(void)set_worker(m, &weight, &arena);
+	mesh_settled(m);
+	mesh_stop(m);
+
+	m = mesh_start_with(yaml, "", "operator");
+	w = set_worker(m, &weight, &arena); /* it can be named before it is back */
+	assert_string_equal(w.state, "gone");
+	assert_true(w.drained_by_operator);
+	(void)mesh_worker(m, 0, "w1", 4);
+	w = set_worker(m, &weight, &arena);
+	assert_string_equal(w.state, "draining");
+	assert_int_equal(w.weight, 50);
+	w = set_worker(m, &undrain, &arena);
+	assert_string_equal(w.state, "ready");
+	mesh_settled(m);
+	mesh_stop(m);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	arena_done(&arena);
+}
+
 int
 main(void)
 {
@@ -312,6 +370,7 @@ main(void)
 		cmocka_unit_test(test_route_set_without_an_audit_log_is_refused),
 		cmocka_unit_test(test_route_methods_are_for_operators_only),
 		cmocka_unit_test(test_worker_set_that_names_nobody_names_the_nearest),
+		cmocka_unit_test(test_worker_drain_and_weight_survive_a_restart_of_the_router),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

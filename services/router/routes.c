@@ -118,6 +118,24 @@ record_change(struct router *router, const struct route_change *what, struct cha
 	}
 }
 
+/* What operators said of workers, gone or not. False without memory. */
+static bool
+list_workers(const struct workers *ws, struct arena *arena, struct route_list *ret)
+{
+	ret->workers = arena_calloc(arena, ws->count + 1, sizeof(*ret->workers));
+	if (ret->workers == NULL) {
+		return false;
+	}
+	LIST_FOREACH (&ws->all, w, struct worker, node) {
+		if (!w->retired && (w->health.operator_draining || w->operator_weight != 0)) {
+			ret->workers[ret->worker_count++] =
+			    (struct kept_worker){ w->name->text, w->health.operator_draining,
+						  w->operator_weight };
+		}
+	}
+	return true;
+}
+
 static void
 keep(struct router *router, struct change *c)
 {
@@ -129,7 +147,8 @@ keep(struct router *router, struct change *c)
 		return;
 	}
 	arena_init(&arena, 0);
-	if (route_table_list(&router->routes.table, true, clock_mono_ms(), &arena, &list)) {
+	if (route_table_list(&router->routes.table, true, clock_mono_ms(), &arena, &list) &&
+	    list_workers(&router->workers, &arena, &list)) {
 		route_list_encode(&list, &bytes);
 	} else {
 		bytes.failed = true;
@@ -149,8 +168,8 @@ keep(struct router *router, struct change *c)
 }
 
 void
-routes_changed(struct router *router, const struct route_change *what, bool keep_it,
-	       struct served *served, const struct buf *reply)
+routes_changed(struct router *router, const struct route_change *what, struct served *served,
+	       const struct buf *reply)
 {
 	static const struct served_ops ops = { .cancelled = change_cancelled };
 	struct change *c = calloc(1, sizeof(*c));
@@ -172,9 +191,7 @@ routes_changed(struct router *router, const struct route_change *what, bool keep
 		served_end(served, &err, NULL, 0);
 	}
 	record_change(router, what, c);
-	if (keep_it) {
-		keep(router, c);
-	}
+	keep(router, c);
 	if (c == NULL) {
 		return;
 	}
@@ -200,7 +217,7 @@ routes_show(const struct route *route, uint64_t now_ms, bool alone, struct buf *
 	} else if (route != NULL) {
 		route_show(route, now_ms, s);
 	}
-	route_list_encode(&(struct route_list){ s, route != NULL }, ret);
+	route_list_encode(&(struct route_list){ .routes = s, .count = route != NULL }, ret);
 	free(s);
 	return buf_ok(ret);
 }
@@ -217,7 +234,7 @@ ramp_moved(void *user, struct route *route, const char *what)
 					       .what = what,
 					       .now = &now,
 					       .actor = route->actor },
-		       true, NULL, &(struct buf){ 0 });
+		       NULL, &(struct buf){ 0 });
 	buf_done(&now);
 }
 
@@ -244,8 +261,9 @@ load_config(struct routes *routes, const struct config *config, struct im_err *e
 }
 
 static enum im_rc
-load_kept(struct routes *routes, struct im_err *err)
+load_kept(struct router *router, struct im_err *err)
 {
+	struct routes *routes = &router->routes;
 	struct buf bytes = BUF_INIT(0);
 	struct route_list list = { 0 };
 	struct arena arena;
@@ -258,8 +276,16 @@ load_kept(struct routes *routes, struct im_err *err)
 	for (size_t i = 0; i < list.count && rc == IM_OK; i++) {
 		rc = route_table_import(&routes->table, &list.routes[i], clock_mono_ms(), err);
 	}
-	if (list.count > 0 && rc == IM_OK) {
-		log_info("routes as operators left them", LOG_UINT("infermesh.routes", list.count),
+	for (size_t i = 0; i < list.worker_count && rc == IM_OK; i++) {
+		const struct kept_worker *k = &list.workers[i];
+
+		rc = workers_expect(&router->workers, k->worker, k->draining, k->weight,
+				    clock_mono_ms(), err);
+	}
+	if (list.count + list.worker_count > 0 && rc == IM_OK) {
+		log_info("routes and workers as operators left them",
+			 LOG_UINT("infermesh.routes", list.count),
+			 LOG_UINT("infermesh.workers", list.worker_count),
 			 LOG_STR("file.path", routes->file.path));
 	}
 	arena_done(&arena);
@@ -290,7 +316,7 @@ routes_start(struct router *router, const struct config *config, struct im_err *
 	state_file_init(&routes->file, router->loop, path, file_idle, router);
 	rc = load_config(routes, config, err);
 	if (rc == IM_OK && routes->kept) {
-		rc = load_kept(routes, err);
+		rc = load_kept(router, err);
 	}
 	if (rc != IM_OK) {
 		route_table_done(&routes->table);

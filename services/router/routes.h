@@ -22,7 +22,7 @@ struct routes {
 	struct list changes; /* operators who wait */
 };
 
-/** Before anything else of the router. IM_EINVAL, IM_ECORRUPT (the text says which file, and what to do), IM_EIO, IM_ENOMEM;
+/** Before anybody can announce or ask; the table of workers is there, and gets what operators said of them. IM_EINVAL, IM_ECORRUPT (the text says which file, and what to do), IM_EIO, IM_ENOMEM;
  *  nothing is left behind then. */
 IM_MUST_CHECK enum im_rc routes_start(struct router *router, const struct config *config,
 				      struct im_err *err);
@@ -59,9 +59,9 @@ struct route_change {
  *  times. */
 bool routes_show(const struct route *route, uint64_t now_ms, bool alone, struct buf *ret);
 
-/** Keep the changed routes, write the change to the audit log, and answer 'served' (NULL: nobody asked) with 'reply' when
- *  both are durable. 'keep': routes have changed, so the file is written. */
-void routes_changed(struct router *router, const struct route_change *what, bool keep,
-		    struct served *served, const struct buf *reply);
+/** Keep what operators changed, write the change to the audit log, and answer 'served' (NULL: nobody asked) with 'reply' when
+ *  both are durable. */
+void routes_changed(struct router *router, const struct route_change *what, struct served *served,
+		    const struct buf *reply);
 
 #endif

@@ -268,6 +268,34 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 	return IM_OK;
 }
 
+enum im_rc
+workers_expect(struct workers *ws, const char *name, bool draining, uint32_t weight,
+	       uint64_t now_ms, struct im_err *err)
+{
+	const struct announce a = { .worker = name };
+	const uint8_t nobody[16] = { 0 };
+	struct worker *w;
+	enum im_rc rc = check_announce(ws, NULL, &a, err);
+
+	if (rc != IM_OK) {
+		return rc;
+	}
+	if (workers_by_name(ws, name) != NULL) {
+		return err_set(err, IM_EEXIST, "the worker %s is there twice", name);
+	}
+	w = worker_new(ws, NULL, nobody, &a);
+	if (w == NULL) {
+		return err_set(err, IM_ENOMEM, "no memory for what operators said of workers");
+	}
+	workers_health_join(w, now_ms);
+	list_push_back(&ws->names[workers_bucket_of(name)], &w->name_node);
+	w->weight = WORKERS_WEIGHT;
+	workers_lost(ws, w, now_ms);
+	workers_set_weight(w, weight);
+	(void)workers_set_draining(w, draining, now_ms);
+	return IM_OK;
+}
+
 void
 workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms)
 {

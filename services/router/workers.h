@@ -192,6 +192,13 @@ IM_MUST_CHECK enum im_rc workers_announce(struct workers *ws, struct link *link,
 					  const struct announce *a, uint64_t now_ms,
 					  struct announced *ret, struct im_err *err);
 
+/**
+ * What an operator said of 'name' before this router started: it is known as gone, and who announces itself so takes it over.
+ * IM_EINVAL (no valid name), IM_EEXIST (it is known), IM_ELIMIT, IM_ENOMEM.
+ */
+IM_MUST_CHECK enum im_rc workers_expect(struct workers *ws, const char *name, bool draining,
+					uint32_t weight, uint64_t now_ms, struct im_err *err);
+
 /** Its link is lost: no more requests for it. */
 void workers_lost(struct workers *ws, struct worker *w, uint64_t now_ms);
 
