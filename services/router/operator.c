@@ -10,7 +10,10 @@
 #include "router/workers_health.h"
 #include "wire/operator.h"
 
-#define ARENA_BYTES (1U << 20)
+#define ARENA_BYTES (4U << 20)
+
+_Static_assert((ROUTES_MAX + 1) * sizeof(struct route_status) < ARENA_BYTES,
+	       "a list of all routes has room");
 
 /* One request of an operator. */
 struct asked {

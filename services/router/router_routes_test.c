@@ -357,6 +357,41 @@ test_worker_drain_and_weight_survive_a_restart_of_the_router(void **state)
 	arena_done(&arena);
 }
 
+static void
+test_route_list_shows_as_many_routes_as_there_may_be(void **state)
+{
+	struct mesh *m = mesh_start_with("audit_mode: 'off'", "", "operator");
+	struct arena arena = { 0 };
+	struct buf body = BUF_INIT(0);
+	struct route_list list;
+	struct asked asked;
+	struct im_err err;
+
+	(void)state;
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		char name[16];
+		struct set_route s = { .route = { .arms = { { "demo", 1 } }, .arm_count = 1 } };
+
+		(void)snprintf(name, sizeof(name), "r%u", i);
+		s.route.model = name;
+		buf_clear(&body);
+		set_route_encode(&s, &body);
+		ask_operator(m, METHOD_SET_ROUTE, &body, &asked);
+		assert_int_equal(asked.err.rc, IM_OK);
+		buf_done(&asked.reply);
+	}
+	buf_clear(&body);
+	ask_operator(m, METHOD_LIST_ROUTES, &body, &asked);
+	assert_string_equal(asked.err.text, "");
+	assert_int_equal(route_list_decode(asked.reply.data, asked.reply.len, &arena, &list, &err),
+			 IM_OK);
+	assert_int_equal(list.count, ROUTES_MAX);
+	buf_done(&asked.reply);
+	buf_done(&body);
+	arena_done(&arena);
+	mesh_stop(m);
+}
+
 int
 main(void)
 {
@@ -371,6 +406,7 @@ main(void)
 		cmocka_unit_test(test_route_methods_are_for_operators_only),
 		cmocka_unit_test(test_worker_set_that_names_nobody_names_the_nearest),
 		cmocka_unit_test(test_worker_drain_and_weight_survive_a_restart_of_the_router),
+		cmocka_unit_test(test_route_list_shows_as_many_routes_as_there_may_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
