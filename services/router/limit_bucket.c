@@ -184,9 +184,10 @@ void
 limit_bucket_answer(struct limit_bucket *b, const struct limit_rate *rate, int64_t want,
 		    int64_t granted, int64_t level, uint64_t now_ms)
 {
-	b->held += b->told + granted;
+	b->held += b->told + (granted < want ? granted : want);
 	b->told = 0;
 	b->level = level < full(rate) ? level : full(rate);
+	b->level = b->level > -DEBT_MAX ? b->level : -DEBT_MAX;
 	b->at_ms = now_ms;
 	b->until_ms = now_ms + LIMIT_LEASE_MS;
 	b->ask_ms = granted < want ? now_ms + LIMIT_ASK_MS : now_ms;

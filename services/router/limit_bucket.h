@@ -91,7 +91,8 @@ bool limit_bucket_is_due(const struct limit_bucket *b, const struct limit_rate *
 void limit_bucket_ask(struct limit_bucket *b, const struct limit_rate *rate,
 		      struct limit_question *ret);
 
-/** The answer to a question that wanted 'want': a lease of 'granted', after which 'level' is left there. */
+/** The answer to a question that wanted 'want': a lease of 'granted' (0 or more; no more than 'want' is believed), after which
+ *  'level' is left there. */
 void limit_bucket_answer(struct limit_bucket *b, const struct limit_rate *rate, int64_t want,
 			 int64_t granted, int64_t level, uint64_t now_ms);
 

@@ -388,6 +388,41 @@ test_lease_several_routers_stay_within_the_stated_bound(void **state)
 	}
 }
 
+/* Not from our script: somebody else writes in that Redis. */
+static void
+test_lease_answer_beyond_what_was_asked_gives_no_more(void **state)
+{
+	static const int64_t answers[][2] = { { INT64_MAX, INT64_MAX },
+					      { INT64_MAX, INT64_MIN },
+					      { 0, INT64_MIN } };
+	struct limit_rule rule = { LIMIT_GLOBAL, "", { { 6000, 100 }, none }, 0, NULL };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		const int64_t granted[LIMIT_KINDS] = { answers[i][0], answers[i][0] };
+		const int64_t level[LIMIT_KINDS] = { answers[i][1], answers[i][1] };
+		struct limit_entry *e;
+		struct limiter l;
+		uint32_t passed = 0;
+
+		start(&l, &rule);
+		assert_int_equal(knock(&l, 0), LIMIT_OK);
+		for (uint64_t now_ms = 1; now_ms < 4; now_ms++) {
+			e = limiter_ask(&l);
+			if (e != NULL) {
+				assert_true(e->question[0].want <= full(&rule.rate[0]));
+				limiter_answered(&l, e, granted, level, now_ms);
+			}
+			(void)limiter_left(&rule, LIMIT_REQUESTS, now_ms);
+			while (passed < 1000 && knock(&l, now_ms) == LIMIT_OK) {
+				passed++;
+			}
+		}
+		assert_true(passed < 1000);
+		limiter_done(&l);
+	}
+}
+
 int
 main(void)
 {
@@ -401,6 +436,7 @@ main(void)
 		cmocka_unit_test(test_lease_answer_that_never_comes_is_counted_against_us),
 		cmocka_unit_test(
 		    test_lease_mode_change_keeps_what_is_known_and_refunds_nothing_foreign),
+		cmocka_unit_test(test_lease_answer_beyond_what_was_asked_gives_no_more),
 		cmocka_unit_test(test_lease_several_routers_stay_within_the_stated_bound),
 	};
 
