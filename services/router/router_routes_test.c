@@ -190,7 +190,7 @@ asked_end(void *user, struct call *call, const struct im_err *err, const uint8_t
 }
 
 static void
-ask_operator(struct mesh *m, const char *method, const struct buf *body, struct asked *ret)
+begin_operator(struct mesh *m, const char *method, const struct buf *body, struct asked *ret)
 {
 	static const struct call_ops ops = { .end = asked_end };
 	struct call_request req = { .method = method, .body = body->data, .body_len = body->len };
@@ -201,6 +201,12 @@ ask_operator(struct mesh *m, const char *method, const struct buf *body, struct 
 	loop_enter(m->loop);
 	assert_int_equal(call_start(m->caller_link, &req, &ops, ret, &call, &err), IM_OK);
 	loop_leave(m->loop);
+}
+
+static void
+ask_operator(struct mesh *m, const char *method, const struct buf *body, struct asked *ret)
+{
+	begin_operator(m, method, body, ret);
 	MESH_WAIT(m, ret->ended);
 }
 
@@ -360,7 +366,11 @@ test_worker_drain_and_weight_survive_a_restart_of_the_router(void **state)
 static void
 test_route_list_shows_as_many_routes_as_there_may_be(void **state)
 {
+	enum {
+		AT_ONCE = 64
+	};
 	struct mesh *m = mesh_start_with("audit_mode: 'off'", "", "operator");
+	struct asked sets[AT_ONCE] = { 0 };
 	struct arena arena = { 0 };
 	struct buf body = BUF_INIT(0);
 	struct route_list list;
@@ -369,16 +379,22 @@ test_route_list_shows_as_many_routes_as_there_may_be(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		struct asked *set = &sets[i % AT_ONCE];
+		struct set_route r = { .route = { .arms = { { "demo", 1 } }, .arm_count = 1 } };
 		char name[16];
-		struct set_route s = { .route = { .arms = { { "demo", 1 } }, .arm_count = 1 } };
 
+		MESH_WAIT(m, i < AT_ONCE || set->ended);
+		assert_int_equal(set->err.rc, IM_OK);
+		buf_done(&set->reply);
 		(void)snprintf(name, sizeof(name), "r%u", i);
-		s.route.model = name;
+		r.route.model = name;
 		buf_clear(&body);
-		set_route_encode(&s, &body);
-		ask_operator(m, METHOD_SET_ROUTE, &body, &asked);
-		assert_int_equal(asked.err.rc, IM_OK);
-		buf_done(&asked.reply);
+		set_route_encode(&r, &body);
+		begin_operator(m, METHOD_SET_ROUTE, &body, set);
+	}
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		MESH_WAIT(m, sets[i].ended);
+		buf_done(&sets[i].reply);
 	}
 	buf_clear(&body);
 	ask_operator(m, METHOD_LIST_ROUTES, &body, &asked);
@@ -389,6 +405,63 @@ test_route_list_shows_as_many_routes_as_there_may_be(void **state)
 	buf_done(&asked.reply);
 	buf_done(&body);
 	arena_done(&arena);
+	mesh_stop(m);
+}
+
+static void
+show_ramp(struct mesh *m, struct arena *arena, struct ramp_status *ret)
+{
+	const struct buf none = BUF_INIT(0);
+	struct route_list list;
+	struct asked asked;
+
+	mesh_turn(m); /* the answer may be there without one */
+	ask_operator(m, METHOD_LIST_ROUTES, &none, &asked);
+	assert_int_equal(
+	    route_list_decode(asked.reply.data, asked.reply.len, arena, &list, &asked.err), IM_OK);
+	assert_int_equal(list.count, 1);
+	*ret = list.routes[0].ramp;
+	buf_done(&asked.reply);
+}
+
+static void
+test_ramp_makes_no_step_while_the_audit_log_is_away(void **state)
+{
+	const struct ramp_route what = { "chat", { "other", 50, 200, 1000000, 0, 1 }, false };
+	struct mesh *m = mesh_start_with("", ROUTE(", sticky: 'off'"), "operator");
+	struct arena arena = { 0 };
+	struct buf body = BUF_INIT(0);
+	struct ramp_status ramp;
+	struct asked asked;
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	ramp_route_encode(&what, &body);
+	ask_operator(m, METHOD_RAMP_ROUTE, &body, &asked);
+	assert_int_equal(asked.err.rc, IM_OK);
+	buf_done(&asked.reply);
+	buf_done(&body);
+	do {
+		struct ask a = { .warm = true };
+
+		ask_well(m, &a, METHOD_GENERATE, "chat");
+		ask_done(&a);
+		show_ramp(m, &arena, &ramp);
+	} while (ramp.arm.requests == 0);
+	assert_int_equal(ramp.percent, 50);
+	mesh_settled(m);
+	mesh_audit_down(m);
+	do {
+		show_ramp(m, &arena, &ramp);
+	} while (ramp.percent == 50 && ramp.step_ms < 3 * what.spec.every_ms);
+	assert_int_equal(ramp.percent, 50);
+	mesh_audit_up(m);
+	do {
+		show_ramp(m, &arena, &ramp);
+	} while (ramp.percent == 50);
+	assert_int_equal(ramp.percent, 100);
+	arena_done(&arena);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -406,6 +479,7 @@ main(void)
 		cmocka_unit_test(test_route_methods_are_for_operators_only),
 		cmocka_unit_test(test_worker_set_that_names_nobody_names_the_nearest),
 		cmocka_unit_test(test_worker_drain_and_weight_survive_a_restart_of_the_router),
+		cmocka_unit_test(test_ramp_makes_no_step_while_the_audit_log_is_away),
 		cmocka_unit_test(test_route_list_shows_as_many_routes_as_there_may_be),
 	};
 

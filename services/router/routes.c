@@ -241,6 +241,11 @@ ramp_moved(void *user, struct route *route, const char *what)
 void
 routes_tick(struct router *router, uint64_t now_ms)
 {
+	/* In fail-closed mode nothing changes without a record; nobody is admitted meanwhile either. */
+	if (router->set.audit_mode == AUDIT_FAIL_CLOSED &&
+	    !audit_client_available(&router->audit)) {
+		return;
+	}
 	route_table_tick(&router->routes.table, clock_wall_us(), now_ms, ramp_moved, router);
 }
 

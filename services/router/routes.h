@@ -27,7 +27,7 @@ struct routes {
 IM_MUST_CHECK enum im_rc routes_start(struct router *router, const struct config *config,
 				      struct im_err *err);
 
-/** Let ramps go on. */
+/** Let ramps go on, unless a change may not be made now. */
 void routes_tick(struct router *router, uint64_t now_ms);
 
 /** The router stops: nobody is waited for any more. Before links are closed. */
