@@ -133,6 +133,12 @@ router_request_find_worker(struct request *r)
 	if (r->falling && !router_request_switch(r)) {
 		return;
 	}
+	/* Before it joins or begins a generation, which knows no route and would wait for a worker to come. */
+	if (r->plan != NULL &&
+	    !workers_any_usable(&router->workers, r->model, r->tried, r->tried_count) &&
+	    router_request_falls_back(r)) {
+		return;
+	}
 	if (r->shareable) {
 		router_request_follow(r);
 		return;
@@ -149,11 +155,6 @@ router_request_find_worker(struct request *r)
 	/* A lost link ends its calls before it is reported lost: then the sweep decides. */
 	if (is_outage(r) || (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r))) {
 		find_no_worker(r);
-		return;
-	}
-	if (r->plan != NULL &&
-	    !workers_any_usable(&router->workers, r->model, r->tried, r->tried_count) &&
-	    router_request_falls_back(r)) {
 		return;
 	}
 	r->waiting.picky = r->tried_count > 0;

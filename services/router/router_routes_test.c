@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "router/core.h"
 #include "router/fake_mesh.h"
 #include "wire/operator.h"
 
@@ -108,8 +110,10 @@ test_route_without_workers_gives_the_fixed_answer(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
 		struct ask a = { .warm = i < 2, .whole = i % 2 == 1 }; /* cold: may be shared */
+		uint64_t begun_us = clock_mono_us();
 
 		ask_well(m, &a, methods[i % 2], "chat");
+		assert_true(clock_mono_us() - begun_us < ROUTER_NO_WORKER_MS * 1000ULL);
 		if (i % 2 == 0) {
 			assert_string_equal(buf_cstr(&a.text), "Later.");
 			assert_string_equal(a.fallback, "static");
