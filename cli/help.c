@@ -67,7 +67,7 @@ help_command(const struct command *c)
 			(void)snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name,
 			       o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
-		(void)printf("  %-24s %s\n", left, o->help);
+		(void)printf("  %-26s %s\n", left, o->help);
 	}
 	(void)printf(
 	    "\nEXIT STATUS\n  0 done; 1 it did not work, standard error says why; 2 wrong arguments\n\nEXAMPLES\n");
