@@ -35,7 +35,8 @@ test_times_quantiles_are_within_six_percent(void **state)
 	}
 	qsort(us, 20000, sizeof(us[0]), by_value);
 	for (size_t q = 1; q < 100; q++) {
-		double want = (double)us[200 * q], got = (double)times_quantile(&t, (double)q / 100.0);
+		double want = (double)us[200 * q],
+		       got = (double)times_quantile(&t, (double)q / 100.0);
 
 		if (got < want * 0.94 || got > want * 1.06) {
 			fail_msg("p%zu: %f instead of %f", q, got, want);
