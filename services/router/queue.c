@@ -298,10 +298,16 @@ queue_line_began(struct queue_line *line)
 }
 
 void
-queue_line_ended(struct queue_line *line, uint64_t held_ms)
+queue_line_refused(struct queue_line *line)
 {
 	assert(line->at_work > 0);
 	line->at_work--;
+}
+
+void
+queue_line_ended(struct queue_line *line, uint64_t held_ms)
+{
+	queue_line_refused(line);
 	if (line->samples == 0) {
 		line->hold_ms = (double)held_ms;
 	} else {

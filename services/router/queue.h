@@ -135,4 +135,7 @@ void queue_take(struct queue *q, struct queue_entry *e, uint64_t now_ms);
 void queue_line_began(struct queue_line *line);
 void queue_line_ended(struct queue_line *line, uint64_t held_ms);
 
+/** The worker was full and did not take it: it has no place, and how long that took says nothing of how long places are held. */
+void queue_line_refused(struct queue_line *line);
+
 #endif

@@ -302,6 +302,8 @@ busy_line(struct queue *q, struct queue_line *line, struct queue_entry e[3 * 10]
 		queue_line_ended(line, 500);
 	}
 	queue_line_began(line);
+	queue_line_refused(line); /* changes nothing */
+	queue_line_began(line);
 	queue_line_began(line);
 	for (int i = 0; i < 30; i++) {
 		join(q, line, &e[i], (enum queue_class)(i % 3), LATER);

@@ -181,7 +181,11 @@ router_request_free_slot(struct request *r)
 		r->err.retry_after_ms = outage.retry_after_ms;
 	}
 	workers_free_slot(w);
-	queue_line_ended(&r->model->waiting, now_ms - r->slot_ms);
+	if (r->again_after == IM_EAGAIN) { /* refused as full */
+		queue_line_refused(&r->model->waiting);
+	} else {
+		queue_line_ended(&r->model->waiting, now_ms - r->slot_ms);
+	}
 	router_pump(r->router, w);
 }
 
