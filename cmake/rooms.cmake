@@ -32,10 +32,13 @@ function(im_program name folder)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/${folder}")
 endfunction()
 
-# im_daemon(NAME main.c [LINK targets...]): an installed program. Its malloc is mimalloc's (docs/adr/0006-allocator.md).
+# im_daemon(NAME main.c [LIBC_MALLOC] [LINK targets...]): an installed program. Its malloc is mimalloc's, unless it says LIBC_MALLOC
+# (docs/adr/0006-allocator.md).
 function(im_daemon name)
-  im_program(${name} bin ${ARGN})
-  if(NOT INFERMESH_SANITIZE) # said to be needed: before link-time optimisation the linker sees nobody who calls it
+  cmake_parse_arguments(D "LIBC_MALLOC" "" "" ${ARGN})
+  im_program(${name} bin ${D_UNPARSED_ARGUMENTS})
+  if(NOT INFERMESH_SANITIZE AND NOT D_LIBC_MALLOC)
+    # Said to be needed: before link-time optimisation the linker sees nobody who calls it.
     target_link_libraries(${name} PRIVATE "-Wl,--push-state,--no-as-needed,${MIMALLOC_LIBRARY},--pop-state")
   endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
