@@ -162,7 +162,7 @@ distance(const char *name, int argc, char **argv)
 		if (d > 0)
 			d += more;
 	}
-	return d * 2 <= len ? d : 4;
+	return d <= len / 2 ? d : 4;
 }
 
 /* Whether 'word' is the first one of a command with two. */
