@@ -10,41 +10,7 @@
 
 #include <cmocka.h>
 
-#include "router/limiter.h"
-
-static const struct limit_rate none = { 0, 0 };
-
-static struct limit_rate
-rate(uint32_t per_minute, uint32_t burst)
-{
-	return (struct limit_rate){ per_minute, burst };
-}
-
-static enum limit_result
-ask_for(struct limiter *l, const char *tenant, const char *key, uint64_t prompt,
-	uint64_t completion, uint64_t now_ms, struct limit_hold *hold, struct limit_verdict *v)
-{
-	const struct limit_ask ask = { .key = key,
-				       .tenant = tenant,
-				       .prompt_tokens = prompt,
-				       .completion_tokens = completion,
-				       .stated = true };
-
-	limiter_acquire(l, &ask, now_ms, hold, v);
-	return v->result;
-}
-
-/* One request without tokens that ends at once. */
-static enum limit_result
-knock(struct limiter *l, const char *tenant, const char *key, uint64_t now_ms)
-{
-	struct limit_verdict v;
-	struct limit_hold hold;
-	enum limit_result result = ask_for(l, tenant, key, 0, 0, now_ms, &hold, &v);
-
-	limiter_settle(l, &hold, 0, now_ms);
-	return result;
-}
+#include "router/limiter_rig.h"
 
 static void
 test_limiter_idle_buckets_are_forgotten_and_busy_ones_kept(void **state)
