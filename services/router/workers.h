@@ -211,9 +211,6 @@ struct worker *workers_by_name(const struct workers *ws, const char *name);
 /** What 'w' has to do with 'm', or NULL if it does not serve it. */
 struct worker_model *workers_serving(const struct worker *w, const struct model *m);
 
-/** Digest of the weights with which 'w' serves 'm'; "" if it says none. Lives as long as the announcement. */
-const char *workers_digest(const struct worker *w, const struct model *m);
-
 /** As health_state_text(). */
 const char *workers_state(const struct worker *w);
 

@@ -244,14 +244,6 @@ workers_serving(const struct worker *w, const struct model *m)
 	return NULL;
 }
 
-const char *
-workers_digest(const struct worker *w, const struct model *m)
-{
-	const struct worker_model *wm = workers_serving(w, m);
-
-	return wm != NULL ? wm->digest : "";
-}
-
 void
 workers_models_sweep(struct workers *ws, uint64_t now_ms)
 {

@@ -40,7 +40,7 @@ test_workers_announced_models_are_found(void **state)
 	assert_null(pick(&ws, "m2", NULL, 0));
 	a = announce(&ws, 0, 0, a.worker, "w1", 2, 1, 0, 4, 4000);
 	assert_int_equal(a.fresh_count, 1);
-	assert_string_equal(workers_digest(a.worker, workers_find_model(&ws, "m1")), "cc");
+	assert_string_equal(workers_serving(a.worker, workers_find_model(&ws, "m1"))->digest, "cc");
 	workers_done(&ws);
 }
 
