@@ -24,8 +24,8 @@ put_base64(struct buf *out, const uint8_t *data, size_t len)
 	return buf_append_byte(out, '\n');
 }
 
-static enum im_rc
-put_proof(const struct proof_file *p, struct buf *out, struct im_err *err)
+enum im_rc
+proof_file_put(const struct proof_file *p, struct buf *out, struct im_err *err)
 {
 	(void)buf_append_str(out, HEADER "\nextra ");
 	(void)put_base64(out, p->entry, p->entry_len);
@@ -71,7 +71,7 @@ proof_file_make(struct hasher *h, const struct audit_source *s, const struct not
 			err_prefix(err, "the log in %s is damaged", s->name);
 	}
 	if (rc == IM_OK)
-		rc = put_proof(&p, out, err);
+		rc = proof_file_put(&p, out, err);
 	buf_done(&nodes.hashes);
 	buf_done(&bundle);
 	buf_done(&text);

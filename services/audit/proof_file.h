@@ -29,6 +29,10 @@ IM_MUST_CHECK enum im_rc proof_file_make(struct hasher *h, const struct audit_so
 					 const struct note_verifier *key, uint64_t index,
 					 struct buf *out, struct im_err *err);
 
+/** Append 'p', which has an entry, as it is. IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc proof_file_put(const struct proof_file *p, struct buf *out,
+					struct im_err *err);
+
 /** Split the untrusted 'len' bytes, strictly. IM_EPROTO with the line, IM_ENOMEM. Free with proof_file_done(). */
 IM_MUST_CHECK enum im_rc proof_file_parse(const char *bytes, size_t len, struct proof_file *ret,
 					  struct im_err *err);

@@ -19,13 +19,29 @@ struct record_prune {
 	uint64_t min_index; /* a multiple of TILE_WIDTH, at most 'size' */
 	uint64_t size;      /* of the tree before this record */
 	struct hash root;   /* of that tree */
+	uint64_t first;     /* number of the first record of the shard that this is about */
+};
+
+/* KEY_ROTATE at the end of a shard: the log goes on under this name and key (docs/adr/0008-shards.md). */
+struct record_next {
+	const char *origin;
+	const char *vkey;
+};
+
+/* KEY_ROTATE at the beginning of every shard but the first: what it continues. */
+struct record_previous {
+	const char *origin;
+	uint64_t size; /* of the whole shard before */
+	struct hash root;
+	uint32_t ordinal; /* shards before this one */
+	uint64_t first;   /* number of this record */
 };
 
 struct record {
 	enum record_kind kind;
 	uint8_t request_id[RECORD_ID_BYTES];
 	bool has_request_id;
-	uint64_t prev_index; /* index of the REQUEST plus one; 0 = none */
+	uint64_t prev_index; /* number of the REQUEST plus one; 0 = none */
 	uint8_t caller[RECORD_PSEUDO_BYTES], tenant[RECORD_PSEUDO_BYTES];
 	bool has_caller, has_tenant;
 	uint64_t request_time_us, response_time_us, log_time_us; /* since 1970 */
@@ -47,6 +63,10 @@ struct record {
 	bool has_subject_key;
 	struct record_prune prune;
 	bool has_prune;
+	struct record_next next;
+	bool has_next;
+	struct record_previous previous;
+	bool has_previous;
 };
 
 /** Append the entry. False when the buffer failed. Strings may be NULL for "". */

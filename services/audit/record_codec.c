@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "audit/note.h"
 #include "audit/record.h"
 #include "audit/tile.h"
 #include "wire/routing.h"
@@ -18,6 +19,8 @@ struct record_out {
 	Infermesh__V1__Usage usage;
 	Infermesh__V1__Gap gap;
 	Infermesh__V1__Prune prune;
+	Infermesh__V1__NextShard next;
+	Infermesh__V1__PreviousShard previous;
 };
 
 static void
@@ -40,7 +43,23 @@ extras_out(const struct record *r, struct record_out *o)
 		o->prune.min_index = r->prune.min_index;
 		o->prune.size = r->prune.size;
 		o->prune.root = exact_out(true, r->prune.root.b, HASH_BYTES);
+		o->prune.first = r->prune.first;
 		o->m.prune = &o->prune;
+	}
+	if (r->has_next) {
+		infermesh__v1__next_shard__init(&o->next);
+		o->next.origin = text_out(r->next.origin);
+		o->next.vkey = text_out(r->next.vkey);
+		o->m.next = &o->next;
+	}
+	if (r->has_previous) {
+		infermesh__v1__previous_shard__init(&o->previous);
+		o->previous.origin = text_out(r->previous.origin);
+		o->previous.size = r->previous.size;
+		o->previous.root = exact_out(true, r->previous.root.b, HASH_BYTES);
+		o->previous.ordinal = r->previous.ordinal;
+		o->previous.first = r->previous.first;
+		o->m.previous = &o->previous;
 	}
 }
 
@@ -105,9 +124,38 @@ prune_in(const Infermesh__V1__Prune *m, struct record *r)
 		return r->kind != RECORD_PRUNE;
 	r->prune.min_index = m->min_index;
 	r->prune.size = m->size;
+	r->prune.first = m->first;
 	return r->kind == RECORD_PRUNE && m->min_index % TILE_WIDTH == 0 &&
 	       m->min_index <= m->size &&
 	       exact_in(&m->root, HASH_BYTES, r->prune.root.b, &has_root) && has_root;
+}
+
+/* The ends of a shard. Names and keys are checked by whoever follows them; here only that they cannot be endless. */
+static bool
+shard_in(const MSG *m, struct record *r)
+{
+	const Infermesh__V1__NextShard *next = m->next;
+	const Infermesh__V1__PreviousShard *previous = m->previous;
+	bool has_root;
+
+	r->has_next = next != NULL;
+	r->has_previous = previous != NULL;
+	if ((r->has_next || r->has_previous) && r->kind != RECORD_KEY_ROTATE)
+		return false;
+	if (r->has_next) {
+		r->next = (struct record_next){ next->origin, next->vkey };
+		if (!note_name_ok(next->origin) || strlen(next->vkey) >= NOTE_KEYTEXT_MAX)
+			return false;
+	}
+	if (!r->has_previous)
+		return true;
+	r->previous.origin = previous->origin;
+	r->previous.size = previous->size;
+	r->previous.ordinal = previous->ordinal;
+	r->previous.first = previous->first;
+	return !r->has_next && note_name_ok(previous->origin) && previous->ordinal > 0 &&
+	       previous->size > 0 && previous->first >= previous->size &&
+	       exact_in(&previous->root, HASH_BYTES, r->previous.root.b, &has_root) && has_root;
 }
 
 static enum im_rc
@@ -140,6 +188,9 @@ record_in(const MSG *m, struct record *ret, struct im_err *err)
 	if (!prune_in(m->prune, &r))
 		return err_set(err, IM_EPROTO,
 			       "not a record: a PRUNE without, or with a malformed minimum");
+	if (!shard_in(m, &r))
+		return err_set(err, IM_EPROTO,
+			       "not a record: malformed beginning or end of a shard");
 	if (!routing_in(m->routing, &r.routing))
 		return err_set(err, IM_EPROTO, "not a record: malformed routing");
 	*ret = r;

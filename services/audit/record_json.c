@@ -104,6 +104,22 @@ put_extras(struct buf *b, const struct record *r)
 		(void)buf_printf(b, ",\"prune\":{\"min_index\":%" PRIu64 ",\"size\":%" PRIu64,
 				 r->prune.min_index, r->prune.size);
 		put_hex(b, "root", true, r->prune.root.b, HASH_BYTES);
+		put_number(b, "first", r->prune.first);
+		(void)buf_append_byte(b, '}');
+	}
+	if (r->has_next) {
+		(void)buf_append_str(b, ",\"next\":{\"origin\":");
+		(void)json_put_cstr(b, r->next.origin);
+		put_text(b, "vkey", r->next.vkey);
+		(void)buf_append_byte(b, '}');
+	}
+	if (r->has_previous) {
+		(void)buf_append_str(b, ",\"previous\":{\"origin\":");
+		(void)json_put_cstr(b, r->previous.origin);
+		put_number(b, "size", r->previous.size);
+		put_hex(b, "root", true, r->previous.root.b, HASH_BYTES);
+		put_number(b, "ordinal", r->previous.ordinal);
+		put_number(b, "first", r->previous.first);
 		(void)buf_append_byte(b, '}');
 	}
 }

@@ -109,6 +109,25 @@ test_record_json_of_gap_and_prune(void **state)
 }
 
 static void
+test_record_json_of_the_ends_of_a_shard(void **state)
+{
+	const struct record next = { .kind = RECORD_KEY_ROTATE,
+				     .has_next = true,
+				     .next = { "a/2027h1-1", "k" } };
+	const struct record previous = { .kind = RECORD_KEY_ROTATE,
+					 .has_previous = true,
+					 .previous = { "a", 5, { { 0 } }, 1, 5 } };
+
+	(void)state;
+	expect(4, &next,
+	       "{\"index\":4,\"kind\":\"KEY_ROTATE\",\"next\":{\"origin\":\"a/2027h1-1\","
+	       "\"vkey\":\"k\"}," BLIND);
+	expect(5, &previous,
+	       "{\"index\":5,\"kind\":\"KEY_ROTATE\",\"previous\":{\"origin\":\"a\",\"size\":5,"
+	       "\"root\":\"" ZERO32 "\",\"ordinal\":1,\"first\":5}," BLIND);
+}
+
+static void
 test_record_json_of_a_hostile_name_stays_one_string(void **state)
 {
 	const struct record r = { .kind = RECORD_MODEL_LOAD, .model = "a\",\"kind\":\"\n\x1b[2J" };
@@ -126,6 +145,7 @@ main(void)
 		cmocka_unit_test(test_record_json_of_an_empty_record_names_nothing_else),
 		cmocka_unit_test(test_record_json_of_an_answer_has_every_member),
 		cmocka_unit_test(test_record_json_of_gap_and_prune),
+		cmocka_unit_test(test_record_json_of_the_ends_of_a_shard),
 		cmocka_unit_test(test_record_json_of_a_hostile_name_stays_one_string),
 	};
 

@@ -14,6 +14,7 @@
 
 #include "audit/commitment.h"
 #include "audit/identity.h"
+#include "audit/note.h"
 #include "audit/pseudonym.h"
 #include "audit/record.h"
 #include "base/hex.h"
@@ -164,6 +165,61 @@ test_record_prune_with_an_impossible_minimum_is_refused(void **state)
 	assert_int_equal(recode_prune(RECORD_PRUNE, true, 100, 512), IM_EPROTO);
 	assert_int_equal(recode_prune(RECORD_PRUNE, false, 0, 0), IM_EPROTO);
 	assert_int_equal(recode_prune(RECORD_ERASE, true, 512, 513), IM_EPROTO);
+}
+
+static enum im_rc
+recode_ends(struct record *r)
+{
+	struct record back;
+	struct arena arena = { 0 };
+	struct buf b = { 0 }, again = { 0 };
+	enum im_rc rc;
+
+	assert_true(record_encode(r, &b));
+	rc = record_decode(b.data, b.len, &arena, &back, NULL);
+	if (rc == IM_OK) {
+		assert_int_equal(back.has_next, r->has_next);
+		assert_int_equal(back.previous.first, r->previous.first);
+		assert_memory_equal(&back.previous.root, &r->previous.root, HASH_BYTES);
+		assert_true(record_encode(&back, &again));
+		assert_memory_equal(again.data, b.data, b.len);
+	}
+	arena_done(&arena);
+	buf_done(&b);
+	buf_done(&again);
+	return rc;
+}
+
+static void
+test_record_ends_of_a_shard_are_in_a_key_rotate_alone_and_bounded(void **state)
+{
+	static char endless[NOTE_KEYTEXT_MAX + 1];
+	struct record next = { .kind = RECORD_KEY_ROTATE,
+			       .has_next = true,
+			       .next = { "a.test/log/2027h1-1", "key" } };
+	struct record previous = { .kind = RECORD_KEY_ROTATE,
+				   .has_previous = true,
+				   .previous = { "a.test/log", 7, { { 1 } }, 1, 7 } };
+
+	(void)state;
+	assert_int_equal(recode_ends(&next), IM_OK);
+	assert_int_equal(recode_ends(&previous), IM_OK);
+	next.kind = RECORD_CONFIG;
+	assert_int_equal(recode_ends(&next), IM_EPROTO);
+	next.kind = RECORD_KEY_ROTATE;
+	memset(endless, 'x', sizeof(endless) - 1);
+	next.next.vkey = endless;
+	assert_int_equal(recode_ends(&next), IM_EPROTO);
+	next.next = (struct record_next){ "two words", "key" };
+	assert_int_equal(recode_ends(&next), IM_EPROTO);
+	previous.previous.first = 6; /* fewer records than the shard before has */
+	assert_int_equal(recode_ends(&previous), IM_EPROTO);
+	previous.previous = (struct record_previous){ "a.test/log", 7, { { 1 } }, 0, 7 };
+	assert_int_equal(recode_ends(&previous), IM_EPROTO);
+	previous.previous.ordinal = 1;
+	previous.has_next = true;
+	previous.next = (struct record_next){ "a.test/log/2027h1-1", "key" };
+	assert_int_equal(recode_ends(&previous), IM_EPROTO);
 }
 
 static void
@@ -392,6 +448,7 @@ main(void)
 		cmocka_unit_test(test_record_golden_bytes_of_a_small_one),
 		cmocka_unit_test(test_record_with_every_member_comes_back),
 		cmocka_unit_test(test_record_prune_with_an_impossible_minimum_is_refused),
+		cmocka_unit_test(test_record_ends_of_a_shard_are_in_a_key_rotate_alone_and_bounded),
 		cmocka_unit_test(test_record_cut_anywhere_is_refused),
 		cmocka_unit_test(test_record_in_another_encoding_is_refused),
 		cmocka_unit_test(test_record_with_routing_of_an_older_router_is_read),
