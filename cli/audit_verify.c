@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/disk.h"
 #include "audit/verify.h"
 #include "base/clock.h"
 #include "base/hex.h"
@@ -208,6 +209,30 @@ print_json(const struct verify_report *r, const struct log_arg *log)
 	buf_done(&b);
 }
 
+/* The checkpoint that --seen names, if it is given. */
+static enum im_rc
+read_seen(const struct cli_args *args, const struct log_arg *log, struct verify_options *options,
+	  struct checkpoint *ret, struct im_err *err)
+{
+	const char *path = cli_value(args, "seen");
+	struct buf text = { 0 };
+	enum im_rc rc;
+
+	if (path == NULL)
+		return IM_OK;
+	rc = disk_read(path, NOTE_MAX_BYTES, &text, err);
+	if (rc == IM_OK) {
+		rc = checkpoint_open(buf_cstr(&text), text.len,
+				     log->vkey != NULL ? &log->key : NULL, ret, err);
+		if (rc != IM_OK)
+			err_prefix(err, "%s", path);
+	}
+	buf_done(&text);
+	options->seen = ret;
+	options->seen_count = 1;
+	return rc;
+}
+
 int
 run_audit_verify(const struct cli_args *args)
 {
@@ -215,6 +240,7 @@ run_audit_verify(const struct cli_args *args)
 	struct verify_options options = { .open_ids = 10, .user = &began_us };
 	struct verify_report *report = calloc(1, sizeof(*report));
 	bool progress = isatty(STDERR_FILENO) != 0;
+	struct checkpoint seen;
 	struct log_arg log;
 	struct im_err err;
 	enum im_rc rc;
@@ -230,7 +256,9 @@ run_audit_verify(const struct cli_args *args)
 	}
 	if (progress)
 		options.progress = on_progress;
-	rc = audit_verify_source(&log.source, log.vkey, &options, report, &err);
+	rc = read_seen(args, &log, &options, &seen, &err);
+	if (rc == IM_OK)
+		rc = audit_verify_source(&log.source, log.vkey, &options, report, &err);
 	if (progress)
 		(void)fprintf(stderr, "\r\033[K");
 	if (rc != IM_OK) {

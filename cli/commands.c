@@ -222,6 +222,8 @@ const struct command commands[] = {
 			 OPT_HELP,
 			 { "vkey", 'k', "KEY",
 			   "verifier key that the checkpoint must be signed with" },
+			 { "seen", 's', "FILE",
+			   "a checkpoint that you kept: the log must continue it" },
 			 { "json", 'j', NULL, "the report as one JSON object" } },
 	    .description =
 		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
@@ -229,10 +231,12 @@ const struct command commands[] = {
 		"as it was written; 1: it is not, and the first deviation is named. Needs no running mesh. Without --vkey the log of\n"
 		"this machine is checked against its own key (audit.key_file); the signature of any other log is not checked. The\n"
 		"report and 'infermesh status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the\n"
-		"log anew. Records that were pruned are checked by their hashes.",
+		"log anew. Not even who holds the key can roll a log back or rewrite it unseen by those who keep one of its checkpoints: give\n"
+		"it with --seen. Records that were pruned are checked by their hashes.",
 	    .examples =
 		"infermesh audit verify\n"
 		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"\n"
+		"infermesh audit verify --seen checkpoint.of.last.month\n"
 		"infermesh audit verify https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\"",
 	    .run = run_audit_verify,
 	},

@@ -55,7 +55,8 @@ testlog_done(struct testlog *t)
 	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
 	(void)unlink(path);
 	(void)unlink(t->subjects);
-	keyfile_done(&t->keys);
+	if (!t->borrowed_keys)
+		keyfile_done(&t->keys);
 }
 
 static void

@@ -11,6 +11,7 @@ struct testlog {
 	char dir[64];
 	char subjects[128];
 	struct keyfile keys;
+	bool borrowed_keys; /* another one's */
 	char vkey[NOTE_KEYTEXT_MAX];
 	const struct disk_ops *ops; /* NULL = the real disk */
 	uint64_t segment_bytes;     /* 0 = 1 MiB */

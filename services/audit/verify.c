@@ -17,6 +17,7 @@
 #include "audit/disk.h"
 #include "audit/tile.h"
 #include "audit/verify_records.h"
+#include "audit/verify_seen.h"
 #include "audit/wal.h"
 
 #define PROGRESS_BUNDLES 64
@@ -29,6 +30,7 @@ struct verify {
 	struct hasher hasher;
 	struct tile_edge edge;
 	struct verify_records records;
+	struct verify_seen seen;
 	struct buf bundle, tile, other;
 	bool lost;          /* entries are missing that no PRUNE record covers */
 	uint64_t prune_min; /* entries below may be missing: the newest PRUNE record's */
@@ -207,6 +209,7 @@ add_entry(struct verify *v, uint64_t index, const uint8_t *entry, size_t len, co
 	}
 	tlog_leaf(&v->hasher, entry, len, &leaf);
 	tile_edge_add(&v->edge, &v->hasher, &leaf, full, v);
+	verify_seen_at(&v->seen, &v->edge.range, &v->hasher);
 	return rc;
 }
 
@@ -240,8 +243,10 @@ add_hashes(struct verify *v, const struct tile *t)
 		return false;
 	}
 	memcpy(copy, v->tile.data, t->width * HASH_BYTES);
-	for (unsigned i = 0; i < t->width; i++)
+	for (unsigned i = 0; i < t->width; i++) {
 		tile_edge_add(&v->edge, &v->hasher, &copy[i], on_full, v);
+		verify_seen_at(&v->seen, &v->edge.range, &v->hasher);
+	}
 	free(copy);
 	return v->rc == IM_OK;
 }
@@ -469,7 +474,11 @@ verify_once(const struct audit_source *source, struct note_verifier *key,
 	verify_records_init(&v->records, ret);
 	rc = hasher_init(&v->hasher, err);
 	if (rc == IM_OK)
+		rc = verify_seen_init(&v->seen, options, ret, err);
+	if (rc == IM_OK)
 		rc = check_folder(v);
+	if (rc == IM_OK && ret->problems == 0) /* else what is missing was named */
+		verify_seen_end(&v->seen, ret->size);
 	if (rc == IM_OK)
 		verify_records_end(&v->records, options->open_ids);
 	*ret_again = rc == IM_OK && v->lost && has_grown(v);

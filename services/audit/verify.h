@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit/checkpoint.h"
 #include "audit/hasher.h"
 #include "audit/record.h"
 #include "audit/source.h"
@@ -20,6 +21,10 @@
 struct verify_options {
 	bool no_wal;       /* look at the published part only */
 	unsigned open_ids; /* how many open requests to name, at most VERIFY_OPEN_MAX */
+	/* Checkpoints that were kept outside of the log, by size, ascending: it must continue each of them. The caller has
+	 * checked who signed them. */
+	const struct checkpoint *seen;
+	size_t seen_count;
 	/* Called now and then with records done and to do; NULL = not. Returning false ends the verification. */
 	bool (*progress)(void *user, uint64_t done, uint64_t total);
 	void *user;

@@ -191,6 +191,11 @@ def test_verify_of_what_any_web_server_publishes(mesh, tmp_path):
         assert "signature: not checked" in run(mesh, "verify", url)
         assert len(records(mesh, request_id, "--log", url)) == 2
         assert run(mesh, "prove", "3", "--log", url, "--vkey", vkey) == run(mesh, "prove", "3")
+        ask(mesh)  # the log grows; the copy does not
+        kept = tmp_path / "kept"
+        kept.write_text((mesh.state_dir / "audit/checkpoint").read_text())
+        assert "verified:" in run(mesh, "verify", "--seen", str(kept))
+        assert "was kept: the log was rolled back" in run(mesh, "verify", url, "--vkey", vkey, "--seen", str(kept), status=1)
         tile = next((folder / "tile/entries").rglob(str(size)))
         data = bytearray(tile.read_bytes())
         data[-1] ^= 1
