@@ -3,12 +3,14 @@
  */
 #include "cli/audit_log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "audit/keyfile.h"
 #include "cli/audit_http.h"
+#include "cli/when.h"
 
 /* --vkey, else the public half of this machine's own key if 'own_log'. */
 static enum im_rc
@@ -97,6 +99,27 @@ log_arg_index(const char *text, uint64_t *ret)
 		return false;
 	*ret = strtoull(text, &end, 10);
 	return *end == '\0';
+}
+
+static bool
+moment(const struct cli_args *args, const char *option, uint64_t now_us, uint64_t *ret_us)
+{
+	const char *text = cli_value(args, option);
+
+	*ret_us = 0;
+	if (text == NULL || when_parse(text, now_us, ret_us))
+		return true;
+	(void)fprintf(stderr, "infermesh %s: --%s: found '%.40s', allowed: " WHEN_ALLOWED "\n",
+		      args->command->name, option, text);
+	return false;
+}
+
+bool
+log_arg_span(const struct cli_args *args, uint64_t now_us, uint64_t *ret_since_us,
+	     uint64_t *ret_until_us)
+{
+	return moment(args, "since", now_us, ret_since_us) &&
+	       moment(args, "until", now_us, ret_until_us);
 }
 
 void

@@ -33,6 +33,10 @@ bool log_arg_key(const struct cli_args *args, struct log_arg *ret, int *ret_stat
 /** "4711" → 4711. False: not a plain number. */
 bool log_arg_index(const char *text, uint64_t *ret);
 
+/** --since and --until, as when.h reads them, in microseconds since 1970; 0 = not given. False after a message. */
+bool log_arg_span(const struct cli_args *args, uint64_t now_us, uint64_t *ret_since_us,
+		  uint64_t *ret_until_us);
+
 /** "2026-01-31T12:00:00Z" of microseconds since 1970; "" for 0. */
 void log_arg_time(uint64_t us, char ret[32]);
 

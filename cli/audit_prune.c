@@ -5,34 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "cli/audit_call.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "cli/when.h"
 #include "wire/audit_admin.h"
 
 #define DAY_US   (UINT64_C(86400) * 1000000)
 #define DAYS_MAX 36500
-
-/* "2026-01-31", "2026-01-31T12:00:00Z" */
-static bool
-parse_date(const char *text, uint64_t *ret_us)
-{
-	struct tm tm = { 0 };
-	const char *end = strptime(text, "%Y-%m-%d", &tm);
-	time_t s;
-
-	if (end != NULL && *end == 'T')
-		end = strptime(end, "T%H:%M:%SZ", &tm);
-	if (end == NULL || *end != '\0')
-		return false;
-	s = timegm(&tm);
-	*ret_us = (uint64_t)s * 1000000;
-	return s > 0;
-}
 
 static bool
 parse_days(const char *text, uint64_t *ret_days)
@@ -54,11 +37,10 @@ before(const struct cli_args *args, const struct config *config, uint64_t *ret_u
 
 	if (date != NULL && keep != NULL)
 		(void)fprintf(stderr, "infermesh audit prune: give --before or --keep, not both\n");
-	else if (date != NULL && !parse_date(date, ret_us))
+	else if (date != NULL && !when_parse(date, clock_wall_us(), ret_us))
 		(void)fprintf(
 		    stderr,
-		    "infermesh audit prune: --before: found '%.40s', allowed: 2026-01-31 or "
-		    "2026-01-31T12:00:00Z\n",
+		    "infermesh audit prune: --before: found '%.40s', allowed: " WHEN_ALLOWED "\n",
 		    date);
 	else if (date != NULL)
 		return true;

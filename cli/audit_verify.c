@@ -5,38 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/disk.h"
 #include "audit/verify.h"
-#include "base/clock.h"
 #include "base/hex.h"
 #include "base/json.h"
 #include "cli/audit_log.h"
+#include "cli/progress.h"
 #include "cli/terminal.h"
 #include "wire/mesh.h"
 
 #define KINDS    (sizeof(((struct verify_report *)NULL)->kinds) / sizeof(uint64_t))
 #define OUTCOMES (sizeof(((struct verify_report *)NULL)->outcomes) / sizeof(uint64_t))
-
-#define BAR 24 /* columns */
-
-static bool
-on_progress(void *user, uint64_t done, uint64_t total)
-{
-	static const char full[] = "########################";
-	const uint64_t *began_us = user;
-	double seconds = (double)(clock_mono_us() - *began_us) / 1e6;
-	double rate = seconds > 0 ? (double)done / seconds : 0;
-	double share = total > 0 ? (double)done / (double)total : 1;
-
-	(void)fprintf(stderr, "\r\033[K[%-*.*s] %3.0f%%  %" PRIu64 " records, %.0f/s", BAR,
-		      (int)(share * BAR), full, share * 100, done, rate);
-	if (rate > 0)
-		(void)fprintf(stderr, ", %.0f s to go", (double)(total - done) / rate);
-	(void)fflush(stderr);
-	return true;
-}
 
 static void
 print_time(const char *what, uint64_t us)
@@ -236,10 +216,11 @@ read_seen(const struct cli_args *args, const struct log_arg *log, struct verify_
 int
 run_audit_verify(const struct cli_args *args)
 {
-	uint64_t began_us = clock_mono_us();
-	struct verify_options options = { .open_ids = 10, .user = &began_us };
+	struct progress progress;
+	struct verify_options options = { .open_ids = 10,
+					  .progress = progress_show,
+					  .user = &progress };
 	struct verify_report *report = calloc(1, sizeof(*report));
-	bool progress = isatty(STDERR_FILENO) != 0;
 	struct checkpoint seen;
 	struct log_arg log;
 	struct im_err err;
@@ -254,13 +235,11 @@ run_audit_verify(const struct cli_args *args)
 		free(report);
 		return status;
 	}
-	if (progress)
-		options.progress = on_progress;
+	progress_begin(&progress, "");
 	rc = read_seen(args, &log, &options, &seen, &err);
 	if (rc == IM_OK)
 		rc = audit_verify_source(&log.source, log.vkey, &options, report, &err);
-	if (progress)
-		(void)fprintf(stderr, "\r\033[K");
+	progress_end(&progress);
 	if (rc != IM_OK) {
 		status = cli_fail(args, &err);
 	} else {

@@ -15,7 +15,7 @@
 #define EXIT_TROUBLE 1
 #define EXIT_USAGE   2
 
-#define CLI_OPTIONS_MAX 12
+#define CLI_OPTIONS_MAX 16
 
 struct cli_option {
 	const char *name;  /* without the dashes; NULL ends a list */
@@ -83,7 +83,9 @@ int run_worker_undrain(const struct cli_args *args);
 int run_worker_weight(const struct cli_args *args);
 int run_explain(const struct cli_args *args);
 int run_audit_verify(const struct cli_args *args);
+int run_audit_search(const struct cli_args *args);
 int run_audit_show(const struct cli_args *args);
+int run_audit_export(const struct cli_args *args);
 int run_audit_prove(const struct cli_args *args);
 int run_audit_check(const struct cli_args *args);
 int run_audit_open(const struct cli_args *args);

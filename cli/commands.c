@@ -260,6 +260,65 @@ const struct command commands[] = {
 	    .run = run_audit_show,
 	},
 	{
+	    .name = "audit search",
+	    .summary = "find records by who, when, what and how it ended",
+	    .rest = "[DIR|URL]",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "caller", 'u', "NAME", "whose requests; or a pseudonym, 32 hex digits" },
+			 { "tenant", 't', "NAME", "of which tenant; or a pseudonym" },
+			 { "since", 's', "WHEN", "logged since 2026-01-31, or 2h ago" },
+			 { "until", 'b', "WHEN", "logged before then" },
+			 { "model", 'm', "MODEL", "which model" },
+			 { "worker", 'w', "WORKER", "who answered" },
+			 { "kind", 'k', "KIND", "REQUEST, RESPONSE, CONFIG, ROUTE_CHANGE, ..." },
+			 { "outcome", 'o', "OUTCOME",
+			   "OK, ERROR, CANCELLED, CACHE_HIT, COALESCED, REJECTED" },
+			 { "status", 'x', "CODE", "the HTTP status that the caller saw" },
+			 { "limit", 'n', "N", "at most so many, the newest; default: 100; 0: all" },
+			 { "scan", 0, NULL, "read the whole log; do without the index" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"All that is given must hold. A RESPONSE has the outcome, the status and the worker; it and its REQUEST have the\n"
+		"caller and the model. WHEN is 2026-01-31, 2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d ago. A name takes the right\n"
+		"to read audit.key_file, for the log holds pseudonyms; NAME of a caller is one of --tenant, or of 'default'.\n"
+		"The first search makes an index below mesh.state_dir, later ones add what is new to it; it may be deleted at any\n"
+		"time. What is found is read from the log: an index that lies can hide a record and not invent one. Proves\n"
+		"nothing: 'audit prove' does. Needs no running mesh.",
+	    .examples =
+		"infermesh audit search --outcome ERROR --since 1h\n"
+		"infermesh audit search --caller alice --tenant acme --model chat --limit 20\n"
+		"infermesh audit search --kind ROUTE_CHANGE --json | jq '.records[].routing.reason'\n"
+		"infermesh audit search --status 503 https://log.example.com/2026h2",
+	    .run = run_audit_search,
+	},
+	{
+	    .name = "audit export",
+	    .summary = "print the records as JSON, one a line",
+	    .rest = "[DIR|URL]",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "from", 'f', "INDEX", "from this record on" },
+			 { "to", 't', "INDEX", "up to this record, which is the last" },
+			 { "since", 's', "WHEN", "logged since 2026-01-31, or 2h ago" },
+			 { "until", 'u', "WHEN", "logged before then" },
+			 { "output", 'o', "FILE", "write to FILE; else to standard output" },
+			 { "ndjson", 'n', NULL, "one object a line; the default" },
+			 { "json", 'j', NULL, "one array of objects" } },
+	    .description =
+		"Writes the records of the log in DIR (default: audit.dir of the configuration), or of the one below URL, in\n"
+		"order, with the members that docs/audit-log.md lists. WHEN is 2026-01-31, 2026-01-31T12:00:00Z, or 90s, 30m, 2h,\n"
+		"7d ago. Memory does not grow with the log. Standard error says at the end, also when something failed, which\n"
+		"--from goes on behind the last record. Proves nothing: 'audit verify' does. Needs no running mesh.",
+	    .examples =
+		"infermesh audit export >records.ndjson\n"
+		"infermesh audit export --since 1d | jq -r 'select(.status_code == 503).request_id'\n"
+		"infermesh audit export --from 1000000 -o more.ndjson https://log.example.com/2026h2",
+	    .run = run_audit_export,
+	},
+	{
 	    .name = "audit prove",
 	    .summary = "prove that a record is in the log",
 	    .rest = "INDEX",

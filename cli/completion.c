@@ -115,14 +115,15 @@ print_bash(void)
 			print_options(&commands[i]);
 			(void)printf("\";;\n");
 		}
-	(void)printf("\t\tesac\n\tfi\n"
-		     "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-		     "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
-		     "\t\t\"audit verify\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
-		     "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
-		     "\tesac\n"
-		     "}\n"
-		     "complete -F _infermesh infermesh\n");
+	(void)printf(
+	    "\t\tesac\n\tfi\n"
+	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
+	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
+	    "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\tesac\n"
+	    "}\n"
+	    "complete -F _infermesh infermesh\n");
 }
 
 /* In single quotes for zsh and fish: a quote inside ends, escapes and begins again. */
@@ -150,7 +151,7 @@ print_zsh_arguments(const struct command *c)
 			     : strncmp(c->options[k].value, "DIR", 3) == 0 ? "folder:_files -/"
 									   : "value:");
 	}
-	if (strcmp(c->name, "audit verify") == 0)
+	if (c->rest != NULL && strncmp(c->rest, "[DIR", 4) == 0)
 		(void)printf(" '*:folder:_files -/'");
 	if (strcmp(c->name, "audit check") == 0)
 		(void)printf(" '*:proof:_files'");
@@ -260,7 +261,7 @@ print_fish(void)
 		print_fish_options(c);
 	}
 	(void)printf(
-	    "complete -c infermesh -n '__fish_seen_subcommand_from verify check' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export check' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 

@@ -92,21 +92,6 @@ any_frame(void *user, const struct wal_frame *f)
 	return true;
 }
 
-/* The size that the checkpoint says; 0 = there is none yet. */
-static enum im_rc
-published_size(const struct audit_source *source, uint64_t *ret, struct im_err *err)
-{
-	struct buf text = { 0 };
-	struct checkpoint cp = { .size = 0 };
-	enum im_rc rc = source_checkpoint(source, NULL, &text, &cp, err);
-
-	buf_done(&text);
-	*ret = cp.size;
-	return rc == IM_ENOTFOUND && source->dir != NULL ? IM_OK
-	       : rc == IM_EPROTO                         ? IM_ECORRUPT
-							 : rc;
-}
-
 /* One bundle. A missing one was pruned, and all before it were: '*ret_end'. Whether that is so, verification tells. */
 static enum im_rc
 search_bundle(struct search *s, uint64_t size, uint64_t n, bool *ret_end, struct im_err *err)
@@ -125,7 +110,7 @@ search_tiles(struct search *s, struct im_err *err)
 {
 	uint64_t size, n;
 	bool end = false;
-	enum im_rc rc = published_size(s->source, &size, err);
+	enum im_rc rc = source_published(s->source, &size, err);
 
 	if (rc != IM_OK)
 		return rc;
@@ -136,24 +121,15 @@ search_tiles(struct search *s, struct im_err *err)
 	return rc;
 }
 
-static bool
-exists(const struct audit_source *source, const char *name)
-{
-	char path[DISK_PATH_MAX];
-
-	return source->dir != NULL && disk_path(path, source->dir, name, NULL) == IM_OK &&
-	       access(path, F_OK) == 0;
-}
-
 static enum im_rc
 search_log(struct search *s, struct im_err *err)
 {
 	const struct wal_scan scan = { on_frame, any_frame, s };
 	struct wal_found wal = { 0 };
-	bool has_wal = exists(s->source, "wal");
+	bool has_wal = source_exists(s->source, "wal");
 	enum im_rc rc = IM_OK;
 
-	if (s->source->dir != NULL && !has_wal && !exists(s->source, "checkpoint"))
+	if (s->source->dir != NULL && !has_wal && !source_exists(s->source, "checkpoint"))
 		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", s->source->name);
 	if (has_wal)
 		rc = wal_read(s->source->dir, &scan, &wal, err);
@@ -222,7 +198,7 @@ pick_published(struct pick *p, const struct audit_source *source, struct im_err 
 	const uint8_t *entry;
 	uint64_t size;
 	size_t len;
-	enum im_rc rc = published_size(source, &size, err);
+	enum im_rc rc = source_published(source, &size, err);
 
 	if (rc != IM_OK || p->index >= size)
 		return rc;
@@ -239,11 +215,11 @@ audit_entry(const struct audit_source *source, uint64_t index, struct buf *out, 
 {
 	struct pick p = { .index = index, .out = out };
 	const struct wal_scan scan = { pick_frame, any_frame, &p };
-	bool has_wal = exists(source, "wal");
+	bool has_wal = source_exists(source, "wal");
 	struct wal_found wal;
 	enum im_rc rc;
 
-	if (source->dir != NULL && !has_wal && !exists(source, "checkpoint"))
+	if (source->dir != NULL && !has_wal && !source_exists(source, "checkpoint"))
 		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", source->name);
 	rc = pick_published(&p, source, err);
 	if (rc == IM_OK && !p.found && has_wal)

@@ -87,6 +87,27 @@ source_checkpoint(const struct audit_source *s, const struct note_verifier *key,
 }
 
 enum im_rc
+source_published(const struct audit_source *s, uint64_t *ret, struct im_err *err)
+{
+	struct buf text = { 0 };
+	struct checkpoint cp = { .size = 0 };
+	enum im_rc rc = source_checkpoint(s, NULL, &text, &cp, err);
+
+	buf_done(&text);
+	*ret = cp.size;
+	return rc == IM_ENOTFOUND && s->dir != NULL ? IM_OK : rc == IM_EPROTO ? IM_ECORRUPT : rc;
+}
+
+bool
+source_exists(const struct audit_source *s, const char *name)
+{
+	char path[DISK_PATH_MAX];
+
+	return s->dir != NULL && disk_path(path, s->dir, name, NULL) == IM_OK &&
+	       access(path, F_OK) == 0;
+}
+
+enum im_rc
 source_entry(const struct audit_source *s, uint64_t size, uint64_t index, struct buf *bundle,
 	     const uint8_t **ret_entry, size_t *ret_len, struct im_err *err)
 {

@@ -33,6 +33,14 @@ IM_MUST_CHECK enum im_rc source_checkpoint(const struct audit_source *s,
 					   const struct note_verifier *key, struct buf *text,
 					   struct checkpoint *ret, struct im_err *err);
 
+/** The size that the checkpoint says, whoever signed it; 0 = a folder that has none yet. IM_ECORRUPT, IM_ENOTFOUND (not of a
+ *  folder), or as 'read'. */
+IM_MUST_CHECK enum im_rc source_published(const struct audit_source *s, uint64_t *ret,
+					  struct im_err *err);
+
+/** Is the file or folder 'name' there? Always false unless 's' is a folder. */
+bool source_exists(const struct audit_source *s, const char *name);
+
 /** Entry 'index' of a tree of 'size': '*ret_entry' points into 'bundle' (emptied first). IM_EINVAL unless index < size; else
  *  as source_tile(). Says nothing of whether it is the entry that the tree holds. */
 IM_MUST_CHECK enum im_rc source_entry(const struct audit_source *s, uint64_t size, uint64_t index,

@@ -292,3 +292,83 @@ def test_verify_of_a_running_log_while_it_grows(mesh):
         mesh.chat(QUESTION)
         assert json.loads(run(mesh, "verify", "--json"))["verified"]
     assert pathlib.Path(mesh.state_dir / "audit/checkpoint").exists()
+
+
+def lines(mesh, *args):
+    return [json.loads(line) for line in run(mesh, "export", *args).splitlines()]
+
+
+def test_export_is_every_record_once_and_goes_on_where_it_ended(mesh, tmp_path):
+    for _ in range(5):
+        ask(mesh)
+    every = lines(mesh)
+    assert [r["index"] for r in every] == list(range(mesh.status()["audit"]["size"]))
+    assert every[3:6] == [records(mesh, i)[0] for i in (3, 4, 5)]
+    assert json.loads(run(mesh, "export", "--json")) == every and json.loads(run(mesh, "export", "--json", "--from", "999")) == []
+    file = tmp_path / "some.ndjson"
+    done = mesh.command("audit", "export", "--ndjson", "--to", "4", "-o", str(file))
+    assert done.returncode == 0 and done.stdout == "" and "5 records, 0 to 4; go on with --from 5" in done.stderr, done
+    assert [json.loads(line) for line in file.read_text().splitlines()] + lines(mesh, "--from", "5") == every
+    assert lines(mesh, "--since", "1h") == every and lines(mesh, "--until", "1h") == []
+    folder = copy_of(mesh, tmp_path / "log")
+    with nginx(tmp_path / "nginx", folder) as url:
+        assert lines(mesh, url) == lines(mesh, str(folder)) == every[:len(lines(mesh, url))]
+
+
+def test_export_says_what_it_cannot_do(mesh):
+    assert "there is no audit log in /nonexistent" in run(mesh, "export", "/nonexistent", status=1)
+    assert "/dev/full cannot be written" in run(mesh, "export", "-o", "/dev/full", status=1)
+    assert "not both" in run(mesh, "export", "--json", "--ndjson", status=2)
+    assert "--from: found 'x', allowed: the number of a record" in run(mesh, "export", "--from", "x", status=2)
+    assert "--since: found 'x', allowed: 2026-01-31" in run(mesh, "export", "--since", "x", status=2)
+
+
+def found(mesh, *args):
+    return json.loads(run(mesh, "search", "--json", *args))
+
+
+def test_search_finds_by_name_model_kind_and_outcome(mesh, tmp_path):
+    ids = [ask(mesh) for _ in range(4)]
+    mesh.chat({**QUESTION, "model": "nobody-serves-this"})
+    by_name = found(mesh, "--caller", "tester", "--tenant", "acme")
+    assert [r["request_id"] for r in by_name["records"][::2]] == ids[::-1] and len(by_name["records"]) == 8
+    assert by_name["size"] == by_name["indexed"] == mesh.status()["audit"]["size"] and by_name["more"] is False
+    pseudonym = by_name["records"][0]["caller"]
+    assert found(mesh, "--caller", pseudonym) == by_name
+    for args in (["--model", "m", "--since", "1h"], ["--tenant", "acme"]):
+        hits = found(mesh, *args)["records"]
+        assert hits == found(mesh, "--scan", *args)["records"]
+        assert [r for r in hits if r["kind"] != "MODEL_LOAD"] == by_name["records"]
+    assert found(mesh, "--caller", "tester")["records"] == []  # of the tenant 'default': another one
+    ended = found(mesh, "--outcome", "ok", "--worker", "w", "--status", "200", "--limit", "3")
+    assert ended["more"] is True and [r["request_id"] for r in ended["records"]] == ids[:0:-1]
+    assert [r["index"] for r in found(mesh, "--kind", "START")["records"]] == [0]
+    text = run(mesh, "search", "--kind", "RESPONSE", "--limit", "1")
+    assert re.search(rf"RESPONSE +OK +200 +m +{ids[-1]}\n$", text), text
+    folder = copy_of(mesh, tmp_path / "log")
+    with nginx(tmp_path / "nginx", folder) as url:
+        assert found(mesh, "--caller", "tester", "--tenant", "acme", url)["records"] == by_name["records"]
+        assert found(mesh, "--outcome", "ok", "--scan", url)["records"] == found(mesh, "--outcome", "ok")["records"]
+
+
+def test_search_makes_a_spoiled_index_anew(mesh):
+    ask(mesh)
+    whole = found(mesh)
+    index, = (mesh.state_dir / "audit-index").glob("*.sqlite")
+    assert index.stat().st_mode & 0o777 == 0o600
+    index.write_bytes(b"no index at all" * 1000)
+    done = mesh.command("audit", "search", "--json")
+    assert json.loads(done.stdout) == whole and "the index is made anew: " in done.stderr, done
+
+
+def test_search_says_what_it_cannot_do(mesh):
+    assert "--outcome: found 'WELL', allowed: OK, ERROR" in run(mesh, "search", "--outcome", "WELL", status=2)
+    assert "--kind: found 'X', allowed: REQUEST" in run(mesh, "search", "--kind", "X", status=2)
+    assert "--limit: found '-1', allowed: 0 to" in run(mesh, "search", "--limit=-1", status=2)
+    assert "there is no audit log in /nonexistent" in run(mesh, "search", "/nonexistent", status=1)
+    mesh.state_dir.joinpath("audit.key").rename(mesh.folder / "away")
+    try:
+        assert "a pseudonym, 32 hex digits, needs no key" in run(mesh, "search", "--caller", "tester", status=1)
+        assert found(mesh, "--caller", "0" * 32)["records"] == []
+    finally:
+        (mesh.folder / "away").rename(mesh.state_dir / "audit.key")

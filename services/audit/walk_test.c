@@ -1,0 +1,216 @@
+/*
+ * audit/walk_test.c - every record is shown once and in order, wherever it lies, in both directions.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "audit/lifecycle.h"
+#include "audit/testlog.h"
+#include "audit/walk.h"
+
+#define SECOND UINT64_C(1000000)
+
+static uint64_t fake_now;
+
+static uint64_t
+fake_clock(void)
+{
+	return fake_now;
+}
+
+struct seen {
+	uint64_t count, first, last;
+	uint64_t stop_at; /* count; 0 = never */
+	bool backwards;
+};
+
+static enum im_rc
+on_record(void *user, uint64_t index, const struct record *r, struct im_err *err)
+{
+	struct seen *s = user;
+
+	if (s->count++ == 0)
+		s->first = index;
+	else
+		assert_int_equal(index, s->backwards ? s->last - 1 : s->last + 1);
+	s->last = index;
+	assert_int_equal(r->kind, index % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE);
+	if (s->count == s->stop_at)
+		return err_set(err, IM_EAGAIN, "enough");
+	return IM_OK;
+}
+
+/* 1,300 records: number i has the time (1000 + i / 100) seconds. The last 100 are not published. */
+static struct audit_log *
+setup(struct testlog *t)
+{
+	struct audit_log *log;
+
+	testlog_init(t);
+	t->now_us = fake_clock;
+	fake_now = 1000 * SECOND;
+	log = testlog_open(t);
+	assert_non_null(log);
+	for (uint64_t n = 0; n < 650; n += 50, fake_now += SECOND) {
+		if (n == 600)
+			assert_int_equal(publisher_pass(&log->publisher, true, &t->err), IM_OK);
+		assert_int_equal(testlog_pairs(t, log, n, 50, 30), IM_OK);
+	}
+	return log;
+}
+
+/* Walk both ways: 'first' to 'last' must be shown, or nothing if first > last. */
+static void
+expect(const struct testlog *t, struct audit_walk w, uint64_t first, uint64_t last)
+{
+	struct audit_source source;
+	struct audit_walked walked;
+	struct im_err err;
+
+	source_folder(&source, t->dir);
+	w.source = &source;
+	w.record = on_record;
+	for (int backwards = 0; backwards < 2; backwards++) {
+		struct seen s = { .backwards = backwards != 0 };
+
+		w.backwards = s.backwards;
+		w.user = &s;
+		assert_int_equal(audit_walk(&w, &walked, &err), IM_OK);
+		assert_int_equal(s.count, first > last ? 0 : last - first + 1);
+		if (s.count > 0) {
+			assert_int_equal(s.first, backwards ? last : first);
+			assert_int_equal(s.last, backwards ? first : last);
+		}
+		assert_int_equal(walked.end, 1300);
+	}
+}
+
+static void
+test_walk_shows_tiles_and_the_write_ahead_log_as_one_row(void **state)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t);
+
+	(void)state;
+	expect(&t, (struct audit_walk){ 0 }, 0, 1299); /* while the log is open, too */
+	audit_log_close(log);
+	expect(&t, (struct audit_walk){ 0 }, 0, 1299);
+	testlog_done(&t);
+}
+
+static void
+test_walk_of_a_range_of_indices(void **state)
+{
+	static const uint64_t edge[] = { 0, 1, 255, 256, 257, 511, 1199, 1200, 1201, 1299 };
+	struct testlog t;
+	struct audit_log *log = setup(&t);
+
+	(void)state;
+	for (size_t a = 0; a < sizeof(edge) / sizeof(edge[0]); a++)
+		for (size_t b = a; b < sizeof(edge) / sizeof(edge[0]); b++)
+			expect(&t, (struct audit_walk){ .from = edge[a], .to = edge[b] + 1 },
+			       edge[a], edge[b]);
+	expect(&t, (struct audit_walk){ .from = 1300 }, 1, 0);
+	expect(&t, (struct audit_walk){ .from = 300, .to = 300 }, 1, 0);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
+static void
+test_walk_of_a_range_of_times(void **state)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t);
+
+	(void)state;
+	for (uint64_t a = 0; a < 13; a++)
+		for (uint64_t b = a; b <= 13; b++)
+			expect(&t,
+			       (struct audit_walk){ .since_us = (1000 + a) * SECOND,
+						    .until_us = (1000 + b) * SECOND },
+			       a == b ? 1 : a * 100, a == b ? 0 : b * 100 - 1);
+	expect(&t, (struct audit_walk){ .since_us = 5000 * SECOND }, 1, 0);
+	expect(&t, (struct audit_walk){ .until_us = 5 }, 1, 0);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
+static void
+test_walk_begins_behind_what_was_pruned(void **state)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t);
+	struct audit_source source;
+	struct audit_walked walked;
+	struct audit_pruned p;
+	struct seen s = { .stop_at = 5 };
+	struct audit_walk w = { .source = &source, .record = on_record, .user = &s, .to = 1300 };
+
+	(void)state;
+	source_folder(&source, t.dir);
+	assert_int_equal(audit_log_prune(log, 1006 * SECOND, false, NULL, &p, &t.err), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_EAGAIN);
+	assert_int_equal(walked.first, 512);
+	assert_int_equal(s.first, 512);
+	s = (struct seen){ .backwards = true };
+	w.backwards = true;
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_OK);
+	assert_int_equal(walked.first, 512);
+	assert_int_equal(s.first, 1299);
+	assert_int_equal(s.last, 512);
+	/* Before what is there: nothing. */
+	s = (struct seen){ 0 };
+	w = (struct audit_walk){ .source = &source, .record = on_record, .user = &s, .to = 500 };
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_OK);
+	assert_int_equal(s.count, 0);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
+static void
+test_walk_over_a_hole_says_which_file_is_missing(void **state)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t);
+	struct audit_source source;
+	struct audit_walked walked;
+	struct seen s = { 0 };
+	struct audit_walk w = { .source = &source, .record = on_record, .user = &s };
+	char path[DISK_PATH_MAX];
+
+	(void)state;
+	audit_log_close(log);
+	assert_int_equal(disk_path(path, t.dir, "tile/entries/002", NULL), IM_OK);
+	assert_int_equal(unlink(path), 0);
+	source_folder(&source, t.dir);
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_ECORRUPT);
+	assert_non_null(strstr(t.err.text, "tile/entries/002 is missing"));
+	assert_int_equal(s.last, 511);
+	source_folder(&source, "/nonexistent");
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_ENOTFOUND);
+	testlog_done(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_walk_shows_tiles_and_the_write_ahead_log_as_one_row),
+		cmocka_unit_test(test_walk_of_a_range_of_indices),
+		cmocka_unit_test(test_walk_of_a_range_of_times),
+		cmocka_unit_test(test_walk_begins_behind_what_was_pruned),
+		cmocka_unit_test(test_walk_over_a_hole_says_which_file_is_missing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
