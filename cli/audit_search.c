@@ -90,7 +90,7 @@ parse_filter(const struct cli_args *args, struct search *s)
 static bool
 is_pseudonym(const char *text, struct search_who *ret)
 {
-	if (strlen(text) != 2 * PSEUDONYM_BYTES ||
+	if (strlen(text) != (size_t)2 * PSEUDONYM_BYTES ||
 	    !hex_decode(text, ret->pseudonym[0], PSEUDONYM_BYTES))
 		return false;
 	ret->count = 1;
