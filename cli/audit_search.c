@@ -11,6 +11,7 @@
 #include "audit/keyfile.h"
 #include "audit/record_json.h"
 #include "audit/search.h"
+#include "audit/shards.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/sha256.h"
@@ -97,41 +98,59 @@ is_pseudonym(const char *text, struct search_who *ret)
 	return true;
 }
 
-/* The pseudonyms of a name in all epochs so far, the newest first. */
+/* The pseudonyms of a name in the newest epochs, of which 'keys' has the last. */
 static void
-pseudonyms(struct hasher *h, const struct pseudonym_keys *now, const char *tenant, const char *kind,
+pseudonyms(struct hasher *h, struct pseudonym_keys keys, const char *tenant, const char *kind,
 	   const char *name, struct search_who *ret)
 {
-	struct pseudonym_keys keys = *now;
-
 	for (ret->count = 0; keys.epoch > 0 && ret->count < SEARCH_WHO_MAX; keys.epoch--)
 		pseudonym_make(h, &keys, tenant, kind, name, ret->pseudonym[ret->count++]);
 }
 
+/* Each shard has an epoch of its own. */
+static enum im_rc
+newest_epoch(const struct audit_source *source, struct pseudonym_keys *keys, struct im_err *err)
+{
+	struct shards shards;
+	enum im_rc rc = shards_load(source, NULL, &shards, err);
+
+	if (rc == IM_OK) {
+		keys->epoch += (uint32_t)shards.count - 1;
+		shards_done(&shards);
+	}
+	return rc;
+}
+
 /* The names that are no pseudonyms, by the log's keys. */
 static enum im_rc
-find_names(const struct config *config, const char *caller, const char *tenant,
+find_names(const struct log_arg *log, const char *caller, const char *tenant,
 	   struct search_filter *f, struct im_err *err)
 {
 	const char *of = tenant != NULL ? tenant : DEFAULT_TENANT;
 	struct keyfile keys = { 0 };
 	struct hasher h = { 0 };
 	enum im_rc rc;
+	bool no_caller = caller == NULL || is_pseudonym(caller, &f->caller);
+	bool no_tenant = tenant == NULL || is_pseudonym(tenant, &f->tenant);
 
-	if ((caller == NULL || is_pseudonym(caller, &f->caller)) &&
-	    (tenant == NULL || is_pseudonym(tenant, &f->tenant)))
+	if (no_caller && no_tenant)
 		return IM_OK;
-	rc = keyfile_load(config_str(config, "audit.key_file"), &keys, err);
+	if (!no_caller && no_tenant && tenant != NULL)
+		return err_set(err, IM_EINVAL,
+			       "--caller NAME is one of a tenant: give that by its name, too");
+	rc = keyfile_load(config_str(log->config, "audit.key_file"), &keys, err);
 	if (rc != IM_OK) {
 		err_prefix(err, "only who may read the log's key file can search for a name; a "
 				"pseudonym, 32 hex digits, needs no key");
 		return rc;
 	}
-	rc = hasher_init(&h, err);
+	rc = newest_epoch(&log->source, &keys.keys, err);
+	if (rc == IM_OK)
+		rc = hasher_init(&h, err);
 	if (rc == IM_OK && caller != NULL && f->caller.count == 0)
-		pseudonyms(&h, &keys.keys, of, PSEUDONYM_CALLER, caller, &f->caller);
+		pseudonyms(&h, keys.keys, of, PSEUDONYM_CALLER, caller, &f->caller);
 	if (rc == IM_OK && tenant != NULL && f->tenant.count == 0)
-		pseudonyms(&h, &keys.keys, of, PSEUDONYM_TENANT, tenant, &f->tenant);
+		pseudonyms(&h, keys.keys, of, PSEUDONYM_TENANT, tenant, &f->tenant);
 	hasher_done(&h);
 	keyfile_done(&keys);
 	return rc;
@@ -254,8 +273,8 @@ run_audit_search(const struct cli_args *args)
 	if (!log_arg_open(args, args->rest_count > 0 ? args->rest[0] : NULL, &log, &status))
 		return status;
 	s.source = &log.source;
-	rc = find_names(log.config, cli_value(args, "caller"), cli_value(args, "tenant"), &s.filter,
-			&err);
+	rc =
+	    find_names(&log, cli_value(args, "caller"), cli_value(args, "tenant"), &s.filter, &err);
 	if (rc == IM_OK && !cli_flag(args, "scan")) {
 		rc = index_path(log.config, &log.source, &path, &err);
 		if (rc == IM_OK)

@@ -50,13 +50,16 @@ struct run {
 	struct search_index *index;
 	bool index_bad;   /* an error is the index's, and not the log's */
 	uint64_t pending; /* records added to it and not committed */
+	struct shards shards;
 	uint64_t published;
 	uint64_t below; /* what is left to be looked at: the records before this one */
 	struct arena arena;
-	struct buf bundle;    /* the last one that was read, */
-	uint64_t bundle_plus; /* and its number plus one; 0 = none */
-	bool log_bad;         /* that could not be read */
-	bool stop;            /* what is older is not wanted, or not there */
+	struct buf bundle;               /* the last one that was read, */
+	uint64_t first;                  /* and the number of its first entry, */
+	uint64_t count;                  /* and how many it has; 0 = none was read */
+	uint64_t pruned_from, pruned_to; /* these are gone */
+	bool log_bad;                    /* that could not be read */
+	bool stop;                       /* what is older is not wanted */
 };
 
 /* An answer of the index: is it the index that is no good? */
@@ -69,7 +72,7 @@ of_index(struct run *run, enum im_rc rc)
 
 /* A record of the log that may match. IM_ECANCELED: enough. */
 static enum im_rc
-offer(struct run *run, uint64_t index, const struct record *r, struct im_err *err)
+offer(struct run *run, uint64_t number, const struct record *r, struct im_err *err)
 {
 	const struct search *s = run->s;
 
@@ -80,7 +83,7 @@ offer(struct run *run, uint64_t index, const struct record *r, struct im_err *er
 		return err_set(err, IM_ECANCELED, "enough was found");
 	}
 	run->ret->hits++;
-	return s->hit(s->user, index, r, err);
+	return s->hit(s->user, number, r, err);
 }
 
 static enum im_rc
@@ -133,29 +136,50 @@ on_new_record(void *user, uint64_t index, const struct record *r, struct im_err 
 	return rc;
 }
 
-/* Entry 'index' of the log: IM_ENOTFOUND if it was pruned. The record lives until run->arena goes. */
+/* Make run->bundle the one that 'number' is in. IM_ENOTFOUND: it was pruned. */
 static enum im_rc
-read_entry(struct run *run, uint64_t index, struct record *ret, struct im_err *err)
+read_bundle(struct run *run, uint64_t number, struct im_err *err)
 {
-	struct tile t = { TILE_ENTRIES,
-			  tile_width(run->published, TILE_ENTRIES, index / TILE_WIDTH),
-			  index / TILE_WIDTH };
+	uint64_t at, size;
+	const struct shard *shard = shards_at(&run->shards, number, &at);
+	struct tile t = { TILE_ENTRIES, 0, at / TILE_WIDTH };
+	enum im_rc rc;
+
+	if (number - run->first < run->count)
+		return IM_OK;
+	run->count = 0;
+	if (number >= run->pruned_from && number < run->pruned_to)
+		return err_set(err, IM_ENOTFOUND, "record %" PRIu64 " was pruned", number);
+	size = shard->closed ? shard->size : run->published - shard->first;
+	t.width = tile_width(size, TILE_ENTRIES, t.n);
+	rc = source_tile(&shard->source, &t, &run->bundle, err);
+	if (rc == IM_OK) {
+		run->first = number - at % TILE_WIDTH;
+		run->count = t.width;
+	} else if (rc == IM_ENOTFOUND) { /* and with it all before it in this shard */
+		run->pruned_from = shard->first;
+		run->pruned_to = number + 1;
+	}
+	return rc;
+}
+
+/* Entry 'number' of the log, below run->published. IM_ENOTFOUND: it was pruned. The record lives until run->arena goes. */
+static enum im_rc
+read_entry(struct run *run, uint64_t number, struct record *ret, struct im_err *err)
+{
 	struct bundle_iter it;
 	const uint8_t *entry = NULL;
 	size_t len = 0;
-	enum im_rc rc = IM_OK;
+	enum im_rc rc = read_bundle(run, number, err);
 
-	if (run->bundle_plus != t.n + 1)
-		rc = source_tile(run->s->source, &t, &run->bundle, err);
-	run->bundle_plus = rc == IM_OK ? t.n + 1 : 0;
 	if (rc != IM_OK)
 		return rc;
 	it = (struct bundle_iter){ run->bundle.data, run->bundle.len };
-	for (uint64_t i = 0; i <= index % TILE_WIDTH; i++)
+	for (uint64_t i = run->first; i <= number; i++)
 		(void)bundle_next(&it, &entry, &len); /* source_tile() has counted them */
 	rc = record_decode(entry, len, &run->arena, ret, err);
 	if (rc != IM_OK)
-		err_prefix(err, "%s: record %" PRIu64, run->s->source->name, index);
+		err_prefix(err, "%s: record %" PRIu64, run->s->source->name, number);
 	return rc;
 }
 
@@ -197,8 +221,11 @@ catch_up(struct run *run, struct im_err *err)
 
 	if (rc == IM_OK)
 		rc = of_index(run, search_index_end(run->index, &walk.from, blind, err));
+	shards_done(&run->shards);
 	if (rc == IM_OK) /* afterwards: somebody else may be adding what was just published */
-		rc = source_published(run->s->source, &run->published, err);
+		rc = shards_load(run->s->source, NULL, &run->shards, err);
+	if (rc == IM_OK)
+		rc = audit_published(&run->shards, &run->published, err);
 	if (rc == IM_OK)
 		rc = check_index(run, walk.from, blind, err);
 	walk.to = run->published;
@@ -221,17 +248,17 @@ on_candidate(void *user, uint64_t index, struct im_err *err)
 		return err_set(err, IM_ECORRUPT,
 			       "the search index names records that are not there");
 	rc = read_entry(run, index, &r, err);
-	run->log_bad = rc != IM_OK;
-	if (rc == IM_ENOTFOUND) { /* pruned, as is all that is older */
-		run->stop = true;
-		rc = err_set(err, IM_ECANCELED, "what is older was pruned");
+	run->log_bad = rc != IM_OK && rc != IM_ENOTFOUND;
+	if (rc == IM_ENOTFOUND) {
+		rc = IM_OK;
 	} else if (rc == IM_OK && !search_matches(&run->s->filter, &r)) {
 		rc = err_set(err, IM_ECORRUPT,
 			     "the search index says of a record what the log does not");
 	} else if (rc == IM_OK) {
 		rc = offer(run, index, &r, err);
-		run->below = index;
 	}
+	if (rc == IM_OK)
+		run->below = index;
 	arena_done(&run->arena);
 	return rc;
 }
@@ -283,6 +310,7 @@ audit_search(const struct search *search, struct searched *ret, struct im_err *e
 
 	*ret = (struct searched){ 0 };
 	rc = search->index == NULL ? scan(&run, 0, 0, err) : with_index(&run, err);
+	shards_done(&run.shards);
 	buf_done(&run.bundle);
 	arena_done(&run.arena);
 	return rc == IM_ECANCELED && run.stop ? IM_OK : rc;

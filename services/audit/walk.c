@@ -14,13 +14,17 @@
 struct walk {
 	const struct audit_walk *w;
 	struct audit_walked *ret;
+	const struct shard *shard; /* that we are in */
+	uint64_t size;             /* its entries in tiles */
+	uint64_t first; /* number of the first entry that is wanted and there; for progress */
+	bool begun;
 	struct arena arena;
 	struct buf bundle;
-	struct buf tail;   /* entries from ret->published on, as in a bundle */
-	uint64_t tail_end; /* index after the last of them */
+	struct buf tail;   /* entries of the last shard that are not published, as in a bundle */
+	uint64_t tail_end; /* its index after the last of them */
 	bool moved_on;     /* the service published and recycled while we read */
 	struct buf starts; /* where entries begin, for going backwards */
-	uint64_t done, total;
+	unsigned bundles;  /* shown, for progress */
 };
 
 static enum im_rc
@@ -55,24 +59,43 @@ any_frame(void *user, const struct wal_frame *f)
 	return true;
 }
 
-/* What is published, and what is behind it. */
+/* Entries of 's' in tiles. A shard that ended says its size, and all tiles are there. */
 static enum im_rc
-snapshot(struct walk *k, struct im_err *err)
+shard_published(const struct shard *s, uint64_t *ret, struct im_err *err)
 {
-	const struct audit_source *source = k->w->source;
+	*ret = s->size;
+	return s->closed ? IM_OK : source_published(&s->source, ret, err);
+}
+
+enum im_rc
+audit_published(const struct shards *s, uint64_t *ret, struct im_err *err)
+{
+	const struct shard *last = s->shard[s->count - 1];
+	enum im_rc rc = shard_published(last, ret, err);
+
+	*ret += last->first;
+	return rc;
+}
+
+/* What of the last shard is published, and what is behind it. */
+static enum im_rc
+snapshot(struct walk *k, const struct shard *last, struct im_err *err)
+{
+	const struct audit_source *source = &last->source;
 	const struct wal_scan scan = { on_frame, any_frame, k };
-	bool has_wal = source_exists(source, "wal");
+	bool has_wal = !last->closed && source_exists(source, "wal");
 	enum im_rc rc = IM_OK;
 
-	if (source->dir != NULL && !has_wal && !source_exists(source, "checkpoint"))
+	if (source->dir != NULL && !last->closed && !has_wal &&
+	    !source_exists(source, "checkpoint"))
 		return err_set(err, IM_ENOTFOUND, "there is no audit log in %s", source->name);
 	for (int i = 0; i == 0 || (k->moved_on && i < SNAPSHOT_TRIES && rc == IM_OK); i++) {
 		struct wal_found found;
 
 		k->moved_on = false;
 		buf_clear(&k->tail);
-		rc = source_published(source, &k->ret->published, err);
-		k->tail_end = k->ret->published;
+		rc = shard_published(last, &k->size, err);
+		k->tail_end = k->size;
 		if (rc == IM_OK && has_wal)
 			rc = wal_read(source->dir, &scan, &found, err);
 	}
@@ -81,48 +104,49 @@ snapshot(struct walk *k, struct im_err *err)
 		    err_set(err, IM_ECORRUPT,
 			    "%s: the write-ahead log does not go on where the tiles end, at record "
 			    "%" PRIu64 "; run 'infermesh audit verify'",
-			    source->name, k->ret->published);
-	k->ret->end = k->tail_end;
+			    source->name, k->size);
+	k->ret->published = last->first + k->size;
+	k->ret->end = last->first + k->tail_end;
 	return rc;
 }
 
 static enum im_rc
-decode(struct walk *k, uint64_t index, const uint8_t *entry, size_t len, struct record *ret,
+decode(struct walk *k, uint64_t number, const uint8_t *entry, size_t len, struct record *ret,
        struct im_err *err)
 {
 	enum im_rc rc = record_decode(entry, len, &k->arena, ret, err);
 
 	if (rc != IM_OK)
-		err_prefix(err, "%s: record %" PRIu64, k->w->source->name, index);
+		err_prefix(err, "%s: record %" PRIu64, k->w->source->name, number);
 	if (rc == IM_EPROTO && err != NULL)
 		err->rc = IM_ECORRUPT;
 	return rc == IM_EPROTO ? IM_ECORRUPT : rc;
 }
 
 static enum im_rc
-show(struct walk *k, uint64_t index, const uint8_t *entry, size_t len, bool *ret_end,
+show(struct walk *k, uint64_t number, const uint8_t *entry, size_t len, bool *ret_end,
      struct im_err *err)
 {
 	const struct audit_walk *w = k->w;
 	struct record r;
 	enum im_rc rc;
 
-	if (index < w->from || (w->to != 0 && index >= w->to)) {
-		*ret_end = *ret_end || (w->backwards ? index < w->from : index >= w->from);
+	if (number < w->from || (w->to != 0 && number >= w->to)) {
+		*ret_end = *ret_end || (w->backwards ? number < w->from : number >= w->from);
 		return IM_OK;
 	}
-	rc = decode(k, index, entry, len, &r, err);
+	rc = decode(k, number, entry, len, &r, err);
 	if (rc == IM_OK && r.log_time_us < w->since_us)
 		*ret_end = *ret_end || w->backwards;
 	else if (rc == IM_OK && w->until_us != 0 && r.log_time_us >= w->until_us)
 		*ret_end = *ret_end || !w->backwards;
 	else if (rc == IM_OK)
-		rc = w->record(w->user, index, &r, err);
+		rc = w->record(w->user, number, &r, err);
 	arena_done(&k->arena);
 	return rc;
 }
 
-/* The entries at 'data', the first of which is 'first', in the walk's direction. '*ret_end': what comes then is of no interest. */
+/* The entries at 'data', the first of which has the number 'first', in the walk's direction. '*ret_end': what comes then is of no interest. */
 static enum im_rc
 show_run(struct walk *k, uint64_t first, const struct buf *data, bool *ret_end, struct im_err *err)
 {
@@ -152,8 +176,8 @@ show_run(struct walk *k, uint64_t first, const struct buf *data, bool *ret_end, 
 static enum im_rc
 read_bundle(struct walk *k, uint64_t n, bool *ret_there, struct im_err *err)
 {
-	struct tile t = { TILE_ENTRIES, tile_width(k->ret->published, TILE_ENTRIES, n), n };
-	enum im_rc rc = source_tile(k->w->source, &t, &k->bundle, err);
+	struct tile t = { TILE_ENTRIES, tile_width(k->size, TILE_ENTRIES, n), n };
+	enum im_rc rc = source_tile(&k->shard->source, &t, &k->bundle, err);
 
 	*ret_there = rc == IM_OK;
 	if (rc == IM_ENOTFOUND)
@@ -178,7 +202,7 @@ is_before(struct walk *k, uint64_t n, uint64_t us, bool *ret, struct im_err *err
 		return rc;
 	it = (struct bundle_iter){ k->bundle.data, k->bundle.len };
 	(void)bundle_next(&it, &entry, &len); /* source_tile() has counted them */
-	rc = decode(k, n * TILE_WIDTH, entry, len, &r, err);
+	rc = decode(k, k->shard->first + n * TILE_WIDTH, entry, len, &r, err);
 	*ret = rc == IM_OK && r.log_time_us < us;
 	arena_done(&k->arena);
 	return rc;
@@ -210,6 +234,16 @@ first_not_before(struct walk *k, uint64_t lo, uint64_t hi, uint64_t us, uint64_t
 	return rc;
 }
 
+/* The bundles of this shard before 'n' are not there. */
+static void
+note_pruned(struct walk *k, uint64_t n)
+{
+	uint64_t first = k->shard->first + n * TILE_WIDTH;
+
+	if (first > k->ret->first)
+		k->ret->first = first;
+}
+
 static enum im_rc
 missing(const struct walk *k, uint64_t n, struct im_err *err)
 {
@@ -220,17 +254,27 @@ missing(const struct walk *k, uint64_t n, struct im_err *err)
 	return err_set(err, IM_ECORRUPT,
 		       "%s/%s is missing; if old entries were not just pruned, 'infermesh audit "
 		       "verify' says what is wrong",
-		       k->w->source->name, path);
+		       k->shard->source.name, path);
 }
 
+/* Tell how far we are: bundle 'n' comes next. */
 static enum im_rc
-report(struct walk *k, struct im_err *err)
+report(struct walk *k, uint64_t n, struct im_err *err)
 {
-	k->done += TILE_WIDTH;
-	if (k->w->progress != NULL && k->done / TILE_WIDTH % PROGRESS_BUNDLES == 1 &&
-	    !k->w->progress(k->w->user, k->done - TILE_WIDTH, k->total))
-		return err_set(err, IM_ECANCELED, "it was stopped");
-	return IM_OK;
+	const struct audit_walk *w = k->w;
+	uint64_t number = k->shard->first + n * TILE_WIDTH, last = w->backwards ? w->from : w->to;
+
+	if (last == 0 && !w->backwards)
+		last = k->ret->published;
+	if (!k->begun)
+		k->first = number;
+	k->begun = true;
+	if (w->progress == NULL || k->bundles++ % PROGRESS_BUNDLES != 0)
+		return IM_OK;
+	if (w->backwards ? w->progress(w->user, k->first - number, k->first - last)
+			 : w->progress(w->user, number - k->first, last - k->first))
+		return IM_OK;
+	return err_set(err, IM_ECANCELED, "it was stopped");
 }
 
 /* The bundles [lo, hi), none of which was pruned if we go forwards. */
@@ -239,21 +283,21 @@ show_bundles(struct walk *k, uint64_t lo, uint64_t hi, bool *ret_end, struct im_
 {
 	enum im_rc rc = IM_OK;
 
-	k->total = (hi - lo) * TILE_WIDTH;
 	while (rc == IM_OK && lo < hi && !*ret_end) {
 		uint64_t n = k->w->backwards ? --hi : lo++;
 		bool there;
 
-		rc = report(k, err);
+		rc = report(k, n, err);
 		if (rc == IM_OK)
 			rc = read_bundle(k, n, &there, err);
 		if (rc != IM_OK)
 			break;
 		if (there) {
-			rc = show_run(k, n * TILE_WIDTH, &k->bundle, ret_end, err);
+			rc =
+			    show_run(k, k->shard->first + n * TILE_WIDTH, &k->bundle, ret_end, err);
 		} else if (k->w->backwards) {
-			k->ret->first = (n + 1) * TILE_WIDTH;
-			*ret_end = true;
+			note_pruned(k, n + 1);
+			break; /* what is before it in this shard is gone too */
 		} else {
 			rc = missing(k, n, err);
 		}
@@ -261,19 +305,14 @@ show_bundles(struct walk *k, uint64_t lo, uint64_t hi, bool *ret_end, struct im_
 	return rc;
 }
 
+/* The bundles of this shard, of which the entries [from, to) are wanted. */
 static enum im_rc
-walk_published(struct walk *k, bool *ret_end, struct im_err *err)
+walk_shard(struct walk *k, uint64_t from, uint64_t to, bool *ret_end, struct im_err *err)
 {
 	const struct audit_walk *w = k->w;
-	uint64_t lo, hi, end = k->ret->published, since;
+	uint64_t lo = from / TILE_WIDTH, hi = to / TILE_WIDTH + (to % TILE_WIDTH != 0), since;
 	enum im_rc rc = IM_OK;
 
-	if (w->to != 0 && w->to < end)
-		end = w->to;
-	hi = end / TILE_WIDTH + (end % TILE_WIDTH != 0);
-	lo = w->from / TILE_WIDTH;
-	if (lo >= hi)
-		return IM_OK;
 	if (w->backwards) {
 		if (w->until_us != 0)
 			rc = first_not_before(k, lo, hi, w->until_us, &hi, err);
@@ -281,7 +320,7 @@ walk_published(struct walk *k, bool *ret_end, struct im_err *err)
 	}
 	rc = first_not_before(k, lo, hi, 0, &since, err);
 	if (rc == IM_OK && since > lo)
-		k->ret->first = since * TILE_WIDTH;
+		note_pruned(k, since);
 	lo = since;
 	if (rc == IM_OK && w->since_us != 0)
 		rc = first_not_before(k, lo, hi, w->since_us, &since, err);
@@ -290,21 +329,58 @@ walk_published(struct walk *k, bool *ret_end, struct im_err *err)
 	return rc == IM_OK ? show_bundles(k, lo, hi, ret_end, err) : rc;
 }
 
+static enum im_rc
+walk_published(struct walk *k, const struct shards *s, bool *ret_end, struct im_err *err)
+{
+	const struct audit_walk *w = k->w;
+	enum im_rc rc = IM_OK;
+
+	for (size_t i = 0; rc == IM_OK && i < s->count && !*ret_end; i++) {
+		const struct shard *shard = s->shard[w->backwards ? s->count - 1 - i : i];
+		bool last = shard == s->shard[s->count - 1];
+		uint64_t size = last ? k->ret->published - shard->first : shard->size;
+		uint64_t from = w->from > shard->first ? w->from - shard->first : 0, to = size;
+
+		if (w->to != 0 && w->to < shard->first + size)
+			to = w->to > shard->first ? w->to - shard->first : 0;
+		k->shard = shard;
+		k->size = size;
+		if (from < to)
+			rc = walk_shard(k, from, to, ret_end, err);
+	}
+	return rc;
+}
+
+static enum im_rc
+walk_all(struct walk *k, const struct shards *s, struct im_err *err)
+{
+	bool end = false;
+	enum im_rc rc;
+
+	k->shard = s->shard[s->count - 1];
+	rc = snapshot(k, k->shard, err);
+	if (rc == IM_OK && k->w->backwards)
+		rc = show_run(k, k->ret->published, &k->tail, &end, err);
+	if (rc == IM_OK && !end)
+		rc = walk_published(k, s, &end, err);
+	if (rc == IM_OK && !end && !k->w->backwards)
+		rc = show_run(k, k->ret->published, &k->tail, &end, err);
+	return rc;
+}
+
 enum im_rc
 audit_walk(const struct audit_walk *walk, struct audit_walked *ret, struct im_err *err)
 {
 	struct walk k = { .w = walk, .ret = ret };
-	bool end = false;
+	struct shards shards;
 	enum im_rc rc;
 
 	*ret = (struct audit_walked){ 0 };
-	rc = snapshot(&k, err);
-	if (rc == IM_OK && walk->backwards)
-		rc = show_run(&k, ret->published, &k.tail, &end, err);
-	if (rc == IM_OK && !end)
-		rc = walk_published(&k, &end, err);
-	if (rc == IM_OK && !end && !walk->backwards)
-		rc = show_run(&k, ret->published, &k.tail, &end, err);
+	rc = shards_load(walk->source, NULL, &shards, err);
+	if (rc != IM_OK)
+		return rc;
+	rc = walk_all(&k, &shards, err);
+	shards_done(&shards);
 	arena_done(&k.arena);
 	buf_done(&k.bundle);
 	buf_done(&k.tail);

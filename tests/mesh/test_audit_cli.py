@@ -370,5 +370,6 @@ def test_search_says_what_it_cannot_do(mesh):
     try:
         assert "a pseudonym, 32 hex digits, needs no key" in run(mesh, "search", "--caller", "tester", status=1)
         assert found(mesh, "--caller", "0" * 32)["records"] == []
+        assert "give that by its name" in run(mesh, "search", "--caller", "x", "--tenant", "0" * 32, status=1)
     finally:
         (mesh.folder / "away").rename(mesh.state_dir / "audit.key")
