@@ -130,8 +130,9 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 static bool
 http_address(const struct config *c, size_t i, const struct config **ret_in, const char **ret_path)
 {
-	static const char *const rows[] = { "gateway.listen", "router.admin", "cache.admin",
-					    "audit.admin", "audit.serve" };
+	static const char *const rows[] = { "gateway.listen", "witness.listen", "router.admin",
+					    "cache.admin",    "audit.admin",    "audit.serve",
+					    "witness.admin" };
 	const size_t fixed = sizeof(rows) / sizeof(rows[0]);
 
 	if (i >= fixed + config_items(c, "workers"))
@@ -173,15 +174,15 @@ check_http_addresses(const struct config *c, struct im_err *err)
 
 	for (size_t i = 0; rc == IM_OK && http_address(c, i, &in, &path); i++) {
 		const char *s = config_str(in, path);
-		bool worker = in != c;
+		bool worker = in != c, may_be_off = i > 1; /* not where it serves */
 
-		if ((i > 0 && config_is_off(s)) || (worker && strcmp(s, "auto") == 0))
+		if ((may_be_off && config_is_off(s)) || (worker && strcmp(s, "auto") == 0))
 			continue;
 		if (!is_http_address(s))
 			rc = config_fail_found(in, path, s, err,
-					       worker  ? "auto, HOST:PORT, unix:PATH or off"
-					       : i > 0 ? "HOST:PORT, unix:PATH or off"
-						       : "HOST:PORT or unix:PATH");
+					       worker       ? "auto, HOST:PORT, unix:PATH or off"
+					       : may_be_off ? "HOST:PORT, unix:PATH or off"
+							    : "HOST:PORT or unix:PATH");
 		else
 			rc = check_unique(c, i, in, path, err);
 	}
@@ -189,18 +190,16 @@ check_http_addresses(const struct config *c, struct im_err *err)
 }
 
 static enum im_rc
-check_gateway(const struct config *c, struct im_err *err)
+check_tls(const struct config *c, const char *cert, const char *key, struct im_err *err)
 {
-	const char *cert = config_str(c, "gateway.tls_cert"),
-		   *key = config_str(c, "gateway.tls_key");
+	bool has_cert = config_str(c, cert) != NULL, has_key = config_str(c, key) != NULL;
+	char why[96];
 
-	if (cert != NULL && key == NULL)
-		return config_fail_key(c, "gateway.tls_cert", err,
-				       "needs gateway.tls_key, the file of its private key");
-	if (key != NULL && cert == NULL)
-		return config_fail_key(c, "gateway.tls_key", err,
-				       "needs gateway.tls_cert, the file of its certificate");
-	return IM_OK;
+	if (has_cert == has_key)
+		return IM_OK;
+	(void)snprintf(why, sizeof(why), "needs %s, the file of its %s", has_cert ? key : cert,
+		       has_cert ? "private key" : "certificate");
+	return config_fail_key(c, has_cert ? cert : key, err, why);
 }
 
 static enum im_rc
@@ -211,19 +210,6 @@ check_breaker(const struct config *c, struct im_err *err)
 	return config_fail_key(
 	    c, "router.breaker_open_ms", err,
 	    "is more than router.breaker_open_max_ms, the longest pause; raise that one");
-}
-
-static enum im_rc
-check_origin(const struct config *c, struct im_err *err)
-{
-	const char *s = config_str(c, "audit.origin");
-
-	for (size_t i = 0; s[i] != '\0'; i++)
-		if ((unsigned char)s[i] <= ' ' || s[i] == '+' || (unsigned char)s[i] == 0x7f)
-			return config_fail_found(
-			    c, "audit.origin", s, err,
-			    "a name such as example.com/log, no spaces and no +");
-	return IM_OK;
 }
 
 /* Keys that only the other backend understands. */
@@ -352,11 +338,13 @@ config_check(const struct config *c, struct im_err *err)
 	enum im_rc rc = check_mesh_urls(c, err);
 
 	if (rc == IM_OK)
-		rc = check_gateway(c, err);
+		rc = check_tls(c, "gateway.tls_cert", "gateway.tls_key", err);
+	if (rc == IM_OK)
+		rc = check_tls(c, "witness.tls_cert", "witness.tls_key", err);
 	if (rc == IM_OK)
 		rc = check_breaker(c, err);
 	if (rc == IM_OK)
-		rc = check_origin(c, err);
+		rc = config_check_log(c, err);
 	if (rc == IM_OK)
 		rc = check_policies(c, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "workers"); i++)

@@ -97,4 +97,7 @@ bool config_is_host_port(const char *s);
 /* config_limits.c: limits[] and where they are kept. */
 IM_MUST_CHECK enum im_rc config_check_limits(const struct config *c, struct im_err *err);
 
+/* config_log.c: names and keys of the audit log and of witnesses. */
+IM_MUST_CHECK enum im_rc config_check_log(const struct config *c, struct im_err *err);
+
 #endif

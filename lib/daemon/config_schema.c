@@ -132,6 +132,23 @@ const struct config_key config_schema[] = {
 	STR("audit.serve", "off",
 	    "Serve the published log by HTTP, read only, to whoever reaches this address: HOST:PORT, unix:PATH or off"),
 	MS("audit.publish_ms", "1s", 10, 3600000, "How often the checkpoint file is renewed at most"),
+	MAP("audit.witnesses", "Who cosigns the checkpoints of the log: URL: VERIFIER_KEY, at most 16"),
+	INT("audit.witness_quorum", "0", 0, 16,
+	    "Witnesses that must have cosigned a checkpoint before checkpoint.cosigned says it; 0 = more than half of them"),
+	MS("audit.witness_ms", "5s", 10, 86400000, "How often the witnesses are asked at most"),
+	STR("audit.witness_ca_file", NULL, "PEM file of certificates that witnesses are trusted by; default: the system's"),
+
+	/* infermesh-audit --witness: a daemon of its own, best on another machine and in other hands than the log's. */
+	STR("witness.listen", "127.0.0.1:8091", "Where logs submit their checkpoints: HOST:PORT or unix:PATH"),
+	STR("witness.prefix", "/", "Path that /add-checkpoint is below, such as /w1"),
+	STR("witness.admin", "127.0.0.1:9104", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
+	STR("witness.name", "infermesh.local/witness", "Name of the witness in cosignatures: no spaces and no +"),
+	STR("witness.key_file", "${state_dir}/witness.key", "Its key, mode 0600; made on first start. Back it up"),
+	STR("witness.dir", "${state_dir}/witness",
+	    "Folder of what it cosigned last of each log. Never put an older copy back: it would cosign what was rolled back"),
+	MAP("witness.logs", "The logs that it cosigns: ORIGIN: VERIFIER_KEY, several keys with a blank between them"),
+	STR("witness.tls_cert", NULL, "PEM file of the certificate chain: serve HTTPS (TLS 1.3)"),
+	STR("witness.tls_key", NULL, "PEM file of the certificate's private key, mode 0600 or 0640"),
 
 	/* Requests and tokens a minute. A request takes from all that match, or from none. */
 	STR("limits[].match", NULL, "global, tenant:NAME, key:NAME; tenant:* and key:*: each that has no limit of its own name"),

@@ -50,6 +50,13 @@ is_inference(const struct service_ops *ops)
 	return strcmp(ops->name, "inference") == 0;
 }
 
+/* "audit": what follows "infermesh-". */
+static const char *
+program(const struct service_ops *ops)
+{
+	return ops->program != NULL ? ops->program : ops->name;
+}
+
 static void
 print_keys(const struct service_ops *ops)
 {
@@ -79,14 +86,15 @@ print_keys(const struct service_ops *ops)
 static void
 print_help(const struct service_ops *ops)
 {
-	const char *name = ops->name;
+	const char *name = program(ops);
 
 	(void)printf("NAME\n  infermesh-%s - %s\n\n", name, ops->summary);
 	(void)printf("SYNOPSIS\n"
 		     "  infermesh-%s [--config FILE] [--name NAME]\n"
 		     "  infermesh-%s [--config FILE] --check | --print-config | --check-health\n"
-		     "  infermesh-%s --help | --version\n\n",
-		     name, name, name);
+		     "  infermesh-%s --help | --version\n%s%s%s\n",
+		     name, name, name, ops->also != NULL ? "  " : "",
+		     ops->also != NULL ? ops->also : "", ops->also != NULL ? "\n" : "");
 	(void)printf(
 	    "DESCRIPTION\n"
 	    "  One daemon of an infermesh. It serves until SIGTERM or SIGINT, then takes no new work, finishes what is\n"
@@ -148,17 +156,17 @@ parse_arguments(int argc, char **argv, const struct service_ops *ops, struct opt
 			print_help(ops);
 			return EXIT_FINE;
 		case 'V':
-			(void)printf("infermesh-%s %s\n", ops->name, INFERMESH_VERSION);
+			(void)printf("infermesh-%s %s\n", program(ops), INFERMESH_VERSION);
 			return EXIT_FINE;
 		default:
-			(void)fprintf(stderr, "Try 'infermesh-%s --help'.\n", ops->name);
+			(void)fprintf(stderr, "Try 'infermesh-%s --help'.\n", program(ops));
 			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
 		(void)fprintf(
 		    stderr, "infermesh-%s: unexpected argument '%s'\nTry 'infermesh-%s --help'.\n",
-		    ops->name, argv[optind], ops->name);
+		    program(ops), argv[optind], program(ops));
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -212,6 +220,8 @@ daemon_admin_key(const struct config *config, const struct config *item,
 		return config_str(config, "cache.admin");
 	if (strcmp(ops->name, "audit") == 0)
 		return config_str(config, "audit.admin");
+	if (strcmp(ops->name, "witness") == 0)
+		return config_str(config, "witness.admin");
 	return NULL;
 }
 
@@ -228,14 +238,14 @@ check_health(const struct config *config, const struct process_spec *spec)
 	}
 	if (strcmp(address, "off") == 0) {
 		(void)fprintf(stderr, "infermesh-%s: its pages are off; set %s in %s\n",
-			      spec->ops->name,
+			      program(spec->ops),
 			      is_inference(spec->ops) ? "workers[].admin" : "the key 'admin'",
 			      config_file(config));
 		return EXIT_TROUBLE;
 	}
 	if (health_check(address, tls, HEALTH_TIMEOUT_MS, &err) == IM_OK)
 		return EXIT_FINE;
-	(void)fprintf(stderr, "infermesh-%s: not ready: %s\n", spec->ops->name, err.text);
+	(void)fprintf(stderr, "infermesh-%s: not ready: %s\n", program(spec->ops), err.text);
 	return EXIT_TROUBLE;
 }
 
@@ -281,8 +291,8 @@ run(const struct config *config, const struct options *o, const struct service_o
 	else
 		spec.name = o->name != NULL ? o->name : is_inference(ops) ? "demo" : ops->name;
 	if (strlen(spec.name) >= NET_NAME_MAX) {
-		(void)fprintf(stderr, "infermesh-%s: --name is longer than %d bytes\n", ops->name,
-			      NET_NAME_MAX - 1);
+		(void)fprintf(stderr, "infermesh-%s: --name is longer than %d bytes\n",
+			      program(ops), NET_NAME_MAX - 1);
 		return EXIT_USAGE;
 	}
 	if (spec.admin_listen != NULL && strcmp(spec.admin_listen, "auto") == 0) {
@@ -314,7 +324,7 @@ daemon_run(int argc, char **argv, const struct service_ops *ops)
 	if (status >= 0)
 		return status;
 	if (config_load(config_path(o.config), &config, &err) != IM_OK) {
-		(void)fprintf(stderr, "infermesh-%s: %s\n", ops->name, err.text);
+		(void)fprintf(stderr, "infermesh-%s: %s\n", program(ops), err.text);
 		return EXIT_USAGE;
 	}
 	status = run(config, &o, ops);

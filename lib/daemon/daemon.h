@@ -30,8 +30,11 @@ struct service_env {
 /* All callbacks run on the loop. */
 struct service_ops {
 	const char *
-	    name; /* router, inference, cache, audit, gateway: the role, and the section of the configuration */
+	    name; /* router, inference, cache, audit, gateway, witness: the role, and the section of the configuration */
 	const char *summary; /* for --help, one sentence */
+	const char *
+	    program; /* "audit --witness": what follows "infermesh-" on a command line; NULL = 'name' */
+	const char *also; /* a further line of the synopsis, or NULL */
 	/* Open sockets, start threads; never blocks for long. On failure nothing is left behind and the daemon ends. */
 	enum im_rc (*start)(const struct service_env *env, void **ret_service, struct im_err *err);
 	/* Take no new work; finish what is in flight. */

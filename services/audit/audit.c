@@ -485,6 +485,8 @@ audit_metrics(const void *service, struct metrics_page *page)
 const struct service_ops audit_service = {
 	.name = "audit",
 	.summary = "keeps an append-only Merkle log of every request, verifiable offline",
+	.also =
+	    "infermesh-audit --witness [OPTION...]    cosign the checkpoints of other logs instead: --witness --help",
 	.start = audit_start,
 	.drain = audit_drain,
 	.drained = audit_drained,

@@ -17,9 +17,8 @@ checkpoint_put(struct buf *out, const struct checkpoint *c)
 	return buf_printf(out, "%s\n%" PRIu64 "\n%s\n", c->origin, c->size, root);
 }
 
-/* Decimal without leading zeros. */
-static bool
-parse_size(const char *s, size_t len, uint64_t *ret)
+bool
+checkpoint_parse_size(const char *s, size_t len, uint64_t *ret)
 {
 	uint64_t v = 0;
 
@@ -34,8 +33,22 @@ parse_size(const char *s, size_t len, uint64_t *ret)
 	return true;
 }
 
-enum im_rc
-checkpoint_parse(const char *text, size_t len, struct checkpoint *ret, struct im_err *err)
+/* Extension lines: anything but empty ones. */
+static bool
+extensions_ok(const char *text, const char *end)
+{
+	while (text != end) {
+		const char *nl = memchr(text, '\n', (size_t)(end - text));
+
+		if (nl == NULL || nl == text)
+			return false;
+		text = nl + 1;
+	}
+	return true;
+}
+
+static enum im_rc
+parse(const char *text, size_t len, bool any, struct checkpoint *ret, struct im_err *err)
 {
 	struct checkpoint c;
 	const char *line[3];
@@ -53,21 +66,37 @@ checkpoint_parse(const char *text, size_t len, struct checkpoint *ret, struct im
 		text = nl + 1;
 		len = (size_t)(end - text);
 	}
-	if (text != end)
+	if (text != end && !any)
 		return err_set(err, IM_EPROTO, "not a checkpoint of ours: extension lines");
+	if (!extensions_ok(text, end))
+		return err_set(err, IM_EPROTO, "not a checkpoint: malformed extension line");
 	if (line_len[0] > NOTE_NAME_MAX)
 		return err_set(err, IM_EPROTO, "not a checkpoint: the origin is too long");
 	memcpy(c.origin, line[0], line_len[0]);
 	c.origin[line_len[0]] = '\0';
-	if (strlen(c.origin) != line_len[0] || !note_name_ok(c.origin))
+	/* Another log's origin need not be the name of its key. */
+	if (strlen(c.origin) != line_len[0] || line_len[0] == 0 ||
+	    (!any && !note_name_ok(c.origin)))
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed origin");
-	if (!parse_size(line[1], line_len[1], &c.size))
+	if (!checkpoint_parse_size(line[1], line_len[1], &c.size))
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed size");
 	if (!base64_decode(line[2], line_len[2], c.root.b, HASH_BYTES, &root_len) ||
 	    root_len != HASH_BYTES)
 		return err_set(err, IM_EPROTO, "not a checkpoint: malformed root hash");
 	*ret = c;
 	return IM_OK;
+}
+
+enum im_rc
+checkpoint_parse(const char *text, size_t len, struct checkpoint *ret, struct im_err *err)
+{
+	return parse(text, len, false, ret, err);
+}
+
+enum im_rc
+checkpoint_parse_any(const char *text, size_t len, struct checkpoint *ret, struct im_err *err)
+{
+	return parse(text, len, true, ret, err);
 }
 
 enum im_rc

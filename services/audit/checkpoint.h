@@ -19,6 +19,13 @@ struct checkpoint {
 /** Append the body. False when the buffer failed. */
 bool checkpoint_put(struct buf *out, const struct checkpoint *c);
 
+/** "4711": decimal without leading zeros. */
+bool checkpoint_parse_size(const char *s, size_t len, uint64_t *ret);
+
+/** As checkpoint_parse(), of any log: there may be extension lines. */
+IM_MUST_CHECK enum im_rc checkpoint_parse_any(const char *text, size_t len, struct checkpoint *ret,
+					      struct im_err *err);
+
 /** Parse a body (a note's text), strictly. IM_EPROTO. */
 IM_MUST_CHECK enum im_rc checkpoint_parse(const char *text, size_t len, struct checkpoint *ret,
 					  struct im_err *err);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -148,6 +149,29 @@ disk_mkdirs(const struct disk_ops *ops, const char *path, struct im_err *err)
 		if (rc != IM_OK)
 			return rc;
 	}
+	return IM_OK;
+}
+
+enum im_rc
+disk_lock(const char *dir, const char *key, int *ret_fd, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = disk_path(path, dir, "lock", err);
+	int fd;
+
+	if (rc != IM_OK)
+		return rc;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return disk_failed(err, errno, false, "open", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		(void)close(fd);
+		return err_set(
+		    err, IM_EEXIST,
+		    "the folder %s is in use by another process; give each service a folder of its own (%s)",
+		    dir, key);
+	}
+	*ret_fd = fd;
 	return IM_OK;
 }
 

@@ -64,6 +64,11 @@ IM_MUST_CHECK enum im_rc disk_mkdir(const struct disk_ops *ops, const char *path
 IM_MUST_CHECK enum im_rc disk_mkdirs(const struct disk_ops *ops, const char *path,
 				     struct im_err *err);
 
+/** Lock the folder 'dir', which exists, for this process, by its file 'lock': '*ret_fd' holds the lock until it is closed. IM_EEXIST:
+ *  another process has it; the text names the key 'key' of the configuration. IM_EUNAVAILABLE, IM_EIO. */
+IM_MUST_CHECK enum im_rc disk_lock(const char *dir, const char *key, int *ret_fd,
+				   struct im_err *err);
+
 /**
  * Give 'path' the contents 'data': 'path'.tmp is written, synced and renamed. The folder is NOT synced: the caller does
  * that once for many files.

@@ -4,12 +4,9 @@
 #include "audit/log.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "audit/commitment.h"
@@ -49,25 +46,6 @@ audit_log_event_bytes(const struct audit_event *event)
 }
 
 static enum im_rc
-lock_folder(struct audit_log *log, struct im_err *err)
-{
-	char path[DISK_PATH_MAX];
-	enum im_rc rc = disk_path(path, log->dir, "lock", err);
-
-	if (rc != IM_OK)
-		return rc;
-	log->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (log->lock_fd < 0)
-		return disk_failed(err, errno, false, "open", path);
-	if (flock(log->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(
-		    err, IM_EEXIST,
-		    "the log in %s is in use by another process; give each audit service a folder of its own (audit.dir)",
-		    log->dir);
-	return IM_OK;
-}
-
-static enum im_rc
 frame_memory(struct audit_log *log, struct im_err *err)
 {
 	free(log->leaf);
@@ -103,7 +81,7 @@ audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log
 	if (rc == IM_OK)
 		rc = disk_mkdirs(params->ops, log->dir, err);
 	if (rc == IM_OK)
-		rc = lock_folder(log, err);
+		rc = disk_lock(log->dir, "audit.dir", &log->lock_fd, err);
 	if (rc == IM_OK)
 		rc = subjects_open(&log->subjects, params->ops, params->subjects,
 				   &params->keys->keys, &log->hasher, err);

@@ -3,6 +3,7 @@
  */
 #include "audit/note.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,16 +115,27 @@ note_parse(const char *bytes, size_t len, struct note *ret, struct im_err *err)
 	return IM_OK;
 }
 
-static bool
-verify_one(const struct note *note, const struct note_sig *sig, const struct note_verifier *v)
+bool
+note_key_verify(const struct note_verifier *v, const uint8_t sig[NOTE_SIG_BYTES], const void *data,
+		size_t len)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool good = false;
+	bool good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, v->key) == 1 &&
+		    EVP_DigestVerify(ctx, sig, NOTE_SIG_BYTES, data, len) == 1;
 
-	if (ctx != NULL && sig->sig_len == NOTE_SIG_BYTES &&
-	    EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, v->key) == 1)
-		good = EVP_DigestVerify(ctx, sig->sig, NOTE_SIG_BYTES,
-					(const unsigned char *)note->text, note->text_len) == 1;
+	EVP_MD_CTX_free(ctx);
+	return good;
+}
+
+bool
+note_key_sign(const struct note_signer *s, const void *data, size_t len,
+	      uint8_t ret[NOTE_SIG_BYTES])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t sig_len = NOTE_SIG_BYTES;
+	bool good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
+		    EVP_DigestSign(ctx, ret, &sig_len, data, len) == 1;
+
 	EVP_MD_CTX_free(ctx);
 	return good;
 }
@@ -140,7 +152,8 @@ note_verify(const struct note *note, const struct note_verifier *v, struct im_er
 		if (s->key_id != v->key_id || s->name_len != name_len ||
 		    memcmp(s->name, v->name, name_len) != 0)
 			continue;
-		if (!verify_one(note, s, v))
+		if (s->sig_len != NOTE_SIG_BYTES ||
+		    !note_key_verify(v, s->sig, note->text, note->text_len))
 			return err_set(err, IM_ECORRUPT, "the signature of %s is wrong", v->name);
 		found = true;
 	}
@@ -150,30 +163,34 @@ note_verify(const struct note *note, const struct note_verifier *v, struct im_er
 	return IM_OK;
 }
 
+void
+note_put_sig(struct buf *out, const char *name, uint32_t key_id, const void *sig, size_t len)
+{
+	uint8_t raw[4 + 8 + NOTE_SIG_BYTES];
+	char b64[BASE64_LEN(sizeof(raw)) + 1];
+
+	assert(len <= sizeof(raw) - 4);
+	raw[0] = (uint8_t)(key_id >> 24);
+	raw[1] = (uint8_t)(key_id >> 16);
+	raw[2] = (uint8_t)(key_id >> 8);
+	raw[3] = (uint8_t)key_id;
+	memcpy(raw + 4, sig, len);
+	base64_encode(raw, 4 + len, b64);
+	(void)buf_printf(out, "%s%s %s\n", dash, name, b64);
+}
+
 enum im_rc
 note_sign(const struct note_signer *s, const char *text, size_t len, struct buf *out,
 	  struct im_err *err)
 {
-	uint8_t raw[4 + NOTE_SIG_BYTES];
-	char b64[BASE64_LEN(sizeof(raw)) + 1];
-	size_t sig_len = NOTE_SIG_BYTES;
-	EVP_MD_CTX *ctx;
-	int good;
+	uint8_t sig[NOTE_SIG_BYTES];
 
 	if (len == 0 || text[len - 1] != '\n' || !utf8_valid(text, len))
 		return err_set(err, IM_EINVAL, "a note is UTF-8 text that ends with a newline");
-	ctx = EVP_MD_CTX_new();
-	good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
-	       EVP_DigestSign(ctx, raw + 4, &sig_len, (const unsigned char *)text, len) == 1;
-	EVP_MD_CTX_free(ctx);
-	if (!good)
+	if (!note_key_sign(s, text, len, sig))
 		return err_set(err, IM_ENOMEM, "cannot sign: out of memory");
-	raw[0] = (uint8_t)(s->key_id >> 24);
-	raw[1] = (uint8_t)(s->key_id >> 16);
-	raw[2] = (uint8_t)(s->key_id >> 8);
-	raw[3] = (uint8_t)s->key_id;
-	base64_encode(raw, sizeof(raw), b64);
 	(void)buf_append(out, text, len);
-	(void)buf_printf(out, "\n%s%s %s\n", dash, s->name, b64);
+	(void)buf_append_byte(out, '\n');
+	note_put_sig(out, s->name, s->key_id, sig, sizeof(sig));
 	return buf_ok(out) ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a signed note");
 }

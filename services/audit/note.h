@@ -1,6 +1,6 @@
 /*
  * audit/note.h - signed notes (C2SP signed-note): texts with signature lines, and the keys that make and check them.
- * Ed25519 only. Never reads or writes a file.
+ * Ed25519 only: a log's own signatures, and the keys of cosignatures (cosignature.h). Never reads or writes a file.
  */
 #ifndef AUDIT_NOTE_H
 #define AUDIT_NOTE_H
@@ -18,6 +18,12 @@
 #define NOTE_SIG_BYTES   64
 #define NOTE_KEY_BYTES   32
 #define NOTE_KEYTEXT_MAX 384 /* a verifier's or signer's key as text, with its NUL */
+
+/* What a key signs; it is part of the key, so that one is never taken for the other. */
+enum note_alg {
+	NOTE_SIGNATURE = 0x01,   /* the text of the note: a log's key */
+	NOTE_COSIGNATURE = 0x04, /* time and text: a witness's key */
+};
 
 struct evp_pkey_st;
 
@@ -39,6 +45,7 @@ struct note {
 
 struct note_verifier {
 	char name[NOTE_NAME_MAX + 1];
+	enum note_alg alg;
 	uint32_t key_id;
 	uint8_t pub[NOTE_KEY_BYTES];
 	struct evp_pkey_st *key;
@@ -46,6 +53,7 @@ struct note_verifier {
 
 struct note_signer {
 	char name[NOTE_NAME_MAX + 1];
+	enum note_alg alg;
 	uint32_t key_id;
 	uint8_t seed[NOTE_KEY_BYTES];
 	uint8_t pub[NOTE_KEY_BYTES];
@@ -70,16 +78,36 @@ IM_MUST_CHECK enum im_rc note_verify(const struct note *note, const struct note_
 IM_MUST_CHECK enum im_rc note_sign(const struct note_signer *s, const char *text, size_t len,
 				   struct buf *out, struct im_err *err);
 
-/** From "name+hash+key". Free with note_verifier_done(). */
+/** Append one signature line: the key's name and id, and what follows the id. */
+void note_put_sig(struct buf *out, const char *name, uint32_t key_id, const void *sig, size_t len);
+
+/** Ed25519 over 'data'. note_key_sign() is false without memory. */
+bool note_key_sign(const struct note_signer *s, const void *data, size_t len,
+		   uint8_t ret[NOTE_SIG_BYTES]);
+bool note_key_verify(const struct note_verifier *v, const uint8_t sig[NOTE_SIG_BYTES],
+		     const void *data, size_t len);
+
+/** From "name+hash+key", a log's. Free with note_verifier_done(). IM_EINVAL, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc note_verifier_parse(const char *vkey, struct note_verifier *ret,
 					     struct im_err *err);
+/** The same of a witness. */
+IM_MUST_CHECK enum im_rc note_cosigner_parse(const char *vkey, struct note_verifier *ret,
+					     struct im_err *err);
+/** The public half of 's'. Free with note_verifier_done(). IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc note_verifier_of(const struct note_signer *s, struct note_verifier *ret,
+					  struct im_err *err);
 void note_verifier_done(struct note_verifier *v);
 
-/** From "PRIVATE+KEY+name+hash+key". Free with note_signer_done(), which wipes the seed. */
+/** From "PRIVATE+KEY+name+hash+key", a log's. Free with note_signer_done(), which wipes the seed. */
 IM_MUST_CHECK enum im_rc note_signer_parse(const char *skey, struct note_signer *ret,
 					   struct im_err *err);
 IM_MUST_CHECK enum im_rc note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES],
 					 struct note_signer *ret, struct im_err *err);
+/** The same for a witness. */
+IM_MUST_CHECK enum im_rc note_cosigner_skey_parse(const char *skey, struct note_signer *ret,
+						  struct im_err *err);
+IM_MUST_CHECK enum im_rc note_cosigner_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES],
+					   struct note_signer *ret, struct im_err *err);
 void note_signer_done(struct note_signer *s);
 
 /** As text. The signer's key is a secret. */

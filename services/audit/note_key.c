@@ -10,12 +10,11 @@
 
 #include "base/hex.h"
 
-#define ALG_ED25519 0x01
 #define SKEY_PREFIX "PRIVATE+KEY+"
 
-/* First 4 bytes of SHA256(name ‖ 0x0A ‖ 0x01 ‖ public key). */
+/* First 4 bytes of SHA256(name ‖ 0x0A ‖ alg ‖ public key). */
 static bool
-key_id(const char *name, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
+key_id(const char *name, enum note_alg alg, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
 {
 	uint8_t in[NOTE_NAME_MAX + 2 + NOTE_KEY_BYTES], md[32];
 	size_t len = strlen(name);
@@ -24,7 +23,7 @@ key_id(const char *name, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
 	// NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes to hash, no text
 	memcpy(in, name, len);
 	in[len++] = '\n';
-	in[len++] = ALG_ED25519;
+	in[len++] = (uint8_t)alg;
 	memcpy(in + len, pub, NOTE_KEY_BYTES);
 	if (EVP_Q_digest(NULL, "SHA256", NULL, in, len + NOTE_KEY_BYTES, md, &md_len) != 1)
 		return false;
@@ -32,9 +31,9 @@ key_id(const char *name, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
 	return true;
 }
 
-/* "name+hash8+base64(0x01 ‖ 32 bytes)" */
+/* "name+hash8+base64(alg ‖ 32 bytes)" */
 static bool
-parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id,
+parse_key(const char *text, enum note_alg alg, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id,
 	  uint8_t key[NOTE_KEY_BYTES])
 {
 	const char *hash = strchr(text, '+');
@@ -57,7 +56,7 @@ parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id,
 	b64 = hash + 10;
 	good = note_name_ok(name) && hex_decode(digits, id, 4) &&
 	       base64_decode(b64, strlen(b64), raw, sizeof(raw), &raw_len) &&
-	       raw_len == sizeof(raw) && raw[0] == ALG_ED25519;
+	       raw_len == sizeof(raw) && raw[0] == (uint8_t)alg;
 	if (good) {
 		*ret_id =
 		    (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 | id[3];
@@ -67,25 +66,66 @@ parse_key(const char *text, char name[NOTE_NAME_MAX + 1], uint32_t *ret_id,
 	return good;
 }
 
-enum im_rc
-note_verifier_parse(const char *vkey, struct note_verifier *ret, struct im_err *err)
+/* What the key should have been, for messages. */
+static const char *
+kind(enum note_alg alg)
 {
-	struct note_verifier v = { 0 };
-	uint32_t id;
+	return alg == NOTE_SIGNATURE ? "an Ed25519 key"
+				     : "the Ed25519 key of a witness (type 0x04)";
+}
 
-	if (!parse_key(vkey, v.name, &v.key_id, v.pub))
+static enum im_rc
+make_verifier(struct note_verifier *v, struct im_err *err)
+{
+	v->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, v->pub, NOTE_KEY_BYTES);
+	return v->key != NULL ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a verifier key");
+}
+
+static enum im_rc
+parse_verifier(const char *vkey, enum note_alg alg, struct note_verifier *ret, struct im_err *err)
+{
+	struct note_verifier v = { .alg = alg };
+	uint32_t id;
+	enum im_rc rc;
+
+	if (!parse_key(vkey, alg, v.name, &v.key_id, v.pub))
 		return err_set(err, IM_EINVAL,
-			       "not a verifier key: it reads NAME+HASH+KEY, with an Ed25519 key");
-	if (!key_id(v.name, v.pub, &id))
+			       "not a verifier key: it reads NAME+HASH+KEY, with %s", kind(alg));
+	if (!key_id(v.name, alg, v.pub, &id))
 		return err_set(err, IM_ENOMEM, "no memory for a verifier key");
 	if (id != v.key_id)
 		return err_set(err, IM_EINVAL, "not a verifier key: its hash is %08x, not %08x", id,
 			       v.key_id);
-	v.key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, v.pub, NOTE_KEY_BYTES);
-	if (v.key == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for a verifier key");
-	*ret = v;
-	return IM_OK;
+	rc = make_verifier(&v, err);
+	if (rc == IM_OK)
+		*ret = v;
+	return rc;
+}
+
+enum im_rc
+note_verifier_parse(const char *vkey, struct note_verifier *ret, struct im_err *err)
+{
+	return parse_verifier(vkey, NOTE_SIGNATURE, ret, err);
+}
+
+enum im_rc
+note_cosigner_parse(const char *vkey, struct note_verifier *ret, struct im_err *err)
+{
+	return parse_verifier(vkey, NOTE_COSIGNATURE, ret, err);
+}
+
+enum im_rc
+note_verifier_of(const struct note_signer *s, struct note_verifier *ret, struct im_err *err)
+{
+	struct note_verifier v = { .alg = s->alg, .key_id = s->key_id };
+	enum im_rc rc;
+
+	memcpy(v.name, s->name, sizeof(v.name));
+	memcpy(v.pub, s->pub, sizeof(v.pub));
+	rc = make_verifier(&v, err);
+	if (rc == IM_OK)
+		*ret = v;
+	return rc;
 }
 
 void
@@ -95,23 +135,22 @@ note_verifier_done(struct note_verifier *v)
 	v->key = NULL;
 }
 
-enum im_rc
-note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES], struct note_signer *ret,
-		struct im_err *err)
+static enum im_rc
+make_signer(const char *name, enum note_alg alg, const uint8_t seed[NOTE_KEY_BYTES],
+	    struct note_signer *ret, struct im_err *err)
 {
-	struct note_signer s = { 0 };
+	struct note_signer s = { .alg = alg };
 	size_t pub_len = NOTE_KEY_BYTES;
 
 	if (!note_name_ok(name))
-		return err_set(
-		    err, IM_EINVAL,
-		    "'%s' cannot be the name of a log: 1 to %d bytes, no blanks and no +", name,
-		    NOTE_NAME_MAX);
+		return err_set(err, IM_EINVAL,
+			       "'%s' cannot be the name of a %s: 1 to %d bytes, no blanks and no +",
+			       name, alg == NOTE_SIGNATURE ? "log" : "witness", NOTE_NAME_MAX);
 	memcpy(s.name, name, strlen(name) + 1);
 	memcpy(s.seed, seed, NOTE_KEY_BYTES);
 	s.key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, NOTE_KEY_BYTES);
 	if (s.key == NULL || EVP_PKEY_get_raw_public_key(s.key, s.pub, &pub_len) != 1 ||
-	    !key_id(s.name, s.pub, &s.key_id)) {
+	    !key_id(s.name, alg, s.pub, &s.key_id)) {
 		note_signer_done(&s);
 		return err_set(err, IM_ENOMEM, "no memory for a signing key");
 	}
@@ -120,8 +159,8 @@ note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES], struct not
 	return IM_OK;
 }
 
-enum im_rc
-note_signer_parse(const char *skey, struct note_signer *ret, struct im_err *err)
+static enum im_rc
+parse_signer(const char *skey, enum note_alg alg, struct note_signer *ret, struct im_err *err)
 {
 	struct note_signer s = { 0 };
 	char name[NOTE_NAME_MAX + 1];
@@ -130,11 +169,11 @@ note_signer_parse(const char *skey, struct note_signer *ret, struct im_err *err)
 	enum im_rc rc;
 
 	if (strncmp(skey, SKEY_PREFIX, strlen(SKEY_PREFIX)) != 0 ||
-	    !parse_key(skey + strlen(SKEY_PREFIX), name, &id, seed))
-		return err_set(
-		    err, IM_EINVAL,
-		    "not a signing key: it reads PRIVATE+KEY+NAME+HASH+KEY, with an Ed25519 key");
-	rc = note_signer_new(name, seed, &s, err);
+	    !parse_key(skey + strlen(SKEY_PREFIX), alg, name, &id, seed))
+		return err_set(err, IM_EINVAL,
+			       "not a signing key: it reads PRIVATE+KEY+NAME+HASH+KEY, with %s",
+			       kind(alg));
+	rc = make_signer(name, alg, seed, &s, err);
 	OPENSSL_cleanse(seed, sizeof(seed));
 	if (rc != IM_OK)
 		return rc;
@@ -147,6 +186,32 @@ note_signer_parse(const char *skey, struct note_signer *ret, struct im_err *err)
 	return IM_OK;
 }
 
+enum im_rc
+note_signer_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES], struct note_signer *ret,
+		struct im_err *err)
+{
+	return make_signer(name, NOTE_SIGNATURE, seed, ret, err);
+}
+
+enum im_rc
+note_signer_parse(const char *skey, struct note_signer *ret, struct im_err *err)
+{
+	return parse_signer(skey, NOTE_SIGNATURE, ret, err);
+}
+
+enum im_rc
+note_cosigner_new(const char *name, const uint8_t seed[NOTE_KEY_BYTES], struct note_signer *ret,
+		  struct im_err *err)
+{
+	return make_signer(name, NOTE_COSIGNATURE, seed, ret, err);
+}
+
+enum im_rc
+note_cosigner_skey_parse(const char *skey, struct note_signer *ret, struct im_err *err)
+{
+	return parse_signer(skey, NOTE_COSIGNATURE, ret, err);
+}
+
 void
 note_signer_done(struct note_signer *s)
 {
@@ -155,16 +220,16 @@ note_signer_done(struct note_signer *s)
 }
 
 static void
-key_text(const char *prefix, const char *name, uint32_t id, const uint8_t key[NOTE_KEY_BYTES],
+key_text(const char *prefix, const struct note_signer *s, const uint8_t key[NOTE_KEY_BYTES],
 	 char ret[NOTE_KEYTEXT_MAX])
 {
 	uint8_t raw[1 + NOTE_KEY_BYTES];
 	char b64[BASE64_LEN(sizeof(raw)) + 1];
 
-	raw[0] = ALG_ED25519;
+	raw[0] = (uint8_t)s->alg;
 	memcpy(raw + 1, key, NOTE_KEY_BYTES);
 	base64_encode(raw, sizeof(raw), b64);
-	(void)snprintf(ret, NOTE_KEYTEXT_MAX, "%s%s+%08x+%s", prefix, name, id, b64);
+	(void)snprintf(ret, NOTE_KEYTEXT_MAX, "%s%s+%08x+%s", prefix, s->name, s->key_id, b64);
 	OPENSSL_cleanse(raw, sizeof(raw));
 	OPENSSL_cleanse(b64, sizeof(b64));
 }
@@ -172,11 +237,11 @@ key_text(const char *prefix, const char *name, uint32_t id, const uint8_t key[NO
 void
 note_signer_vkey(const struct note_signer *s, char ret[NOTE_KEYTEXT_MAX])
 {
-	key_text("", s->name, s->key_id, s->pub, ret);
+	key_text("", s, s->pub, ret);
 }
 
 void
 note_signer_skey(const struct note_signer *s, char ret[NOTE_KEYTEXT_MAX])
 {
-	key_text(SKEY_PREFIX, s->name, s->key_id, s->seed, ret);
+	key_text(SKEY_PREFIX, s, s->seed, ret);
 }

@@ -1,0 +1,94 @@
+/*
+ * audit/secret_file.c - see secret_file.h.
+ */
+#include "audit/secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/disk.h"
+
+static enum im_rc
+check_mode(int fd, const char *path, struct im_err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_errno(err, IM_EIO, errno, "cannot look at %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, IM_EPERM, "%s is not a regular file", path);
+	if ((st.st_mode & 077) != 0)
+		return err_set(err, IM_EPERM,
+			       "%s has mode %04o: others may read or change it; run 'chmod 600 %s'",
+			       path, (unsigned)st.st_mode & 07777, path);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_set(err, IM_EPERM, "%s belongs to another user", path);
+	return IM_OK;
+}
+
+enum im_rc
+secret_file_read(const char *path, char ret[SECRET_FILE_MAX + 1], struct im_err *err)
+{
+	size_t len = 0;
+	ssize_t n = 1;
+	enum im_rc rc;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, IM_ENOTFOUND, "the key file %s is missing", path);
+	if (fd < 0)
+		return err_errno(err, IM_EIO, errno, "cannot open the key file %s", path);
+	rc = check_mode(fd, path, err);
+	while (rc == IM_OK && n > 0 && len < SECRET_FILE_MAX + 1) {
+		n = read(fd, ret + len, SECRET_FILE_MAX + 1 - len);
+		if (n < 0)
+			rc = err_errno(err, IM_EIO, errno, "cannot read the key file %s", path);
+		else
+			len += (size_t)n;
+	}
+	(void)close(fd);
+	if (rc == IM_OK && (len == SECRET_FILE_MAX + 1 || memchr(ret, '\0', len) != NULL))
+		rc = err_set(err, IM_EINVAL, "%s is not a key file", path);
+	if (rc == IM_OK)
+		ret[len] = '\0';
+	else
+		OPENSSL_cleanse(ret, SECRET_FILE_MAX + 1);
+	return rc;
+}
+
+enum im_rc
+secret_file_create(const char *path, const struct buf *text, struct im_err *err)
+{
+	char dir[DISK_PATH_MAX] = ".";
+	const char *slash = strrchr(path, '/');
+	enum im_rc rc = IM_OK;
+	int fd;
+
+	if (slash != NULL && (size_t)(slash - path) >= sizeof(dir))
+		return err_set(err, IM_EINVAL, "the path %s is too long", path);
+	if (slash != NULL && slash != path) {
+		memcpy(dir, path, (size_t)(slash - path));
+		dir[slash - path] = '\0';
+		rc = disk_mkdirs(&disk_posix, dir, err);
+	}
+	if (rc != IM_OK)
+		return rc;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EEXIST)
+		return err_set(err, IM_EEXIST, "the key file %s exists already", path);
+	if (fd < 0)
+		return err_errno(err, IM_EIO, errno, "cannot make the key file %s", path);
+	rc = disk_write(&disk_posix, fd, path, text->data, text->len, 0, err);
+	if (rc == IM_OK && fsync(fd) < 0)
+		rc = disk_failed(err, errno, true, "sync", path);
+	(void)close(fd);
+	if (rc == IM_OK)
+		rc = disk_sync_dir(&disk_posix, slash == path ? "/" : dir, err);
+	if (rc != IM_OK)
+		(void)unlink(path);
+	return rc;
+}
