@@ -32,6 +32,17 @@ cli_value(const struct cli_args *args, const char *name)
 	return is_option(args->command, i) ? args->value[i] : NULL;
 }
 
+const char *
+cli_value_at(const struct cli_args *args, const char *name, size_t i)
+{
+	size_t option = option_index(args->command, name, strlen(name));
+
+	for (size_t k = 0; k < args->given_count; k++)
+		if (args->given[k].option == option && i-- == 0)
+			return args->given[k].value;
+	return NULL;
+}
+
 bool
 cli_flag(const struct cli_args *args, const char *name)
 {
@@ -92,6 +103,10 @@ take_option(const struct command *c, int argc, char **argv, int *at, struct cli_
 	if (value == NULL)
 		return err_set(err, IM_EINVAL, "--%s needs a value: %s", c->options[i].name,
 			       c->options[i].value);
+	if (ret->given_count == CLI_GIVEN_MAX)
+		return err_set(err, IM_EINVAL, "more than %d options", CLI_GIVEN_MAX);
+	ret->given[ret->given_count].option = i;
+	ret->given[ret->given_count++].value = value;
 	ret->value[i] = value;
 	return IM_OK;
 }

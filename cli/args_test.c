@@ -139,6 +139,31 @@ test_parse_mistakes_are_named(void **state)
 	}
 }
 
+static void
+test_parse_keeps_all_values_of_an_option_that_is_given_again(void **state)
+{
+	const char *argv[] = { "-k", "a", "dir", "--vkey=b", "--vkey", "c" };
+	const char *many[2 * CLI_GIVEN_MAX + 2];
+	struct cli_args args;
+	struct im_err err;
+	bool help;
+
+	(void)state;
+	assert_int_equal(cli_parse(&commands[2], 6, (char **)argv, &args, &help, &err), IM_OK);
+	assert_string_equal(cli_value(&args, "vkey"), "c");
+	assert_string_equal(cli_value_at(&args, "vkey", 0), "a");
+	assert_string_equal(cli_value_at(&args, "vkey", 1), "b");
+	assert_string_equal(cli_value_at(&args, "vkey", 2), "c");
+	assert_null(cli_value_at(&args, "vkey", 3));
+	assert_string_equal(args.rest[0], "dir");
+	for (size_t i = 0; i < 2 * CLI_GIVEN_MAX + 2; i++)
+		many[i] = i % 2 == 0 ? "-k" : "x";
+	assert_int_equal(
+	    cli_parse(&commands[2], 2 * CLI_GIVEN_MAX + 2, (char **)many, &args, &help, &err),
+	    IM_EINVAL);
+	assert_string_equal(err.text, "more than 64 options");
+}
+
 int
 main(void)
 {
@@ -148,6 +173,7 @@ main(void)
 		cmocka_unit_test(test_parse_takes_every_way_to_write_an_option),
 		cmocka_unit_test(test_parse_stops_at_two_dashes_and_keeps_one),
 		cmocka_unit_test(test_parse_mistakes_are_named),
+		cmocka_unit_test(test_parse_keeps_all_values_of_an_option_that_is_given_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "cli/audit_log.h"
+#include "cli/audit_quorum.h"
 #include "cli/print.h"
 
 /* A content that is said to be what was logged. */
@@ -134,12 +135,13 @@ struct verdict {
 	struct checkpoint checkpoint;
 	struct record record;
 	struct arena arena;
+	struct cosigned cosigned;
 };
 
 /* IM_OK, or why the proof or the claim does not hold. */
 static enum im_rc
 judge(const struct buf *file, const struct claim *claim, const struct note_verifier *key,
-      struct verdict *v, struct im_err *err)
+      const struct quorum_arg *q, struct verdict *v, struct im_err *err)
 {
 	struct hasher h = { 0 };
 	enum im_rc rc = hasher_init(&h, err);
@@ -151,6 +153,13 @@ judge(const struct buf *file, const struct claim *claim, const struct note_verif
 	if (rc == IM_ENOTFOUND) /* no signature of this key */
 		rc = err->rc = IM_ECORRUPT;
 	if (rc == IM_OK)
+		rc = cosigned_open(v->proof.checkpoint, v->proof.checkpoint_len, key, q->key,
+				   q->count, &v->cosigned, err);
+	if (rc == IM_OK && quorum_lacks(q, &v->cosigned))
+		rc = err_set(err, IM_ECORRUPT,
+			     "%u of the %zu witnesses have cosigned, and %u are needed",
+			     v->cosigned.count, q->count, q->needed);
+	if (rc == IM_OK)
 		rc = record_decode(v->proof.entry, v->proof.entry_len, &v->arena, &v->record, err);
 	if (rc == IM_OK && claim->path != NULL)
 		rc = check_claim(&h, claim, &v->record, err);
@@ -159,7 +168,8 @@ judge(const struct buf *file, const struct claim *claim, const struct note_verif
 }
 
 static void
-print_verdict(const struct verdict *v, const struct claim *claim, const struct log_arg *log)
+print_verdict(const struct verdict *v, const struct claim *claim, const struct log_arg *log,
+	      const struct quorum_arg *q)
 {
 	char time[32], id[2 * RECORD_ID_BYTES + 1] = "";
 
@@ -169,6 +179,7 @@ print_verdict(const struct verdict *v, const struct claim *claim, const struct l
 	(void)printf("log:       ");
 	print_text(v->checkpoint.origin);
 	(void)printf(", signed with %s\n", log->own ? "this machine's key" : "the key of --vkey");
+	quorum_print(q, &v->cosigned);
 	(void)printf("record:    %" PRIu64 " of %" PRIu64 ", %s%s%s, logged %s\n", v->proof.index,
 		     v->checkpoint.size, record_kind_text(v->record.kind),
 		     id[0] != '\0' ? " of request " : "", id, time);
@@ -181,7 +192,8 @@ print_verdict(const struct verdict *v, const struct claim *claim, const struct l
 }
 
 static void
-print_json(const struct verdict *v, const struct claim *claim, const struct im_err *why)
+print_json(const struct verdict *v, const struct claim *claim, const struct quorum_arg *q,
+	   const struct im_err *why)
 {
 	struct buf b = { 0 };
 
@@ -197,6 +209,7 @@ print_json(const struct verdict *v, const struct claim *claim, const struct im_e
 				 claim->path != NULL ? "true" : "false");
 		(void)buf_append_str(&b, ",\"record\":");
 		(void)record_json(&b, v->proof.index, &v->record);
+		quorum_json(&b, q, &v->cosigned);
 	}
 	(void)buf_append_str(&b, "}\n");
 	json_print(&b);
@@ -211,23 +224,24 @@ disproved(enum im_rc rc)
 
 static int
 check_file(const struct cli_args *args, const struct buf *file, const struct claim *claim,
-	   const struct log_arg *log)
+	   const struct log_arg *log, const struct quorum_arg *q)
 {
 	struct verdict v = { 0 };
 	struct im_err err;
 	bool json = cli_flag(args, "json");
-	enum im_rc rc = judge(file, claim, &log->key, &v, &err);
+	enum im_rc rc = judge(file, claim, &log->key, q, &v, &err);
 
 	if (rc == IM_OK && json)
-		print_json(&v, claim, NULL);
+		print_json(&v, claim, q, NULL);
 	else if (rc == IM_OK)
-		print_verdict(&v, claim, log);
+		print_verdict(&v, claim, log, q);
 	else if (!disproved(rc))
 		(void)cli_fail(args, &err);
 	else if (json)
-		print_json(&v, claim, &err);
+		print_json(&v, claim, q, &err);
 	else
 		(void)printf("NOT VERIFIED: %s\n", err.text);
+	cosigned_done(&v.cosigned);
 	proof_file_done(&v.proof);
 	arena_done(&v.arena);
 	return rc == IM_OK ? EXIT_FINE : EXIT_TROUBLE;
@@ -237,19 +251,23 @@ int
 run_audit_check(const struct cli_args *args)
 {
 	struct buf file = { 0 };
+	struct quorum_arg quorum;
 	struct claim claim;
 	struct log_arg log;
 	struct im_err err;
 	int status;
 
-	if (!parse_claim(args, &claim))
+	if (!parse_claim(args, &claim) || !quorum_arg_open(args, NULL, &quorum))
 		return EXIT_USAGE;
-	if (!log_arg_key(args, &log, &status))
+	if (!log_arg_key(args, &log, &status)) {
+		quorum_arg_close(&quorum);
 		return status;
+	}
 	if (read_all(args->rest[0], PROOF_FILE_MAX, to_buf, &file, &err) == IM_OK)
-		status = check_file(args, &file, &claim, &log);
+		status = check_file(args, &file, &claim, &log, &quorum);
 	else
 		status = cli_fail(args, &err);
+	quorum_arg_close(&quorum);
 	buf_done(&file);
 	log_arg_close(&log);
 	return status;

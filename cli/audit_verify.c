@@ -11,6 +11,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "cli/audit_log.h"
+#include "cli/audit_quorum.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "wire/mesh.h"
@@ -85,7 +86,8 @@ print_tree(const struct verify_report *r)
 }
 
 static void
-print_report(const struct verify_report *r, const struct log_arg *log)
+print_report(const struct verify_report *r, const struct log_arg *log, const struct quorum_arg *q,
+	     const struct cosigned *c)
 {
 	(void)printf("log:       ");
 	if (r->origin[0] != '\0') {
@@ -102,6 +104,7 @@ print_report(const struct verify_report *r, const struct log_arg *log)
 		(void)printf("signature: checked against this machine's key, %s\n", log->vkey);
 	else
 		(void)printf("signature: checked against --vkey\n");
+	quorum_print(q, c);
 	print_counts(r);
 	print_open(r);
 	if (r->gap_records > 0)
@@ -150,7 +153,8 @@ json_counts(struct buf *b, const char *name, const uint64_t *counts, size_t len,
 }
 
 static void
-print_json(const struct verify_report *r, const struct log_arg *log)
+print_json(const struct verify_report *r, const struct log_arg *log, const struct quorum_arg *q,
+	   const struct cosigned *c)
 {
 	char hex[2 * sizeof(r->root) + 1];
 	struct buf b = { 0 };
@@ -183,16 +187,24 @@ print_json(const struct verify_report *r, const struct log_arg *log)
 		(void)buf_append_str(&b, i > 0 ? "," : "");
 		(void)json_put_cstr(&b, r->problem[i]);
 	}
-	(void)buf_append_str(&b, "]}\n");
+	(void)buf_append_byte(&b, ']');
+	quorum_json(&b, q, c);
+	(void)buf_append_str(&b, "}\n");
 	if (buf_ok(&b))
 		(void)fwrite(b.data, 1, b.len, stdout);
 	buf_done(&b);
 }
 
-/* The checkpoint that --seen names, if it is given. */
+/* What the log must continue: the checkpoint that --seen names, and the one that was cosigned. */
+struct kept {
+	struct checkpoint list[2];
+	size_t count;
+	struct cosigned cosigned;
+};
+
 static enum im_rc
-read_seen(const struct cli_args *args, const struct log_arg *log, struct verify_options *options,
-	  struct checkpoint *ret, struct im_err *err)
+read_seen(const struct cli_args *args, const struct log_arg *log, struct kept *k,
+	  struct im_err *err)
 {
 	const char *path = cli_value(args, "seen");
 	struct buf text = { 0 };
@@ -203,51 +215,109 @@ read_seen(const struct cli_args *args, const struct log_arg *log, struct verify_
 	rc = disk_read(path, NOTE_MAX_BYTES, &text, err);
 	if (rc == IM_OK) {
 		rc = checkpoint_open(buf_cstr(&text), text.len,
-				     log->vkey != NULL ? &log->key : NULL, ret, err);
+				     log->vkey != NULL ? &log->key : NULL, &k->list[k->count], err);
 		if (rc != IM_OK)
 			err_prefix(err, "%s", path);
 	}
 	buf_done(&text);
-	options->seen = ret;
-	options->seen_count = 1;
+	k->count++;
 	return rc;
+}
+
+/* Before the log is looked at, which may grow meanwhile. */
+static enum im_rc
+read_cosigned(const struct log_arg *log, const struct quorum_arg *q, struct kept *k,
+	      struct im_err *err)
+{
+	enum im_rc rc;
+
+	if (q->count == 0)
+		return IM_OK;
+	rc = cosigned_read(&log->source, log->vkey != NULL ? &log->key : NULL, q->key, q->count,
+			   &k->cosigned, err);
+	if (rc != IM_OK)
+		return rc;
+	k->list[k->count] = k->cosigned.at;
+	k->count++;
+	if (k->count == 2 && k->list[0].size > k->list[1].size) {
+		k->list[1] = k->list[0];
+		k->list[0] = k->cosigned.at;
+	}
+	return IM_OK;
+}
+
+/* Too few witnesses are one more problem. */
+static void
+add_lack(const struct quorum_arg *q, const struct cosigned *c, struct verify_report *r)
+{
+	if (!quorum_lacks(q, c))
+		return;
+	if (r->problems < VERIFY_PROBLEMS_MAX)
+		(void)snprintf(r->problem[r->problems], sizeof(r->problem[0]),
+			       "%u of the %zu witnesses have cosigned, and %u are needed", c->count,
+			       q->count, q->needed);
+	r->problems++;
+}
+
+static int
+verify(const struct cli_args *args, const struct log_arg *log, const struct quorum_arg *q,
+       struct verify_report *report)
+{
+	struct progress progress;
+	struct kept kept = { 0 };
+	struct verify_options options = { .open_ids = 10,
+					  .progress = progress_show,
+					  .user = &progress };
+	struct im_err err;
+	enum im_rc rc;
+	int status = EXIT_TROUBLE;
+
+	progress_begin(&progress, "");
+	rc = read_seen(args, log, &kept, &err);
+	if (rc == IM_OK)
+		rc = read_cosigned(log, q, &kept, &err);
+	options.seen = kept.list;
+	options.seen_count = kept.count;
+	if (rc == IM_OK)
+		rc = audit_verify_source(&log->source, log->vkey, &options, report, &err);
+	progress_end(&progress);
+	if (rc != IM_OK) {
+		status = cli_fail(args, &err);
+	} else {
+		add_lack(q, &kept.cosigned, report);
+		if (cli_flag(args, "json"))
+			print_json(report, log, q, &kept.cosigned);
+		else
+			print_report(report, log, q, &kept.cosigned);
+		status = report->problems == 0 ? EXIT_FINE : EXIT_TROUBLE;
+	}
+	cosigned_done(&kept.cosigned);
+	return status;
 }
 
 int
 run_audit_verify(const struct cli_args *args)
 {
-	struct progress progress;
-	struct verify_options options = { .open_ids = 10,
-					  .progress = progress_show,
-					  .user = &progress };
+	const char *where = args->rest_count > 0 ? args->rest[0] : NULL;
 	struct verify_report *report = calloc(1, sizeof(*report));
-	struct checkpoint seen;
+	struct quorum_arg quorum;
 	struct log_arg log;
 	struct im_err err;
-	enum im_rc rc;
 	int status;
 
 	if (report == NULL) {
 		(void)err_set(&err, IM_ENOMEM, "no memory to verify the log");
 		return cli_fail(args, &err);
 	}
-	if (!log_arg_open(args, args->rest_count > 0 ? args->rest[0] : NULL, &log, &status)) {
+	if (!log_arg_open(args, where, &log, &status)) {
 		free(report);
 		return status;
 	}
-	progress_begin(&progress, "");
-	rc = read_seen(args, &log, &options, &seen, &err);
-	if (rc == IM_OK)
-		rc = audit_verify_source(&log.source, log.vkey, &options, report, &err);
-	progress_end(&progress);
-	if (rc != IM_OK) {
-		status = cli_fail(args, &err);
+	if (quorum_arg_open(args, where == NULL ? log.config : NULL, &quorum)) {
+		status = verify(args, &log, &quorum, report);
+		quorum_arg_close(&quorum);
 	} else {
-		if (cli_flag(args, "json"))
-			print_json(report, &log);
-		else
-			print_report(report, &log);
-		status = report->problems == 0 ? EXIT_FINE : EXIT_TROUBLE;
+		status = EXIT_USAGE;
 	}
 	free(report);
 	log_arg_close(&log);

@@ -16,6 +16,7 @@
 #define EXIT_USAGE   2
 
 #define CLI_OPTIONS_MAX 16
+#define CLI_GIVEN_MAX   64 /* options on one command line */
 
 struct cli_option {
 	const char *name;  /* without the dashes; NULL ends a list */
@@ -28,8 +29,13 @@ struct cli_option {
 struct cli_args {
 	const struct command *command;
 	const char *value
-	    [CLI_OPTIONS_MAX]; /* in the order of the command's options; a flag that was given: "" */
-	char **rest;           /* positional arguments */
+	    [CLI_OPTIONS_MAX]; /* in the order of the command's options; a flag that was given: ""; the last one if there are several */
+	struct {
+		size_t option;
+		const char *value;
+	} given[CLI_GIVEN_MAX]; /* all, in the order of the command line */
+	size_t given_count;
+	char **rest; /* positional arguments */
 	int rest_count;
 };
 
@@ -50,6 +56,8 @@ extern const size_t commands_len;
 /** The option's value, "" for a flag that was given, NULL if it was not. 'name' must be one of the command's. */
 const char *cli_value(const struct cli_args *args, const char *name);
 bool cli_flag(const struct cli_args *args, const char *name);
+/** Number 'i' of the values of an option that may be given several times; NULL: there are no more. */
+const char *cli_value_at(const struct cli_args *args, const char *name, size_t i);
 
 /** Parse what follows the command's words. IM_EINVAL with the text for the user. "--help" sets '*ret_help'. 'argv' is
  *  reordered: ret->rest points into it. */
@@ -91,6 +99,7 @@ int run_audit_check(const struct cli_args *args);
 int run_audit_open(const struct cli_args *args);
 int run_audit_erase(const struct cli_args *args);
 int run_audit_prune(const struct cli_args *args);
+int run_audit_witness(const struct cli_args *args);
 int run_key_create(const struct cli_args *args);
 int run_completion(const struct cli_args *args);
 int run_help(const struct cli_args *args);

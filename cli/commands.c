@@ -13,6 +13,16 @@
 		"help", 'h', NULL, "this page"                                                     \
 	}
 
+#define OPT_WITNESS                                                                                \
+	{                                                                                          \
+		"witness", 'w', "KEY",                                                             \
+		    "verifier key of a witness; several: --witness A --witness B"                  \
+	}
+#define OPT_QUORUM                                                                                 \
+	{                                                                                          \
+		"quorum", 'q', "K", "so many of them must have cosigned; default: more than half"  \
+	}
+
 const struct command commands[] = {
 	{
 	    .name = "up",
@@ -224,6 +234,8 @@ const struct command commands[] = {
 			   "verifier key that the checkpoint must be signed with" },
 			 { "seen", 's', "FILE",
 			   "a checkpoint that you kept: the log must continue it" },
+			 OPT_WITNESS,
+			 OPT_QUORUM,
 			 { "json", 'j', NULL, "the report as one JSON object" } },
 	    .description =
 		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
@@ -232,11 +244,14 @@ const struct command commands[] = {
 		"this machine is checked against its own key (audit.key_file); the signature of any other log is not checked. The\n"
 		"report and 'infermesh status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the\n"
 		"log anew. Not even who holds the key can roll a log back or rewrite it unseen by those who keep one of its checkpoints: give\n"
-		"it with --seen. Records that were pruned are checked by their hashes.",
+		"it with --seen. With --witness the checkpoint that witnesses cosigned (checkpoint.cosigned) must be the beginning of the log\n"
+		"and carry enough of their cosignatures; this machine's log is compared with it in any case, if audit.witnesses names any.\n"
+		"Records that were pruned are checked by their hashes.",
 	    .examples =
 		"infermesh audit verify\n"
 		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"\n"
 		"infermesh audit verify --seen checkpoint.of.last.month\n"
+		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\" --witness \"$(cat w1.vkey)\" --witness \"$(cat w2.vkey)\" --quorum 2\n"
 		"infermesh audit verify https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\"",
 	    .run = run_audit_verify,
 	},
@@ -347,6 +362,8 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
 			 { "vkey", 'k', "KEY", "verifier key of the log; default: this machine's" },
+			 OPT_WITNESS,
+			 OPT_QUORUM,
 			 { "content", 't', "FILE", "what is said to have been asked or answered" },
 			 { "opening", 'p', "HEX", "what 'infermesh audit open' printed" },
 			 { "field", 'f', "FIELD", "input or output; default: input" },
@@ -354,8 +371,9 @@ const struct command commands[] = {
 	    .description =
 		"Checks the proof FILE ('-': standard input) offline: the log's signature, and that the record is in the log that was\n"
 		"signed. With --content and --opening also that the content is what the record holds a commitment to: for the input\n"
-		"the request as it was sent, for the output the answer manifest (docs/answer-manifest.md). Status 0: all of it holds;\n"
-		"1: it does not, and the output says why.",
+		"the request as it was sent, for the output the answer manifest (docs/answer-manifest.md). With --witness the proof's\n"
+		"checkpoint must carry enough cosignatures: 'audit prove' takes a cosigned one if it covers the record. Status 0: all of\n"
+		"it holds; 1: it does not, and the output says why.",
 	    .examples =
 		"infermesh audit check 4711.tlog-proof --vkey \"$(cat trusted.vkey)\"\n"
 		"infermesh audit check 4711.tlog-proof --vkey \"$(cat trusted.vkey)\" --content request.json --opening 5f0c...",
@@ -418,6 +436,23 @@ const struct command commands[] = {
 			"infermesh audit prune --keep 90\n"
 			"infermesh audit prune --before 2026-01-01 --json",
 	    .run = run_audit_prune,
+	},
+	{
+	    .name = "audit witness",
+	    .summary = "show who cosigns the log; make a witness's key",
+	    .rest = "[keygen]",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"Asks the running audit service which witnesses (audit.witnesses) its log has: their state, the size of the last\n"
+		"checkpoint that each cosigned, since when there is one that it has not, and why it fails. Status 1 if one of them says\n"
+		"that the log was rolled back or forked. With keygen: makes witness.key_file for 'infermesh-audit --witness', unless it is\n"
+		"there, and prints its verifier key; needs no running mesh.",
+	    .examples =
+		"infermesh audit witness\n"
+		"infermesh audit witness --json | jq '.witnesses[] | select(.state != \"fine\")'\n"
+		"infermesh audit witness keygen --config witness.yaml",
+	    .run = run_audit_witness,
 	},
 	{
 	    .name = "key create",

@@ -121,6 +121,7 @@ print_bash(void)
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
 	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
 	    "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"
 	    "}\n"
 	    "complete -F _infermesh infermesh\n");
@@ -153,6 +154,8 @@ print_zsh_arguments(const struct command *c)
 	}
 	if (c->rest != NULL && strncmp(c->rest, "[DIR", 4) == 0)
 		(void)printf(" '*:folder:_files -/'");
+	if (strcmp(c->name, "audit witness") == 0)
+		(void)printf(" '*:what:(keygen)'");
 	if (strcmp(c->name, "audit check") == 0)
 		(void)printf(" '*:proof:_files'");
 	if (strcmp(c->name, "completion") == 0)
@@ -262,6 +265,7 @@ print_fish(void)
 	}
 	(void)printf(
 	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export check' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from witness' -a keygen\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }
 

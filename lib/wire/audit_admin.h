@@ -1,5 +1,5 @@
 /*
- * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject, to delete old entries. proto/infermesh/v1/audit.proto holds
+ * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject, to delete old entries, to say who cosigns. proto/infermesh/v1/audit.proto holds
  * the meaning of each member. Ownership and errors as wire.h says.
  */
 #ifndef WIRE_AUDIT_ADMIN_H
@@ -9,6 +9,7 @@
 
 #define METHOD_AUDIT_ERASE     "Audit/Erase"
 #define METHOD_AUDIT_PRUNE     "Audit/Prune"
+#define METHOD_AUDIT_WITNESSES "Audit/Witnesses"
 #define AUDIT_SUBJECT_NAME_MAX 256 /* bytes of a tenant or a caller */
 
 struct audit_erase {
@@ -45,5 +46,23 @@ IM_MUST_CHECK enum im_rc audit_prune_reply_decode(const uint8_t *buf, size_t len
 						  struct arena *arena,
 						  struct audit_prune_reply *ret,
 						  struct im_err *err);
+
+#define AUDIT_WITNESSES_MAX 16
+
+struct audit_witness {
+	const char *name, *url, *state, *why;
+	uint64_t cosigned_size, lag_ms, cosigned, failed;
+};
+struct audit_witnesses {
+	const char *origin;
+	uint64_t published_size, cosigned_size;
+	uint32_t quorum;
+	struct audit_witness witness[AUDIT_WITNESSES_MAX];
+	size_t count;
+};
+
+void audit_witnesses_encode(const struct audit_witnesses *w, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_witnesses_decode(const uint8_t *buf, size_t len, struct arena *arena,
+						struct audit_witnesses *ret, struct im_err *err);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "wire/audit_admin.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "wire/routing.h"
@@ -124,5 +125,70 @@ audit_prune_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 		return rc;
 	m = (const Infermesh__V1__PruneReply *)msg;
 	*ret = (struct audit_prune_reply){ m->was, m->min_index, m->index };
+	return IM_OK;
+}
+
+void
+audit_witnesses_encode(const struct audit_witnesses *w, struct buf *out)
+{
+	Infermesh__V1__WitnessesReply m = INFERMESH__V1__WITNESSES_REPLY__INIT;
+	Infermesh__V1__WitnessStatus room[AUDIT_WITNESSES_MAX], *list[AUDIT_WITNESSES_MAX];
+
+	assert(w->count <= AUDIT_WITNESSES_MAX);
+	for (size_t i = 0; i < w->count; i++) {
+		const struct audit_witness *a = &w->witness[i];
+
+		infermesh__v1__witness_status__init(&room[i]);
+		room[i].name = text_out(a->name);
+		room[i].url = text_out(a->url);
+		room[i].state = text_out(a->state);
+		room[i].why = text_out(a->why);
+		room[i].cosigned_size = a->cosigned_size;
+		room[i].lag_ms = a->lag_ms;
+		room[i].cosigned = a->cosigned;
+		room[i].failed = a->failed;
+		list[i] = &room[i];
+	}
+	m.origin = text_out(w->origin);
+	m.published_size = w->published_size;
+	m.cosigned_size = w->cosigned_size;
+	m.quorum = w->quorum;
+	m.n_witnesses = w->count;
+	m.witnesses = list;
+	wire_pack(&m.base, out);
+}
+
+enum im_rc
+audit_witnesses_decode(const uint8_t *buf, size_t len, struct arena *arena,
+		       struct audit_witnesses *ret, struct im_err *err)
+{
+	const Infermesh__V1__WitnessesReply *m;
+	ProtobufCMessage *msg;
+	enum im_rc rc =
+	    wire_unpack(&infermesh__v1__witnesses_reply__descriptor, buf, len, arena, &msg, err);
+
+	if (rc != IM_OK)
+		return rc;
+	m = (const Infermesh__V1__WitnessesReply *)msg;
+	if (m->n_witnesses > AUDIT_WITNESSES_MAX)
+		return err_set(err, IM_EPROTO, "witnesses: allowed are at most %d",
+			       AUDIT_WITNESSES_MAX);
+	*ret = (struct audit_witnesses){ .origin = m->origin,
+					 .published_size = m->published_size,
+					 .cosigned_size = m->cosigned_size,
+					 .quorum = m->quorum,
+					 .count = m->n_witnesses };
+	for (size_t i = 0; i < m->n_witnesses; i++) {
+		const Infermesh__V1__WitnessStatus *a = m->witnesses[i];
+
+		ret->witness[i] = (struct audit_witness){ .name = a->name,
+							  .url = a->url,
+							  .state = a->state,
+							  .why = a->why,
+							  .cosigned_size = a->cosigned_size,
+							  .lag_ms = a->lag_ms,
+							  .cosigned = a->cosigned,
+							  .failed = a->failed };
+	}
 	return IM_OK;
 }

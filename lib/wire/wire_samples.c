@@ -58,6 +58,7 @@ RECODE(audit_erase, audit_erase)
 RECODE(audit_erase_reply, audit_erase_reply)
 RECODE(audit_prune, audit_prune)
 RECODE(audit_prune_reply, audit_prune_reply)
+RECODE(audit_witnesses, audit_witnesses)
 
 static void
 hello_sample(struct buf *out)
@@ -385,6 +386,21 @@ audit_prune_reply_sample(struct buf *out)
 	audit_prune_reply_encode(&(struct audit_prune_reply){ 256, 512, 1300 }, out);
 }
 
+static void
+audit_witnesses_sample(struct buf *out)
+{
+	audit_witnesses_encode(
+	    &(struct audit_witnesses){
+		"o",
+		9,
+		8,
+		2,
+		{ { "w1", "http://w1", "fine", "", 8, 0, 5, 0 },
+		  { "w2", "http://w2", "silent", "no answer", 3, 7000, 1, 4 } },
+		2 },
+	    out);
+}
+
 static const struct im_rates limits = { { 60, 0, 12000 }, { 1000, 250, 45000 } };
 
 static void
@@ -459,6 +475,7 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(audit_erase_reply),
 	SAMPLE(audit_prune),
 	SAMPLE(audit_prune_reply),
+	SAMPLE(audit_witnesses),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "audit/audit_metrics.h"
+#include "audit/audit_witnesses.h"
 #include "audit/committer.h"
 #include "audit/keyfile.h"
 #include "audit/operator.h"
 #include "audit/pages.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "wire/audit_admin.h"
 #include "wire/mesh.h"
 
 #define APPEND_ARENA_MAX ((size_t)32 * 1024 * 1024) /* memory of one decoded Append */
@@ -29,6 +31,7 @@ struct audit {
 	struct keyfile keys;
 	struct audit_log *log;
 	struct committer *committer;
+	struct witnesses *witnesses; /* NULL: there are none */
 	struct retention retention;
 	char subjects[DISK_PATH_MAX]; /* file of subjects' keys */
 	char origin[NOTE_NAME_MAX + 1];
@@ -228,6 +231,9 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 		serve_append(audit, served, req);
 	} else if (strcmp(req->method, METHOD_AUDIT_STATUS) == 0) {
 		serve_status(audit, served);
+	} else if (strcmp(req->method, METHOD_AUDIT_WITNESSES) == 0) {
+		audit_witnesses_serve(audit->witnesses, audit->origin,
+				      publisher_published(&audit->log->publisher), served);
 	} else if (!operator_request(audit->committer, link_peer(link), served, req)) {
 		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s",
 			      req->method);
@@ -356,6 +362,7 @@ release(struct audit *audit)
 	endpoint_close(audit->inside);
 	retention_stop(&audit->retention);
 	audit_log_close(audit->log);
+	witnesses_close(audit->witnesses); /* after the publisher, which tells them */
 	keyfile_done(&audit->keys);
 	free(audit);
 }
@@ -388,6 +395,8 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 	rc = load_keys(audit, env->config, err);
 	if (rc == IM_OK)
 		rc = open_log(audit, env->config, err);
+	if (rc == IM_OK)
+		rc = audit_witnesses_start(env->config, audit->log, &audit->witnesses, err);
 	if (rc == IM_OK)
 		rc = publisher_start(&audit->log->publisher, err);
 	if (rc == IM_OK)
@@ -480,6 +489,7 @@ audit_metrics(const void *service, struct metrics_page *page)
 
 	committer_stats(audit->committer, &s);
 	audit_metrics_put(&s, audit->pages, page);
+	audit_witnesses_metrics(audit->witnesses, page);
 }
 
 const struct service_ops audit_service = {

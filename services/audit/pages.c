@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/cosigned.h"
 #include "audit/disk.h"
 #include "audit/source.h"
 #include "base/list.h"
@@ -18,8 +19,8 @@
 struct fetch {
 	struct list node;
 	struct http_exchange *x; /* NULL: the client left. On the loop only. */
-	bool checkpoint;
-	struct tile tile; /* unless it is the checkpoint */
+	const char *checkpoint;  /* the file's name; NULL: it is a tile */
+	struct tile tile;
 	struct buf body;
 	struct im_err err;
 	enum im_rc rc;
@@ -62,10 +63,10 @@ static void
 reply_file(const struct fetch *f)
 {
 	const struct http_header headers[] = {
-		{ "Content-Type",
-		  f->checkpoint ? "text/plain; charset=utf-8" : "application/octet-stream" },
+		{ "Content-Type", f->checkpoint != NULL ? "text/plain; charset=utf-8"
+							: "application/octet-stream" },
 		{ "Cache-Control",
-		  f->checkpoint ? "no-cache" : "public, max-age=31536000, immutable" },
+		  f->checkpoint != NULL ? "no-cache" : "public, max-age=31536000, immutable" },
 		{ "Access-Control-Allow-Origin", "*" },
 		{ "X-Content-Type-Options", "nosniff" },
 	};
@@ -115,8 +116,8 @@ read_one(const struct pages *p, struct fetch *f)
 	struct audit_source folder;
 
 	source_folder(&folder, p->dir);
-	f->rc = f->checkpoint
-		    ? folder.read(&folder, "checkpoint", NOTE_MAX_BYTES, &f->body, &f->err)
+	f->rc = f->checkpoint != NULL
+		    ? folder.read(&folder, f->checkpoint, NOTE_MAX_BYTES, &f->body, &f->err)
 		    : source_tile(&folder, &f->tile, &f->body, &f->err);
 }
 
@@ -146,13 +147,18 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* "/checkpoint", "/tile/…" as it is spelled in the folder. */
+/* "/checkpoint", "/checkpoint.cosigned", "/tile/…" as it is spelled in the folder. */
 static bool
 parse_path(const char *path, struct fetch *f)
 {
-	f->checkpoint = strcmp(path, "/checkpoint") == 0;
-	return f->checkpoint || (path[0] == '/' && tile_path_parse(path + 1, &f->tile) &&
-				 (f->tile.level == TILE_ENTRIES || f->tile.level < TILE_LEVELS));
+	static const char *const names[] = { "checkpoint", COSIGNED_FILE };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (path[0] == '/' && strcmp(path + 1, names[i]) == 0)
+			f->checkpoint = names[i];
+	return f->checkpoint != NULL ||
+	       (path[0] == '/' && tile_path_parse(path + 1, &f->tile) &&
+		(f->tile.level == TILE_ENTRIES || f->tile.level < TILE_LEVELS));
 }
 
 static void
@@ -170,7 +176,9 @@ on_request(void *user, struct http_exchange *x)
 	}
 	if (!parse_path(http_path(x), &wanted)) {
 		p->stats.missing++;
-		reply_text(x, 404, "there are /checkpoint, /tile/L/N and /tile/entries/N\n");
+		reply_text(
+		    x, 404,
+		    "there are /checkpoint, /checkpoint.cosigned, /tile/L/N and /tile/entries/N\n");
 		return;
 	}
 	f = malloc(sizeof(*f));

@@ -2,6 +2,7 @@
  * audit/proof_file.c - making, reading and checking a .tlog-proof; see proof_file.h. Source: https://c2sp.org/tlog-proof
  */
 #include "audit/proof_file.h"
+#include "audit/cosigned.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -38,6 +39,20 @@ proof_file_put(const struct proof_file *p, struct buf *out, struct im_err *err)
 	return IM_OK;
 }
 
+/* What to prove with: the checkpoint that witnesses cosigned if it covers the record, else the newest one. */
+static enum im_rc
+read_checkpoint(const struct audit_source *s, const struct note_verifier *key, uint64_t index,
+		struct buf *text, struct checkpoint *ret, struct im_err *err)
+{
+	enum im_rc rc = s->read(s, COSIGNED_FILE, NOTE_MAX_BYTES, text, err);
+
+	if (rc == IM_OK)
+		rc = checkpoint_open(buf_cstr(text), text->len, key, ret, err);
+	if (rc == IM_ENOTFOUND || (rc == IM_OK && index >= ret->size))
+		rc = source_checkpoint(s, key, text, ret, err);
+	return rc;
+}
+
 enum im_rc
 proof_file_make(struct hasher *h, const struct audit_source *s, const struct note_verifier *key,
 		uint64_t index, struct buf *out, struct im_err *err)
@@ -48,7 +63,7 @@ proof_file_make(struct hasher *h, const struct audit_source *s, const struct not
 	struct checkpoint cp;
 	const uint8_t *entry = NULL;
 	size_t len = 0;
-	enum im_rc rc = source_checkpoint(s, key, &text, &cp, err);
+	enum im_rc rc = read_checkpoint(s, key, index, &text, &cp, err);
 
 	if (rc == IM_OK && index >= cp.size)
 		rc =

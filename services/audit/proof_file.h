@@ -21,7 +21,7 @@ struct proof_file {
 };
 
 /**
- * Append the proof of record 'index' of the log at 's'. 'key' NULL: the signature is not checked; everything else is before
+ * Append the proof of record 'index' of the log at 's': with the cosigned checkpoint if there is one that covers it, else with the newest. 'key' NULL: the signature is not checked; everything else is before
  * anything is given out. IM_EAGAIN: the checkpoint does not cover the record yet; IM_ECORRUPT: the log does not hold what its
  * checkpoint says; otherwise as source_entry() and source_checkpoint().
  */

@@ -195,6 +195,8 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 		rc = store_flush(&p->store, &why);
 	if (rc == IM_OK && publish && last != NULL)
 		rc = store_publish(&p->store, last->checkpoint, last->checkpoint_len, &why);
+	if (rc == IM_OK && publish && last != NULL && p->told != NULL)
+		p->told(p->told_user, last->checkpoint, last->checkpoint_len);
 	if (rc == IM_OK && publish && last != NULL)
 		drop_chunk(p, last);
 	if (rc == IM_OK)

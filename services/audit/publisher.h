@@ -17,6 +17,9 @@
 /* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
 typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);
 
+/* A signed checkpoint is in the checkpoint file, durably. On the publisher's thread: must not wait. */
+typedef void (*publisher_told_fn)(void *user, const char *checkpoint, size_t len);
+
 #define PUBLISHER_PRUNE 64 /* bundles that are deleted between two looks at what waits */
 
 struct publisher {
@@ -24,6 +27,8 @@ struct publisher {
 	uint64_t publish_ms;
 	audit_fatal_fn fatal;
 	void *user;
+	publisher_told_fn told; /* NULL = nobody wants to know; set before the thread starts */
+	void *told_user;
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;

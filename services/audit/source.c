@@ -154,3 +154,21 @@ source_node(void *user, unsigned height, uint64_t index, struct hash *ret, struc
 	*ret = range.peak[below];
 	return IM_OK;
 }
+
+enum im_rc
+source_root(struct source_nodes *n, uint64_t size, struct hash *ret, struct im_err *err)
+{
+	struct tlog_range range = { .size = size };
+
+	for (unsigned k = 0; k < TLOG_HEIGHT_MAX; k++) {
+		enum im_rc rc;
+
+		if ((size >> k & 1) == 0)
+			continue;
+		rc = source_node(n, k, (size >> k) - 1, &range.peak[k], err);
+		if (rc != IM_OK)
+			return rc;
+	}
+	tlog_range_root(&range, n->hasher, ret);
+	return IM_OK;
+}

@@ -60,4 +60,8 @@ struct source_nodes {
 IM_MUST_CHECK enum im_rc source_node(void *user, unsigned height, uint64_t index, struct hash *ret,
 				     struct im_err *err);
 
+/** Root of the tree of the first 'size' leaves; size <= n->size. */
+IM_MUST_CHECK enum im_rc source_root(struct source_nodes *n, uint64_t size, struct hash *ret,
+				     struct im_err *err);
+
 #endif
