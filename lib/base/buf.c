@@ -97,6 +97,18 @@ format_into(struct buf *b, const char *fmt, va_list ap, size_t *ret_len)
 }
 
 bool
+buf_append_uint(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do
+		digits[--i] = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	return buf_append(b, digits + i, sizeof(digits) - i);
+}
+
+bool
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	size_t max_bytes = b->max_bytes, n;

@@ -45,6 +45,7 @@ uint8_t *buf_reserve(struct buf *b, size_t extra);
 bool buf_append(struct buf *b, const void *data, size_t len);
 bool buf_append_str(struct buf *b, const char *s);
 bool buf_append_byte(struct buf *b, uint8_t byte);
+bool buf_append_uint(struct buf *b, uint64_t n); /* decimal */
 bool buf_printf(struct buf *b, const char *fmt, ...) IM_PRINTF(2, 3);
 
 /** True if no append failed. */

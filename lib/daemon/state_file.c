@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,8 @@
 #include <unistd.h>
 
 #include <openssl/sha.h>
+
+#include "base/thread.h"
 
 #define MAGIC       "IMSTATE1"
 #define MAGIC_BYTES 8
@@ -184,9 +184,7 @@ tell(struct list *waiters, const struct im_err *err)
 static bool
 begin(struct state_file *f, struct im_err *err)
 {
-	pthread_attr_t attr;
 	pthread_t thread;
-	sigset_t all, was;
 	int failed;
 
 	f->job = calloc(1, sizeof(*f->job));
@@ -200,13 +198,7 @@ begin(struct state_file *f, struct im_err *err)
 	f->job->path = f->path;
 	f->job->bytes = f->bytes;
 	f->bytes = (struct buf)BUF_INIT(0);
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
-	failed = pthread_create(&thread, &attr, write_it, f->job);
-	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
-	(void)pthread_attr_destroy(&attr);
+	failed = thread_start(&thread, write_it, f->job);
 	if (failed != 0) {
 		buf_done(&f->job->bytes);
 		free(f->job);
@@ -214,6 +206,7 @@ begin(struct state_file *f, struct im_err *err)
 		(void)err_errno(err, IM_ENOMEM, failed, "no thread to write %s", f->path);
 		return false;
 	}
+	(void)pthread_detach(thread);
 	return true;
 }
 

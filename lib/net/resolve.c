@@ -8,11 +8,11 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/thread.h"
 
 #define HOST_MAX 256
 
@@ -87,19 +87,11 @@ look_up(void *arg)
 static int
 start_thread(struct resolve *r)
 {
-	pthread_attr_t attr;
-	sigset_t all, old;
 	pthread_t thread;
-	int failed;
+	int failed = thread_start(&thread, look_up, r);
 
-	(void)sigfillset(&all);
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	/* Signals belong to the daemon's own thread. */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	failed = pthread_create(&thread, &attr, look_up, r);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	(void)pthread_attr_destroy(&attr);
+	if (failed == 0)
+		(void)pthread_detach(thread);
 	return failed;
 }
 

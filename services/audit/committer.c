@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 static const struct histogram_bounds batch_bounds = {
 	14, { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16384 }
@@ -379,7 +379,6 @@ committer_new(struct loop *loop, struct audit_log *log, audit_fatal_fn fatal, vo
 	      struct committer **ret, struct im_err *err)
 {
 	struct committer *c = calloc(1, sizeof(*c));
-	sigset_t all, was;
 	int failed;
 
 	if (c == NULL)
@@ -403,10 +402,7 @@ committer_new(struct loop *loop, struct audit_log *log, audit_fatal_fn fatal, vo
 		committer_free(c);
 		return err_set(err, IM_ENOMEM, "no memory for the commit thread");
 	}
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
-	failed = pthread_create(&c->thread, NULL, run, c);
-	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+	failed = thread_start(&c->thread, run, c);
 	if (failed != 0) {
 		committer_free(c);
 		return err_errno(err, IM_ENOMEM, failed, "cannot start the commit thread");

@@ -3,12 +3,12 @@
  */
 #include "audit/publisher.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 enum im_rc
 publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, void *user,
@@ -264,13 +264,9 @@ run(void *arg)
 enum im_rc
 publisher_start(struct publisher *p, struct im_err *err)
 {
-	sigset_t all, was;
 	int failed;
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
-	failed = pthread_create(&p->thread, NULL, run, p);
-	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
+	failed = thread_start(&p->thread, run, p);
 	if (failed != 0)
 		return err_errno(err, IM_ENOMEM, failed, "cannot start the publishing thread");
 	p->running = true;
