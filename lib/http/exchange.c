@@ -182,18 +182,6 @@ date(struct http_server *s)
 	return s->date;
 }
 
-static void
-put_number(struct buf *out, uint64_t n)
-{
-	char digits[20];
-	size_t i = sizeof(digits);
-
-	do
-		digits[--i] = (char)('0' + n % 10);
-	while ((n /= 10) != 0);
-	(void)buf_append(out, digits + i, sizeof(digits) - i);
-}
-
 /* How long the message is and whether the connection goes on is ours to say. */
 static bool
 is_ours(const char *name)
@@ -214,39 +202,6 @@ http_put_header(struct buf *headers, const char *name, const char *value)
 	return buf_append(headers, "\r\n", 2);
 }
 
-/* Copy the lines of the owner's block that are whole header lines. */
-static void
-put_lines(struct buf *out, char *lines)
-{
-	char *end;
-
-	for (; (end = strstr(lines, "\r\n")) != NULL; lines = end + 2) {
-		char *colon;
-
-		*end = '\0';
-		colon = strchr(lines, ':');
-		if (colon == NULL)
-			continue;
-		*colon = '\0';
-		(void)http_put_header(out, lines, colon + 1 + strspn(colon + 1, " \t"));
-	}
-}
-
-static void
-put_common(struct conn *c, struct http_exchange *x)
-{
-	struct http_server *s = c->server;
-	struct buf lines = BUF_INIT(0);
-
-	if (s->ops.common_headers == NULL)
-		return;
-	s->ops.common_headers(s->user, x, &lines);
-	(void)buf_append_byte(&lines, '\0');
-	if (buf_ok(&lines))
-		put_lines(&c->out, (char *)lines.data);
-	buf_done(&lines);
-}
-
 static bool
 status_has_body(int status)
 {
@@ -260,20 +215,21 @@ put_head(struct conn *c, struct http_exchange *x, int status, bool close)
 	struct buf *out = &c->out;
 
 	(void)buf_append_str(out, "HTTP/1.1 ");
-	put_number(out, (uint64_t)status);
+	(void)buf_append_uint(out, (uint64_t)status);
 	(void)buf_append_byte(out, ' ');
 	(void)buf_append_str(out, status_text(status));
 	(void)buf_append_str(out, "\r\nDate: ");
 	(void)buf_append_str(out, date(c->server));
 	(void)buf_append_str(out, close ? "\r\nConnection: close\r\n" : "\r\n");
-	put_common(c, x);
+	if (c->server->ops.common_headers != NULL)
+		c->server->ops.common_headers(c->server->user, x, out);
 }
 
 static void
 put_length(struct buf *out, size_t len)
 {
 	(void)buf_append_str(out, "Content-Length: ");
-	put_number(out, len);
+	(void)buf_append_uint(out, len);
 	(void)buf_append_str(out, "\r\n\r\n");
 }
 

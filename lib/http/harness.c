@@ -147,8 +147,10 @@ on_common_headers(void *user, struct http_exchange *x, struct buf *headers)
 {
 	(void)user;
 	(void)http_put_header(headers, "X-Common", x != NULL ? "exchange" : "none");
-	(void)buf_append_str(headers,
-			     "no header line\r\nX Bad: 1\r\nConnection: upgrade\r\nX-Raw: 1\r\n");
+	(void)http_put_header(headers, "X Bad", "1");
+	(void)http_put_header(headers, "Connection", "upgrade");
+	(void)http_put_header(headers, "X-Next", "1\r\nX-Split: 1");
+	(void)http_put_header(headers, "X-Last", "1");
 }
 
 static const struct http_ops ops = {

@@ -48,7 +48,9 @@ test_server_reply_has_the_headers_it_must(void **state)
 	assert_int_equal(strlen(response_header(&r, "Date")),
 			 strlen("Sun, 06 Nov 1994 08:49:37 GMT"));
 	assert_string_equal(response_header(&r, "X-Common"), "exchange");
-	assert_string_equal(response_header(&r, "X-Raw"), "1");
+	assert_string_equal(response_header(&r, "X-Last"), "1");
+	assert_null(response_header(&r, "X-Next"));
+	assert_null(response_header(&r, "X-Split"));
 	assert_null(response_header(&r, "X Bad"));
 	assert_null(response_header(&r, "Connection"));
 	response_done(&r);

@@ -74,8 +74,8 @@ audit_append_encode(const struct audit_append *a, struct buf *out)
 {
 	Infermesh__V1__AppendRequest m = INFERMESH__V1__APPEND_REQUEST__INIT;
 	struct arena tmp = { 0 };
-	struct event_out *events = arena_calloc(&tmp, a->count + 1, sizeof(*events));
-	Infermesh__V1__Event **list = arena_calloc(&tmp, a->count + 1, sizeof(void *));
+	struct event_out *events = arena_calloc(&tmp, a->count, sizeof(*events));
+	Infermesh__V1__Event **list = arena_calloc(&tmp, a->count, sizeof(void *));
 
 	if (events == NULL || list == NULL) {
 		out->failed = true;

@@ -10,6 +10,10 @@ reader_varint(struct reader *r, uint64_t *ret)
 {
 	uint64_t v = 0;
 
+	if (r->at < r->end && *r->at < 0x80) { /* most of them */
+		*ret = *r->at++;
+		return true;
+	}
 	for (unsigned shift = 0; shift < 64 && r->at < r->end; shift += 7) {
 		uint8_t byte = *r->at++;
 

@@ -110,6 +110,17 @@ check_field(const ProtobufCFieldDescriptor *fd, const struct reader_field *f, co
 			     depth + 1, err);
 }
 
+static const ProtobufCFieldDescriptor *
+field_of(const ProtobufCMessageDescriptor *desc, uint32_t tag)
+{
+	uint32_t i;
+
+	if (desc->n_field_ranges != 1)
+		return protobuf_c_message_descriptor_get_field(desc, tag);
+	i = tag - (uint32_t)desc->field_ranges[0].start_value; /* tags without a hole */
+	return i < desc->n_fields ? &desc->fields[i] : NULL;
+}
+
 static enum im_rc
 check_message(const ProtobufCMessageDescriptor *desc, struct reader r, const struct place *outer,
 	      unsigned depth, struct im_err *err)
@@ -119,8 +130,7 @@ check_message(const ProtobufCMessageDescriptor *desc, struct reader r, const str
 	enum im_rc rc;
 
 	while (reader_next(&r, &f)) {
-		const ProtobufCFieldDescriptor *fd =
-		    protobuf_c_message_descriptor_get_field(desc, f.tag);
+		const ProtobufCFieldDescriptor *fd = field_of(desc, f.tag);
 		struct place here = { .outer = outer };
 		uint32_t *n;
 

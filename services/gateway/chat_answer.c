@@ -251,7 +251,9 @@ put_logprobs(const struct choice_text *c, struct buf *out)
 static void
 put_choice(const struct choice_text *c, size_t index, struct buf *out)
 {
-	(void)buf_printf(out, "{\"index\":%zu,\"message\":{\"role\":", index);
+	(void)buf_append_str(out, "{\"index\":");
+	(void)buf_append_uint(out, index);
+	(void)buf_append_str(out, ",\"message\":{\"role\":");
 	if (c->role.len > 0)
 		put_buf(out, &c->role);
 	else

@@ -216,14 +216,16 @@ chat_messages_parse(struct chat_reader *r, struct json_span v, struct generate_r
 		return chat_no_memory(r);
 	(void)json_iter_init(&it, v);
 	for (size_t i = 0; rc == IM_OK && json_iter_next(&it, &name, &value); i++) {
-		char element[32];
+		if (json_type(value) != JSON_OBJECT) {
+			char element[32];
 
-		(void)snprintf(element, sizeof(element), "messages[%zu]", i);
-		if (json_type(value) != JSON_OBJECT)
+			(void)snprintf(element, sizeof(element), "messages[%zu]", i);
 			return chat_wrong_type(r, element, "an object", json_type(value));
-		(void)snprintf(r->at, sizeof(r->at), "%s.", element);
+		}
+		r->in_message = true;
+		r->message = i;
 		rc = parse_message(r, value, &ret->messages[i]);
-		r->at[0] = '\0';
+		r->in_message = false;
 	}
 	ret->message_count = count;
 	return rc;

@@ -14,19 +14,35 @@ chat_no_memory(struct chat_reader *r)
 	return err_set(r->err, IM_ENOMEM, "no memory for the request; try again later");
 }
 
+struct place {
+	char text[40];
+};
+
+/* "messages[2]." in front of a member's name, or "". */
+static struct place
+place_of(const struct chat_reader *r)
+{
+	struct place p = { "" };
+
+	if (r->in_message)
+		(void)snprintf(p.text, sizeof(p.text), "messages[%zu].", r->message);
+	return p;
+}
+
 static void
 set_param(struct chat_reader *r, const char *member)
 {
 	if (r->err != NULL)
-		(void)snprintf(r->err->param, sizeof(r->err->param), "%.30s" NAME_SHOWN, r->at,
-			       member);
+		(void)snprintf(r->err->param, sizeof(r->err->param), "%.30s" NAME_SHOWN,
+			       place_of(r).text, member);
 }
 
 enum im_rc
 chat_missing(struct chat_reader *r, const char *member)
 {
 	(void)err_reason(r->err, IM_EINVAL, "missing_required_parameter",
-			 "Missing required parameter: '%s" NAME_SHOWN "'.", r->at, member);
+			 "Missing required parameter: '%s" NAME_SHOWN "'.", place_of(r).text,
+			 member);
 	set_param(r, member);
 	return IM_EINVAL;
 }
@@ -36,7 +52,7 @@ chat_wrong_type(struct chat_reader *r, const char *member, const char *expected,
 {
 	(void)err_reason(r->err, IM_EINVAL, "invalid_type",
 			 "Invalid type for '%s" NAME_SHOWN "': expected %s, but got %s instead.",
-			 r->at, member, expected, json_type_text(got));
+			 place_of(r).text, member, expected, json_type_text(got));
 	set_param(r, member);
 	return IM_EINVAL;
 }
@@ -45,8 +61,8 @@ enum im_rc
 chat_wrong_value(struct chat_reader *r, const char *member, const char *expected)
 {
 	(void)err_reason(r->err, IM_EINVAL, "invalid_value",
-			 "Invalid value for '%s" NAME_SHOWN "': expected %s.", r->at, member,
-			 expected);
+			 "Invalid value for '%s" NAME_SHOWN "': expected %s.", place_of(r).text,
+			 member, expected);
 	set_param(r, member);
 	return IM_EINVAL;
 }
@@ -57,7 +73,7 @@ chat_twice(struct chat_reader *r, const char *member)
 	(void)err_reason(r->err, IM_EINVAL, "invalid_value",
 			 "The member '%s" NAME_SHOWN
 			 "' is given twice; which one counts would be a guess.",
-			 r->at, member);
+			 place_of(r).text, member);
 	set_param(r, member);
 	return IM_EINVAL;
 }
@@ -102,7 +118,7 @@ chat_extra_add(struct chat_reader *r, struct chat_extra *extra, const char *name
 		(void)err_reason(r->err, IM_EINVAL, "invalid_value",
 				 "More than %d members that are not known here, from '%s" NAME_SHOWN
 				 "' on.",
-				 CHAT_EXTRA_MAX, r->at, name);
+				 CHAT_EXTRA_MAX, place_of(r).text, name);
 		set_param(r, name);
 		return IM_EINVAL;
 	}

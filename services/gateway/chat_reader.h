@@ -6,6 +6,8 @@
 #ifndef GATEWAY_CHAT_READER_H
 #define GATEWAY_CHAT_READER_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -17,7 +19,8 @@
 struct chat_reader {
 	struct arena *arena;
 	struct im_err *err;
-	char at[64]; /* "messages[2]." in front of a member's name, or "" */
+	bool in_message; /* then members stand in an element of messages: */
+	size_t message;
 };
 
 enum im_rc chat_no_memory(struct chat_reader *r);

@@ -3,7 +3,6 @@
  */
 #include "gateway/chat_response.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -13,11 +12,22 @@
 void
 chat_put_prefix(struct buf *out, const struct chat_identity *id, const char *object)
 {
-	(void)buf_printf(
-	    out, "{\"id\":\"chatcmpl-%s\",\"object\":\"%s\",\"created\":%" PRIu64 ",\"model\":",
-	    id->request_id, object, id->created);
+	(void)buf_append_str(out, "{\"id\":\"chatcmpl-");
+	(void)buf_append_str(out, id->request_id);
+	(void)buf_append_str(out, "\",\"object\":\"");
+	(void)buf_append_str(out, object);
+	(void)buf_append_str(out, "\",\"created\":");
+	(void)buf_append_uint(out, id->created);
+	(void)buf_append_str(out, ",\"model\":");
 	(void)json_put_cstr(out, id->model);
 	(void)buf_append_byte(out, ',');
+}
+
+static void
+put_count(struct buf *out, const char *before, uint64_t n)
+{
+	(void)buf_append_str(out, before);
+	(void)buf_append_uint(out, n);
 }
 
 void
@@ -26,14 +36,15 @@ chat_put_usage(struct buf *out, const struct usage *usage)
 	uint32_t prompt = usage->prompt_tokens;
 	uint32_t hit = usage->cached_tokens < prompt ? usage->cached_tokens : prompt;
 
-	(void)buf_printf(
-	    out,
-	    "{\"prompt_tokens\":%" PRIu32 ",\"completion_tokens\":%" PRIu32
-	    ",\"total_tokens\":%" PRIu64 ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRIu32
-	    "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRIu32
-	    "},\"prompt_cache_hit_tokens\":%" PRIu32 ",\"prompt_cache_miss_tokens\":%" PRIu32 "}",
-	    prompt, usage->completion_tokens, (uint64_t)prompt + usage->completion_tokens, hit,
-	    usage->reasoning_tokens, hit, prompt - hit);
+	put_count(out, "{\"prompt_tokens\":", prompt);
+	put_count(out, ",\"completion_tokens\":", usage->completion_tokens);
+	put_count(out, ",\"total_tokens\":", (uint64_t)prompt + usage->completion_tokens);
+	put_count(out, ",\"prompt_tokens_details\":{\"cached_tokens\":", hit);
+	put_count(
+	    out, "},\"completion_tokens_details\":{\"reasoning_tokens\":", usage->reasoning_tokens);
+	put_count(out, "},\"prompt_cache_hit_tokens\":", hit);
+	put_count(out, ",\"prompt_cache_miss_tokens\":", prompt - hit);
+	(void)buf_append_byte(out, '}');
 }
 
 bool

@@ -65,11 +65,9 @@ gateway_request_age_us(const struct gateway_request *rq)
 
 /* What is not known is left out. */
 static void
-access_log(const struct gateway_request *rq, int status, const char *error, uint64_t age_us)
+access_log(const struct gateway_request *rq, enum log_level level, int status, const char *error,
+	   uint64_t age_us)
 {
-	/* Probes and scrapes come every few seconds and say nothing unless they fail. */
-	enum log_level level =
-	    gateway_route_is_api(rq->match.route) || error != NULL ? LOG_INFO : LOG_DEBUG;
 	const struct log_field all[LOG_FIELDS_MAX] = {
 		LOG_STR("http.request.method", http_method(rq->x)),
 		LOG_STR("url.path", http_path(rq->x)),
@@ -89,8 +87,6 @@ access_log(const struct gateway_request *rq, int status, const char *error, uint
 	struct log_field known[LOG_FIELDS_MAX + 1] = { 0 };
 	size_t n = 0, end = rq->has_usage ? LOG_FIELDS_MAX : LOG_FIELDS_MAX - 2;
 
-	if (!log_enabled(level))
-		return;
 	for (size_t i = 0; i < end; i++)
 		if (all[i].type != LOG_FIELD_STR || all[i].str[0] != '\0')
 			known[n++] = all[i];
@@ -102,8 +98,12 @@ static void
 account(const struct gateway_request *rq, int status, const char *error)
 {
 	uint64_t age_us = gateway_request_age_us(rq);
+	/* Probes and scrapes come every few seconds and say nothing unless they fail. */
+	enum log_level level =
+	    gateway_route_is_api(rq->match.route) || error != NULL ? LOG_INFO : LOG_DEBUG;
 
-	access_log(rq, status, error, age_us);
+	if (log_enabled(level))
+		access_log(rq, level, status, error, age_us);
 	gateway_metrics_response(&rq->gateway->metrics, rq->match.route, status, error,
 				 (double)age_us / 1e6);
 }

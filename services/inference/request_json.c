@@ -106,7 +106,7 @@ static void
 put_u32(struct writer *w, const char *name, struct opt_u32 v)
 {
 	if (v.set && begin_member(w, name))
-		(void)buf_printf(w->out, "%u", v.v);
+		(void)buf_append_uint(w->out, v.v);
 }
 
 static void
@@ -272,7 +272,7 @@ put_sampling(struct writer *w, const struct generate_request *req)
 		(void)buf_append_str(w->out, req->logprobs.v ? "true" : "false");
 	put_u32(w, "top_logprobs", req->top_logprobs);
 	if (req->n > 1 && begin_member(w, "n"))
-		(void)buf_printf(w->out, "%u", req->n);
+		(void)buf_append_uint(w->out, req->n);
 	if (req->stop_count > 0 && begin_member(w, "stop")) {
 		for (size_t i = 0; i < req->stop_count; i++) {
 			(void)buf_append_byte(w->out, i == 0 ? '[' : ',');

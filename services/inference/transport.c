@@ -268,15 +268,20 @@ transport_free(struct transport *t)
 	free(t);
 }
 
+void
+transport_adopt(struct transport *t, CURL *easy)
+{
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
+}
+
 enum im_rc
 transfer_start(struct transport *t, struct transfer *x, struct im_err *err)
 {
 	assert(!t->busy && !x->running);
 	(void)curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
-	(void)curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	(void)curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETDATA, t);
-	(void)curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	(void)curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, t);
 	if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
 	x->running = true;

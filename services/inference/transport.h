@@ -30,6 +30,9 @@ IM_MUST_CHECK enum im_rc transport_new(struct loop *loop, long idle_max, struct 
 /** Closes all connections. No transfer may be running. NULL is fine. */
 void transport_free(struct transport *t);
 
+/** Once for each handle, before its first transfer. */
+void transport_adopt(struct transport *t, CURL *easy);
+
 /** Begin; 'done' follows unless transfer_stop() comes first. Not inside a callback of libcurl. IM_OK or IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc transfer_start(struct transport *t, struct transfer *x,
 					struct im_err *err);

@@ -48,6 +48,17 @@ read_extra(struct backend *b, struct im_err *err)
 	return IM_OK;
 }
 
+/* Those that all requests have: one list, which each transfer's ends in. */
+static enum im_rc
+make_headers(struct backend *b, struct im_err *err)
+{
+	if (upstream_header(&b->headers, "Content-Type", "application/json") &&
+	    /* Without a value: libcurl leaves its own out, which would cost a round trip. */
+	    upstream_header(&b->headers, "Expect", ""))
+		return IM_OK;
+	return err_set(err, IM_ENOMEM, "no memory for the upstream backend");
+}
+
 static void
 backend_free(struct backend *b)
 {
@@ -55,6 +66,7 @@ backend_free(struct backend *b)
 	while (b->handle_count > 0)
 		curl_easy_cleanup(b->handles[--b->handle_count]);
 	transport_free(b->transport);
+	curl_slist_free_all(b->headers);
 	api_key_done(&b->key);
 	arena_done(&b->model_arena);
 	free(b->chat_url);
@@ -67,7 +79,8 @@ backend_setup(struct backend *b, struct im_err *err)
 {
 	enum im_rc rc;
 
-	if ((rc = read_url(b, err)) != IM_OK || (rc = read_extra(b, err)) != IM_OK)
+	if ((rc = read_url(b, err)) != IM_OK || (rc = read_extra(b, err)) != IM_OK ||
+	    (rc = make_headers(b, err)) != IM_OK)
 		return rc;
 	rc = api_key_init(&b->key, config_str(b->item, "workers[].api_key_file"),
 			  config_str(b->item, "workers[].api_key_env"), err);
@@ -181,6 +194,18 @@ metrics(const struct backend *b, struct metrics_page *page)
 			  &b->stats.first_token);
 }
 
+static bool
+proxy_in_environment(void)
+{
+	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
+					     "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (getenv(names[i]) != NULL)
+			return true;
+	return false;
+}
+
 void
 upstream_setup(const struct backend *b, CURL *easy, const char *url)
 {
@@ -196,6 +221,9 @@ upstream_setup(const struct backend *b, CURL *easy, const char *url)
 	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	if (b->ca_file != NULL)
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, b->ca_file);
+	if (!proxy_in_environment()) /* else libcurl looks there, for each request anew */
+		(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	transport_adopt(b->transport, easy);
 }
 
 CURL *

@@ -50,6 +50,7 @@ struct backend {
 	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for chat_url, not in use */
 	size_t handle_count;
 	char *chat_url, *models_url;
+	struct curl_slist *headers; /* that requests to chat_url have in common */
 	struct api_key key;
 	struct request_extra extra[REQUEST_EXTRA_MAX];
 	size_t extra_count;

@@ -23,7 +23,9 @@ job_free(struct job *j)
 		j->b->in_flight--;
 	}
 	upstream_handle_put(j->b, j->x.easy, whole);
-	curl_slist_free_all(j->headers);
+	if (j->authorization != NULL)
+		j->authorization->next = NULL; /* what follows is not its */
+	curl_slist_free_all(j->authorization);
 	buf_done(&j->request);
 	buf_done(&j->body);
 	sse_done(&j->sse);
@@ -193,20 +195,27 @@ upstream_cancel(struct job *j)
 static bool
 is_traceparent(const char *s)
 {
-	return s != NULL && strlen(s) == 55 && strspn(s, "0123456789abcdef-") == 55;
+	return s != NULL && strlen(s) == TRACEPARENT_LEN &&
+	       strspn(s, "0123456789abcdef-") == TRACEPARENT_LEN;
 }
 
+/* The backend's, with those of this request in front. */
 static enum im_rc
 make_headers(struct job *j, const char *traceparent, struct im_err *err)
 {
-	if (!upstream_header(&j->headers, "Content-Type", "application/json") ||
-	    !upstream_header(&j->headers, "Accept", "text/event-stream, application/json") ||
-	    /* Without a value: libcurl leaves its own out, which would cost a round trip. */
-	    !upstream_header(&j->headers, "Expect", "") ||
-	    (is_traceparent(traceparent) &&
-	     !upstream_header(&j->headers, "traceparent", traceparent)))
-		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-	return upstream_authorize(j->b, &j->headers, err);
+	enum im_rc rc = upstream_authorize(j->b, &j->authorization, err);
+
+	j->headers = j->b->headers;
+	if (is_traceparent(traceparent)) {
+		(void)stpcpy(stpcpy(j->trace_line, TRACE_PREFIX), traceparent);
+		j->trace = (struct curl_slist){ .data = j->trace_line, .next = j->headers };
+		j->headers = &j->trace;
+	}
+	if (j->authorization != NULL) {
+		j->authorization->next = j->headers;
+		j->headers = j->authorization;
+	}
+	return rc;
 }
 
 static bool

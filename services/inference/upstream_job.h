@@ -15,6 +15,9 @@ enum body_mode {
 	BODY_JSON
 };
 
+#define TRACE_PREFIX    "traceparent: "
+#define TRACEPARENT_LEN 55
+
 struct job {
 	struct transfer x;
 	struct backend *b;
@@ -23,7 +26,10 @@ struct job {
 	void *user;
 
 	struct buf request;
-	struct curl_slist *headers;
+	struct curl_slist *headers;       /* of the request: its own, then the backend's */
+	struct curl_slist *authorization; /* of its own, for the key may change; NULL = none */
+	struct curl_slist trace;
+	char trace_line[sizeof(TRACE_PREFIX) + TRACEPARENT_LEN];
 	char *model; /* for errors */
 
 	enum body_mode mode;

@@ -191,6 +191,17 @@ put_digest(struct buf *out, const EVP_MD_CTX *ctx)
 	return buf_append_byte(out, '\n');
 }
 
+/* "choice 0 content " */
+static void
+put_line_start(struct buf *out, size_t index, const char *what)
+{
+	buf_append_str(out, "choice ");
+	buf_append_uint(out, index);
+	buf_append_byte(out, ' ');
+	buf_append_str(out, what);
+	buf_append_byte(out, ' ');
+}
+
 static bool
 put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 {
@@ -198,7 +209,7 @@ put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 		if (c->fields[i] == NULL) {
 			continue;
 		}
-		buf_printf(out, "choice %zu %s ", index, field_names[i]);
+		put_line_start(out, index, field_names[i]);
 		if (!put_digest(out, c->fields[i])) {
 			return false;
 		}
@@ -207,7 +218,9 @@ put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 		if (c->tools[i].arguments == NULL) {
 			continue; /* a number that was left out */
 		}
-		buf_printf(out, "choice %zu tool %zu ", index, i);
+		put_line_start(out, index, "tool");
+		buf_append_uint(out, i);
+		buf_append_byte(out, ' ');
 		put_word(out, c->tools[i].id);
 		buf_append_byte(out, ' ');
 		put_word(out, c->tools[i].name);
@@ -217,7 +230,7 @@ put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 		}
 	}
 	if (c->finish != NULL) {
-		buf_printf(out, "choice %zu finish ", index);
+		put_line_start(out, index, "finish");
 		put_word(out, c->finish);
 		buf_append_byte(out, '\n');
 	}
