@@ -53,6 +53,7 @@ event_out(const struct audit_event *ev, struct event_out *e)
 	m->config_digest = exact_out(ev->has_config_digest, ev->config_digest, 32);
 	m->model = text_out(ev->model);
 	m->model_digest = text_out(ev->model_digest);
+	m->reporter = exact_out(ev->has_reporter, ev->reporter, sizeof(ev->reporter));
 	m->outcome = (Infermesh__V1__Outcome)ev->outcome;
 	m->status_code = ev->status_code;
 	if (ev->has_routing) {
@@ -121,6 +122,9 @@ event_in(const Infermesh__V1__Event *m, struct audit_event *ev, struct im_err *e
 	    !exact_in(&m->output_sha256, 32, ev->output_sha256, &ev->has_output) ||
 	    !exact_in(&m->config_digest, 32, ev->config_digest, &ev->has_config_digest))
 		return err_set(err, IM_EINVAL, "a digest is not 32 bytes");
+	if (!exact_in(&m->reporter, AUDIT_REPORTER_BYTES, ev->reporter, &ev->has_reporter))
+		return err_set(err, IM_EINVAL, "reporter: allowed are %d bytes or none",
+			       AUDIT_REPORTER_BYTES);
 	if (!routing_in(m->routing, &ev->routing))
 		return err_set(
 		    err, IM_EINVAL,

@@ -100,6 +100,8 @@ struct router_status {
 	size_t decision_count;
 	uint64_t coalesced, retried;
 	int64_t slots_leaked;
+	uint8_t reporter[8]; /* AUDIT_REPORTER_BYTES */
+	bool has_reporter;
 };
 void router_status_encode(const struct router_status *s, struct buf *out);
 IM_MUST_CHECK enum im_rc router_status_decode(const uint8_t *buf, size_t len, struct arena *arena,
@@ -210,6 +212,8 @@ struct gap {
 	uint64_t count, from_us, to_us;
 	const char *reason;
 };
+#define AUDIT_REPORTER_BYTES 8 /* one life of one daemon */
+
 struct audit_event {
 	enum record_kind kind;
 	uint8_t request_id[16];
@@ -227,6 +231,8 @@ struct audit_event {
 	bool has_usage;
 	struct gap gap;
 	bool has_gap;
+	uint8_t reporter[AUDIT_REPORTER_BYTES];
+	bool has_reporter;
 };
 struct audit_append {
 	struct audit_event *events;

@@ -3,6 +3,7 @@
  */
 #include "infermesh/v1/router.pb-c.h"
 #include "wire/operator.h"
+#include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
 
@@ -89,6 +90,7 @@ scalars_out(const struct router_status *s, Infermesh__V1__StatusReply *m)
 	m->coalesced = s->coalesced;
 	m->retried = s->retried;
 	m->slots_leaked = s->slots_leaked;
+	m->reporter = exact_out(s->has_reporter, s->reporter, sizeof(s->reporter));
 }
 
 static bool
@@ -247,6 +249,9 @@ router_status_decode(const uint8_t *buf, size_t len, struct arena *arena, struct
 		return rc;
 	m = (const Infermesh__V1__StatusReply *)msg;
 	s = scalars_in(m);
+	if (!exact_in(&m->reporter, sizeof(s.reporter), s.reporter, &s.has_reporter))
+		return err_set(err, IM_EINVAL, "reporter: allowed are %zu bytes or none",
+			       sizeof(s.reporter));
 	s.workers = arena_calloc(arena, m->n_workers + 1, sizeof(*s.workers));
 	s.queues = arena_calloc(arena, m->n_queues + 1, sizeof(*s.queues));
 	s.decisions = arena_calloc(arena, m->n_decisions + 1, sizeof(*s.decisions));

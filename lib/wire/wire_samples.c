@@ -341,6 +341,18 @@ audit_append_routed_sample(struct buf *out)
 	audit_append_encode(&(struct audit_append){ events, 1 }, out);
 }
 
+/* Which life of a router tells it. */
+static void
+audit_append_reporter_sample(struct buf *out)
+{
+	static struct audit_event events[1] = { { .kind = RECORD_CONFIG,
+						  .has_config_digest = true,
+						  .reporter = { 1, 2, 3, 4, 5, 6, 7, 8 },
+						  .has_reporter = true } };
+
+	audit_append_encode(&(struct audit_append){ events, 1 }, out);
+}
+
 static void
 generate_frame_fallback_sample(struct buf *out)
 {
@@ -460,11 +472,13 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(audit_appended),
 	SAMPLE(audit_status),
 	SAMPLE_MORE(audit_append, routed),
+	SAMPLE_MORE(audit_append, reporter),
 	SAMPLE_MORE(generate_frame, fallback),
 	SAMPLE_MORE(end, limits),
 	SAMPLE_MORE(generate_frame, limits),
 	SAMPLE_MORE(generate_reply, limits),
 	SAMPLE_MORE(router_status, policies),
+	SAMPLE_MORE(router_status, reporter),
 	SAMPLE(route_list),
 	SAMPLE_MORE(route_list, kept),
 	SAMPLE(set_route),

@@ -68,6 +68,15 @@ router_status_policies_sample(struct buf *out)
 			     out);
 }
 
+void
+router_status_reporter_sample(struct buf *out)
+{
+	router_status_encode(&(struct router_status){ .name = "router",
+						      .reporter = { 1, 2, 3, 4, 5, 6, 7, 8 },
+						      .has_reporter = true },
+			     out);
+}
+
 static const struct route_spec chat = { .model = "chat",
 					.arms = { { "v1", 90 }, { "v2", 10 } },
 					.arm_count = 2,

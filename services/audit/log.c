@@ -233,7 +233,9 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 		.has_usage = e->has_usage,
 		.gap = e->gap,
 		.has_gap = e->has_gap,
+		.has_reporter = e->has_reporter,
 	};
+	memcpy(r->reporter, e->reporter, sizeof(r->reporter));
 	memcpy(r->request_id, e->request_id, sizeof(r->request_id));
 	memcpy(r->config_digest, e->config_digest, sizeof(r->config_digest));
 	if (record_is_terminal(e->kind) && e->has_request_id &&

@@ -67,6 +67,8 @@ struct record {
 	bool has_next;
 	struct record_previous previous;
 	bool has_previous;
+	uint8_t reporter[AUDIT_REPORTER_BYTES];
+	bool has_reporter;
 };
 
 /** Append the entry. False when the buffer failed. Strings may be NULL for "". */

@@ -88,6 +88,7 @@ record_encode(const struct record *r, struct buf *out)
 	m->status_code = r->status_code;
 	m->blind = exact_out(true, r->blind, RECORD_BLIND_BYTES);
 	m->subject_key = exact_out(r->has_subject_key, r->subject_key, RECORD_KEY_ID_BYTES);
+	m->reporter = exact_out(r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
 	extras_out(r, &o);
 	(void)buf_append_byte(out, RECORD_VERSION);
 	/* protobuf-c writes fields by ascending tag, shortest varints and no zero values: deterministic. */
@@ -110,6 +111,7 @@ digests_in(const MSG *m, struct record *r)
 			&r->has_config_digest) &&
 	       exact_in(&m->subject_key, RECORD_KEY_ID_BYTES, r->subject_key,
 			&r->has_subject_key) &&
+	       exact_in(&m->reporter, AUDIT_REPORTER_BYTES, r->reporter, &r->has_reporter) &&
 	       exact_in(&m->blind, RECORD_BLIND_BYTES, r->blind, &has_blind) && has_blind;
 }
 

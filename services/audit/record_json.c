@@ -147,6 +147,7 @@ record_json(struct buf *b, uint64_t index, const struct record *r)
 	if (r->outcome != OUTCOME_NONE)
 		put_text(b, "outcome", outcome_text(r->outcome));
 	put_number(b, "status_code", r->status_code);
+	put_hex(b, "reporter", r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
 	put_extras(b, r);
 	put_hex(b, "blind", true, r->blind, RECORD_BLIND_BYTES);
 	return buf_append_byte(b, '}');

@@ -70,6 +70,7 @@ test_record_json_of_an_answer_has_every_member(void **state)
 			     .failed_count = 1 },
 		.has_usage = true,
 		.usage = { 1, 2, 3, 4 },
+		.has_reporter = true,
 	};
 
 	(void)state;
@@ -80,7 +81,7 @@ test_record_json_of_an_answer_has_every_member(void **state)
 	    "\",\"request_time_us\":1,\"response_time_us\":2,\"log_time_us\":3,"
 	    "\"output_commitment\":\"" ZERO32 "\",\"subject_key\":\"0000000000000000\","
 	    "\"model\":\"demo\",\"model_digest\":\"d\",\"config_digest\":\"" ZERO32
-	    "\",\"outcome\":\"OK\",\"status_code\":200,"
+	    "\",\"outcome\":\"OK\",\"status_code\":200,\"reporter\":\"0000000000000000\","
 	    "\"routing\":{\"attempts\":2,\"worker\":\"w1\",\"policy\":\"least\",\"route\":\"chat\",\"arm\":\"a\","
 	    "\"cache_key\":\"" ZERO32 "\",\"leader\":\"" ZERO16 "\","
 	    "\"seen\":[{\"worker\":\"w1\",\"in_flight\":1,\"state\":\"ready\",\"breaker\":\"open\",\"weight\":50}],"

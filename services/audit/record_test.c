@@ -68,7 +68,9 @@ sample(struct record *r)
 		.usage = { 7, 9, 0, 0 },
 		.has_usage = true,
 		.has_subject_key = true,
+		.has_reporter = true,
 	};
+	memset(r->reporter, 0xbb, sizeof(r->reporter));
 	memset(r->subject_key, 0xaa, sizeof(r->subject_key));
 	memset(r->request_id, 0x11, sizeof(r->request_id));
 	memset(r->caller, 0x22, sizeof(r->caller));
@@ -127,6 +129,8 @@ test_record_with_every_member_comes_back(void **state)
 	assert_memory_equal(back.routing.leader, r.routing.leader, 16);
 	assert_int_equal(back.usage.completion_tokens, 9);
 	assert_int_equal(back.log_time_us, 1000002);
+	assert_true(back.has_reporter);
+	assert_memory_equal(back.reporter, r.reporter, AUDIT_REPORTER_BYTES);
 	assert_true(back.has_subject_key);
 	assert_memory_equal(back.subject_key, r.subject_key, RECORD_KEY_ID_BYTES);
 	assert_true(record_encode(&back, &again));
@@ -231,7 +235,7 @@ test_record_cut_anywhere_is_refused(void **state)
 
 	(void)state;
 	sample(&r);
-	r.has_subject_key = false; /* without it the record is whole */
+	r.has_subject_key = r.has_reporter = false; /* without them the record is whole */
 	assert_true(record_encode(&r, &b));
 	for (size_t len = 0; len < b.len; len++) {
 		uint8_t *exact =

@@ -344,6 +344,7 @@ audit_client_start(struct audit_client *ac, struct loop *loop, struct net *net, 
 	memset(ac, 0, sizeof(*ac));
 	ac->params = *params;
 	ac->loop = loop;
+	random_bytes(ac->reporter, sizeof(ac->reporter));
 	list_init(&ac->unsent);
 	list_init(&ac->waiting);
 	ac->flush_task = (struct loop_task){ .fn = flush_fire, .arg = ac };
@@ -455,6 +456,8 @@ audit_client_submit(struct audit_client *ac, const struct audit_event *event, au
 		random_bytes(named.request_id, sizeof(named.request_id));
 		named.has_request_id = true;
 	}
+	memcpy(named.reporter, ac->reporter, sizeof(named.reporter));
+	named.has_reporter = true;
 	r = record_new(&named);
 	if (r == NULL) {
 		return must || event->kind == RECORD_GAP ? AUDIT_NOMEM : drop(ac, terminal);

@@ -70,6 +70,7 @@ struct audit_client {
 	struct gap gap;          /* dropped since the last GAP record; count 0 = none */
 	uint64_t terminals_done; /* terminal records acknowledged, or dropped and counted */
 	uint64_t appended, dropped;
+	uint8_t reporter[AUDIT_REPORTER_BYTES]; /* in each record: who tells it */
 };
 
 /** 'url' NULL: mode AUDIT_OFF, nothing is dialled and every record counts as taken and done. */

@@ -3,6 +3,7 @@
  * nothing.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "router/core.h"
@@ -174,6 +175,8 @@ router_status(const struct router *router, struct served *served)
 				   .retried = sum(router->retries, ROUTER_RC_COUNT),
 				   .slots_leaked = router_slots_leaked(router) };
 
+	memcpy(s.reporter, router->audit.reporter, sizeof(s.reporter));
+	s.has_reporter = router->audit.params.mode != AUDIT_OFF;
 	arena_init(&arena, 0);
 	if (fill_workers(router, &arena, &s) && fill_queues(router, &arena, &s) &&
 	    fill_decisions(router, &arena, &s)) {
