@@ -126,6 +126,14 @@ overwrite(struct subjects *s, uint32_t slot, const struct subject_slot *with, st
 	return rc;
 }
 
+static bool
+is_unwritten(const uint8_t bytes[SUBJECT_SLOT_BYTES])
+{
+	static const uint8_t zero[SUBJECT_SLOT_BYTES];
+
+	return memcmp(bytes, zero, sizeof(zero)) == 0;
+}
+
 /* One slot of the file. */
 static enum im_rc
 load_slot(struct subjects *s, uint32_t number, const uint8_t *bytes, struct im_err *err)
@@ -134,7 +142,8 @@ load_slot(struct subjects *s, uint32_t number, const uint8_t *bytes, struct im_e
 	bool whole = subject_slot_get(bytes, &slot);
 	enum im_rc rc = grow(s, err);
 
-	if (rc != IM_OK)
+	/* The power went before it was synced, and the size came before the bytes: no record is made with its key. */
+	if (rc != IM_OK || is_unwritten(bytes))
 		return rc;
 	if (!whole && slot.state != SUBJECT_DESTROYED && slot.state != SUBJECT_ERASED) {
 		s->damaged++;
@@ -200,6 +209,17 @@ load(struct subjects *s, struct hasher *h, struct im_err *err)
 	return rc;
 }
 
+/* Did a crash come between the making of the file and the sync of its head? */
+static bool
+lacks_head(const struct subjects *s, uint64_t size)
+{
+	uint8_t head[SUBJECT_SLOT_BYTES];
+
+	if (size != SUBJECT_SLOT_BYTES)
+		return size < SUBJECT_SLOT_BYTES;
+	return pread(s->fd, head, sizeof(head), 0) == sizeof(head) && is_unwritten(head);
+}
+
 /* A file without a whole head holds nothing yet. */
 static enum im_rc
 make_head(struct subjects *s, struct hasher *h, struct im_err *err)
@@ -232,7 +252,7 @@ subjects_open(struct subjects *s, const struct disk_ops *ops, const char *path,
 		return disk_failed(err, errno, false, "open", path);
 	if (fstat(s->fd, &st) < 0)
 		return err_errno(err, IM_EIO, errno, "cannot look at %s", path);
-	if (st.st_size < SUBJECT_SLOT_BYTES)
+	if (lacks_head(s, (uint64_t)st.st_size))
 		rc = make_head(s, h, err);
 	if (rc == IM_OK)
 		rc = grow(s, err);

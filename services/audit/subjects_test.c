@@ -300,6 +300,35 @@ test_subjects_file_of_another_key_file_is_refused(void **state)
 	teardown(&f);
 }
 
+/* A power cut may leave a file's new size without the bytes. */
+static void
+test_subjects_zeros_that_a_power_cut_left_are_no_damage(void **state)
+{
+	struct fixture f;
+	struct subject_key b;
+	uint8_t bytes[4 * SLOT];
+
+	(void)state;
+	setup(&f);
+	memset(bytes, 0, sizeof(bytes));
+	spill(&f, bytes, SLOT); /* of the head, which was being made */
+	assert_int_equal(reopen(&f), IM_OK);
+	(void)key_of(&f, "acme", "alice");
+	b = key_of(&f, "acme", "bob");
+	assert_int_equal(subjects_sync(&f.s, &f.t.err), IM_OK);
+	assert_int_equal(slurp(&f, bytes, sizeof(bytes)), 3 * SLOT);
+	memset(bytes + SLOT, 0, SLOT); /* of keys, which were being added */
+	spill(&f, bytes, 4 * SLOT);
+	assert_int_equal(reopen(&f), IM_OK);
+	assert_int_equal(f.s.damaged, 0);
+	assert_true(same(b, key_of(&f, "acme", "bob")));
+	memset(bytes, 0,
+	       SLOT); /* but a head that was there before the keys was not lost in a crash */
+	spill(&f, bytes, 4 * SLOT);
+	assert_int_equal(reopen(&f), IM_EINVAL);
+	teardown(&f);
+}
+
 int
 main(void)
 {
@@ -312,6 +341,7 @@ main(void)
 		cmocka_unit_test(test_subjects_destruction_that_failed_is_finished_by_the_next_one),
 		cmocka_unit_test(test_subjects_changed_key_is_counted_and_replaced),
 		cmocka_unit_test(test_subjects_file_of_another_key_file_is_refused),
+		cmocka_unit_test(test_subjects_zeros_that_a_power_cut_left_are_no_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -376,6 +376,11 @@ check_state(struct run *x, const struct moment *m, const struct power_image *ima
 		return;
 	}
 	x->torn += log->recovered.torn;
+	if (log->subjects.damaged > 0) {
+		x->alarms++;
+		evidence_broken("%" PRIu64 " keys of subjects are said to be damaged",
+				log->subjects.damaged);
+	}
 	if (m->acks > 0 && audit_log_size(log) < x->ledger.ack[m->acks - 1].size) {
 		x->lost++;
 		evidence_broken("%" PRIu64 " records were acknowledged, %" PRIu64 " are there",
