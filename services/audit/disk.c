@@ -30,6 +30,12 @@ posix_reserve(int fd, off_t at, off_t len)
 	return fallocate(fd, 0, at, len) == 0 ? 0 : errno;
 }
 
+static void
+posix_writeback(int fd)
+{
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 const struct disk_ops disk_posix = {
 	.open = posix_open,
 	.pwrite = pwrite,
@@ -40,6 +46,7 @@ const struct disk_ops disk_posix = {
 	.fallocate = posix_reserve,
 	.mkdir = posix_mkdir,
 	.unlink = unlink,
+	.writeback = posix_writeback,
 };
 
 enum im_rc
@@ -152,6 +159,64 @@ disk_mkdirs(const struct disk_ops *ops, const char *path, struct im_err *err)
 	return IM_OK;
 }
 
+static bool
+tmp_path(const char *path, char ret[DISK_PATH_MAX])
+{
+	return snprintf(ret, DISK_PATH_MAX, "%s.tmp", path) < DISK_PATH_MAX;
+}
+
+enum im_rc
+disk_put_begin(const struct disk_ops *ops, const char *path, const void *data, size_t len,
+	       int *ret_fd, struct im_err *err)
+{
+	char tmp[DISK_PATH_MAX];
+	enum im_rc rc;
+
+	*ret_fd = -1;
+	if (!tmp_path(path, tmp))
+		return err_set(err, IM_EINVAL, "the path %s is too long", path);
+	*ret_fd = ops->open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (*ret_fd < 0)
+		return disk_failed(err, errno, false, "make", tmp);
+	rc = disk_write(ops, *ret_fd, tmp, data, len, 0, err);
+	if (rc == IM_OK)
+		ops->writeback(*ret_fd);
+	return rc;
+}
+
+enum im_rc
+disk_put_sync(const struct disk_ops *ops, const char *path, int *fd, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	if (ops->fsync(*fd) < 0)
+		rc = disk_failed(err, errno, true, "sync", path);
+	(void)close(*fd);
+	*fd = -1;
+	return rc;
+}
+
+enum im_rc
+disk_put_name(const struct disk_ops *ops, const char *path, struct im_err *err)
+{
+	char tmp[DISK_PATH_MAX];
+
+	(void)tmp_path(path, tmp);
+	return ops->rename(tmp, path) == 0 ? IM_OK : disk_failed(err, errno, false, "rename", tmp);
+}
+
+void
+disk_put_drop(const struct disk_ops *ops, const char *path, int *fd)
+{
+	char tmp[DISK_PATH_MAX];
+
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+	if (tmp_path(path, tmp))
+		(void)ops->unlink(tmp);
+}
+
 enum im_rc
 disk_lock(const char *dir, const char *key, int *ret_fd, struct im_err *err)
 {
@@ -179,23 +244,15 @@ enum im_rc
 disk_replace(const struct disk_ops *ops, const char *path, const void *data, size_t len,
 	     struct im_err *err)
 {
-	char tmp[DISK_PATH_MAX];
-	enum im_rc rc;
 	int fd;
+	enum im_rc rc = disk_put_begin(ops, path, data, len, &fd, err);
 
-	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
-		return err_set(err, IM_EINVAL, "the path %s is too long", path);
-	fd = ops->open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (fd < 0)
-		return disk_failed(err, errno, false, "make", tmp);
-	rc = disk_write(ops, fd, tmp, data, len, 0, err);
-	if (rc == IM_OK && ops->fsync(fd) < 0)
-		rc = disk_failed(err, errno, true, "sync", tmp);
-	(void)close(fd);
-	if (rc == IM_OK && ops->rename(tmp, path) < 0)
-		rc = disk_failed(err, errno, false, "rename", tmp);
+	if (rc == IM_OK)
+		rc = disk_put_sync(ops, path, &fd, err);
+	if (rc == IM_OK)
+		rc = disk_put_name(ops, path, err);
 	if (rc != IM_OK)
-		(void)ops->unlink(tmp);
+		disk_put_drop(ops, path, &fd);
 	return rc;
 }
 

@@ -32,6 +32,8 @@ struct disk_ops {
 	int (*fallocate)(int fd, off_t at, off_t len); /* mode 0; 0 or an errno value */
 	int (*mkdir)(const char *path, mode_t mode);
 	int (*unlink)(const char *path);
+	void (*writeback)(
+	    int fd); /* begin to write what is there, so that a sync finds it done; a hint */
 };
 
 extern const struct disk_ops disk_posix;
@@ -69,10 +71,22 @@ IM_MUST_CHECK enum im_rc disk_mkdirs(const struct disk_ops *ops, const char *pat
 IM_MUST_CHECK enum im_rc disk_lock(const char *dir, const char *key, int *ret_fd,
 				   struct im_err *err);
 
-/**
- * Give 'path' the contents 'data': 'path'.tmp is written, synced and renamed. The folder is NOT synced: the caller does
- * that once for many files.
+/*
+ * Giving 'path' the contents 'data' in three steps, so that many files wait for the disk together: 'path'.tmp is written,
+ * synced, and renamed. The folder is NOT synced: the caller does that once for many files. After an error of any step, and
+ * to give up, disk_put_drop().
  */
+IM_MUST_CHECK enum im_rc disk_put_begin(const struct disk_ops *ops, const char *path,
+					const void *data, size_t len, int *ret_fd,
+					struct im_err *err);
+/** Closes '*fd'. */
+IM_MUST_CHECK enum im_rc disk_put_sync(const struct disk_ops *ops, const char *path, int *fd,
+				       struct im_err *err);
+IM_MUST_CHECK enum im_rc disk_put_name(const struct disk_ops *ops, const char *path,
+				       struct im_err *err);
+void disk_put_drop(const struct disk_ops *ops, const char *path, int *fd);
+
+/** All three, for one file. */
 IM_MUST_CHECK enum im_rc disk_replace(const struct disk_ops *ops, const char *path,
 				      const void *data, size_t len, struct im_err *err);
 

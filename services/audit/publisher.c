@@ -27,6 +27,8 @@ publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, v
 	if (failed == 0) {
 		(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 		failed = pthread_cond_init(&p->wake, &attr);
+		if (failed == 0)
+			failed = pthread_cond_init(&p->freed, &attr);
 		(void)pthread_condattr_destroy(&attr);
 	}
 	return failed == 0 ? IM_OK : err_set(err, IM_ENOMEM, "no memory for the publisher");
@@ -46,8 +48,14 @@ enum im_rc
 publisher_room(struct publisher *p, struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
+	struct timespec until;
 
 	(void)pthread_mutex_lock(&p->lock);
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PUBLISHER_PATIENCE_MS / 1000;
+	while (p->backlog >= PUBLISHER_BACKLOG_MAX && p->running && p->trouble.rc == IM_OK &&
+	       pthread_cond_timedwait(&p->freed, &p->lock, &until) == 0)
+		;
 	if (p->backlog >= PUBLISHER_BACKLOG_MAX) {
 		if (p->trouble.rc != IM_OK)
 			rc = err_reason(err, IM_EUNAVAILABLE, DISK_UNAVAILABLE, "%s",
@@ -154,6 +162,7 @@ drop_chunk(struct publisher *p, struct chunk *c)
 	(void)pthread_mutex_lock(&p->lock);
 	list_remove(&c->node);
 	p->backlog -= chunk_bytes(c);
+	(void)pthread_cond_signal(&p->freed);
 	(void)pthread_mutex_unlock(&p->lock);
 	chunk_free(c);
 }
@@ -205,6 +214,7 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 	p->published = p->store.published;
 	p->trouble = why;
 	p->trouble.rc = rc;
+	(void)pthread_cond_signal(&p->freed);
 	(void)pthread_mutex_unlock(&p->lock);
 	if (rc != IM_OK && err != NULL)
 		*err = why;
@@ -294,6 +304,7 @@ publisher_done(struct publisher *p)
 	while ((node = list_pop_front(&p->chunks)) != NULL)
 		chunk_free(CONTAINER_OF(node, struct chunk, node));
 	(void)pthread_cond_destroy(&p->wake);
+	(void)pthread_cond_destroy(&p->freed);
 	(void)pthread_mutex_destroy(&p->lock);
 	store_done(&p->store);
 }

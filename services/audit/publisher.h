@@ -10,7 +10,8 @@
 #include "audit/store.h"
 
 #define PUBLISHER_BACKLOG_MAX                                                                      \
-	((size_t)64 * 1024 * 1024) /* bytes that wait; then the log takes no records */
+	((size_t)64 * 1024 * 1024) /* bytes that wait; then commits wait too */
+#define PUBLISHER_PATIENCE_MS 1000 /* that a commit waits for room; then the log takes no records */
 #define PUBLISHER_EARLY                                                                            \
 	((size_t)512 * 1024) /* bytes; then they are taken in before the time is up */
 
@@ -31,7 +32,7 @@ struct publisher {
 	void *told_user;
 
 	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;
+	pthread_cond_t wake, freed;
 	struct list chunks;
 	size_t backlog; /* bytes in 'chunks' */
 	uint64_t published;
@@ -53,7 +54,8 @@ IM_MUST_CHECK enum im_rc publisher_start(struct publisher *p, struct im_err *err
 /** Hand over 'c'. Any thread. */
 void publisher_push(struct publisher *p, struct chunk *c);
 
-/** IM_OK while there is room for more, else IM_EUNAVAILABLE and why. Any thread. */
+/** Wait for room for more, at most PUBLISHER_PATIENCE_MS and only while publishing works: who is faster than the disk is
+ *  slowed down before he is refused. IM_OK, or IM_EUNAVAILABLE and why. Any thread but its own. */
 IM_MUST_CHECK enum im_rc publisher_room(struct publisher *p, struct im_err *err);
 
 /** Size in the checkpoint file. Any thread. */

@@ -10,64 +10,127 @@
 
 #include "audit/store.h"
 
-/* Folders with new names in them, to be synced once each: consecutive files mostly share theirs. */
-struct dirs {
-	const struct disk_ops *ops;
-	char last[DISK_PATH_MAX];
+#define GROUP_FILES 64 /* that are open at once */
+#define GROUP_DIRS  16
+
+/* Files that are written together: they wait for the disk once, and so do the folders that they get their names in. */
+struct group {
+	struct store *store;
+	struct {
+		struct tile tile;
+		int fd;
+	} file[GROUP_FILES];
+	unsigned files, named;
+	char dir[GROUP_DIRS][DISK_PATH_MAX];
+	unsigned dirs;
 };
 
 static enum im_rc
-dirs_sync(struct dirs *d, struct im_err *err)
+path_of(const struct store *s, const struct tile *t, char ret[DISK_PATH_MAX], struct im_err *err)
 {
-	enum im_rc rc = IM_OK;
+	char name[TILE_PATH_MAX];
 
-	if (d->last[0] != '\0')
-		rc = disk_sync_dir(d->ops, d->last, err);
-	d->last[0] = '\0';
-	return rc;
+	tile_path(t, name);
+	return disk_path(ret, s->dir, name, err);
+}
+
+static struct group *
+group_new(struct store *s, struct im_err *err)
+{
+	struct group *g = calloc(1, sizeof(*g));
+
+	if (g == NULL)
+		(void)err_set(err, IM_ENOMEM, "no memory to write tiles");
+	else
+		g->store = s;
+	return g;
 }
 
 /* Folders of 'path' below the log folder, and remember the innermost. */
 static enum im_rc
-dirs_need(struct dirs *d, const char *log_dir, const char *path, struct im_err *err)
+group_dirs(struct group *g, const char *path, struct im_err *err)
 {
-	char part[DISK_PATH_MAX];
+	const struct store *s = g->store;
 	size_t dir_len = (size_t)(strrchr(path, '/') - path);
-	enum im_rc rc;
+	enum im_rc rc = IM_OK;
+	char *part = g->dir[g->dirs];
 
 	memcpy(part, path, dir_len);
 	part[dir_len] = '\0';
-	if (strcmp(part, d->last) == 0)
-		return IM_OK;
-	rc = dirs_sync(d, err);
-	for (size_t i = strlen(log_dir) + 1; i <= dir_len && rc == IM_OK; i++) {
+	for (unsigned i = 0; i < g->dirs; i++)
+		if (strcmp(part, g->dir[i]) == 0)
+			return IM_OK;
+	for (size_t i = strlen(s->dir) + 1; i <= dir_len && rc == IM_OK; i++) {
 		if (i < dir_len && path[i] != '/')
 			continue;
 		part[i] = '\0';
-		rc = disk_mkdir(d->ops, part, err);
+		rc = disk_mkdir(s->ops, part, err);
 		part[i] = path[i];
 	}
-	if (rc == IM_OK) {
-		part[dir_len] = '\0';
-		memcpy(d->last, part, dir_len + 1);
-	}
+	part[dir_len] = '\0';
+	if (rc == IM_OK)
+		g->dirs++;
 	return rc;
 }
 
-static enum im_rc
-write_tile(struct store *s, struct dirs *dirs, const struct tile *t, const void *data, size_t len,
-	   struct im_err *err)
+static bool
+group_full(const struct group *g)
 {
-	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
-	enum im_rc rc;
+	return g->files == GROUP_FILES || g->dirs == GROUP_DIRS;
+}
 
-	tile_path(t, name);
-	rc = disk_path(path, s->dir, name, err);
+/* Write a file; it has no name yet. */
+static enum im_rc
+group_put(struct group *g, const struct tile *t, const void *data, size_t len, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = path_of(g->store, t, path, err);
+
 	if (rc == IM_OK)
-		rc = dirs_need(dirs, s->dir, path, err);
+		rc = group_dirs(g, path, err);
+	if (rc != IM_OK)
+		return rc;
+	g->file[g->files].tile = *t;
+	return disk_put_begin(g->store->ops, path, data, len, &g->file[g->files++].fd, err);
+}
+
+/* Make all of it durable, each file before its name; then it is empty again. */
+static enum im_rc
+group_settle(struct group *g, struct im_err *err)
+{
+	const struct store *s = g->store;
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = IM_OK;
+
+	for (unsigned i = 0; i < g->files && rc == IM_OK; i++) {
+		rc = path_of(s, &g->file[i].tile, path, err);
+		if (rc == IM_OK)
+			rc = disk_put_sync(s->ops, path, &g->file[i].fd, err);
+	}
+	for (; g->named < g->files && rc == IM_OK; g->named += rc == IM_OK) {
+		rc = path_of(s, &g->file[g->named].tile, path, err);
+		if (rc == IM_OK)
+			rc = disk_put_name(s->ops, path, err);
+	}
+	for (unsigned i = 0; i < g->dirs && rc == IM_OK; i++)
+		rc = disk_sync_dir(s->ops, g->dir[i], err);
 	if (rc == IM_OK)
-		rc = disk_replace(s->ops, path, data, len, err);
+		g->files = g->named = g->dirs = 0;
 	return rc;
+}
+
+/* Whatever is not settled leaves no trace. NULL is fine. */
+static void
+group_free(struct group *g)
+{
+	char path[DISK_PATH_MAX];
+
+	if (g == NULL)
+		return;
+	for (unsigned i = g->named; i < g->files; i++)
+		if (path_of(g->store, &g->file[i].tile, path, NULL) == IM_OK)
+			disk_put_drop(g->store->ops, path, &g->file[i].fd);
+	free(g);
 }
 
 /* The full one is durable: partial versions are not needed any more. A failure only leaves rubbish. */
@@ -92,34 +155,51 @@ remove_partials(struct store *s, const struct tile *full)
 	(void)rmdir(folder);
 }
 
-enum im_rc
-store_flush(struct store *s, struct im_err *err)
+/* The first files that wait, as many as go together. */
+static enum im_rc
+flush_some(struct store *s, struct group *g, struct im_err *err)
 {
-	struct dirs dirs = { .ops = s->ops };
+	unsigned count = 0;
 	enum im_rc rc = IM_OK;
-	struct list *node;
 
-	if (list_empty(&s->full))
-		return IM_OK;
 	LIST_FOREACH (&s->full, f, struct store_file, node) {
-		rc = write_tile(s, &dirs, &f->tile, f->data, f->len, err);
+		if (group_full(g))
+			break;
+		rc = group_put(g, &f->tile, f->data, f->len, err);
 		if (rc != IM_OK)
 			return rc;
+		count++;
 	}
-	rc = dirs_sync(&dirs, err);
-	if (rc != IM_OK)
-		return rc;
-	while ((node = list_pop_front(&s->full)) != NULL) {
-		struct store_file *f = CONTAINER_OF(node, struct store_file, node);
+	rc = group_settle(g, err);
+	for (; rc == IM_OK && count > 0; count--) {
+		struct store_file *f =
+		    CONTAINER_OF(list_pop_front(&s->full), struct store_file, node);
 
 		remove_partials(s, &f->tile);
 		free(f);
 	}
-	return IM_OK;
+	return rc;
+}
+
+enum im_rc
+store_flush(struct store *s, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+	struct group *g;
+
+	if (list_empty(&s->full))
+		return IM_OK;
+	g = group_new(s, err);
+	if (g == NULL)
+		return IM_ENOMEM;
+	while (rc == IM_OK && !list_empty(&s->full))
+		rc = flush_some(s, g, err);
+	group_free(g);
+	return rc;
 }
 
 static enum im_rc
-write_partial(struct store *s, struct dirs *dirs, int level, const void *data, size_t len,
+write_partial(struct store *s, struct group *g, int level, const void *data, size_t len,
 	      struct im_err *err)
 {
 	uint64_t count = tile_level_count(s->edge.range.size, level);
@@ -129,7 +209,7 @@ write_partial(struct store *s, struct dirs *dirs, int level, const void *data, s
 
 	if (t.width == 0 || (was->width == t.width && was->n == t.n))
 		return IM_OK;
-	rc = write_tile(s, dirs, &t, data, len, err);
+	rc = group_put(g, &t, data, len, err);
 	if (rc == IM_OK)
 		*was = t;
 	return rc;
@@ -138,19 +218,22 @@ write_partial(struct store *s, struct dirs *dirs, int level, const void *data, s
 static enum im_rc
 write_partials(struct store *s, struct im_err *err)
 {
-	struct dirs dirs = { .ops = s->ops };
 	struct tile was[TILE_LEVELS + 1];
+	struct group *g = group_new(s, err);
 	enum im_rc rc;
 
+	if (g == NULL)
+		return IM_ENOMEM;
 	memcpy(was, s->written, sizeof(was));
-	rc = write_partial(s, &dirs, TILE_ENTRIES, s->bundle.data, s->bundle.len, err);
+	rc = write_partial(s, g, TILE_ENTRIES, s->bundle.data, s->bundle.len, err);
 	for (int level = 0; level < TILE_LEVELS && rc == IM_OK; level++)
-		rc = write_partial(s, &dirs, level, s->edge.level[level].hash,
+		rc = write_partial(s, g, level, s->edge.level[level].hash,
 				   s->edge.level[level].count * HASH_BYTES, err);
 	if (rc == IM_OK)
-		rc = dirs_sync(&dirs, err);
+		rc = group_settle(g, err);
 	if (rc != IM_OK) /* what was not synced must be written again */
 		memcpy(s->written, was, sizeof(was));
+	group_free(g);
 	return rc;
 }
 

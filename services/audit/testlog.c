@@ -296,6 +296,13 @@ test_unlink(const char *path)
 	return fails("unlink") ? -1 : disk_posix.unlink(path);
 }
 
-const struct disk_ops testdisk = { test_open,      test_pwrite, test_fdatasync,
-				   test_fsync,     test_rename, test_ftruncate,
-				   test_fallocate, test_mkdir,  test_unlink };
+/* A hint cannot fail. */
+static void
+test_writeback(int fd)
+{
+	(void)fd;
+}
+
+const struct disk_ops testdisk = { test_open,   test_pwrite,    test_fdatasync, test_fsync,
+				   test_rename, test_ftruncate, test_fallocate, test_mkdir,
+				   test_unlink, test_writeback };

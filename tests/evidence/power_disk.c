@@ -230,6 +230,13 @@ power_unlink(const char *path)
 	return 0;
 }
 
+/* It promises nothing. */
+static void
+power_writeback(int fd)
+{
+	(void)fd;
+}
+
 const struct disk_ops power_disk = {
 	.open = power_open,
 	.pwrite = power_pwrite,
@@ -240,6 +247,7 @@ const struct disk_ops power_disk = {
 	.fallocate = power_fallocate,
 	.mkdir = power_mkdir,
 	.unlink = power_unlink,
+	.writeback = power_writeback,
 };
 
 void
