@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|router|gateway|verify] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway|audit|verify] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | router | gateway | verify) ;;
+all | link | router | gateway | audit | verify) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, router, gateway, verify" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify" >&2
 	exit 2
 	;;
 esac
@@ -19,6 +19,9 @@ if [ "$which" = all ] || [ "$which" = router ]; then
 fi
 if [ "$which" = all ] || [ "$which" = gateway ]; then
 	/usr/bin/python3 tests/bench/gateway_bench.py "$@"
+fi
+if [ "$which" = all ] || [ "$which" = audit ]; then
+	build/release/bench/audit_bench "$@"
 fi
 if [ "$which" = all ] || [ "$which" = verify ]; then
 	build/release/bench/verify_bench # prints text only

@@ -1,0 +1,247 @@
+/*
+ * tests/bench/audit_bench.c - durable records a second and the time to an acknowledgement, through the real audit daemon's link
+ * from four clients, fdatasync on; beside a bare loop of writes and fdatasync and beside SQLite on the same disk. Rounds of all
+ * of them take turns, and the medians are reported; the times to an acknowledgement are those of all rounds together.
+ *
+ * usage: audit_bench [--json] [--dir DIR] [--rounds N]   (default: /var/tmp, 5)
+ */
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit_base.h"
+#include "audit_daemon.h"
+#include "audit_load.h"
+#include "base/clock.h"
+#include "evidence.h"
+
+#define ROUNDS_MAX   21
+#define ROUND_US     1000000
+#define PACE         1000 /* calls a second */
+#define PACE_BYTES   900  /* of a frame with one record */
+#define BATCH        250
+#define TARGET_BATCH 100000.0
+#define TARGET_ONE   20000.0
+#define TARGET_RATIO 3.0
+
+enum row {
+	ROW_BATCH,
+	ROW_ONE,
+	ROW_SYNC,
+	ROW_SQLITE_BATCH,
+	ROW_SQLITE_ONE,
+	ROWS
+};
+
+/* Times of all rounds. */
+struct times {
+	uint32_t *us;
+	size_t len;
+};
+
+struct bench {
+	struct audit_daemon daemon;
+	struct audit_load *load;
+	unsigned rounds;
+	double rate[ROWS][ROUNDS_MAX];
+	struct times ack, sync;
+	uint64_t records, refused;
+	long rss_kib[ROUNDS_MAX];
+};
+
+static int
+compare_us(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+median(double *v, unsigned n)
+{
+	qsort(v, n, sizeof(*v), compare);
+	return v[n / 2];
+}
+
+/* In milliseconds. */
+static double
+percentile(struct times *t, unsigned percent)
+{
+	qsort(t->us, t->len, sizeof(*t->us), compare_us);
+	return t->len > 0 ? t->us[t->len * percent / 100] / 1e3 : 0;
+}
+
+static void
+keep(struct times *t, const uint32_t *us, size_t len)
+{
+	t->us = evidence_realloc(t->us, (t->len + len) * sizeof(*us));
+	memcpy(t->us + t->len, us, len * sizeof(*us));
+	t->len += len;
+}
+
+static long
+rss_kib(const struct audit_daemon *d)
+{
+	char path[64], line[128] = "", *resident;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)d->pid);
+	f = fopen(path, "re");
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL ||
+	    (resident = strchr(line, ' ')) == NULL)
+		evidence_die("cannot read %s", path);
+	(void)fclose(f);
+	return strtol(resident, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static double
+run_load(struct bench *b, unsigned batch, unsigned outstanding, unsigned per_s)
+{
+	const struct load_phase phase = { batch, outstanding, per_s, ROUND_US };
+	struct load_result r;
+
+	audit_load_run(b->load, &phase, &r);
+	b->records += r.records;
+	b->refused += r.refused;
+	if (per_s > 0)
+		keep(&b->ack, r.took_us, r.took_len);
+	return (double)r.records / r.seconds;
+}
+
+static void
+run_round(struct bench *b, unsigned round)
+{
+	static uint32_t took_us[2 * PACE * ROUND_US / 1000000];
+	const char *home = b->daemon.home;
+	size_t len;
+
+	b->rate[ROW_BATCH][round] = run_load(b, BATCH, 8, 0);
+	b->rate[ROW_SYNC][round] =
+	    base_sync(home, (size_t)BATCH * BASE_RECORD_BYTES, 0, ROUND_US / 2, NULL, NULL);
+	b->rate[ROW_SQLITE_BATCH][round] = base_sqlite(home, BATCH, ROUND_US);
+	b->rate[ROW_ONE][round] = run_load(b, 1, 128, 0);
+	b->rate[ROW_SQLITE_ONE][round] = base_sqlite(home, 1, ROUND_US);
+	(void)run_load(b, 1, 0, PACE);
+	(void)base_sync(home, PACE_BYTES, PACE, ROUND_US, took_us, &len);
+	keep(&b->sync, took_us, len);
+	b->rss_kib[round] = rss_kib(&b->daemon);
+}
+
+static uint64_t blocks;
+
+static int
+add_blocks(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)where;
+	if (type == FTW_F && strstr(path, "/tile/") != NULL)
+		blocks += (uint64_t)st->st_blocks;
+	return 0;
+}
+
+static double
+bytes_a_record(const struct bench *b)
+{
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the daemon has ended, the clients wait
+	(void)nftw(b->daemon.dir, add_blocks, 16, FTW_PHYS);
+	return (double)blocks * 512 / (double)b->records;
+}
+
+static int
+report(struct bench *b, double disk_bytes, int json)
+{
+	double row[ROWS], ack50 = percentile(&b->ack, 50), ack99 = percentile(&b->ack, 99);
+	double sync50 = percentile(&b->sync, 50), sync99 = percentile(&b->sync, 99);
+	int ok;
+
+	for (int i = 0; i < ROWS; i++)
+		row[i] = median(b->rate[i], b->rounds);
+	ok = row[ROW_BATCH] >= TARGET_BATCH && row[ROW_ONE] >= TARGET_ONE &&
+	     ack99 <= TARGET_RATIO * sync99;
+	if (json) {
+		(void)printf(
+		    "{\"bench\":\"audit\",\"clients\":%d,\"rounds\":%u,\"batch\":%d,\"batched_records_per_s\":%.0f,"
+		    "\"single_records_per_s\":%.0f,\"ack_p50_ms\":%.3f,\"ack_p99_ms\":%.3f,\"sync_p50_ms\":%.3f,"
+		    "\"sync_p99_ms\":%.3f,\"syncs_per_s\":%.0f,\"sqlite_batched_per_s\":%.0f,\"sqlite_single_per_s\":%.0f,"
+		    "\"refused\":%" PRIu64
+		    ",\"disk_bytes_a_record\":%.0f,\"rss_first_kib\":%ld,\"rss_last_kib\":%ld,\"ok\":%s}\n",
+		    LOAD_CLIENTS, b->rounds, BATCH, row[ROW_BATCH], row[ROW_ONE], ack50, ack99,
+		    sync50, sync99, row[ROW_SYNC], row[ROW_SQLITE_BATCH], row[ROW_SQLITE_ONE],
+		    b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1],
+		    ok ? "true" : "false");
+		return ok ? 0 : 1;
+	}
+	(void)printf("audit: records/s, %d in a call       %9.0f     (at least %.0f)\n", BATCH,
+		     row[ROW_BATCH], TARGET_BATCH);
+	(void)printf("audit: records/s, one in a call       %9.0f     (at least %.0f)\n",
+		     row[ROW_ONE], TARGET_ONE);
+	(void)printf("audit: SQLite, %d in a transaction    %9.0f     ours is %.1f times that\n",
+		     BATCH, row[ROW_SQLITE_BATCH], row[ROW_BATCH] / row[ROW_SQLITE_BATCH]);
+	(void)printf("audit: SQLite, one in a transaction   %9.0f     ours is %.1f times that\n",
+		     row[ROW_SQLITE_ONE], row[ROW_ONE] / row[ROW_SQLITE_ONE]);
+	(void)printf("audit: %d B written and synced, /s %9.0f\n", BATCH * BASE_RECORD_BYTES,
+		     row[ROW_SYNC]);
+	(void)printf("audit: acknowledged, %d/s, p50       %9.3f ms\n", PACE, ack50);
+	(void)printf("audit: acknowledged, %d/s, p99       %9.3f ms\n", PACE, ack99);
+	(void)printf("audit: bare fdatasync, %d/s, p50     %9.3f ms\n", PACE, sync50);
+	(void)printf("audit: bare fdatasync, %d/s, p99     %9.3f ms\n", PACE, sync99);
+	(void)printf("audit: p99 against p99                %9.2f     (at most %.1f)\n",
+		     ack99 / sync99, TARGET_RATIO);
+	(void)printf("audit: %" PRIu64 " records, %" PRIu64
+		     " calls refused, %.0f bytes of disk each, RSS %ld to %ld KiB\n",
+		     b->records, b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1]);
+	(void)printf("audit: %s\n", ok ? "targets met" : "TARGETS MISSED");
+	return ok ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct bench b = { .rounds = 5 };
+	struct evidence_args args = { .dir = "/var/tmp" };
+	int json = 0, status;
+	char home[64];
+	double disk_bytes;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			json = 1;
+		else if (i + 1 < argc && strcmp(argv[i], "--dir") == 0)
+			args.dir = argv[++i];
+		else if (i + 1 < argc && strcmp(argv[i], "--rounds") == 0)
+			b.rounds = (unsigned)strtoul(argv[++i], NULL, 10);
+		else
+			evidence_die("usage: audit_bench [--json] [--dir DIR] [--rounds N]");
+	}
+	if (b.rounds < 1 || b.rounds > ROUNDS_MAX)
+		evidence_die("audit_bench: --rounds is 1 to %d", ROUNDS_MAX);
+	evidence_folder(&args, home);
+	audit_daemon_init(&b.daemon, home, 1000, NULL);
+	audit_daemon_start(&b.daemon);
+	audit_daemon_wait(&b.daemon);
+	b.load = audit_load_new(b.daemon.url);
+	(void)run_load(&b, 1, 128, 0); /* warm */
+	for (unsigned i = 0; i < b.rounds; i++)
+		run_round(&b, i);
+	audit_load_free(b.load);
+	if (!audit_daemon_stop(&b.daemon))
+		evidence_die("the daemon did not end well: see %s", b.daemon.log);
+	disk_bytes = bytes_a_record(&b);
+	status = report(&b, disk_bytes, json);
+	free(b.ack.us);
+	free(b.sync.us);
+	evidence_remove(home);
+	return status;
+}
