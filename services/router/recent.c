@@ -3,6 +3,7 @@
  */
 #include "router/recent.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FIRST_OCTAVE 6 /* 64 µs */
@@ -98,4 +99,70 @@ recent_sum(const struct recent *r, uint64_t now_ms, struct recent_sum *ret)
 	}
 	ret->p50_us = times_quantile(&all, 0.50);
 	ret->p99_us = times_quantile(&all, 0.99);
+}
+
+#define BLOCK_ITEMS 64
+
+union recent_room {
+	struct recent recent;
+	union recent_room *next; /* while it is free */
+};
+
+struct recent_block {
+	struct recent_block *next;
+	union recent_room items[BLOCK_ITEMS];
+};
+
+static bool
+grow(struct recent_store *s)
+{
+	struct recent_block *b = malloc(sizeof(*b));
+
+	if (b == NULL) {
+		return false;
+	}
+	b->next = s->blocks;
+	s->blocks = b;
+	for (size_t i = 0; i < BLOCK_ITEMS; i++) {
+		b->items[i].next = s->free;
+		s->free = &b->items[i];
+	}
+	return true;
+}
+
+struct recent *
+recent_take(struct recent_store *s)
+{
+	union recent_room *room;
+
+	if (s->free == NULL && !grow(s)) {
+		return NULL;
+	}
+	room = s->free;
+	s->free = room->next;
+	memset(room, 0, sizeof(*room));
+	return &room->recent;
+}
+
+void
+recent_give_back(struct recent_store *s, struct recent *r)
+{
+	union recent_room *room = (union recent_room *)(void *)r;
+
+	if (room != NULL) {
+		room->next = s->free;
+		s->free = room;
+	}
+}
+
+void
+recent_store_done(struct recent_store *s)
+{
+	while (s->blocks != NULL) {
+		struct recent_block *b = s->blocks;
+
+		s->blocks = b->next;
+		free(b);
+	}
+	s->free = NULL;
 }

@@ -44,6 +44,24 @@ struct recent_sum {
 
 void recent_add(struct recent *r, uint64_t now_ms, bool failed, uint64_t us);
 
+/*
+ * Memory for them, in blocks of their own: they are large, and looked at after a call only. Among the workers they would spread what
+ * every pick looks at over as many pages as there are workers.
+ */
+struct recent_store {
+	struct recent_block *blocks;
+	union recent_room *free;
+};
+
+/** An empty one, or NULL without memory. */
+struct recent *recent_take(struct recent_store *s);
+
+/** NULL is fine. */
+void recent_give_back(struct recent_store *s, struct recent *r);
+
+/** All are gone. */
+void recent_store_done(struct recent_store *s);
+
 /** What the last RECENT_MS, or a slot less, held. */
 void recent_sum(const struct recent *r, uint64_t now_ms, struct recent_sum *ret);
 

@@ -80,6 +80,33 @@ test_recent_forgets_after_a_minute(void **state)
 	assert_int_equal(sum.requests, 2);
 }
 
+static void
+test_recent_store_gives_empty_ones_apart_and_takes_them_back(void **state)
+{
+	struct recent_store store = { 0 };
+	struct recent_sum sum;
+	struct recent *some[150];
+
+	(void)state;
+	for (size_t round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 150; i++) {
+			some[i] = recent_take(&store);
+			assert_non_null(some[i]);
+			recent_sum(some[i], 1000, &sum);
+			assert_int_equal(sum.requests, 0);
+			recent_add(some[i], 1000, false, 100 + i);
+		}
+		for (size_t i = 0; i < 150; i++) {
+			recent_sum(some[i], 1000, &sum);
+			assert_int_equal(sum.requests, 1); /* nobody else's */
+			recent_give_back(&store, some[i]);
+		}
+	}
+	recent_give_back(&store, NULL);
+	recent_store_done(&store);
+	recent_store_done(&store);
+}
+
 int
 main(void)
 {
@@ -87,6 +114,7 @@ main(void)
 		cmocka_unit_test(test_times_quantiles_are_within_six_percent),
 		cmocka_unit_test(test_times_out_of_range_fall_into_the_outer_buckets),
 		cmocka_unit_test(test_recent_forgets_after_a_minute),
+		cmocka_unit_test(test_recent_store_gives_empty_ones_apart_and_takes_them_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

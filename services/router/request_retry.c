@@ -130,7 +130,7 @@ router_request_attempt_failed(struct request *r, const struct im_err *err, bool 
 	}
 	if (j.again != AGAIN_NO) {
 		r->worker->failed++;
-		recent_add(&r->worker->recent, clock_mono_ms(), true, 0);
+		recent_add(r->worker->recent, clock_mono_ms(), true, 0);
 		keep_attempt(r, err, j.again);
 	}
 	next = after_failure(r, j.again);

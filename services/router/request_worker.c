@@ -239,7 +239,7 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	} else {
 		r->judgement.verdict = VERDICT_OK;
 		w->succeeded++;
-		recent_add(&w->recent, clock_mono_ms(), false, clock_mono_us() - r->part_us);
+		recent_add(w->recent, clock_mono_ms(), false, clock_mono_us() - r->part_us);
 		r->usage = end.usage;
 		r->has_usage = end.has_usage;
 		router_request_event(r, REQUEST_EV_WORKER_OK);

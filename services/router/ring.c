@@ -16,6 +16,7 @@ ring_done(struct ring *r)
 {
 	free(r->bucket);
 	free(r->points);
+	free(r->sibling);
 	free(r->first);
 	memset(r, 0, sizeof(*r));
 }
@@ -59,10 +60,13 @@ grow(struct ring *r)
 	uint32_t n = r->buckets == 0 ? BUCKETS_MIN : 2 * r->buckets;
 	uint32_t *bucket = malloc(n * sizeof(*bucket));
 	struct ring_point *points = realloc(r->points, n * sizeof(*points));
+	uint32_t *sibling = realloc(r->sibling, n * sizeof(*sibling));
 
 	if (points != NULL)
 		r->points = points;
-	if (points == NULL || bucket == NULL) {
+	if (sibling != NULL)
+		r->sibling = sibling;
+	if (points == NULL || sibling == NULL || bucket == NULL) {
 		free(bucket);
 		return false;
 	}
@@ -72,7 +76,7 @@ grow(struct ring *r)
 	r->buckets = n;
 	memset(bucket, 0xff, n * sizeof(*bucket)); /* RING_NONE */
 	for (uint32_t place = 0; place < r->places; place++)
-		for (uint32_t i = r->first[place]; i != RING_NONE; i = points[i].sibling)
+		for (uint32_t i = r->first[place]; i != RING_NONE; i = sibling[i])
 			link_point(r, i);
 	return true;
 }
@@ -128,9 +132,8 @@ ring_set(struct ring *r, uint32_t place, uint64_t name, uint32_t points)
 			ring_remove(r, place);
 			return false;
 		}
-		r->points[i] = (struct ring_point){ .hash = prng_splitmix(&seed),
-						    .place = place,
-						    .sibling = r->first[place] };
+		r->points[i] = (struct ring_point){ .hash = prng_splitmix(&seed), .place = place };
+		r->sibling[i] = r->first[place];
 		r->first[place] = i;
 		link_point(r, i);
 	}
@@ -146,7 +149,7 @@ ring_remove(struct ring *r, uint32_t place)
 		uint32_t i = r->first[place];
 
 		unlink_point(r, i);
-		r->first[place] = r->points[i].sibling;
+		r->first[place] = r->sibling[i];
 		r->points[i].next = r->free;
 		r->free = i;
 		r->count--;

@@ -21,7 +21,6 @@ struct ring_point {
 	uint32_t place;
 	uint32_t
 	    next; /* in its bucket, by hash; RING_NONE at the end. Free points: the next free one */
-	uint32_t sibling; /* of the same place */
 };
 
 struct ring {
@@ -32,6 +31,7 @@ struct ring {
 	uint32_t free;             /* the first free point, or RING_NONE */
 	uint32_t *bucket;          /* first point of each */
 	struct ring_point *points; /* as many as buckets */
+	uint32_t *sibling;         /* by point: the next one of the same place */
 	uint32_t places;
 	uint32_t *first; /* by place: its first point, or RING_NONE */
 };

@@ -37,7 +37,7 @@ router_worker_status(const struct worker *w, uint64_t now_ms, struct arena *aren
 {
 	struct recent_sum recent;
 
-	recent_sum(&w->recent, now_ms, &recent);
+	recent_sum(w->recent, now_ms, &recent);
 	*ret = (struct worker_status){
 		.name = w->name->text,
 		.backend = w->backend,

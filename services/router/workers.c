@@ -47,6 +47,7 @@ worker_free(struct workers *ws, struct worker *w)
 	list_remove(&w->gone_node);
 	ws->count--;
 	workers_name_unref(w->name);
+	recent_give_back(&ws->recents, w->recent);
 	free(w);
 }
 
@@ -57,6 +58,7 @@ workers_done(struct workers *ws)
 		worker_free(ws, w);
 	}
 	workers_models_done(ws);
+	recent_store_done(&ws->recents);
 }
 
 size_t
@@ -132,12 +134,15 @@ worker_new(struct workers *ws, struct link *link, const uint8_t instance[16],
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	struct worker_name *name = calloc(1, sizeof(*name));
+	struct recent *recent = recent_take(&ws->recents);
 
-	if (w == NULL || name == NULL) {
+	if (w == NULL || name == NULL || recent == NULL) {
+		recent_give_back(&ws->recents, recent);
 		free(w);
 		free(name);
 		return NULL;
 	}
+	w->recent = recent;
 	name->refs = 1;
 	memcpy(name->text, a->worker, strlen(a->worker) + 1);
 	w->name = name;

@@ -30,8 +30,8 @@
 #define WORKERS_WEIGHT      100 /* of a worker that names none */
 #define WORKERS_RAMP_STEPS  16  /* of a slow start; the first one is at once */
 #define WORKERS_DIGEST_MAX  64
-#define WORKERS_LOAD_MAX    1000000 /* a load beyond this is taken as this */
-#define WORKERS_TRIED_MAX   11      /* router.retries + 1 at most */
+#define WORKERS_LOAD_MAX    1000000      /* a load beyond this is taken as this */
+#define WORKERS_TRIED_MAX   11           /* router.retries + 1 at most */
 
 /* A name that outlives its worker, in routing decisions. */
 struct worker_name {
@@ -78,42 +78,41 @@ struct model {
 
 struct worker;
 
+/* Both begin with what each pick looks at, so that it takes few lines of the processor's caches. */
 struct worker_model {
-	struct list model_node;
 	struct worker *worker;
 	struct model *model;
 	enum tier tier;
-	uint32_t place;        /* in model->pool[tier]; POOL_NONE = in none */
-	struct list ramp_node; /* in workers.ramping, during slow start */
-	uint64_t ramp_ms;      /* when slow start began */
-	uint32_t ramp_step;    /* of WORKERS_RAMP_STEPS, reached by now */
-	struct breaker breaker;
-	bool serving; /* counted in model->serving_count */
-	bool ejected; /* the breaker is not closed, and obeyed: workers_health.h */
-	bool paused_by_limit;
+	uint32_t place;           /* in model->pool[tier]; POOL_NONE = in none */
 	uint64_t paused_until_ms; /* 0 = not paused */
-	struct list troubled_node, probe_node;
+	struct list ramp_node;    /* in workers.ramping, during slow start */
+	uint32_t ramp_step;       /* of WORKERS_RAMP_STEPS, reached by now */
+	bool serving;             /* counted in model->serving_count */
+	bool ejected;             /* the breaker is not closed, and obeyed: workers_health.h */
+	bool paused_by_limit;
+	struct breaker breaker;
+	uint64_t ramp_ms; /* when slow start began */
+	struct list model_node, troubled_node, probe_node;
 	char digest[WORKERS_DIGEST_MAX + 1]; /* of the weights that this worker has */
 };
 
 struct worker {
-	/* What each request looks at stands together. */
 	struct worker_name *name;
-	struct link *link;  /* NULL = gone */
-	struct load load;   /* as it said last */
-	uint32_t slots;     /* our requests there */
-	uint32_t others;    /* requests there that are not ours, as far as we know */
-	uint64_t last_pick; /* workers.picks when it last got a request */
-	uint64_t dispatched, succeeded, failed;
-	struct workers *table;
 	struct worker_model *models;
-	size_t model_count;
+	uint32_t model_count;
+	uint32_t slots;           /* our requests there */
+	uint32_t others;          /* requests there that are not ours, as far as we know */
 	uint32_t weight;          /* as announced */
 	uint32_t operator_weight; /* in its place; 0 = none */
-	bool retired;             /* replaced by a newer incarnation */
+	struct load load;         /* as it said last */
+	struct health health;
+	uint64_t last_pick; /* workers.picks when it last got a request */
+	struct workers *table;
+	struct link *link; /* NULL = gone */
+	bool retired;      /* replaced by a newer incarnation */
 	bool backup;
 	bool heard; /* since the last workers_tick() */
-	struct health health;
+	uint64_t dispatched, succeeded, failed;
 
 	struct list node;
 	struct list id_node, name_node; /* in buckets */
@@ -123,7 +122,7 @@ struct worker {
 	char backend[16];
 	uint8_t instance[16];
 	uint64_t heard_ms, gone_ms;
-	struct recent recent; /* calls to it that have ended */
+	struct recent *recent; /* calls to it that have ended */
 };
 
 struct workers_settings {
@@ -162,6 +161,7 @@ struct workers {
 	uint64_t picks; /* requests ever given to a worker */
 	uint32_t slow_start_ms;
 	struct prng prng;
+	struct recent_store recents;
 	uint64_t decisions[POLICY_COUNT][PICK_REASON_COUNT];
 };
 

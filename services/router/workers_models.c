@@ -204,7 +204,8 @@ workers_set_models(struct workers *ws, struct worker *w, const struct announce *
 		   const struct worker *moved, uint64_t now_ms)
 {
 	enum tier tier = a->backup ? TIER_BACKUP : TIER_PRIMARY;
-	struct worker_model *models = calloc(a->model_count + 1, sizeof(*models));
+	struct worker_model *models =
+	    calloc(a->model_count > 0 ? a->model_count : 1, sizeof(*models));
 	struct worker before = *w;
 	size_t n = 0;
 
