@@ -9,10 +9,13 @@
 
 #include "wire/wire.h"
 
-#define METHOD_GENERATE        "Router/Generate"
-#define METHOD_GENERATE_ONCE   "Router/GenerateOnce"
-#define METHOD_LIST_MODELS     "Router/ListModels"
-#define METHOD_ANNOUNCE        "Router/Announce"
+#define METHOD_GENERATE      "Router/Generate"
+#define METHOD_GENERATE_ONCE "Router/GenerateOnce"
+#define METHOD_LIST_MODELS   "Router/ListModels"
+#define METHOD_ANNOUNCE      "Router/Announce"
+#define METHOD_REPORT        "Router/Report"
+#define LOAD_CHANGED                                                                               \
+	"load_changed" /* reason of an IM_EAGAIN: the worker has room, and is busier than its router knew */
 #define METHOD_STATUS          "Router/Status"
 #define METHOD_WORKER_GENERATE "Inference/Generate"
 

@@ -38,6 +38,11 @@ void announce_encode(const struct announce *a, struct buf *out);
 IM_MUST_CHECK enum im_rc announce_decode(const uint8_t *buf, size_t len, struct arena *arena,
 					 struct announce *ret, struct im_err *err);
 
+/* Router/Report (the reply is empty) */
+void report_encode(const struct load *load, struct buf *out);
+IM_MUST_CHECK enum im_rc report_decode(const uint8_t *buf, size_t len, struct load *ret,
+				       struct im_err *err);
+
 enum seen_state { /* numbers are the wire's */
 	SEEN_UNSAID = 0,
 	SEEN_JOINING,

@@ -145,3 +145,34 @@ announce_decode(const uint8_t *buf, size_t len, struct arena *arena, struct anno
 	};
 	return IM_OK;
 }
+
+void
+report_encode(const struct load *load, struct buf *out)
+{
+	Infermesh__V1__ReportRequest m = INFERMESH__V1__REPORT_REQUEST__INIT;
+	Infermesh__V1__Load l;
+
+	load_out(load, &l);
+	m.load = &l;
+	wire_pack(&m.base, out);
+}
+
+enum im_rc
+report_decode(const uint8_t *buf, size_t len, struct load *ret, struct im_err *err)
+{
+	struct arena arena = { .max_bytes = SMALL_MESSAGE_BYTES };
+	const Infermesh__V1__ReportRequest *m;
+	ProtobufCMessage *msg;
+	enum im_rc rc =
+	    wire_unpack(&infermesh__v1__report_request__descriptor, buf, len, &arena, &msg, err);
+
+	if (rc == IM_OK) {
+		m = (const Infermesh__V1__ReportRequest *)msg;
+		if (m->load != NULL)
+			*ret = load_in(m->load);
+		else
+			rc = err_set(err, IM_EINVAL, "load: a report without one");
+	}
+	arena_done(&arena);
+	return rc;
+}

@@ -41,6 +41,7 @@ RECODE_FLAT(generate_end, generate_end)
 RECODE(generate_reply, generate_reply)
 RECODE(model_list, model_list)
 RECODE(announce, announce)
+RECODE_FLAT(report, load)
 RECODE(router_status, router_status)
 RECODE_FLAT(cache_lookup, cache_lookup)
 RECODE(cache_found, cache_found)
@@ -263,6 +264,12 @@ announce_sample(struct buf *out)
 }
 
 static void
+report_sample(struct buf *out)
+{
+	report_encode(&(struct load){ 1, 4, 2, 3, true }, out);
+}
+
+static void
 cache_lookup_sample(struct buf *out)
 {
 	cache_lookup_encode(&(struct cache_lookup){ { 1 }, 7 }, out);
@@ -463,6 +470,7 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(generate_reply),
 	SAMPLE(model_list),
 	SAMPLE(announce),
+	SAMPLE(report),
 	SAMPLE(router_status),
 	SAMPLE(cache_lookup),
 	SAMPLE(cache_found),

@@ -24,6 +24,16 @@ worker_load(const struct worker *w, const struct router_link *hearer)
 	};
 }
 
+struct load
+worker_tell_load(const struct worker *w, struct router_link *hearer)
+{
+	struct load load = worker_load(w, hearer);
+
+	if (hearer != NULL)
+		load_news_told(&hearer->news, &load);
+	return load;
+}
+
 static bool
 backend_has(const struct worker *w, const char *name)
 {

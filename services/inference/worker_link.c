@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "inference/worker_state.h"
 
@@ -70,7 +71,7 @@ announce_to(struct router_link *r)
 	struct announce a = {
 		.worker = w->env.name,
 		.backend = w->ops->name,
-		.load = worker_load(w, r),
+		.load = worker_tell_load(w, r),
 		.draining = w->draining,
 		.weight = w->weight,
 		.backup = w->backup,
@@ -105,11 +106,71 @@ worker_announce(struct worker *w)
 		announce_to(r);
 }
 
-/*
- * A router believes a worker that refused it to be full until it hears otherwise, which may take until the next second's
- * announcement; meanwhile its requests wait beside an idle worker. The simulation (tests/sim) puts that at a p99 of 0.9 s
- * with 32 routers at 95 % load, and at 0.1 s when the worker speaks up.
- */
+static void tell_news(struct router_link *r);
+
+static void
+on_news_answered(void *user, struct call *call, const struct im_err *err, const uint8_t *body,
+		 size_t len)
+{
+	struct router_link *r = user;
+
+	(void)call;
+	(void)body;
+	(void)len;
+	r->news_call = NULL;
+	load_news_answered(&r->news);
+	/* An error is one of the link, or the router does not take this worker: the next announcement tells. */
+	if (err == NULL)
+		tell_news(r);
+}
+
+static void
+send_news(struct router_link *r)
+{
+	static const struct call_ops ops = { .end = on_news_answered };
+	struct worker *w = r->w;
+	struct load load = worker_load(w, r);
+	struct call_request req = { .method = METHOD_REPORT, .budget_ms = ANNOUNCE_BUDGET_MS };
+
+	buf_clear(&w->scratch);
+	report_encode(&load, &w->scratch);
+	req.body = w->scratch.data;
+	req.body_len = w->scratch.len;
+	/* Where it cannot be sent the next second's announcement tells. */
+	if (r->news_call != NULL || !buf_ok(&w->scratch) ||
+	    call_start(r->link, &req, &ops, r, &r->news_call, NULL) != IM_OK)
+		return;
+	load_news_sent(&r->news, &load, clock_mono_us());
+}
+
+static void
+tell_news_fire(void *arg)
+{
+	tell_news(arg);
+}
+
+static void
+tell_news(struct router_link *r)
+{
+	struct worker *w = r->w;
+	struct load load = worker_load(w, r);
+	uint64_t due_us = load_news_due_us(&r->news, &load, w->offered_us, clock_mono_us());
+
+	if (due_us == 0)
+		send_news(r);
+	else if (due_us != LOAD_NEWS_NONE &&
+		 loop_timer_set(w->env.loop, &r->news_later, due_us) != IM_OK)
+		log_debug("no memory for a timer; routers hear of the load a second later");
+}
+
+void
+worker_load_changed(struct worker *w)
+{
+	LIST_FOREACH (&w->links, r, struct router_link, node)
+		if (!w->stopping)
+			tell_news(r);
+}
+
 void
 worker_turned_away(struct router_link *r)
 {
@@ -117,13 +178,33 @@ worker_turned_away(struct router_link *r)
 		list_push_back(&r->w->refused, &r->refused_node);
 }
 
+/*
+ * All routers that have requests waiting would come for one place, and each but one would be refused. So it is offered to the one
+ * that was refused first, and the others hear of it only if it is still free after a moment.
+ */
 void
 worker_place_free(struct worker *w)
 {
 	struct list *node = w->stopping ? NULL : list_pop_front(&w->refused);
 
-	if (node != NULL)
-		announce_to(CONTAINER_OF(node, struct router_link, refused_node));
+	if (node != NULL) {
+		struct router_link *r = CONTAINER_OF(node, struct router_link, refused_node);
+
+		w->offered_us = clock_mono_us() + LOAD_NEWS_OFFER_US;
+		if (r->news_call == NULL)
+			send_news(r);
+		else
+			announce_to(r);
+	}
+	worker_load_changed(w);
+}
+
+bool
+worker_news_crossed(const struct worker *w, const struct router_link *r)
+{
+	struct load load = worker_load(w, r);
+
+	return r != NULL && load_news_crossed(&r->news, &load);
 }
 
 void
@@ -148,6 +229,7 @@ on_up(void *user, struct link *link)
 	}
 	r->w = w;
 	r->link = link;
+	r->news_later = (struct loop_timer){ .fn = tell_news_fire, .arg = r };
 	link_set_user(link, r);
 	list_push_back(&w->links, &r->node);
 	log_info("joined a router", LOG_STR("destination.address", link_peer(link)->address));
@@ -171,6 +253,7 @@ on_down(void *user, struct link *link, const struct im_err *why)
 		log_warn("a router is lost",
 			 LOG_STR("destination.address", link_peer(link)->address),
 			 LOG_STR("error.message", why != NULL ? why->text : ""));
+	loop_timer_cancel(w->env.loop, &r->news_later);
 	list_remove(&r->refused_node);
 	list_remove(&r->node);
 	free(r);
@@ -227,7 +310,9 @@ worker_hang_up(struct worker *w)
 	LIST_FOREACH (&w->links, r, struct router_link, node) {
 		if (r->call != NULL)
 			call_cancel(r->call);
-		r->call = NULL;
+		if (r->news_call != NULL)
+			call_cancel(r->news_call);
+		r->call = r->news_call = NULL;
 		r->again = false;
 	}
 	for (size_t i = 0; i < w->router_count; i++)

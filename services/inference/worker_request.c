@@ -74,10 +74,10 @@ count_end(struct request *r)
 
 /* The last word to the caller; the load is that after this request. */
 static void
-send_end(struct worker *w, const struct router_link *to, struct served *served,
-	 const struct im_err *err, const struct usage *usage)
+send_end(struct worker *w, struct router_link *to, struct served *served, const struct im_err *err,
+	 const struct usage *usage)
 {
-	struct generate_end end = { .load = worker_load(w, to), .has_load = true };
+	struct generate_end end = { .load = worker_tell_load(w, to), .has_load = true };
 	struct im_err no_memory;
 
 	if (usage != NULL) {
@@ -283,6 +283,9 @@ request_begin(struct worker *w, struct router_link *from, struct served *served,
 	if (w->draining || w->stopping)
 		return err_reason(err, IM_EUNAVAILABLE, "worker_draining",
 				  "the worker takes no more requests");
+	if (worker_news_crossed(w, from))
+		return err_reason(err, IM_EAGAIN, LOAD_CHANGED,
+				  "the worker is busier than its router knew");
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return err_set(err, IM_ENOMEM, "the worker is out of memory");
@@ -305,6 +308,7 @@ request_begin(struct worker *w, struct router_link *from, struct served *served,
 		return rc;
 	}
 	*ret = r;
+	worker_load_changed(w);
 	return IM_OK;
 }
 
@@ -319,7 +323,7 @@ worker_request(void *user, struct link *link, struct served *served,
 
 	if (request_begin(w, link_user(link), served, req, &r, &err) != IM_OK) {
 		w->stats.refused++;
-		if (err.rc == IM_EAGAIN)
+		if (err.rc == IM_EAGAIN && strcmp(err.reason, LOAD_CHANGED) != 0)
 			worker_turned_away(link_user(link));
 		send_end(w, link_user(link), served, &err, NULL);
 		return;

@@ -52,6 +52,14 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 
 	(void)user;
 	(void)link;
+	if (strcmp(req->method, METHOD_REPORT) == 0) {
+		assert_int_equal(report_decode(req->body, req->body_len, &router.load, NULL),
+				 IM_OK);
+		router.reported++;
+		served_end(served, NULL, NULL, 0);
+		loop_stop(router.loop);
+		return;
+	}
 	assert_string_equal(req->method, METHOD_ANNOUNCE);
 	assert_int_equal(announce_decode(req->body, req->body_len, &arena, &a, NULL), IM_OK);
 	at = (size_t)snprintf(router.announcement, sizeof(router.announcement),
@@ -63,10 +71,80 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 		    router.announcement + at, sizeof(router.announcement) - at, " %s%s%s",
 		    a.models[i].id, a.models[i].digest[0] != '\0' ? "=" : "", a.models[i].digest);
 	router.draining = a.draining;
+	router.load = a.load;
 	router.announced++;
 	arena_done(&arena);
 	served_end(served, NULL, NULL, 0);
 	loop_stop(router.loop);
+}
+
+static void
+second_up(void *user, struct link *link)
+{
+	(void)user;
+	router.second.link = link;
+}
+
+static void
+second_down(void *user, struct link *link, const struct im_err *why)
+{
+	(void)user;
+	(void)link;
+	(void)why;
+	router.second.link = NULL;
+	loop_stop(router.loop);
+}
+
+static void
+second_cancelled(void *user, struct served *served)
+{
+	(void)user;
+	router.second.unanswered = NULL;
+	served_end(served, NULL, NULL, 0);
+}
+
+static void
+second_request(void *user, struct link *link, struct served *served,
+	       const struct served_request *req)
+{
+	static const struct served_ops ops = { .cancelled = second_cancelled };
+	struct arena arena = { 0 };
+	struct announce a;
+
+	(void)user;
+	(void)link;
+	loop_stop(router.loop);
+	if (strcmp(req->method, METHOD_ANNOUNCE) == 0) {
+		assert_int_equal(announce_decode(req->body, req->body_len, &arena, &a, NULL),
+				 IM_OK);
+		router.second.load = a.load;
+		router.second.announced++;
+		router.second.after = router.reported;
+		arena_done(&arena);
+		served_end(served, NULL, NULL, 0);
+		return;
+	}
+	assert_string_equal(req->method, METHOD_REPORT);
+	assert_int_equal(report_decode(req->body, req->body_len, &router.second.load, NULL), IM_OK);
+	router.second.reported++;
+	router.second.after = router.reported;
+	if (router.second.silent) {
+		assert_null(router.second.unanswered); /* one at a time */
+		router.second.unanswered = served;
+		served_accept(served, &ops, NULL);
+		return;
+	}
+	served_end(served, NULL, NULL, 0);
+}
+
+void
+answer_second(void)
+{
+	struct served *served = router.second.unanswered;
+
+	assert_non_null(served);
+	router.second.unanswered = NULL;
+	ON_LOOP(served_end(served, NULL, NULL, 0));
 }
 
 static void
@@ -118,10 +196,11 @@ on_closed(void *arg)
 	loop_stop(router.loop);
 }
 
-int
-worker_rig_setup(void **state)
+static int
+setup(bool two)
 {
 	static const char yaml[] =
+	    "router: { addresses: ['inproc://router', 'inproc://second'] }\n"
 	    "workers:\n  - name: w1\n    backend: upstream\n    url: http://127.0.0.1:1\n"
 	    "    aliases: {small: m1, lost: nothing}\n"
 	    "    weight: 250\n"
@@ -132,9 +211,11 @@ worker_rig_setup(void **state)
 	const struct net_params params = { .role = "router",
 					   .name = "r",
 					   .window_bytes = WINDOW_BYTES };
+	static const struct endpoint_ops second = { .up = second_up,
+						    .down = second_down,
+						    .request = second_request };
 	struct im_err err;
 
-	(void)state;
 	memset(&router, 0, sizeof(router));
 	memset(&fake_state, 0, sizeof(fake_state));
 	router.alarm.fn = on_alarm;
@@ -147,13 +228,31 @@ worker_rig_setup(void **state)
 	assert_int_equal(net_new(router.loop, &params, &router.net, &err), IM_OK);
 	assert_int_equal(
 	    net_listen(router.net, "inproc://router", &ops, NULL, &router.listener, &err), IM_OK);
+	if (two)
+		assert_int_equal(net_listen(router.net, "inproc://second", &second, NULL,
+					    &router.second.listener, &err),
+				 IM_OK);
 	assert_int_equal(host_start(router.loop, router.config,
-				    config_item(router.config, "workers", 0), &service, "w1", true,
+				    config_item(router.config, "workers", 0), &service, "w1", !two,
 				    NULL, &router.host, &err),
 			 IM_OK);
 	loop_leave(router.loop);
-	RUN_UNTIL(router.announced > 0);
+	RUN_UNTIL(router.announced > 0 && (!two || router.second.announced > 0));
 	return 0;
+}
+
+int
+worker_rig_setup(void **state)
+{
+	(void)state;
+	return setup(false);
+}
+
+int
+worker_rig_setup_two_routers(void **state)
+{
+	(void)state;
+	return setup(true);
 }
 
 void
@@ -183,8 +282,8 @@ worker_rig_teardown(void **state)
 
 static const struct call_ops ask_ops = { .data = on_data, .end = on_end };
 
-void
-ask_raw(struct ask *a, const char *method, const void *body, size_t len)
+static void
+ask_over(struct link *link, struct ask *a, const char *method, const void *body, size_t len)
 {
 	struct call_request req = { .method = method,
 				    .budget_ms = 5000,
@@ -192,13 +291,17 @@ ask_raw(struct ask *a, const char *method, const void *body, size_t len)
 				    .body = body,
 				    .body_len = len };
 
-	ON_LOOP(
-	    assert_int_equal(call_start(router.link, &req, &ask_ops, a, &a->call, NULL), IM_OK));
+	ON_LOOP(assert_int_equal(call_start(link, &req, &ask_ops, a, &a->call, NULL), IM_OK));
 }
 
-/* Ask and wait until the backend has it. */
-struct job *
-ask(struct ask *a, const char *model)
+void
+ask_raw(struct ask *a, const char *method, const void *body, size_t len)
+{
+	ask_over(router.link, a, method, body, len);
+}
+
+static struct job *
+ask_model(struct link *link, struct ask *a, const char *model)
 {
 	unsigned submits = fake_state.submits;
 	struct message m = { .role = "user", .content = "hi" };
@@ -207,7 +310,7 @@ ask(struct ask *a, const char *model)
 
 	generate_request_encode(&req, &body);
 	assert_true(buf_ok(&body));
-	ask_raw(a, METHOD_WORKER_GENERATE, body.data, body.len);
+	ask_over(link, a, METHOD_WORKER_GENERATE, body.data, body.len);
 	buf_done(&body);
 	while (fake_state.submits == submits && !a->ended) {
 		struct loop_timer tick = { .fn = (loop_fn)loop_stop, .arg = router.loop };
@@ -217,4 +320,16 @@ ask(struct ask *a, const char *model)
 		ON_LOOP(loop_timer_cancel(router.loop, &tick));
 	}
 	return fake_state.last;
+}
+
+struct job *
+ask(struct ask *a, const char *model)
+{
+	return ask_model(router.link, a, model);
+}
+
+struct job *
+ask_second(struct ask *a, const char *model)
+{
+	return ask_model(router.second.link, a, model);
 }

@@ -17,6 +17,17 @@
 
 #define WINDOW_BYTES 1024
 
+/* Another router that the worker has, to be told things only. */
+struct second_router {
+	struct endpoint *listener;
+	struct link *link;
+	unsigned announced, reported;
+	unsigned after;   /* so many reports to the first one came before what it heard last */
+	struct load load; /* the last one that it was told */
+	struct served *unanswered;
+	bool silent; /* keeps one report in 'unanswered' */
+};
+
 /* The router: on the same loop as the worker; the test's thread runs the loop. */
 struct router {
 	struct loop *loop;
@@ -26,7 +37,9 @@ struct router {
 	struct link *link;
 	struct host *host;
 	struct loop_timer alarm;
-	unsigned announced, goaways;
+	unsigned announced, goaways, reported;
+	struct load load; /* the last one that was announced or reported */
+	struct second_router second;
 	char announcement[512]; /* the last one, written down */
 	bool draining;
 	bool closed;
@@ -67,15 +80,22 @@ struct ask {
 
 /** A worker that has announced itself; and its end. For cmocka. */
 int worker_rig_setup(void **state);
+int worker_rig_setup_two_routers(void **state);
 int worker_rig_teardown(void **state);
 
 /** Stop the worker. */
 void stop_host(void);
+
+/** Answer the report that the second router has kept. */
+void answer_second(void);
 
 /** Call 'method' of the worker. 'a' is zeroed and outlives the call. */
 void ask_raw(struct ask *a, const char *method, const void *body, size_t len);
 
 /** Ask for an answer and wait until the backend has it. */
 struct job *ask(struct ask *a, const char *model);
+
+/** The same as the second router. */
+struct job *ask_second(struct ask *a, const char *model);
 
 #endif

@@ -6,6 +6,7 @@
 #define INFERENCE_WORKER_STATE_H
 
 #include "base/list.h"
+#include "inference/load_news.h"
 #include "inference/worker.h"
 
 #define WORKER_ROUTERS_MAX 64
@@ -21,10 +22,13 @@ struct router_link {
 	struct list refused_node; /* in worker.refused */
 	struct worker *w;
 	struct link *link;
-	struct call *call; /* an announcement that is not answered yet */
-	uint32_t own;      /* requests that came from it */
-	bool again;        /* something changed meanwhile */
-	bool refused;      /* the log knows */
+	struct call *call;      /* an announcement that is not answered yet */
+	struct call *news_call; /* news that are not answered yet */
+	struct load_news news;
+	struct loop_timer news_later; /* for those that have to wait */
+	uint32_t own;                 /* requests that came from it */
+	bool again;                   /* something changed meanwhile */
+	bool refused;                 /* the log knows */
 };
 
 struct worker_stats {
@@ -46,7 +50,8 @@ struct worker {
 	uint32_t request_count;
 	struct buf scratch; /* for encoding within one callback */
 	struct loop_timer tick;
-	uint32_t weight; /* 0 = not configured */
+	uint64_t offered_us; /* until when a free place is offered to one router */
+	uint32_t weight;     /* 0 = not configured */
 	bool backup;
 	bool trouble_logged;
 	bool draining;
@@ -56,8 +61,11 @@ struct worker {
 	struct worker_stats stats;
 };
 
-/** How busy the worker is now, as 'hearer' is told; NULL = nobody in particular. */
+/** How busy the worker is now, as 'hearer' sees it; NULL = nobody in particular. */
 struct load worker_load(const struct worker *w, const struct router_link *hearer);
+
+/** The same, and 'hearer' is being told. */
+struct load worker_tell_load(const struct worker *w, struct router_link *hearer);
 
 /** The model behind 'name', which may be an alias: NULL if there is none. */
 const char *worker_model(const struct worker *w, const char *name);
@@ -76,8 +84,14 @@ void worker_announce(struct worker *w);
 /** 'r' brought a request for which there was no place: it will hear when there is one. NULL is fine. */
 void worker_turned_away(struct router_link *r);
 
-/** A place came free: tell the router that was turned away first. One place, one router: they do not all come at once. */
+/** A request has come or gone: tell the routers to which that is news (load_news.h). */
+void worker_load_changed(struct worker *w);
+
+/** The same, and a place came free: offer it to the router that was turned away first, so that they do not all come at once. */
 void worker_place_free(struct worker *w);
+
+/** True if 'r', from which a request has just come, had not read that the worker is busier. NULL is fine. */
+bool worker_news_crossed(const struct worker *w, const struct router_link *r);
 
 /** Tell every router to send no more. */
 void worker_goaway(struct worker *w);

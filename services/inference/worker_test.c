@@ -130,12 +130,13 @@ test_worker_that_was_full_tells_the_refused_router_of_a_free_place(void **state)
 	(void)ask(&second, "m1");
 	RUN_UNTIL(second.ended);
 	assert_int_equal(second.err.rc, IM_EAGAIN);
-	before = router.announced;
+	assert_string_equal(second.err.reason, "worker_busy");
+	before = router.reported;
 	ON_LOOP(fake_end(j, IM_OK));
 	RUN_UNTIL(first.ended);
 	flush_link();
-	assert_true(router.announced > before);
-	assert_non_null(strstr(router.announcement, " 0/4+0 "));
+	assert_int_equal(router.reported, before + 1);
+	assert_int_equal(router.load.in_flight, 0);
 
 	/* Cancelling frees a place too. */
 	fake_state.refuse = false;
@@ -144,11 +145,110 @@ test_worker_that_was_full_tells_the_refused_router_of_a_free_place(void **state)
 	second = (struct ask){ 0 };
 	(void)ask(&second, "m1");
 	RUN_UNTIL(second.ended);
-	before = router.announced;
+	before = router.reported;
 	ON_LOOP(call_cancel(first.call));
 	ask_raw(&third, "No/Method", "", 0);
 	RUN_UNTIL(third.ended);
-	assert_true(router.announced > before);
+	assert_int_equal(router.reported, before + 1);
+}
+
+static void
+test_worker_tells_only_the_other_routers_of_a_routers_requests(void **state)
+{
+	struct ask a = { 0 }, b = { 0 };
+	struct job *j = ask(&a, "m1"), *k;
+
+	(void)state;
+	RUN_UNTIL(router.second.reported == 1);
+	assert_int_equal(router.second.load.in_flight, 1);
+	assert_int_equal(router.second.load.own, 0);
+	k = ask_second(&b, "m1");
+	RUN_UNTIL(router.reported == 1);
+	assert_int_equal(router.load.in_flight, 2);
+	assert_int_equal(router.load.own, 1);
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(a.ended && router.second.reported == 2);
+	assert_int_equal(router.second.load.in_flight, 1);
+	assert_int_equal(router.second.load.own, 1);
+	ON_LOOP(fake_end(k, IM_OK));
+	RUN_UNTIL(b.ended && router.reported == 2);
+	assert_int_equal(router.second.reported, 2);
+	buf_done(&a.text);
+	buf_done(&b.text);
+}
+
+static void
+test_worker_alone_with_a_router_reports_nothing(void **state)
+{
+	struct ask a = { 0 }, b = { 0 };
+	struct job *j = ask(&a, "m1"), *k = ask(&b, "m1");
+
+	(void)state;
+	ON_LOOP(fake_end(j, IM_OK));
+	ON_LOOP(fake_end(k, IM_OK));
+	RUN_UNTIL(a.ended && b.ended);
+	assert_int_equal(router.reported, 0);
+	buf_done(&a.text);
+	buf_done(&b.text);
+}
+
+static void
+test_worker_refuses_who_has_not_read_that_it_is_busier_and_takes_him_afterwards(void **state)
+{
+	struct ask a = { 0 }, b = { 0 }, c = { 0 };
+	struct job *j;
+
+	(void)state;
+	router.second.silent = true;
+	j = ask(&a, "m1");
+	RUN_UNTIL(router.second.unanswered != NULL);
+	(void)ask_second(&b, "m1");
+	RUN_UNTIL(b.ended);
+	assert_int_equal(b.err.rc, IM_EAGAIN);
+	assert_string_equal(b.err.reason, LOAD_CHANGED);
+	assert_int_equal(b.end.load.in_flight, 1);
+	/* A change meanwhile is told when the first word was answered, not before. */
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(a.ended);
+	assert_int_equal(router.second.reported, 1);
+	answer_second();
+	RUN_UNTIL(router.second.reported == 2);
+	assert_int_equal(router.second.load.in_flight, 0);
+	/* Less than it knew is no reason to refuse. */
+	j = ask_second(&c, "m1");
+	assert_false(c.ended);
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(c.ended);
+	assert_false(c.failed);
+	answer_second();
+	buf_done(&a.text);
+	buf_done(&c.text);
+}
+
+static void
+test_worker_offers_a_free_place_first_to_who_was_refused(void **state)
+{
+	struct ask asks[4] = { { 0 } }, refused = { 0 };
+	struct job *j = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		j = ask(&asks[i], "m1");
+	fake_state.refuse = true;
+	(void)ask(&refused, "m1");
+	RUN_UNTIL(refused.ended);
+	RUN_UNTIL(router.second.load.in_flight == 4);
+	ON_LOOP(fake_end(j, IM_OK));
+	RUN_UNTIL(router.reported == 1);
+	assert_int_equal(router.load.in_flight, 3);
+	/* It does not come. */
+	RUN_UNTIL(router.second.load.in_flight == 3);
+	assert_int_equal(router.second.after, 1);
+	for (size_t i = 0; i < 4; i++) {
+		if (!asks[i].ended)
+			ON_LOOP(call_cancel(asks[i].call));
+		buf_done(&asks[i].text);
+	}
 }
 
 static void
@@ -302,6 +402,8 @@ test_worker_metrics_page_holds_its_counts(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, worker_rig_setup, worker_rig_teardown)
+#define TEST_TWO(name)                                                                             \
+	cmocka_unit_test_setup_teardown(name, worker_rig_setup_two_routers, worker_rig_teardown)
 
 int
 main(void)
@@ -313,6 +415,11 @@ main(void)
 		TEST(test_worker_says_how_much_of_its_load_is_the_hearers_own),
 		TEST(test_worker_refuses_what_it_cannot_do),
 		TEST(test_worker_that_was_full_tells_the_refused_router_of_a_free_place),
+		TEST(test_worker_alone_with_a_router_reports_nothing),
+		TEST_TWO(test_worker_tells_only_the_other_routers_of_a_routers_requests),
+		TEST_TWO(
+		    test_worker_refuses_who_has_not_read_that_it_is_busier_and_takes_him_afterwards),
+		TEST_TWO(test_worker_offers_a_free_place_first_to_who_was_refused),
 		TEST(test_worker_cancelled_call_cancels_the_job_at_once),
 		TEST(test_worker_lost_link_cancels_its_jobs_and_joins_again),
 		TEST(test_worker_slow_reader_pauses_the_backend_and_gets_everything),

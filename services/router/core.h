@@ -41,6 +41,18 @@ enum refused {
 	REFUSED_COUNT
 };
 
+/* Why a worker did not take a request that was sent to it, which is no failure. */
+#define TURNED_AWAY_MAP(X)                                                                         \
+	X(TURNED_AWAY_FULL, "full")                                                                \
+	X(TURNED_AWAY_BUSIER, "busier") /* than this router knew: LOAD_CHANGED */
+
+enum turned_away {
+#define X(name, text) name,
+	TURNED_AWAY_MAP(X)
+#undef X
+	TURNED_AWAY_COUNT
+};
+
 struct router_settings {
 	uint32_t calls_max, request_ms, retries;
 	uint32_t silence_ms; /* of a worker at a deadline, that counts against it */
@@ -91,6 +103,7 @@ struct router {
 	struct retry_budget retry_budget;
 	uint64_t retries[ROUTER_RC_COUNT]; /* by what the worker's failure was */
 	uint64_t retries_denied;           /* by the budget */
+	uint64_t turned_away[TURNED_AWAY_COUNT];
 	uint64_t outcomes[OUTCOME_REJECTED + 1];
 	struct histogram overhead;
 
@@ -108,6 +121,8 @@ struct router {
 
 void router_announce(struct router *router, struct peer *peer, struct served *served,
 		     const struct served_request *req);
+void router_report(struct router *router, struct peer *peer, struct served *served,
+		   const struct served_request *req);
 void router_list_models(const struct router *router, struct served *served);
 
 /** End with 'bytes', or with an error if they failed for want of memory. */

@@ -40,13 +40,16 @@ struct fake_worker {
 	uint32_t fail_retry_ms; /* ... and this Retry-After */
 	bool hang;              /* take calls and say nothing */
 	bool say_one_then_hang;
-	bool refuse_full; /* IM_EAGAIN */
+	bool refuse_full;       /* IM_EAGAIN */
+	uint32_t refuse_busier; /* so many more with LOAD_CHANGED */
+	bool says_load;         /* in refusals too */
 	bool draining;
 	const char *digest;   /* of "demo"; NULL = the one that all have */
 	size_t pieces;        /* frames of an answer besides the first and the last */
 	uint32_t more_tokens; /* that an answer uses besides 3 of the prompt and 5 */
 	bool no_usage;        /* and does not say so */
 	struct served *held;  /* the last call that hangs */
+	enum im_rc report_rc; /* IM_EAGAIN: not answered yet */
 	bool gone, closed;
 };
 
@@ -143,6 +146,9 @@ void mesh_worker_leaves(struct fake_worker *w);
 /** Cut its link; it dials again. */
 void mesh_worker_cut(struct fake_worker *w);
 void mesh_worker_announce(struct fake_worker *w);
+
+/** It reports 'load', raw bytes if that is NULL; the router's answer goes to 'w->report_rc'. */
+void mesh_worker_report(struct fake_worker *w, const struct load *load);
 
 /** End the call that hangs with this failure. */
 void mesh_worker_fail_held(struct fake_worker *w, enum im_rc rc);

@@ -58,6 +58,38 @@ mesh_worker_announce(struct fake_worker *w)
 }
 
 static void
+report_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
+{
+	struct fake_worker *w = user;
+
+	(void)call;
+	(void)body;
+	(void)len;
+	w->report_rc = err == NULL ? IM_OK : err->rc;
+}
+
+void
+mesh_worker_report(struct fake_worker *w, const struct load *load)
+{
+	static const struct call_ops ops = { .end = report_end };
+	struct call_request req = { .method = METHOD_REPORT };
+	struct buf body = BUF_INIT(0);
+	struct call *call;
+
+	if (load != NULL) {
+		report_encode(load, &body);
+	}
+	req.body = body.data;
+	req.body_len = body.len;
+	w->report_rc = IM_EAGAIN;
+	loop_enter(w->mesh->loop);
+	assert_int_equal(call_start(w->link, &req, &ops, w, &call, NULL), IM_OK);
+	loop_leave(w->mesh->loop);
+	buf_done(&body);
+	MESH_WAIT(w->mesh, w->report_rc != IM_EAGAIN);
+}
+
+static void
 say(struct served *served, const char *role, const char *content, const char *finish)
 {
 	struct delta d = { .role = role, .content = content, .finish_reason = finish };
@@ -167,6 +199,22 @@ answer(struct fake_worker *w, struct served *served)
 }
 
 static void
+refuse(const struct fake_worker *w, struct served *served, const struct im_err *err)
+{
+	struct generate_end end = {
+		.has_load = true,
+		.load = { .in_flight = w->in_flight, .capacity = w->capacity, .has_own = true }
+	};
+	struct buf bytes = BUF_INIT(0);
+
+	if (w->says_load) {
+		generate_end_encode(&end, &bytes);
+	}
+	served_end(served, err, bytes.data, bytes.len);
+	buf_done(&bytes);
+}
+
+static void
 worker_request(void *user, struct link *link, struct served *served,
 	       const struct served_request *req)
 {
@@ -183,10 +231,14 @@ worker_request(void *user, struct link *link, struct served *served,
 			 IM_OK);
 	assert_true(req->budget_ms > 0);
 	w->started++;
-	if (w->refuse_full || w->in_flight >= w->capacity) {
+	if (w->refuse_busier > 0) {
+		w->refuse_busier--;
+		(void)err_reason(&err, IM_EAGAIN, LOAD_CHANGED, "busier");
+		refuse(w, served, &err);
+	} else if (w->refuse_full || w->in_flight >= w->capacity) {
 		assert_true(w->refuse_full); /* the router never sends more than announced */
 		(void)err_set(&err, IM_EAGAIN, "full");
-		served_end(served, &err, NULL, 0);
+		refuse(w, served, &err);
 	} else if (w->fail_with != IM_OK) {
 		(void)err_set(&err, w->fail_with, "told to fail");
 		err.retry_after_ms = w->fail_retry_ms;

@@ -94,10 +94,11 @@ struct request {
 	uint64_t tried[WORKERS_TRIED_MAX];
 	struct failed_try failed[WORKERS_TRIED_MAX];
 	size_t tried_count, failed_count;
-	enum policy policy; /* as the rules say */
-	size_t policy_rule; /* which one; see policy_rules_choose() */
-	uint64_t prefix;    /* see struct pick_ask */
-	struct pick pick;   /* the last one */
+	uint32_t busier_count; /* times that a worker was busier than we knew */
+	enum policy policy;    /* as the rules say */
+	size_t policy_rule;    /* which one; see policy_rules_choose() */
+	uint64_t prefix;       /* see struct pick_ask */
+	struct pick pick;      /* the last one */
 	char model_digest[WORKERS_DIGEST_MAX + 1];
 
 	bool streams;   /* the caller reads tokens as they come */

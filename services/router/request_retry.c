@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "router/request.h"
 
+#define BUSIER_MAX                                                                                 \
+	3 /* times that one request is turned away because a worker is busier than known */
+
 /* What the caller is to read when a worker failed and nobody else can help. */
 static void
 keep_worker_error(struct request *r, const struct im_err *err, bool workers_own)
@@ -109,6 +112,20 @@ is_last(const struct request *r, enum request_event next)
 	       (next == REQUEST_EV_WORKER_RETRY && r->st.retries_left == 0);
 }
 
+/* It was no attempt. Who has room and is only busier than we knew has told us by now, so that he may be the cheapest again; but
+ * nobody turns a request away like that for ever. */
+static void
+turned_away(struct request *r, const struct im_err *err)
+{
+	bool busier = strcmp(err->reason, LOAD_CHANGED) == 0;
+
+	r->router->turned_away[busier ? TURNED_AWAY_BUSIER : TURNED_AWAY_FULL]++;
+	if (!busier || ++r->busier_count > BUSIER_MAX) {
+		workers_mark_full(r->worker);
+	}
+	router_request_event(r, REQUEST_EV_WORKER_FULL);
+}
+
 void
 router_request_attempt_failed(struct request *r, const struct im_err *err, bool opened)
 {
@@ -124,8 +141,7 @@ router_request_attempt_failed(struct request *r, const struct im_err *err, bool 
 	r->judgement = j;
 	r->again_after = err->rc;
 	if (j.again == AGAIN_FULL) {
-		workers_mark_full(r->worker);
-		router_request_event(r, REQUEST_EV_WORKER_FULL);
+		turned_away(r, err);
 		return;
 	}
 	if (j.again != AGAIN_NO) {
@@ -143,11 +159,8 @@ router_request_attempt_failed(struct request *r, const struct im_err *err, bool 
 void
 router_request_count_again(struct request *r)
 {
-	if (r->again_after == IM_OK) {
-		return;
-	}
-	r->router->retries[r->again_after]++;
-	if (r->again_after != IM_EAGAIN) {
+	if (r->again_after != IM_OK && r->again_after != IM_EAGAIN) {
+		r->router->retries[r->again_after]++;
 		log_info("request retried", LOG_STR("http.request.id", r->id_hex),
 			 LOG_STR("gen_ai.request.model", r->model->id),
 			 LOG_STR("worker.name", r->worker->name->text),

@@ -226,13 +226,20 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	struct worker *w = r->worker;
 	struct generate_end end = { 0 };
 	struct im_err bad;
+	bool refused;
 
 	(void)call;
 	r->call = NULL;
 	workers_heard(w);
 	worker_part_done(r);
-	if (err == NULL && generate_end_decode(body, len, &end, &bad) != IM_OK) {
-		err = &bad;
+	if (generate_end_decode(body, len, &end, &bad) != IM_OK) {
+		end.has_load = false;
+		err = err == NULL ? &bad : err;
+	}
+	/* Before it is marked as full, whatever it says. */
+	refused = err != NULL && err->rc == IM_EAGAIN;
+	if (end.has_load && refused && w->link != NULL) {
+		workers_report(w, &end.load);
 	}
 	if (err != NULL) {
 		router_request_attempt_failed(r, err, true);
@@ -245,7 +252,7 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 		router_request_event(r, REQUEST_EV_WORKER_OK);
 	}
 	/* After the slot was given back: the worker's count does not hold this request any more. */
-	if (end.has_load && w->link != NULL) {
+	if (end.has_load && !refused && w->link != NULL) {
 		workers_report(w, &end.load);
 		router_pump(router, w);
 	}

@@ -136,6 +136,8 @@ peer_request(void *user, struct link *link, struct served *served, const struct 
 		router_request_admit(router, &caller, link_peer(link), req);
 	} else if (strcmp(req->method, METHOD_ANNOUNCE) == 0) {
 		router_announce(router, peer, served, req);
+	} else if (strcmp(req->method, METHOD_REPORT) == 0) {
+		router_report(router, peer, served, req);
 	} else if (strcmp(req->method, METHOD_LIST_MODELS) == 0) {
 		router_list_models(router, served);
 	} else if (strcmp(req->method, METHOD_STATUS) == 0) {

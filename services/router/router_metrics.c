@@ -65,7 +65,6 @@ write_retries(const struct router *router, struct metrics_page *page)
 		{ IM_EINTERNAL, "internal" },
 		{ IM_ECORRUPT, "corrupt" },
 		{ IM_EMETHOD, "no_method" },
-		{ IM_EAGAIN, "full" },
 	};
 
 	metrics_family(page, "infermesh_router_retries_total", "counter",
@@ -75,6 +74,26 @@ write_retries(const struct router *router, struct metrics_page *page)
 
 		metrics_value(page, "infermesh_router_retries_total", &label, 1,
 			      (double)router->retries[rows[i].rc]);
+	}
+}
+
+static void
+write_turned_away(const struct router *router, struct metrics_page *page)
+{
+	static const char *const names[TURNED_AWAY_COUNT] = {
+#define X(name, text) [name] = text,
+		TURNED_AWAY_MAP(X)
+#undef X
+	};
+
+	metrics_family(
+	    page, "infermesh_router_turned_away_total", "counter",
+	    "Requests that a worker had no place for, and that looked for another one; no retries.");
+	for (size_t i = 0; i < TURNED_AWAY_COUNT; i++) {
+		struct metrics_label label = { "reason", names[i] };
+
+		metrics_value(page, "infermesh_router_turned_away_total", &label, 1,
+			      (double)router->turned_away[i]);
 	}
 }
 
@@ -242,6 +261,7 @@ router_metrics(const void *service, struct metrics_page *page)
 	write_retries(router, page);
 	metrics_counter(page, "infermesh_router_retries_denied_total",
 			"Retries that the budget forbade.", router->retries_denied);
+	write_turned_away(router, page);
 	write_workers(router, page);
 	router_health_metrics(router, page);
 	write_decisions(router, page);

@@ -214,6 +214,89 @@ test_router_full_worker_is_left_alone_until_it_reports(void **state)
 	assert_false(ask.failed);
 	ask_done(&ask);
 	mesh_settled(m);
+	/* It was turned away and not retried. */
+	assert_true(mesh_metric(m, "infermesh_router_turned_away_total{reason=\"full\"} 1\n"));
+	assert_false(mesh_metric(m, "infermesh_router_retries_total{reason=\"full\"}"));
+	mesh_stop(m);
+}
+
+static void
+test_router_refusal_of_a_worker_with_room_is_not_believed_about_its_room(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask ask = { 0 };
+
+	(void)state;
+	w->refuse_full = w->says_load = true; /* 0 of 4, and full */
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n") && w->started == 1);
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
+	}
+	assert_int_equal(w->started, 1);
+	w->refuse_full = false;
+	mesh_worker_report(w, &(struct load){ .capacity = 4, .has_own = true });
+	assert_int_equal(w->report_rc, IM_OK);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_worker_busier_than_known_may_have_it_again_but_not_for_ever(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask a = { 0 }, b = { 0 };
+
+	(void)state;
+	w->refuse_busier = 2;
+	mesh_ask(m, &a, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, a.ended);
+	assert_false(a.failed);
+	assert_int_equal(w->started, 3);
+	assert_true(mesh_metric(m, "infermesh_router_turned_away_total{reason=\"busier\"} 2\n"));
+	w->refuse_busier = UINT32_MAX;
+	mesh_ask(m, &b, METHOD_GENERATE, "demo", "again", 0);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_waiting 1\n") && w->started == 7);
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
+	}
+	assert_int_equal(w->started, 7); /* not asked in a loop */
+	w->refuse_busier = 0;
+	mesh_worker_announce(w);
+	MESH_WAIT(m, b.ended);
+	assert_false(b.failed);
+	ask_done(&a);
+	ask_done(&b);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_report_of_a_worker_counts_at_once(void **state)
+{
+	struct mesh *m = mesh_start("", "gateway");
+	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
+
+	(void)state;
+	mesh_worker_report(w1, &(struct load){ .in_flight = 3, .capacity = 4, .has_own = true });
+	assert_int_equal(w1->report_rc, IM_OK);
+	for (int i = 0; i < 3; i++) {
+		struct ask ask = { .warm = true };
+
+		mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+		MESH_WAIT(m, ask.ended);
+		ask_done(&ask);
+	}
+	assert_int_equal(w1->started, 0);
+	assert_int_equal(w2->started, 3);
+	mesh_worker_report(w1, NULL);
+	assert_int_equal(w1->report_rc, IM_EINVAL);
+	mesh_settled(m);
 	mesh_stop(m);
 }
 
@@ -323,6 +406,11 @@ main(void)
 		cmocka_unit_test(test_router_heads_of_a_worker_cost_no_credit_and_no_retry),
 		cmocka_unit_test(test_router_only_worker_that_fails_is_not_waited_for),
 		cmocka_unit_test(test_router_full_worker_is_left_alone_until_it_reports),
+		cmocka_unit_test(
+		    test_router_refusal_of_a_worker_with_room_is_not_believed_about_its_room),
+		cmocka_unit_test(
+		    test_router_worker_busier_than_known_may_have_it_again_but_not_for_ever),
+		cmocka_unit_test(test_router_report_of_a_worker_counts_at_once),
 		cmocka_unit_test(test_router_answers_of_other_weights_are_not_cached_as_these),
 		cmocka_unit_test(test_router_second_worker_of_a_name_replaces_the_first),
 		cmocka_unit_test(test_router_who_still_waits_at_the_deadline_is_rejected),

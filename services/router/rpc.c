@@ -1,5 +1,5 @@
 /*
- * router/rpc.c - the methods that are answered at once: Announce and ListModels. Never touches a request.
+ * router/rpc.c - the methods that are answered at once: Announce, Report and ListModels. Never touches a request.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +105,28 @@ router_announce(struct router *router, struct peer *peer, struct served *served,
 		served_end(served, &err, NULL, 0);
 	}
 	arena_done(&arena);
+}
+
+void
+router_report(struct router *router, struct peer *peer, struct served *served,
+	      const struct served_request *req)
+{
+	struct load load = { 0 };
+	struct im_err err;
+	enum im_rc rc = report_decode(req->body, req->body_len, &load, &err);
+
+	if (rc == IM_OK && peer->worker == NULL) {
+		rc = err_set(&err, IM_EINVAL, "a worker announces itself before it reports");
+	}
+	if (rc != IM_OK) {
+		log_debug("report refused", LOG_STR("error.message", err.text));
+		served_end(served, &err, NULL, 0);
+		return;
+	}
+	workers_heard(peer->worker);
+	workers_report(peer->worker, &load);
+	router_pump(router, peer->worker);
+	served_end(served, NULL, NULL, 0);
 }
 
 static int

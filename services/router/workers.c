@@ -34,6 +34,7 @@ workers_init(struct workers *ws, uint32_t slow_start_ms, uint64_t seed)
 		list_init(&ws->names[i]);
 	}
 	ws->slow_start_ms = slow_start_ms;
+	ws->picks = WORKERS_PICKS_FIRST;
 	prng_seed(&ws->prng, seed);
 }
 
@@ -149,6 +150,8 @@ worker_new(struct workers *ws, struct link *link, const uint8_t instance[16],
 	w->id = ++ws->next_id;
 	w->link = link;
 	w->table = ws;
+	w->last_pick =
+	    prng_next(&ws->prng) % WORKERS_PICKS_FIRST; /* each router in another order */
 	memcpy(w->instance, instance, sizeof(w->instance));
 	list_push_back(&ws->all, &w->node);
 	list_push_back(&ws->ids[w->id % WORKERS_BUCKETS], &w->id_node);

@@ -31,6 +31,7 @@
 #define WORKERS_RAMP_STEPS  16  /* of a slow start; the first one is at once */
 #define WORKERS_DIGEST_MAX  64
 #define WORKERS_LOAD_MAX    1000000      /* a load beyond this is taken as this */
+#define WORKERS_PICKS_FIRST (1ULL << 32) /* below: who was never picked */
 #define WORKERS_TRIED_MAX   11           /* router.retries + 1 at most */
 
 /* A name that outlives its worker, in routing decisions. */

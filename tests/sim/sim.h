@@ -11,7 +11,7 @@
  *   sim_operator.c operators: they drain, weigh, split, ramp
  *   sim_side.c     the cache and the audit service
  *   sim_check.c    what must hold after every event
- *   sim_report.c   waiting times of the policies, against the ideal (sim_ideal.c), and a picture (sim_svg.c)
+ *   sim_report.c   waiting times of the policies, against the ideals (sim_ideal.c), as tables (sim_table.c) and a picture (sim_svg.c)
  *
  * One world at a time, one thread.
  */
@@ -19,6 +19,7 @@
 #define SIM_SIM_H
 
 #include "base/prng.h"
+#include "inference/load_news.h"
 #include "router/core.h"
 #include "sim_loop.h"
 #include "sim_net.h"
@@ -67,6 +68,7 @@ struct world_params {
 	double cancels, bad, repeated, slow_readers; /* shares of the requests */
 	bool routes, fallback_answer; /* routes: callers ask for an alias of two models */
 	bool bursts, sides;           /* sides: with a cache and an audit service */
+	bool one_class;               /* all requests are equally urgent */
 	uint32_t requests_per_minute, requests_burst; /* limits of each router; 0 = none */
 	uint32_t tokens_per_minute, tokens_burst;
 	char config[1024]; /* members of 'router:' in YAML, each with a comma behind it */
@@ -83,8 +85,10 @@ struct wlink {
 	struct link *link; /* NULL = down */
 	uint64_t delay_us;
 	uint32_t own; /* of the worker's requests, those that came over it */
-	struct loop_timer reopen;
-	struct list refused_node; /* of its worker's list of routers that were turned away */
+	struct loop_timer reopen, news_later;
+	struct load_news news;
+	uint64_t news_answered_us; /* when the router's answer to the last of them is here */
+	struct list refused_node;  /* of its worker's list of routers that were turned away */
 };
 
 enum worker_mood {
@@ -110,6 +114,7 @@ struct sim_worker {
 	uint32_t serving; /* of in_flight */
 	struct loop_timer report, heal;
 	uint64_t served;
+	uint64_t offered_us; /* until when a free place is offered to one router */
 };
 
 /* A request on its way to a worker, there, and back. */
@@ -120,7 +125,8 @@ struct job {
 	struct loop_timer timer, cancel;
 	uint32_t ask, ask_gen;
 	uint32_t answer_tokens;
-	bool probe; /* went to a worker whose breaker was not closed, and has said nothing yet */
+	bool crossed; /* refused because the router had not read news */
+	bool probe;   /* went to a worker whose breaker was not closed, and has said nothing yet */
 	uint64_t service_us;
 	struct load load; /* that its END says */
 	enum {
@@ -173,7 +179,7 @@ struct sim_router {
 
 struct tally {
 	uint64_t asked, ok, cancelled, refused, failed, late, broken;
-	uint64_t dispatched, full;
+	uint64_t dispatched, full, crossed;
 };
 
 struct world {
@@ -237,7 +243,11 @@ void worker_announce(struct sim_worker *w);
 void worker_fault(struct sim_worker *w);
 void worker_heal(struct sim_worker *w);
 void worker_announce_to(struct wlink *l);
-struct load worker_load_for(const struct sim_worker *w, const struct wlink *l);
+struct load worker_tell_load(struct wlink *l);
+/** As the real one: requests have come or gone. */
+void worker_load_changed(struct sim_worker *w);
+void worker_place_free(struct sim_worker *w);
+bool worker_news_crossed(struct wlink *l);
 const char *model_name(uint32_t i);
 
 /* sim_job.c: a worker's far_ops.opened and .gone; 'far' is a struct wlink. */
@@ -273,8 +283,9 @@ void operator_acts(struct sim_router *r);
 
 /* sim_report.c */
 
-/** Measure the policies and write what came of it into the folder 'dir'. */
-void report_write(const char *dir, uint64_t requests, uint64_t jobs);
+/** Measure the policies, or with 'policy' only that one, and write what came of it into the folder 'dir'. True if least
+ *  connections, if it was measured, keeps to its targets. */
+bool report_write(const char *dir, const char *policy, uint64_t requests, uint64_t jobs);
 
 /* sim_check.c */
 

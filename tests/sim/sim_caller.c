@@ -267,7 +267,7 @@ ask_once(struct world *w)
 	a->slow = prng_unit(&w->rng) < w->p.slow_readers;
 	req.budget_ms =
 	    w->p.budget_min_ms + prng_below(&w->rng, w->p.budget_max_ms - w->p.budget_min_ms + 1);
-	req.priority = (int32_t)prng_below(&w->rng, 3) - 1;
+	req.priority = w->p.one_class ? 0 : (int32_t)prng_below(&w->rng, 3) - 1;
 	a->deadline_us = a->came_us + req.budget_ms * 1000ULL;
 	encode(w, a, (uint32_t)w->tally.asked, &body);
 	req.body = body.data;

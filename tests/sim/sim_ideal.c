@@ -105,14 +105,13 @@ done_fire(void *arg)
 }
 
 static uint32_t
-choose(const struct shortest *s, uint32_t workers, struct prng *rng)
+choose(const struct shortest *s, struct prng *rng)
 {
 	uint32_t n = 0;
 
 	while (s->start[n + 1] == 0) {
 		n++;
 	}
-	(void)workers;
 	return s->order[prng_below(rng, s->start[n + 1])];
 }
 
@@ -151,37 +150,74 @@ give(struct server *v, double now_us, double service_us)
 	longer(v->all, v->index);
 }
 
+/* Where the request waits that came at 'now_us', and how long. */
+static double
+send(struct shortest *s, enum ideal ideal, const struct world_params *p, struct prng *rng,
+     double now_us, double service_us)
+{
+	struct server *v;
+	double wait_us;
+
+	while (sim_loop_step((uint64_t)now_us)) {
+	}
+	v = &s->servers[ideal == IDEAL_SHORTEST ? choose(s, rng) : prng_below(rng, p->workers)];
+	wait_us = (double)v->free_us > now_us ? (double)v->free_us - now_us : 0;
+	give(v, now_us, service_us);
+	return wait_us;
+}
+
+/* The worker that is idle first has the next request: a heap of the times at which they are. */
+static double
+take_turn(double *idle_us, uint32_t workers, double now_us, double service_us)
+{
+	double wait_us = idle_us[0] > now_us ? idle_us[0] - now_us : 0;
+	double until_us = now_us + wait_us + service_us;
+	uint32_t i = 0, child;
+
+	while ((child = 2 * i + 1) < workers) {
+		child += child + 1 < workers && idle_us[child + 1] < idle_us[child];
+		if (idle_us[child] >= until_us) {
+			break;
+		}
+		idle_us[i] = idle_us[child];
+		i = child;
+	}
+	idle_us[i] = until_us;
+	return wait_us;
+}
+
 void
-ideal_run(const struct world_params *p, bool shortest, uint64_t requests, uint64_t first,
+ideal_run(const struct world_params *p, enum ideal ideal, uint64_t requests, uint64_t first,
 	  struct waits *ret_wait, struct waits *ret_total)
 {
 	static struct shortest s;
 	double now_us = SIM_START_US, gap_us = p->mean_us / (p->load * p->workers);
+	double *idle_us = calloc(p->workers, sizeof(*idle_us));
 	struct prng arrivals, rng;
 
+	if (idle_us == NULL) {
+		sim_fail("no memory for the simulation itself");
+	}
 	sim_loop_begin(p->seed);
 	prng_seed(&arrivals, p->seed);
 	prng_seed(&rng, p->seed * 2 + 1);
 	shortest_init(&s, p->workers);
 	for (uint64_t i = 0; i < requests; i++) {
-		struct server *v;
 		double service_us, wait_us;
 
 		/* In the order in which sim_caller.c draws them. */
 		now_us += world_exponential(&arrivals, gap_us);
 		service_us = world_service(&arrivals, p->service, p->mean_us);
-		while (sim_loop_step((uint64_t)now_us)) {
-		}
-		v = &s.servers[shortest ? choose(&s, p->workers, &rng)
-					: prng_below(&rng, p->workers)];
-		wait_us = (double)v->free_us > now_us ? (double)v->free_us - now_us : 0;
+		wait_us = ideal == IDEAL_ONE_QUEUE
+			      ? take_turn(idle_us, p->workers, now_us, service_us)
+			      : send(&s, ideal, p, &rng, now_us, service_us);
 		if (i >= first) {
 			waits_add(ret_wait, wait_us);
 			waits_add(ret_total, wait_us + service_us);
 		}
-		give(v, now_us, service_us);
 	}
 	sim_loop_done();
+	free(idle_us);
 	free(s.order);
 	free(s.place);
 	free(s.length);

@@ -51,10 +51,7 @@ leave(struct job *j)
 	w->serving -= j->state != JOB_QUEUED;
 	list_remove(&j->queue_node);
 	j->state = JOB_END_SENT;
-	next = list_pop_front(&w->refused);
-	if (next != NULL) {
-		worker_announce_to(CONTAINER_OF(next, struct wlink, refused_node));
-	}
+	worker_place_free(w);
 	if (w->world->p.servers > 0 && w->serving < w->world->p.servers) {
 		next = list_pop_front(&w->queue);
 		if (next != NULL) {
@@ -87,19 +84,18 @@ deliver_end(struct job *j)
 	struct sim_router *r = j->at->router;
 	struct im_err err;
 
-	(void)err_set(&err, rc, "told to fail");
+	(void)err_reason(&err, rc, j->crossed ? LOAD_CHANGED : "", "told to fail");
 	err.retry_after_ms = rc == IM_ELIMIT ? retry_after_ms[j->service_us % 3] : 0;
 	job_free(j);
 	if (call == NULL) {
 		return;
 	}
-	if (rc != IM_OK) {
-		far_end(call, &err, NULL, 0);
-		return;
+	if (rc == IM_OK) {
+		r->used_tokens += end.usage.prompt_tokens + end.usage.completion_tokens;
 	}
-	r->used_tokens += end.usage.prompt_tokens + end.usage.completion_tokens;
+	end.has_usage = rc == IM_OK;
 	generate_end_encode(&end, &body);
-	far_end(call, NULL, body.data, body.len);
+	far_end(call, rc == IM_OK ? NULL : &err, body.data, body.len);
 	buf_done(&body);
 }
 
@@ -110,7 +106,7 @@ send_end(struct job *j, enum im_rc rc)
 	leave(j);
 	j->end_rc = rc;
 	j->state = JOB_END_SENT;
-	j->load = worker_load_for(j->at->worker, j->at);
+	j->load = worker_tell_load(j->at);
 	sim_at(&j->timer, sim_now_us() + j->at->delay_us);
 }
 
@@ -154,6 +150,12 @@ begin(struct job *j)
 		send_end(j, IM_EAGAIN);
 		return;
 	}
+	if (worker_news_crossed(j->at)) {
+		w->world->tally.crossed++;
+		j->crossed = true;
+		send_end(j, IM_EAGAIN);
+		return;
+	}
 	if (w->mood == MOOD_FAILS || w->mood == MOOD_LIMITED) {
 		send_end(j, w->mood == MOOD_FAILS ? IM_EUPSTREAM : IM_ELIMIT);
 		return;
@@ -164,6 +166,7 @@ begin(struct job *j)
 	}
 	w->in_flight++;
 	j->at->own++;
+	worker_load_changed(w);
 	if (w->world->p.servers == 0 || w->serving < w->world->p.servers) {
 		run(j);
 	} else {

@@ -23,7 +23,7 @@ static const char *const break_texts[] = {
 
 static const char usage[] =
     "usage: infermesh-sim [--seed N] [--seeds COUNT] [--events M] [--jobs J] [--trace] [--break FAULT]\n"
-    "       infermesh-sim --report DIR\n"
+    "       infermesh-sim --report DIR [--policy NAME] [--events REQUESTS] [--jobs J]\n"
     "\n"
     "Runs the router on virtual time among workers that fail, and checks after every event what must hold.\n"
     "\n"
@@ -35,7 +35,13 @@ static const char usage[] =
     "  --break FAULT break the router on purpose, to see that it is found:\n"
     "                slot-freed-twice, slot-leaked, call-lost, queue-overfull, probed-twice,\n"
     "                limit-forgotten\n"
-    "  --report DIR  measure the policies with --events requests each; writes waiting.md, waiting.json and waiting.svg\n";
+    "  --report DIR  measure the policies with --events requests each; writes waiting.md, waiting.json and waiting.svg;\n"
+    "                exits with 1 if least_connections is beyond its targets against the ideal\n"
+    "  --policy NAME ... only this one, and the ideals\n"
+    "\n"
+    "examples:\n"
+    "  ./dev sim --seeds 100 --events 1000000 --jobs 2\n"
+    "  ./dev sim --report /tmp/report --policy least_connections --events 40000 --jobs 2\n";
 
 void
 sim_fail(const char *fmt, ...)
@@ -89,7 +95,7 @@ struct options {
 	uint64_t seed, seeds, events, jobs;
 	bool trace;
 	enum sim_break broken;
-	const char *report;
+	const char *report, *policy;
 };
 
 static uint64_t
@@ -127,6 +133,7 @@ parse(int argc, char **argv, struct options *o)
 						 { "trace", no_argument, NULL, 't' },
 						 { "break", required_argument, NULL, 'b' },
 						 { "report", required_argument, NULL, 'r' },
+						 { "policy", required_argument, NULL, 'p' },
 						 { "help", no_argument, NULL, 'h' },
 						 { 0 } };
 	int c;
@@ -154,6 +161,9 @@ parse(int argc, char **argv, struct options *o)
 		case 'r':
 			o->report = optarg;
 			break;
+		case 'p':
+			o->policy = optarg;
+			break;
 		case 'h':
 			(void)fputs(usage, stdout);
 			exit(0);
@@ -161,6 +171,12 @@ parse(int argc, char **argv, struct options *o)
 			(void)fputs("'--help' tells the options\n", stderr);
 			exit(2);
 		}
+	}
+	if (o->policy != NULL && (o->report == NULL || policy_find(o->policy) == POLICY_COUNT)) {
+		(void)fprintf(stderr,
+			      "infermesh-sim: --policy wants --report and a policy, not '%s'\n",
+			      o->policy);
+		exit(2);
 	}
 	if (optind < argc || o->jobs == 0 || o->jobs > 64) {
 		(void)fputs(usage, stderr);
@@ -232,8 +248,7 @@ main(int argc, char **argv)
 	}
 	log_setup("sim", (enum log_level)(LOG_ERROR + 1));
 	if (o.report != NULL) {
-		report_write(o.report, o.events, o.jobs);
-		return 0;
+		return report_write(o.report, o.policy, o.events, o.jobs) ? 0 : 1;
 	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	ok = run_jobs(&o);

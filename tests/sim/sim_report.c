@@ -4,7 +4,8 @@
  *
  * The world: 1,000 workers that serve one request at a time, each request 1 s in the mean, exponentially; requests come at
  * random times. Nothing fails. All columns see the same requests. Workers that "queue" take every request, and the rest waits
- * inside them; workers that "refuse" announce the one place that they have, as ours do, and the rest waits in the routers.
+ * inside them; workers that "refuse" announce the one place that they have, as ours do, and the rest waits in the routers. The first
+ * compare with the shortest queue, the others with one queue for all.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,11 +22,12 @@
 #define MEAN_US   1e6
 #define BUDGET_MS 3600000
 
-static const double loads[REPORT_LOADS] = { 0.5, 0.7, 0.9, 0.95 };
+static const double loads[REPORT_LOADS] = { 0.5, 0.7, 0.9, 0.95, 0.99 };
 static const struct report_panel panels[REPORT_PANELS] = {
-	{ "1 router, workers queue", 1, 1024 },
-	{ "1 router, workers refuse", 1, 1 },
-	{ "32 routers, workers refuse", 32, 1 },
+	{ "1 router, workers queue", 1, 1024, ROW_SHORTEST, 1.05, 5 },
+	{ "1 router, workers refuse", 1, 1, ROW_ONE_QUEUE, 1.05, 5 },
+	{ "32 routers, workers queue", 32, 1024, ROW_SHORTEST, 1.25, 5 },
+	{ "32 routers, workers refuse", 32, 1, ROW_ONE_QUEUE, 1.25, 4 },
 };
 
 static void
@@ -40,6 +42,7 @@ params(struct world_params *p, const char *policy, const struct report_panel *pa
 				    .service = SERVICE_EXPONENTIAL,
 				    .mean_us = MEAN_US,
 				    .load = load,
+				    .one_class = true,
 				    .delay_us = 200,
 				    .budget_min_ms = BUDGET_MS,
 				    .budget_max_ms = BUDGET_MS };
@@ -98,7 +101,11 @@ measure(const struct report_row *row, uint32_t r, uint32_t l, uint64_t requests,
 	if (row->kind == ROW_ROUTER) {
 		run_router(&p, requests, &m);
 	} else {
-		ideal_run(&p, row->kind == ROW_IDEAL, requests, m.first, &m.wait, &m.total);
+		static const enum ideal ideals[] = { [ROW_RANDOM] = IDEAL_RANDOM,
+						     [ROW_SHORTEST] = IDEAL_SHORTEST,
+						     [ROW_ONE_QUEUE] = IDEAL_ONE_QUEUE };
+
+		ideal_run(&p, ideals[row->kind], requests, m.first, &m.wait, &m.total);
 	}
 	ret->wait_p50_ms = waits_quantile(&m.wait, 0.5) / 1000;
 	ret->wait_p99_ms = waits_quantile(&m.wait, 0.99) / 1000;
@@ -146,10 +153,10 @@ fill(struct report *report, uint64_t requests, uint64_t jobs)
 	}
 	for (uint32_t row = 0; row < report->row_count; row++) {
 		if (report->rows[row].kind != ROW_ROUTER) {
-			memcpy(report->cells[row][1], report->cells[row][0],
-			       sizeof(report->cells[row][1]));
-			memcpy(report->cells[row][2], report->cells[row][0],
-			       sizeof(report->cells[row][2]));
+			for (uint32_t r = 1; r < REPORT_PANELS; r++) {
+				memcpy(report->cells[row][r], report->cells[row][0],
+				       sizeof(report->cells[row][r]));
+			}
 		}
 	}
 }
@@ -180,76 +187,14 @@ create(const char *dir, const char *name)
 	return out;
 }
 
-/* "0.1 / 8.8 ms", and from a second on "1.2 / 3.8 s". */
-static void
-put_pair(FILE *out, double p50_ms, double p99_ms)
-{
-	double unit = p99_ms >= 1000 ? 1000 : 1;
-
-	(void)fprintf(out, " %.1f / %.1f %s |", p50_ms / unit, p99_ms / unit,
-		      p99_ms >= 1000 ? "s" : "ms");
-}
-
-/* A table for each panel: a row for each policy, a column for each load. */
-static void
-markdown(const struct report *r, FILE *out)
-{
-	uint32_t ideal = r->row_count - 1, last = REPORT_LOADS - 1;
-
-	for (uint32_t i = 0; i < REPORT_PANELS; i++) {
-		(void)fprintf(out, "%s| %s |", i > 0 ? "\n" : "", r->panels[i].title);
-		for (uint32_t l = 0; l < REPORT_LOADS; l++) {
-			(void)fprintf(out, " load %.2f |", r->loads[l]);
-		}
-		(void)fprintf(out, " answer at %.2f |\n|---|---|---|---|---|---|\n",
-			      r->loads[last]);
-		for (uint32_t row = 0; row < r->row_count; row++) {
-			const struct report_cell *c = r->cells[row][i];
-
-			(void)fprintf(out, "| %s |", r->rows[row].name);
-			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
-				put_pair(out, c[l].wait_p50_ms, c[l].wait_p99_ms);
-			}
-			(void)fprintf(out, " %.2f s = %.2f |\n", c[last].total_p99_ms / 1000,
-				      c[last].total_p99_ms / r->cells[ideal][i][last].total_p99_ms);
-		}
-	}
-}
-
-static void
-json(const struct report *r, FILE *out)
-{
-	const char *sep = "";
-
-	(void)fprintf(out, "{\"requests\":%llu,\"cells\":[", (unsigned long long)r->requests);
-	for (uint32_t i = 0; i < REPORT_PANELS; i++) {
-		for (uint32_t row = 0; row < r->row_count; row++) {
-			for (uint32_t l = 0; l < REPORT_LOADS; l++) {
-				const struct report_cell *c = &r->cells[row][i][l];
-
-				(void)fprintf(
-				    out,
-				    "%s\n{\"world\":\"%s\",\"routers\":%u,\"policy\":\"%s\",\"load\":%.2f,"
-				    "\"wait_p50_ms\":%.3f,\"wait_p99_ms\":%.3f,"
-				    "\"answer_p99_ms\":%.3f}",
-				    sep, r->panels[i].title, r->panels[i].routers,
-				    r->rows[row].name, r->loads[l], c->wait_p50_ms, c->wait_p99_ms,
-				    c->total_p99_ms);
-				sep = ",";
-			}
-		}
-	}
-	(void)fprintf(out, "\n]}\n");
-}
-
 static void
 write_files(const struct report *report, const char *dir)
 {
 	static const struct {
 		const char *name;
 		void (*write)(const struct report *r, FILE *out);
-	} forms[] = { { "waiting.md", markdown },
-		      { "waiting.json", json },
+	} forms[] = { { "waiting.md", report_markdown },
+		      { "waiting.json", report_json },
 		      { "waiting.svg", report_svg } };
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
@@ -263,11 +208,15 @@ write_files(const struct report *report, const char *dir)
 	}
 }
 
-void
-report_write(const char *dir, uint64_t requests, uint64_t jobs)
+bool
+report_write(const char *dir, const char *policy, uint64_t requests, uint64_t jobs)
 {
-	static const struct report_row others[] = { { "random worker", NULL, ROW_RANDOM },
-						    { "ideal: shortest queue", NULL, ROW_IDEAL } };
+	static const struct report_row others[] = {
+		{ "random worker", NULL, ROW_RANDOM },
+		{ "ideal: shortest queue", NULL, ROW_SHORTEST },
+		{ "ideal: one queue", NULL, ROW_ONE_QUEUE },
+	};
+	bool holds;
 	struct report *report =
 	    mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -279,6 +228,9 @@ report_write(const char *dir, uint64_t requests, uint64_t jobs)
 	for (int i = 0; i < POLICY_COUNT; i++) {
 		const char *name = policy_text((enum policy)i);
 
+		if (policy != NULL && strcmp(policy, name) != 0) {
+			continue;
+		}
 		report->rows[report->row_count++] = (struct report_row){ name, name, ROW_ROUTER };
 	}
 	memcpy(&report->rows[report->row_count], others, sizeof(others));
@@ -288,5 +240,7 @@ report_write(const char *dir, uint64_t requests, uint64_t jobs)
 	report->requests = requests;
 	fill(report, requests, jobs);
 	write_files(report, dir);
+	holds = report_holds(report, stderr);
 	(void)munmap(report, sizeof(*report));
+	return holds;
 }

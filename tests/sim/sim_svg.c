@@ -16,7 +16,7 @@
 #define DECADES 6 /* 0.1 ms to 100 s */
 
 static const char *const colours[] = { "#0072B2", "#E69F00", "#009E73", "#CC79A7",
-				       "#56B4E9", "#D55E00", "#000000" };
+				       "#56B4E9", "#D55E00", "#000000", "#7F7F7F" };
 #define COLOURS (sizeof(colours) / sizeof(colours[0]))
 
 static double

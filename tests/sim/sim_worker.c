@@ -22,12 +22,22 @@ model_name(uint32_t i)
 /* --- what the router is told --- */
 
 /* As it is told over 'l'. */
-struct load
-worker_load_for(const struct sim_worker *w, const struct wlink *l)
+static struct load
+load_for(const struct wlink *l)
 {
-	return (struct load){
-		.in_flight = w->in_flight, .capacity = w->capacity, .own = l->own, .has_own = true
-	};
+	return (struct load){ .in_flight = l->worker->in_flight,
+			      .capacity = l->worker->capacity,
+			      .own = l->own,
+			      .has_own = true };
+}
+
+struct load
+worker_tell_load(struct wlink *l)
+{
+	struct load load = load_for(l);
+
+	load_news_told(&l->news, &load);
+	return load;
 }
 
 struct news {
@@ -35,6 +45,7 @@ struct news {
 	struct list node;
 	struct wlink *at;
 	struct link *link; /* that it was sent on */
+	bool report;       /* announce.load only */
 	struct announce announce;
 	struct model_info models[SIM_MODELS_MAX];
 };
@@ -48,7 +59,12 @@ announce_arrives(void *arg)
 	struct served_request req = { .method = METHOD_ANNOUNCE };
 
 	if (m->at->link == m->link && m->link != NULL) {
-		announce_encode(&m->announce, &body);
+		if (m->report) {
+			req.method = METHOD_REPORT;
+			report_encode(&m->announce.load, &body);
+		} else {
+			announce_encode(&m->announce, &body);
+		}
 		req.body = body.data;
 		req.body_len = body.len;
 		far_serve(m->link, &req, 0, NULL, &served);
@@ -58,14 +74,14 @@ announce_arrives(void *arg)
 	free(m);
 }
 
-void
-worker_announce_to(struct wlink *l)
+/* What is sent on 'l' now, and what the load is; NULL if nothing can be. */
+static struct news *
+news_new(struct wlink *l)
 {
-	struct sim_worker *w = l->worker;
 	struct news *m;
 
-	if (l->link == NULL || w->mood == MOOD_STOPPED) {
-		return;
+	if (l->link == NULL || l->worker->mood == MOOD_STOPPED) {
+		return NULL;
 	}
 	m = calloc(1, sizeof(*m));
 	if (m == NULL) {
@@ -74,10 +90,102 @@ worker_announce_to(struct wlink *l)
 	m->at = l;
 	m->link = l->link;
 	m->timer = (struct loop_timer){ .fn = announce_arrives, .arg = m };
+	m->announce.load = worker_tell_load(l);
+	list_push_back(&l->worker->world->messages, &m->node);
+	sim_at(&m->timer, sim_now_us() + l->delay_us);
+	return m;
+}
+
+static void
+report_now(struct wlink *l)
+{
+	struct load load = load_for(l);
+	struct load_news before = l->news;
+	struct news *m = news_new(l);
+
+	if (m != NULL) {
+		m->report = true;
+		l->news = before;
+		load_news_sent(&l->news, &load, sim_now_us());
+		l->news_answered_us = sim_now_us() + 2 * l->delay_us;
+	}
+}
+
+/* The router's answer to news is no event of its own: it is looked at when it matters. */
+static struct load_news *
+news_of(struct wlink *l)
+{
+	if (sim_now_us() >= l->news_answered_us) {
+		load_news_answered(&l->news);
+	}
+	return &l->news;
+}
+
+static void
+report_to(struct wlink *l)
+{
+	struct load load = load_for(l);
+	bool unread = news_of(l)->unread;
+	uint64_t due_us = load_news_due_us(&l->news, &load, l->worker->offered_us, sim_now_us());
+
+	if (due_us == 0) {
+		report_now(l);
+	} else if (due_us != LOAD_NEWS_NONE || unread) {
+		sim_at(&l->news_later, unread ? l->news_answered_us : sim_now_us() + due_us);
+	}
+}
+
+static void
+news_later_fire(void *arg)
+{
+	report_to(arg);
+}
+
+bool
+worker_news_crossed(struct wlink *l)
+{
+	struct load load = load_for(l);
+
+	return load_news_crossed(news_of(l), &load);
+}
+
+void
+worker_place_free(struct sim_worker *w)
+{
+	struct list *node = list_pop_front(&w->refused);
+
+	if (node != NULL) {
+		struct wlink *l = CONTAINER_OF(node, struct wlink, refused_node);
+
+		if (l->link != NULL) {
+			w->offered_us = sim_now_us() + LOAD_NEWS_OFFER_US;
+			report_now(l);
+		}
+	}
+	worker_load_changed(w);
+}
+
+void
+worker_load_changed(struct sim_worker *w)
+{
+	for (uint32_t i = 0; i < w->world->p.routers; i++) {
+		report_to(&w->links[i]);
+	}
+}
+
+void
+worker_announce_to(struct wlink *l)
+{
+	struct sim_worker *w = l->worker;
+	struct news *m = news_new(l);
+
+	if (m == NULL) {
+		return;
+	}
 	m->announce = (struct announce){ .worker = w->name,
 					 .backend = "sim",
 					 .models = m->models,
-					 .load = worker_load_for(w, l),
+					 .load = m->announce.load,
 					 .draining = w->draining,
 					 .weight = w->weight,
 					 .backup = w->backup };
@@ -88,8 +196,6 @@ worker_announce_to(struct wlink *l)
 			};
 		}
 	}
-	list_push_back(&w->world->messages, &m->node);
-	sim_at(&m->timer, sim_now_us() + l->delay_us);
 }
 
 void
@@ -152,16 +258,24 @@ static const struct far_ops worker_ops = { .opened = job_opened,
 					   .closed = router_closed,
 					   .goaway = router_goaway };
 
-void
-worker_connect(struct wlink *l)
+static void
+up(struct wlink *l)
 {
 	struct sim_worker *w = l->worker;
 
+	l->link = far_open(l->router->net, "inference", w->name, w->instance, &worker_ops, l);
+	l->news = (struct load_news){ 0 };
+	l->news_answered_us = 0;
+	worker_announce_to(l);
+}
+
+void
+worker_connect(struct wlink *l)
+{
 	if (l->link != NULL || l->router->router == NULL) {
 		return;
 	}
-	l->link = far_open(l->router->net, "inference", w->name, w->instance, &worker_ops, l);
-	worker_announce_to(l);
+	up(l);
 }
 
 static void
@@ -231,9 +345,7 @@ overtake(struct wlink *l)
 	if (old == NULL || l->router->router == NULL) {
 		return;
 	}
-	l->link = far_open(l->router->net, "inference", l->worker->name, l->worker->instance,
-			   &worker_ops, l);
-	worker_announce_to(l);
+	up(l);
 	far_lose(old, "cut by the simulation, late");
 	jobs_drop(l->worker, l);
 }
@@ -333,6 +445,7 @@ worker_init(struct world *world, uint32_t index)
 		*l = (struct wlink){ .worker = w, .router = &world->routers[i] };
 		l->delay_us = 20 + prng_below(rng, (uint32_t)world->p.delay_us);
 		l->reopen = (struct loop_timer){ .fn = reopen_fire, .arg = l };
+		l->news_later = (struct loop_timer){ .fn = news_later_fire, .arg = l };
 		worker_connect(l);
 	}
 	sim_at(&w->report, sim_now_us() + prng_below(rng, (uint32_t)REPORT_US));
@@ -344,6 +457,7 @@ worker_done(struct sim_worker *w)
 	jobs_drop(w, NULL);
 	for (uint32_t i = 0; i < w->world->p.routers; i++) {
 		loop_timer_cancel(sim_loop(), &w->links[i].reopen);
+		loop_timer_cancel(sim_loop(), &w->links[i].news_later);
 	}
 	loop_timer_cancel(sim_loop(), &w->heal);
 	loop_timer_cancel(sim_loop(), &w->report);
