@@ -247,6 +247,35 @@ test_keyfile_is_made_once_read_back_and_lax_modes_refused(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* The process was killed while it made the file. */
+static void
+test_keyfile_that_a_crash_left_unfinished_is_made_anew(void **state)
+{
+	char dir[] = "/tmp/im-keyfile-XXXXXX", path[64], tmp[80];
+	struct keyfile made, back;
+	struct im_err err;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/audit.key", dir);
+	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", path);
+	f = fopen(tmp, "we");
+	assert_non_null(f);
+	assert_true(fputs("signer PRIV", f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(keyfile_load(path, &back, &err),
+			 IM_ENOTFOUND); /* it has no name before it is whole */
+	assert_int_equal(keyfile_create(path, "test.example/log", &made, &err), IM_OK);
+	assert_int_equal(keyfile_load(path, &back, &err), IM_OK);
+	assert_memory_equal(back.signer.seed, made.signer.seed, NOTE_KEY_BYTES);
+	assert_int_not_equal(access(tmp, F_OK), 0);
+	keyfile_done(&back);
+	keyfile_done(&made);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int
 main(void)
 {
@@ -260,6 +289,7 @@ main(void)
 		cmocka_unit_test(test_note_of_another_key_is_not_found),
 		cmocka_unit_test(test_key_text_malformed_is_refused),
 		cmocka_unit_test(test_keyfile_is_made_once_read_back_and_lax_modes_refused),
+		cmocka_unit_test(test_keyfile_that_a_crash_left_unfinished_is_made_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

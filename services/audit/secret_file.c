@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,35 +61,51 @@ secret_file_read(const char *path, char ret[SECRET_FILE_MAX + 1], struct im_err 
 	return rc;
 }
 
+/* Write 'tmp'. One that a crash left is replaced. */
+static enum im_rc
+write_whole(const char *tmp, const struct buf *text, struct im_err *err)
+{
+	enum im_rc rc;
+	int fd;
+
+	if (unlink(tmp) < 0 && errno != ENOENT)
+		return err_errno(err, IM_EIO, errno, "cannot remove %s", tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, IM_EIO, errno, "cannot make the key file %s", tmp);
+	rc = disk_write(&disk_posix, fd, tmp, text->data, text->len, 0, err);
+	if (rc == IM_OK && fsync(fd) < 0)
+		rc = disk_failed(err, errno, true, "sync", tmp);
+	(void)close(fd);
+	return rc;
+}
+
 enum im_rc
 secret_file_create(const char *path, const struct buf *text, struct im_err *err)
 {
-	char dir[DISK_PATH_MAX] = ".";
+	char dir[DISK_PATH_MAX] = ".", tmp[DISK_PATH_MAX];
 	const char *slash = strrchr(path, '/');
 	enum im_rc rc = IM_OK;
-	int fd;
 
-	if (slash != NULL && (size_t)(slash - path) >= sizeof(dir))
+	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
 		return err_set(err, IM_EINVAL, "the path %s is too long", path);
 	if (slash != NULL && slash != path) {
 		memcpy(dir, path, (size_t)(slash - path));
 		dir[slash - path] = '\0';
 		rc = disk_mkdirs(&disk_posix, dir, err);
 	}
-	if (rc != IM_OK)
-		return rc;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == EEXIST)
-		return err_set(err, IM_EEXIST, "the key file %s exists already", path);
-	if (fd < 0)
-		return err_errno(err, IM_EIO, errno, "cannot make the key file %s", path);
-	rc = disk_write(&disk_posix, fd, path, text->data, text->len, 0, err);
-	if (rc == IM_OK && fsync(fd) < 0)
-		rc = disk_failed(err, errno, true, "sync", path);
-	(void)close(fd);
 	if (rc == IM_OK)
+		rc = write_whole(tmp, text, err);
+	/* The name comes last, and never takes another file's place: a file of this name is whole. */
+	if (rc == IM_OK && link(tmp, path) < 0)
+		rc = errno == EEXIST
+			 ? err_set(err, IM_EEXIST, "the key file %s exists already", path)
+			 : err_errno(err, IM_EIO, errno, "cannot make the key file %s", path);
+	(void)unlink(tmp);
+	if (rc == IM_OK) {
 		rc = disk_sync_dir(&disk_posix, slash == path ? "/" : dir, err);
-	if (rc != IM_OK)
-		(void)unlink(path);
+		if (rc != IM_OK)
+			(void)unlink(path);
+	}
 	return rc;
 }
