@@ -5,57 +5,13 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 
 import pytest
-import yaml
 
-from mesh import BUILD, Process, UnixConnection, free_port, wait_for
+from mesh import wait_for
+from witness import ORIGIN, Witness
 
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "who saw it?"}]}
-ORIGIN = "infermesh.local/log"
-
-
-class Witness:
-    """infermesh-audit --witness in a folder of its own."""
-
-    def __init__(self, folder, name):
-        self.name, self.folder = name, folder / name
-        self.folder.mkdir(parents=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/w"
-        self.admin = self.folder / "admin"
-        self.config = {"mesh": {"run_dir": str(self.folder), "state_dir": str(self.folder / "s")},
-                       "witness": {"listen": f"127.0.0.1:{self.port}", "prefix": "/w", "admin": f"unix:{self.admin}",
-                                   "name": f"{name}.example/witness"}}
-        self.path = self.folder / "witness.yaml"
-        self.process = None
-        self.save()
-
-    def save(self):
-        self.path.write_text(yaml.safe_dump(self.config))
-
-    def start(self, log_key):
-        self.config["witness"]["logs"] = {ORIGIN: log_key}
-        self.save()
-        self.process = Process(self.name, [BUILD / "bin/infermesh-audit", "--witness", "--config", self.path], self.folder).start()
-        wait_for(self.ready, f"{self.name} is ready")
-
-    def page(self, path):
-        conn = UnixConnection(self.admin)
-        try:
-            conn.request("GET", path)
-            reply = conn.getresponse()
-            return reply.status, reply.read().decode()
-        finally:
-            conn.close()
-
-    def ready(self):
-        assert self.process.alive(), self.process.log()
-        try:
-            return self.page("/readyz")[0] == 200 and self.page("/livez")[0] == 200
-        except OSError:
-            return False
 
 
 @pytest.fixture
@@ -66,26 +22,17 @@ def cosigned(start, instant, folder):
     def make(single=False):
         witnesses = [Witness(pathlib.Path(folder) / "w", f"w{i}") for i in range(3)]
         made.extend(witnesses)
-        named = {}
-        for w in witnesses:
-            done = subprocess.run([BUILD / "bin/infermesh", "audit", "witness", "keygen", "--json", "--config", w.path],
-                                  capture_output=True, text=True, timeout=60)
-            assert done.returncode == 0, done.stderr
-            w.vkey = json.loads(done.stdout)["vkey"]
-            named[w.url] = w.vkey
+        named = {w.url: w.vkey for w in witnesses}
         mesh = start(single=single, workers=[{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}],
                      config={"audit": {"publish_ms": "50ms", "witness_ms": "50ms", "witnesses": named, "witness_quorum": 2}})
         key = mesh.status()["audit"]["vkey"]
         for w in witnesses[:2]:
-            w.start(key)
+            w.start({ORIGIN: key})
         return mesh, witnesses, key
 
     yield make
     for w in made:
-        if w.process is not None:
-            status = w.process.stop()
-            assert status in (0, -9), w.process.log()
-            assert "Sanitizer" not in w.process.log() and "runtime error" not in w.process.log(), w.process.log()
+        w.stop()
 
 
 def ask(mesh):
@@ -165,7 +112,7 @@ def test_two_of_three_witnesses_are_enough_and_one_may_die(cosigned, single):
     assert verify(mesh)["verified"]
 
     # It comes back with what it knew, and goes on from there.
-    witnesses[1].start(key)
+    witnesses[1].start({ORIGIN: key})
     assert f'infermesh_witness_size{{origin="{ORIGIN}"}} {size}' in witnesses[1].page("/metrics")[1]
     assert wait_cosigned(mesh) > size
     assert "fork" not in witnesses[1].process.log()
