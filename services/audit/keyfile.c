@@ -4,6 +4,7 @@
 #include "audit/keyfile.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,27 @@ parse_epoch(const char *s, uint32_t *ret)
 	return true;
 }
 
+static enum im_rc
+parse_old(const char *vkey, struct keyfile *k, struct im_err *err)
+{
+	struct note_verifier v;
+	char(*old)[NOTE_KEYTEXT_MAX];
+	enum im_rc rc = note_verifier_parse(vkey, &v, err);
+
+	if (rc != IM_OK)
+		return rc;
+	note_verifier_done(&v);
+	old = k->old_count < KEYFILE_OLD_MAX
+		  ? reallocarray(k->old, k->old_count + 1, sizeof(*k->old))
+		  : NULL;
+	if (old == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for more than %zu old keys",
+			       k->old_count);
+	k->old = old;
+	(void)snprintf(k->old[k->old_count++], sizeof(*k->old), "%s", vkey);
+	return IM_OK;
+}
+
 /* One "word value" line. 'seen' has a bit for each word. */
 static enum im_rc
 parse_line(char *line, struct keyfile *k, unsigned *seen, struct im_err *err)
@@ -36,11 +58,15 @@ parse_line(char *line, struct keyfile *k, unsigned *seen, struct im_err *err)
 	static const char *const words[] = { "signer ", "master ", "epoch " };
 	size_t len;
 
+	if (strncmp(line, "old ", 4) == 0)
+		return parse_old(line + 4, k, err);
 	for (unsigned i = 0; i < 3; i++) {
 		const char *value = line + strlen(words[i]);
 
 		if (strncmp(line, words[i], strlen(words[i])) != 0)
 			continue;
+		if (i == 0 && k->signer.key != NULL && k->spare.key == NULL)
+			return note_signer_parse(value, &k->spare, err);
 		if ((*seen >> i & 1) != 0)
 			return err_set(err, IM_EINVAL, "'%.6s' stands there twice", words[i]);
 		*seen |= 1U << i;
@@ -54,7 +80,7 @@ parse_line(char *line, struct keyfile *k, unsigned *seen, struct im_err *err)
 			return IM_OK;
 		return err_set(err, IM_EINVAL, "malformed value of '%.6s'", words[i]);
 	}
-	return err_set(err, IM_EINVAL, "allowed are signer, master and epoch");
+	return err_set(err, IM_EINVAL, "allowed are signer, master, epoch and old");
 }
 
 static enum im_rc
@@ -69,8 +95,12 @@ parse(char *text, struct keyfile *ret, struct im_err *err)
 		if (next != NULL)
 			*next++ = '\0';
 		number++;
+		if (strncmp(line, KEYFILE_BEGUN, strlen(KEYFILE_BEGUN)) == 0)
+			k.unfinished = true;
 		if (*line != '#' && *line != '\0')
 			rc = parse_line(line, &k, &seen, err);
+		if (rc == IM_EINVAL && next == NULL && seen == 7)
+			rc = IM_OK; /* it was being appended when a crash came */
 		if (rc != IM_OK)
 			err_prefix(err, "line %u", number);
 	}
@@ -79,7 +109,7 @@ parse(char *text, struct keyfile *ret, struct im_err *err)
 	if (rc == IM_OK)
 		*ret = k;
 	else
-		note_signer_done(&k.signer);
+		keyfile_done(&k);
 	OPENSSL_cleanse(&k, sizeof(k));
 	return rc;
 }
@@ -87,15 +117,19 @@ parse(char *text, struct keyfile *ret, struct im_err *err)
 enum im_rc
 keyfile_load(const char *path, struct keyfile *ret, struct im_err *err)
 {
-	char text[SECRET_FILE_MAX + 1];
-	enum im_rc rc = secret_file_read(path, text, err);
+	char *text = malloc(SECRET_FILE_MAX + 1);
+	enum im_rc rc;
 
+	if (text == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for a key file");
+	rc = secret_file_read(path, text, err);
 	if (rc == IM_OK) {
 		rc = parse(text, ret, err);
 		if (rc != IM_OK)
 			err_prefix(err, "%s", path);
+		OPENSSL_cleanse(text, SECRET_FILE_MAX + 1);
 	}
-	OPENSSL_cleanse(text, sizeof(text));
+	free(text);
 	return rc;
 }
 
@@ -138,5 +172,26 @@ void
 keyfile_done(struct keyfile *k)
 {
 	note_signer_done(&k->signer);
+	note_signer_done(&k->spare);
+	free(k->old);
 	OPENSSL_cleanse(k, sizeof(*k));
+}
+
+void
+keyfile_first_vkey(const struct keyfile *k, char ret[NOTE_KEYTEXT_MAX])
+{
+	if (k->old_count > 0)
+		memcpy(ret, k->old[0], NOTE_KEYTEXT_MAX);
+	else
+		note_signer_vkey(&k->signer, ret);
+}
+
+const struct note_signer *
+keyfile_signer(const struct keyfile *k, const uint8_t pub[NOTE_KEY_BYTES])
+{
+	if (k->signer.key != NULL && memcmp(k->signer.pub, pub, NOTE_KEY_BYTES) == 0)
+		return &k->signer;
+	if (k->spare.key != NULL && memcmp(k->spare.pub, pub, NOTE_KEY_BYTES) == 0)
+		return &k->spare;
+	return NULL;
 }
