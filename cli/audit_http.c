@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit/shards.h"
 #include "daemon/daemon.h"
 
 #define CONNECT_MS      10000L
@@ -26,7 +27,7 @@
 struct slot {
 	CURL *easy;
 	bool used, running;
-	char path[TILE_PATH_MAX];
+	char path[SHARD_NAME_MAX + TILE_PATH_MAX];
 	struct buf body;
 	size_t room; /* bytes that may still come */
 	bool too_big;
@@ -154,10 +155,12 @@ judge(const struct http_log *log, const struct slot *s, bool *ret_again, struct 
 static void
 look_ahead(struct http_log *log, const char *path)
 {
+	char shard[SHARD_NAME_MAX];
+	const char *file = shard_path_split(path, shard);
 	struct tile t;
 	uint64_t *next;
 
-	if (!tile_path_parse(path, &t) || t.level > 0)
+	if (!tile_path_parse(file, &t) || t.level > 0)
 		return;
 	next = &log->next[t.level == 0];
 	if (t.n != *next) {
@@ -167,13 +170,15 @@ look_ahead(struct http_log *log, const char *path)
 	*next = t.n + 1;
 	for (int i = 0; i < AHEAD; i++) {
 		struct slot *s = free_slot(log);
-		char name[TILE_PATH_MAX];
+		char name[SHARD_NAME_MAX + TILE_PATH_MAX];
+		size_t before = (size_t)(file - path);
 
 		t.n++;
 		t.width = tile_width(log->size, t.level, t.n);
 		if (t.width == 0 || s == NULL)
 			return;
-		tile_path(&t, name);
+		memcpy(name, path, before);
+		tile_path(&t, name + before);
 		if (find_slot(log, name) == NULL &&
 		    begin(log, s, name, t.level == 0 ? TILE_BYTES : BUNDLE_MAX_BYTES, NULL) !=
 			IM_OK)
@@ -225,6 +230,7 @@ read_http(const struct audit_source *s, const char *path, size_t max, struct buf
 {
 	struct http_log *log = s->user;
 	size_t had = out->len;
+	char shard[SHARD_NAME_MAX];
 	struct checkpoint cp;
 	bool again = true;
 	enum im_rc rc = IM_OK;
@@ -236,7 +242,7 @@ read_http(const struct audit_source *s, const char *path, size_t max, struct buf
 			(void)nanosleep(&pause, NULL);
 		rc = fetch(log, path, max, out, &again, err);
 	}
-	if (rc == IM_OK && strcmp(path, "checkpoint") == 0 &&
+	if (rc == IM_OK && strcmp(shard_path_split(path, shard), "checkpoint") == 0 &&
 	    checkpoint_open((const char *)out->data + had, out->len - had, NULL, &cp, NULL) ==
 		IM_OK)
 		log->size = cp.size;

@@ -123,6 +123,8 @@ const struct config_key config_schema[] = {
 	STR("audit.dir", "${state_dir}/audit", "Folder of the log: tiles, checkpoint and write-ahead log"),
 	STR("audit.key_file", "${state_dir}/audit.key",
 	    "Signing key and the keys of pseudonyms and commitments, mode 0600; made on first start. Back it up, apart from the log"),
+	ENUM("audit.shard", "half-year", "half-year|off",
+	     "When the log goes on in a new shard, with a checkpoint and a folder of its own"),
 	STR("audit.origin", "infermesh.local/log", "Name of the log in checkpoints: no spaces and no +"),
 	INT("audit.batch_records", "4096", 1, 65536, "Records that one sync covers at most"),
 	BYTES("audit.batch_bytes", "256KiB", 4 * KIB, 64 * MIB, "Bytes that one sync covers at most"),

@@ -1,5 +1,6 @@
 /*
- * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject, to delete old entries, to say who cosigns. proto/infermesh/v1/audit.proto holds
+ * wire/audit_admin.h - what an operator asks of the audit service: to erase a subject, to delete old entries, to rotate the key, to say
+ * who cosigns. proto/infermesh/v1/audit.proto holds
  * the meaning of each member. Ownership and errors as wire.h says.
  */
 #ifndef WIRE_AUDIT_ADMIN_H
@@ -9,6 +10,7 @@
 
 #define METHOD_AUDIT_ERASE     "Audit/Erase"
 #define METHOD_AUDIT_PRUNE     "Audit/Prune"
+#define METHOD_AUDIT_ROTATE    "Audit/RotateKey" /* the request is empty */
 #define METHOD_AUDIT_WITNESSES "Audit/Witnesses"
 #define AUDIT_SUBJECT_NAME_MAX 256 /* bytes of a tenant or a caller */
 
@@ -64,5 +66,16 @@ struct audit_witnesses {
 void audit_witnesses_encode(const struct audit_witnesses *w, struct buf *out);
 IM_MUST_CHECK enum im_rc audit_witnesses_decode(const uint8_t *buf, size_t len, struct arena *arena,
 						struct audit_witnesses *ret, struct im_err *err);
+
+struct audit_rotate_reply {
+	uint64_t index;            /* number of the record that ends the old shard */
+	const char *origin, *vkey; /* of the new one */
+};
+
+void audit_rotate_reply_encode(const struct audit_rotate_reply *r, struct buf *out);
+IM_MUST_CHECK enum im_rc audit_rotate_reply_decode(const uint8_t *buf, size_t len,
+						   struct arena *arena,
+						   struct audit_rotate_reply *ret,
+						   struct im_err *err);
 
 #endif

@@ -192,3 +192,30 @@ audit_witnesses_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	}
 	return IM_OK;
 }
+
+void
+audit_rotate_reply_encode(const struct audit_rotate_reply *r, struct buf *out)
+{
+	Infermesh__V1__RotateKeyReply m = INFERMESH__V1__ROTATE_KEY_REPLY__INIT;
+
+	m.index = r->index;
+	m.origin = text_out(r->origin);
+	m.vkey = text_out(r->vkey);
+	wire_pack(&m.base, out);
+}
+
+enum im_rc
+audit_rotate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
+			  struct audit_rotate_reply *ret, struct im_err *err)
+{
+	const Infermesh__V1__RotateKeyReply *m;
+	ProtobufCMessage *msg;
+	enum im_rc rc =
+	    wire_unpack(&infermesh__v1__rotate_key_reply__descriptor, buf, len, arena, &msg, err);
+
+	if (rc != IM_OK)
+		return rc;
+	m = (const Infermesh__V1__RotateKeyReply *)msg;
+	*ret = (struct audit_rotate_reply){ m->index, m->origin, m->vkey };
+	return IM_OK;
+}

@@ -60,6 +60,7 @@ RECODE(audit_erase_reply, audit_erase_reply)
 RECODE(audit_prune, audit_prune)
 RECODE(audit_prune_reply, audit_prune_reply)
 RECODE(audit_witnesses, audit_witnesses)
+RECODE(audit_rotate_reply, audit_rotate_reply)
 
 static void
 hello_sample(struct buf *out)
@@ -420,6 +421,12 @@ audit_witnesses_sample(struct buf *out)
 	    out);
 }
 
+static void
+audit_rotate_reply_sample(struct buf *out)
+{
+	audit_rotate_reply_encode(&(struct audit_rotate_reply){ 1300, "a/2027h1-1", "key" }, out);
+}
+
 static const struct im_rates limits = { { 60, 0, 12000 }, { 1000, 250, 45000 } };
 
 static void
@@ -498,6 +505,7 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(audit_prune),
 	SAMPLE(audit_prune_reply),
 	SAMPLE(audit_witnesses),
+	SAMPLE(audit_rotate_reply),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

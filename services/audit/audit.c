@@ -5,17 +5,16 @@
  */
 #include "audit/audit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "audit/audit_keys.h"
 #include "audit/audit_metrics.h"
 #include "audit/audit_witnesses.h"
 #include "audit/committer.h"
-#include "audit/keyfile.h"
 #include "audit/operator.h"
 #include "audit/pages.h"
+#include "audit/turn.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/audit_admin.h"
@@ -34,10 +33,9 @@ struct audit {
 	struct witnesses *witnesses; /* NULL: there are none */
 	struct retention retention;
 	char subjects[DISK_PATH_MAX]; /* file of subjects' keys */
-	char origin[NOTE_NAME_MAX + 1];
-	char vkey[NOTE_KEYTEXT_MAX];
-	uint64_t failures; /* commits, when last looked at */
-	bool unpublished;  /* the log knows that publishing fails */
+	uint64_t failures;            /* commits, when last looked at */
+	bool unpublished;             /* the log knows that publishing fails */
+	bool unturned;                /* and that the next shard cannot begin */
 	struct audit_event stop_event;
 	loop_fn stopped;
 	void *stopped_arg;
@@ -97,6 +95,16 @@ note_publishing(struct audit *audit)
 	audit->unpublished = failing;
 }
 
+/* Say once that the next shard cannot begin, or the last one not end. */
+static void
+note_turn(struct audit *audit, const struct im_err *trouble)
+{
+	if (trouble->rc != IM_OK && !audit->unturned)
+		log_warn("the audit log cannot go on in a new shard; it goes on in the old one",
+			 LOG_STR("error.message", trouble->text));
+	audit->unturned = trouble->rc != IM_OK;
+}
+
 static void
 append_done(void *user, struct commit_job *job)
 {
@@ -127,6 +135,7 @@ check_event(const struct audit_event *e, struct im_err *err)
 	case RECORD_STOP:
 	case RECORD_PRUNE:
 	case RECORD_ERASE:
+	case RECORD_KEY_ROTATE:
 		return err_set(err, IM_EPERM, "only the audit service itself writes %s records",
 			       record_kind_text(e->kind));
 	case RECORD_REQUEST:
@@ -206,10 +215,11 @@ serve_status(struct audit *audit, struct served *served)
 
 	note_publishing(audit);
 	committer_stats(audit->committer, &s);
+	note_turn(audit, &s.turn_trouble);
 	status = (struct audit_status){
-		.origin = audit->origin,
+		.origin = s.origin,
 		.state = s.trouble.rc == IM_OK ? "writable" : s.trouble.text,
-		.vkey = audit->vkey,
+		.vkey = s.vkey,
 		.dir = audit->log->dir,
 		.size = s.size,
 		.published_size = s.published,
@@ -225,6 +235,7 @@ static void
 on_request(void *user, struct link *link, struct served *served, const struct served_request *req)
 {
 	struct audit *audit = user;
+	struct commit_stats s;
 	struct im_err err;
 
 	if (strcmp(req->method, METHOD_AUDIT_APPEND) == 0) {
@@ -232,7 +243,8 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	} else if (strcmp(req->method, METHOD_AUDIT_STATUS) == 0) {
 		serve_status(audit, served);
 	} else if (strcmp(req->method, METHOD_AUDIT_WITNESSES) == 0) {
-		audit_witnesses_serve(audit->witnesses, audit->origin,
+		committer_stats(audit->committer, &s);
+		audit_witnesses_serve(audit->witnesses, s.origin,
 				      publisher_published(&audit->log->publisher), served);
 	} else if (!operator_request(audit->committer, link_peer(link), served, req)) {
 		(void)err_set(&err, IM_EMETHOD, "the audit service has no method %.64s",
@@ -258,55 +270,6 @@ on_fatal(void *user, const struct im_err *err)
 	abort();
 }
 
-/* Is there a log in 'dir' already? */
-static bool
-log_exists(const char *dir)
-{
-	static const char *const parts[] = { "checkpoint", "wal", "tile" };
-	char path[DISK_PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (disk_path(path, dir, parts[i], NULL) == IM_OK && access(path, F_OK) == 0)
-			return true;
-	return false;
-}
-
-static enum im_rc
-load_keys(struct audit *audit, const struct config *config, struct im_err *err)
-{
-	const char *path = config_str(config, "audit.key_file");
-	const char *origin = config_str(config, "audit.origin");
-	const char *dir = config_str(config, "audit.dir");
-	enum im_rc rc = keyfile_load(path, &audit->keys, err);
-
-	if (rc == IM_ENOTFOUND && log_exists(dir))
-		return err_set(
-		    err, IM_ENOTFOUND,
-		    "the key file %s is missing, but there is a log in %s: put its key file back, or choose another "
-		    "audit.dir for a new log",
-		    path, dir);
-	if (rc == IM_ENOTFOUND) {
-		rc = keyfile_create(path, origin, &audit->keys, err);
-		if (rc == IM_OK)
-			log_info("made the keys of a new audit log: back this file up",
-				 LOG_STR("file.path", path));
-	}
-	if (rc != IM_OK)
-		return rc;
-	if (strcmp(audit->keys.signer.name, origin) != 0)
-		return err_set(
-		    err, IM_EINVAL,
-		    "the key in %s is of the log '%s', but audit.origin is '%s'; set audit.origin to the former, or "
-		    "choose another key file and folder for a new log",
-		    path, audit->keys.signer.name, origin);
-	if (snprintf(audit->subjects, sizeof(audit->subjects), "%s" SUBJECTS_SUFFIX, path) >=
-	    (int)sizeof(audit->subjects))
-		return err_set(err, IM_EINVAL, "the path %s is too long", path);
-	memcpy(audit->origin, origin, strlen(origin) + 1);
-	note_signer_vkey(&audit->keys.signer, audit->vkey);
-	return IM_OK;
-}
-
 static enum im_rc
 open_log(struct audit *audit, const struct config *config, struct im_err *err)
 {
@@ -314,6 +277,8 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		.ops = &disk_posix,
 		.dir = config_str(config, "audit.dir"),
 		.keys = &audit->keys,
+		.key_file = config_str(config, "audit.key_file"),
+		.half_years = strcmp(config_str(config, "audit.shard"), "half-year") == 0,
 		.subjects = audit->subjects,
 		.segment_bytes = (uint64_t)config_int(config, "audit.segment_bytes"),
 		.batch_records = (uint32_t)config_int(config, "audit.batch_records"),
@@ -326,6 +291,7 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 				     .has_config_digest = true,
 				     .request_time_us = clock_wall_us() };
 	uint64_t began_us = clock_mono_us(), index;
+	char vkey[NOTE_KEYTEXT_MAX];
 	enum im_rc rc = audit_log_open(&params, &audit->log, err);
 
 	if (rc != IM_OK)
@@ -342,16 +308,22 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		    "an old copy of the subjects' keys was put back; what had been erased was erased again",
 		    LOG_STR("file.path", audit->subjects),
 		    LOG_UINT("infermesh.audit.revived", audit->log->revived));
+	if (audit_log_turn_due(audit->log) && audit_log_turn(audit->log, err) != IM_OK) {
+		if (err->rc == IM_EIO)
+			return IM_EIO;
+		note_turn(audit, err);
+	}
 	config_digest(config, start.config_digest);
 	rc = audit_log_add(audit->log, &start, &index, err);
 	if (rc == IM_OK)
 		rc = audit_log_commit(audit->log, false, err);
+	note_signer_vkey(&audit->log->shard.signer, vkey);
 	if (rc == IM_OK)
 		log_info("audit log open", LOG_STR("file.directory", audit->log->dir),
 			 LOG_UINT("infermesh.audit.size", audit_log_size(audit->log)),
 			 LOG_UINT("infermesh.audit.open_requests", audit->log->dedup.open),
 			 LOG_UINT("infermesh.recovery_ms", (clock_mono_us() - began_us) / 1000),
-			 LOG_STR("infermesh.audit.vkey", audit->vkey));
+			 LOG_STR("infermesh.audit.vkey", vkey));
 	return rc;
 }
 
@@ -392,7 +364,7 @@ audit_start(const struct service_env *env, void **ret_service, struct im_err *er
 	if (audit == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the audit service");
 	audit->loop = env->loop;
-	rc = load_keys(audit, env->config, err);
+	rc = audit_keys_load(env->config, &audit->keys, audit->subjects, err);
 	if (rc == IM_OK)
 		rc = open_log(audit, env->config, err);
 	if (rc == IM_OK)

@@ -20,7 +20,9 @@ audit_witnesses_start(const struct config *config, struct audit_log *log, struct
 	struct witnesses_params params = {
 		.ops = log->params.ops,
 		.dir = log->publisher.store.dir,
-		.key = &log->params.keys->signer,
+		.key = &log->shard.signer,
+		.log_dir = log->dir,
+		.log_origin = log->origin,
 		.count = config_map_len(config, "audit.witnesses"),
 		.quorum = (unsigned)config_int(config, "audit.witness_quorum"),
 		.interval_ms = (uint64_t)config_int(config, "audit.witness_ms"),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/turn.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
@@ -65,6 +66,44 @@ finish(struct turn *t, struct commit_job *job, const struct im_err *err)
 	list_push_back(&t->done, &job->node);
 }
 
+/* Under the lock, or before there is a thread. */
+static void
+note_shard(struct committer *c)
+{
+	const struct open_shard *s = &c->log->shard;
+
+	c->stats.size = audit_log_size(c->log);
+	c->stats.first = s->first;
+	memcpy(c->stats.origin, s->signer.name, sizeof(c->stats.origin));
+	note_signer_vkey(&s->signer, c->stats.vkey);
+}
+
+/* Go on in another shard if it is time. IM_OK, or IM_EIO: it is over. */
+static enum im_rc
+turn_if_due(struct committer *c, struct im_err *err)
+{
+	uint64_t first = c->log->shard.first;
+	struct im_err why;
+	enum im_rc rc;
+
+	if (!audit_log_idle(c->log) || !audit_log_turn_due(c->log))
+		return IM_OK;
+	rc = audit_log_turn(c->log, &why);
+	(void)pthread_mutex_lock(&c->lock);
+	if (c->log->shard.first != first) {
+		c->stats.records[RECORD_KEY_ROTATE] += 2;
+		note_shard(c);
+	}
+	if (rc != IM_OK)
+		c->stats.turn_trouble = why;
+	else
+		c->stats.turn_trouble.rc = IM_OK;
+	(void)pthread_mutex_unlock(&c->lock);
+	if (rc == IM_EIO)
+		*err = why;
+	return rc == IM_EIO ? rc : IM_OK;
+}
+
 /* What is no event is done alone. IM_OK, or IM_EIO: it is over. */
 static enum im_rc
 do_work(struct committer *c, struct turn *t, struct commit_job *job, struct im_err *err)
@@ -74,7 +113,7 @@ do_work(struct committer *c, struct turn *t, struct commit_job *job, struct im_e
 
 	finish(t, job, rc == IM_OK ? NULL : err);
 	(void)pthread_mutex_lock(&c->lock);
-	c->stats.size = audit_log_size(c->log);
+	note_shard(c); /* perhaps it is another one */
 	c->stats.records[job->work_kind] += c->stats.size - size;
 	(void)pthread_mutex_unlock(&c->lock);
 	return rc == IM_EIO ? rc : IM_OK;
@@ -259,8 +298,10 @@ static enum im_rc
 work_off(struct committer *c, struct turn *t, struct im_err *err)
 {
 	while (!list_empty(&t->work) || !list_empty(&t->frame)) {
-		enum im_rc rc = gather(c, t, err);
+		enum im_rc rc = turn_if_due(c, err);
 
+		if (rc == IM_OK)
+			rc = gather(c, t, err);
 		if (rc == IM_OK)
 			rc = commit(c, t, false, err);
 		if (rc != IM_OK && fail_frame(c, t, err) == IM_EIO)
@@ -391,7 +432,7 @@ committer_new(struct loop *loop, struct audit_log *log, audit_fatal_fn fatal, vo
 	(void)pthread_cond_init(&c->wake, NULL);
 	list_init(&c->queue);
 	list_init(&c->done);
-	c->stats.size = audit_log_size(log);
+	note_shard(c);
 	c->stats.open_requests = log->dedup.open;
 	c->stats.batch.bounds = &batch_bounds;
 	c->stats.sync.bounds = &sync_bounds;
@@ -445,7 +486,7 @@ committer_stats(struct committer *c, struct commit_stats *ret)
 	(void)pthread_mutex_lock(&c->lock);
 	*ret = c->stats;
 	(void)pthread_mutex_unlock(&c->lock);
-	ret->published = publisher_published(&c->log->publisher);
+	ret->published = publisher_published_number(&c->log->publisher);
 }
 
 uint64_t

@@ -38,13 +38,21 @@ struct commit_job {
 };
 
 struct commit_stats {
-	uint64_t size, published, open_requests;
+	uint64_t size, published; /* records, of all shards */
+	uint64_t open_requests;
 	uint64_t records[RECORD_STOP + 1]; /* committed since the start, by kind */
 	uint64_t frames, failures;
 	uint64_t pending; /* events that wait */
 	struct histogram batch,
 	    sync;              /* records a frame; seconds a commit, signature and sync included */
 	struct im_err trouble; /* of the last commit; rc IM_OK = writable */
+	struct im_err
+	    turn_trouble; /* why the log cannot go on in another shard, as it should; rc IM_OK = it could */
+
+	/* The shard that is being written. */
+	uint64_t first; /* number of its first record */
+	char origin[NOTE_NAME_MAX + 1];
+	char vkey[NOTE_KEYTEXT_MAX];
 };
 
 struct committer;

@@ -98,7 +98,7 @@ on_done(void *user, struct commit_job *job)
 	} else {
 		/* The answer's checkpoint covers every event of the job. */
 		assert_int_equal(checkpoint_open(job->checkpoint, strlen(job->checkpoint),
-						 &f->log->verifier, &cp, NULL),
+						 &f->log->shard.verifier, &cp, NULL),
 				 IM_OK);
 		for (size_t i = 0; i < job->events.count; i++)
 			assert_true(job->index[i] < cp.size);

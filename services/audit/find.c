@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "audit/disk.h"
+#include "audit/shards.h"
 #include "audit/wal.h"
 
 struct search {
-	const struct audit_source *source;
+	const struct audit_source *source; /* one shard */
+	uint64_t first;                    /* number of its first record */
 	const uint8_t *id;
 	struct audit_found *found;
 	struct buf bundle;
@@ -54,11 +56,11 @@ take_record(struct search *s, uint64_t index, const uint8_t *entry, size_t len, 
 	if (r.kind == RECORD_REQUEST && !f->has_request) {
 		f->has_request = true;
 		f->request = r;
-		f->request_index = index;
+		f->request_index = s->first + index;
 	} else if (record_is_terminal(r.kind) && !f->has_response) {
 		f->has_response = true;
 		f->response = r;
-		f->response_index = index;
+		f->response_index = s->first + index;
 	}
 	return IM_OK;
 }
@@ -143,11 +145,18 @@ enum im_rc
 audit_find(const struct audit_source *source, const uint8_t id[RECORD_ID_BYTES],
 	   struct audit_found *ret, struct im_err *err)
 {
-	struct search s = { .source = source, .id = id, .found = ret };
+	struct search s = { .id = id, .found = ret };
+	struct shards shards = { 0 };
 	enum im_rc rc;
 
 	memset(ret, 0, sizeof(*ret));
-	rc = search_log(&s, err);
+	rc = shards_load(source, NULL, &shards, err);
+	for (size_t i = shards.count; rc == IM_OK && i-- > 0 && !ret->has_request;) {
+		s.source = &shards.shard[i]->source;
+		s.first = shards.shard[i]->first;
+		rc = search_log(&s, err);
+	}
+	shards_done(&shards);
 	if (rc == IM_OK && !ret->has_request && !ret->has_response)
 		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record of this request",
 			     source->name);
@@ -210,8 +219,8 @@ pick_published(struct pick *p, const struct audit_source *source, struct im_err 
 	return rc;
 }
 
-enum im_rc
-audit_entry(const struct audit_source *source, uint64_t index, struct buf *out, struct im_err *err)
+static enum im_rc
+pick_entry(const struct audit_source *source, uint64_t index, struct buf *out, struct im_err *err)
 {
 	struct pick p = { .index = index, .out = out };
 	const struct wal_scan scan = { pick_frame, any_frame, &p };
@@ -229,5 +238,21 @@ audit_entry(const struct audit_source *source, uint64_t index, struct buf *out, 
 	if (rc == IM_OK && !p.found)
 		rc = err_set(err, IM_ENOTFOUND, "the log in %s has no record %" PRIu64,
 			     source->name, index);
+	return rc;
+}
+
+enum im_rc
+audit_entry(const struct audit_source *source, uint64_t number, struct buf *out, struct im_err *err)
+{
+	struct shards shards;
+	const struct shard *shard;
+	uint64_t index;
+	enum im_rc rc = shards_load(source, NULL, &shards, err);
+
+	if (rc != IM_OK)
+		return rc;
+	shard = shards_at(&shards, number, &index);
+	rc = pick_entry(&shard->source, index, out, err);
+	shards_done(&shards);
 	return rc;
 }

@@ -12,11 +12,11 @@ struct audit_found {
 	struct arena arena; /* what the records point into */
 	bool has_request, has_response;
 	struct record request, response;
-	uint64_t request_index, response_index;
+	uint64_t request_index, response_index; /* numbers (shards.h) */
 };
 
 /**
- * Find the records of 'id' in the log at 'source', the newest first. IM_OK also when only one of the two is there;
+ * Find the records of 'id' in the log at 'source', in all its shards, the newest first. IM_OK also when only one of the two is there;
  * IM_ENOTFOUND: none is, or there is no log; IM_ECORRUPT (a file is not what it should be), IM_EIO, IM_EUNAVAILABLE, IM_ENOMEM.
  * Takes as long as reading the log back to the request does. audit_found_done() is fine after a failure too.
  */
@@ -27,10 +27,10 @@ IM_MUST_CHECK enum im_rc audit_find(const struct audit_source *source,
 void audit_found_done(struct audit_found *f);
 
 /**
- * Append the bytes of entry 'index' to 'out', published or not. IM_ENOTFOUND: there is no such entry (any more), or no log;
+ * Append the bytes of record 'number' (shards.h) to 'out', published or not. IM_ENOTFOUND: there is no such entry (any more), or no log;
  * IM_ECORRUPT, IM_EIO, IM_EUNAVAILABLE, IM_ENOMEM.
  */
-IM_MUST_CHECK enum im_rc audit_entry(const struct audit_source *source, uint64_t index,
+IM_MUST_CHECK enum im_rc audit_entry(const struct audit_source *source, uint64_t number,
 				     struct buf *out, struct im_err *err);
 
 #endif

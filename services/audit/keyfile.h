@@ -20,9 +20,8 @@
 #include "audit/note.h"
 #include "audit/pseudonym.h"
 
-#define KEYFILE_MAX_BYTES ((size_t)1024 * 1024)
-#define KEYFILE_OLD_MAX   1024      /* keys that were rotated out */
-#define KEYFILE_BEGUN     "#igner " /* begins the line of a signer whose destruction was begun */
+#define KEYFILE_OLD_MAX 100       /* keys that were rotated out */
+#define KEYFILE_BEGUN   "#igner " /* begins the line of a signer whose destruction was begun */
 
 struct keyfile {
 	struct note_signer signer;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "audit/keyfile.h"
+#include "audit/secret_file.h"
 #include "audit/testlog.h"
 
 #define ORIGIN "test.example/log"
@@ -58,7 +59,7 @@ contents(const struct fixture *f)
 	struct buf b = { 0 };
 	size_t len;
 
-	assert_int_equal(disk_read(f->path, KEYFILE_MAX_BYTES, &b, NULL), IM_OK);
+	assert_int_equal(disk_read(f->path, (size_t)SECRET_FILE_MAX, &b, NULL), IM_OK);
 	(void)buf_cstr(&b);
 	return (char *)buf_take(&b, &len);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "audit/keyfile.h"
+#include "audit/secret_file.h"
 #include "base/hex.h"
 
 #define SIGNER "signer "
@@ -41,9 +42,9 @@ open_editor(struct editor *e, const struct disk_ops *ops, const char *path, stru
 
 	*e = (struct editor){ .ops = ops, .path = path, .fd = -1 };
 	/* Room for all of it: a buffer that grows leaves copies behind. */
-	if (buf_reserve(&e->text, KEYFILE_MAX_BYTES + 65536) == NULL)
+	if (buf_reserve(&e->text, (size_t)SECRET_FILE_MAX + 65536) == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for a key file");
-	rc = disk_read(path, KEYFILE_MAX_BYTES, &e->text, err);
+	rc = disk_read(path, (size_t)SECRET_FILE_MAX, &e->text, err);
 	if (rc != IM_OK)
 		return rc;
 	text = (const char *)e->text.data;

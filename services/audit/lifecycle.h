@@ -9,6 +9,9 @@
 
 #include "audit/log.h"
 
+/** Name 'actor' in a record, as in a ROUTE_CHANGE: a pseudonym among the operators. */
+void lifecycle_actor(struct audit_log *log, const char *actor, struct record *r);
+
 struct audit_erased {
 	uint8_t key_id[SUBJECT_ID_BYTES];
 	uint64_t index; /* of the ERASE record */
@@ -29,14 +32,15 @@ IM_MUST_CHECK enum im_rc audit_log_record_erased(struct audit_log *log, const ch
 						 struct im_err *err);
 
 struct audit_pruned {
-	uint64_t was;       /* first entry that was kept before */
+	uint64_t was;       /* number of the first record that was kept before */
 	uint64_t min_index; /* and from now on */
-	uint64_t index; /* of the PRUNE record; only if min_index > was, and it was no dry run */
+	uint64_t
+	    index; /* number of the last PRUNE record; only if min_index > was, and it was no dry run */
 };
 
 /**
- * Delete the entries older than 'before_us' (log_time), in whole bundles and only published ones: writes a PRUNE record; the
- * publisher deletes the bundles after that is published. No record when there is nothing to delete. 'dry': only look.
+ * Delete the entries older than 'before_us' (log_time), in whole bundles and only published ones: writes a PRUNE record for each
+ * shard of which something goes; the publisher deletes the bundles after that is published. Of a shard that has ended all may go. No record when there is nothing to delete. 'dry': only look.
  * Nothing may be gathered. IM_ECORRUPT: a bundle cannot be read; else as audit_log_commit().
  */
 IM_MUST_CHECK enum im_rc audit_log_prune(struct audit_log *log, uint64_t before_us, bool dry,

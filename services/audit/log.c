@@ -1,5 +1,5 @@
 /*
- * audit/log.c - from events to durable records; see log.h. Opening after a crash is in recover.c.
+ * audit/log.c - from events to durable records; see log.h. Opening is in log_open.c, going on in another shard in turn.c.
  */
 #include "audit/log.h"
 
@@ -7,10 +7,8 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/commitment.h"
-#include "audit/lifecycle.h"
 #include "audit/record.h"
 #include "audit/tile.h"
 #include "base/hex.h"
@@ -45,88 +43,6 @@ audit_log_event_bytes(const struct audit_event *event)
 	return n;
 }
 
-static enum im_rc
-frame_memory(struct audit_log *log, struct im_err *err)
-{
-	free(log->leaf);
-	log->leaf = calloc(log->params.batch_records, sizeof(*log->leaf));
-	return log->leaf != NULL ? IM_OK
-				 : err_set(err, IM_ENOMEM, "no memory for a frame of records");
-}
-
-enum im_rc
-audit_log_open(const struct audit_log_params *params, struct audit_log **ret_log,
-	       struct im_err *err)
-{
-	struct audit_log *log = calloc(1, sizeof(*log));
-	char vkey[NOTE_KEYTEXT_MAX];
-	enum im_rc rc;
-
-	if (log == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for the audit log");
-	log->params = *params;
-	log->lock_fd = -1;
-	log->wal.fd = -1;
-	if (log->params.batch_bytes >
-	    params->segment_bytes / 4) /* a frame must fit into a segment */
-		log->params.batch_bytes = params->segment_bytes / 4;
-	rc = disk_path(log->dir, params->dir, "", err);
-	if (rc != IM_OK)
-		goto fail;
-	log->dir[strlen(log->dir) - 1] = '\0';
-	note_signer_vkey(&params->keys->signer, vkey);
-	rc = note_verifier_parse(vkey, &log->verifier, err);
-	if (rc == IM_OK)
-		rc = hasher_init(&log->hasher, err);
-	if (rc == IM_OK)
-		rc = disk_mkdirs(params->ops, log->dir, err);
-	if (rc == IM_OK)
-		rc = disk_lock(log->dir, "audit.dir", &log->lock_fd, err);
-	if (rc == IM_OK)
-		rc = subjects_open(&log->subjects, params->ops, params->subjects,
-				   &params->keys->keys, &log->hasher, err);
-	if (rc == IM_OK)
-		rc = frame_memory(log, err);
-	if (rc == IM_OK)
-		rc = audit_log_recover(log, err);
-	if (rc != IM_OK)
-		goto fail;
-	log->next = log->range;
-	rc = audit_log_record_erased(log, NULL, err);
-	if (rc != IM_OK)
-		goto fail;
-	*ret_log = log;
-	return IM_OK;
-fail:
-	audit_log_close(log);
-	return rc;
-}
-
-void
-audit_log_close(struct audit_log *log)
-{
-	if (log == NULL)
-		return;
-	if (log->publisher.store.ops != NULL) {
-		publisher_stop(&log->publisher);
-		publisher_done(&log->publisher);
-	}
-	wal_close(&log->wal);
-	dedup_done(&log->dedup);
-	buf_done(&log->records);
-	buf_done(&log->erasures);
-	free(log->leaf);
-	free(log->checkpoint);
-	note_verifier_done(&log->verifier);
-	hasher_done(&log->hasher);
-	identities_done(&log->identities);
-	subjects_close(&log->subjects);
-	OPENSSL_cleanse(log->random, sizeof(log->random));
-	if (log->lock_fd >= 0)
-		(void)close(log->lock_fd);
-	free(log);
-}
-
 bool
 audit_log_idle(const struct audit_log *log)
 {
@@ -136,7 +52,7 @@ audit_log_idle(const struct audit_log *log)
 uint64_t
 audit_log_size(const struct audit_log *log)
 {
-	return log->range.size;
+	return log->shard.first + log->range.size;
 }
 
 static void
@@ -157,7 +73,7 @@ hide(struct audit_log *log, const struct audit_event *e, struct record *r, struc
 	const char *caller = e->caller != NULL ? e->caller : "";
 	const char *tenant = e->tenant != NULL ? e->tenant : "";
 	struct identity *who =
-	    identity_get(&log->identities, &log->hasher, &log->params.keys->keys, tenant, caller);
+	    identity_get(&log->identities, &log->hasher, &log->pseudonyms, tenant, caller);
 
 	r->has_caller = *caller != '\0';
 	r->has_tenant = *tenant != '\0';
@@ -189,8 +105,8 @@ hide(struct audit_log *log, const struct audit_event *e, struct record *r, struc
 }
 
 /* Each byte is given out once and forgotten here. */
-static void
-blind(struct audit_log *log, uint8_t *ret, size_t len)
+void
+audit_log_blind(struct audit_log *log, uint8_t *ret, size_t len)
 {
 	if (log->random_left < len) {
 		random_bytes(log->random, sizeof(log->random));
@@ -201,9 +117,8 @@ blind(struct audit_log *log, uint8_t *ret, size_t len)
 	OPENSSL_cleanse(log->random + log->random_left, len);
 }
 
-/* The clock, which may have been set back: log_time never decreases. */
-static uint64_t
-log_time(const struct audit_log *log)
+uint64_t
+audit_log_time(const struct audit_log *log)
 {
 	uint64_t now_us = log->params.now_us();
 
@@ -211,7 +126,7 @@ log_time(const struct audit_log *log)
 }
 
 static enum im_rc
-make_record(struct audit_log *log, const struct audit_event *e, struct record *r,
+make_record(struct audit_log *log, const struct audit_event *e, uint64_t now_us, struct record *r,
 	    struct im_err *err)
 {
 	uint64_t request;
@@ -221,7 +136,7 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 		.has_request_id = e->has_request_id,
 		.request_time_us = e->request_time_us,
 		.response_time_us = e->response_time_us,
-		.log_time_us = log_time(log),
+		.log_time_us = now_us,
 		.model = e->model,
 		.model_digest = e->model_digest,
 		.has_config_digest = e->has_config_digest,
@@ -246,13 +161,13 @@ make_record(struct audit_log *log, const struct audit_event *e, struct record *r
 
 /* Encode 'r' as the next entry of the frame. */
 static enum im_rc
-put(struct audit_log *log, struct record *r, uint64_t *ret_index, struct im_err *err)
+put(struct audit_log *log, struct record *r, uint64_t *ret_number, struct im_err *err)
 {
 	size_t was = log->records.len;
 	uint8_t *entry;
 	size_t len;
 
-	blind(log, r->blind, sizeof(r->blind));
+	audit_log_blind(log, r->blind, sizeof(r->blind));
 	/* Its length goes before it; it is known afterwards. */
 	if (!buf_append(&log->records, "\0", 2) || !record_encode(r, &log->records))
 		goto no_memory;
@@ -267,7 +182,7 @@ put(struct audit_log *log, struct record *r, uint64_t *ret_index, struct im_err 
 	tlog_range_add(&log->next, &log->hasher, &log->leaf[log->count], NULL, NULL);
 	log->count++;
 	log->frame_time_us = r->log_time_us;
-	*ret_index = log->next.size - 1;
+	*ret_number = log->shard.first + log->next.size - 1;
 	return IM_OK;
 no_memory:
 	log->records.len = was;
@@ -275,40 +190,42 @@ no_memory:
 	return err_set(err, IM_ENOMEM, "no memory for a record");
 }
 
+/* A frame does not reach over the turn to the next shard. */
 static bool
-frame_full(const struct audit_log *log)
+frame_full(const struct audit_log *log, uint64_t now_us)
 {
 	return log->count == log->params.batch_records ||
-	       (log->count > 0 && log->records.len >= log->params.batch_bytes);
+	       (log->count > 0 && (log->records.len >= log->params.batch_bytes ||
+				   (now_us >= log->turn_us && log->frame_time_us < log->turn_us)));
 }
 
 enum im_rc
-audit_log_put(struct audit_log *log, struct record *r, uint64_t *ret_index, struct im_err *err)
+audit_log_put(struct audit_log *log, struct record *r, uint64_t *ret_number, struct im_err *err)
 {
-	if (frame_full(log))
-		return IM_EAGAIN;
-	r->log_time_us = log_time(log);
+	r->log_time_us = audit_log_time(log);
 	r->request_time_us = r->log_time_us;
-	return put(log, r, ret_index, err);
+	return frame_full(log, r->log_time_us) ? IM_EAGAIN : put(log, r, ret_number, err);
 }
 
 enum im_rc
-audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *ret_index,
+audit_log_add(struct audit_log *log, const struct audit_event *event, uint64_t *ret_number,
 	      struct im_err *err)
 {
 	struct record r;
+	uint64_t now_us;
 	enum im_rc rc;
 
 	if (event->has_request_id &&
-	    dedup_find(&log->dedup, event->request_id, event->kind, ret_index))
+	    dedup_find(&log->dedup, event->request_id, event->kind, ret_number))
 		return IM_OK;
 	if (audit_log_event_bytes(event) > BUNDLE_ENTRY_MAX)
 		return err_set(err, IM_ETOOBIG, "a record holds at most %d bytes",
 			       BUNDLE_ENTRY_MAX);
-	if (frame_full(log))
+	now_us = audit_log_time(log);
+	if (frame_full(log, now_us))
 		return IM_EAGAIN;
-	rc = make_record(log, event, &r, err);
-	return rc == IM_OK ? put(log, &r, ret_index, err) : rc;
+	rc = make_record(log, event, now_us, &r, err);
+	return rc == IM_OK ? put(log, &r, ret_number, err) : rc;
 }
 
 /* All that a durable frame needs later, taken before it is written: afterwards nothing may fail. */
@@ -326,7 +243,7 @@ make_chunk(struct audit_log *log, struct im_err *err)
 	c->first = log->range.size;
 	c->count = log->count;
 	tlog_range_root(&log->next, &log->hasher, &c->root);
-	rc = checkpoint_sign(&log->params.keys->signer, log->next.size, &c->root, &text, err);
+	rc = checkpoint_sign(&log->shard.signer, log->next.size, &c->root, &text, err);
 	c->checkpoint_len = text.len;
 	c->checkpoint = rc == IM_OK ? strdup(buf_cstr(&text)) : NULL;
 	buf_done(&text);
@@ -344,8 +261,8 @@ make_chunk(struct audit_log *log, struct im_err *err)
 	return c;
 }
 
-static void
-forget_frame(struct audit_log *log)
+void
+audit_log_forget(struct audit_log *log)
 {
 	while (log->dedup.next > log->dedup.settled)
 		dedup_pop(&log->dedup);
@@ -411,6 +328,6 @@ audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
 fail:
 	free(text);
 	chunk_free(c);
-	forget_frame(log);
+	audit_log_forget(log);
 	return rc;
 }

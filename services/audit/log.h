@@ -11,6 +11,7 @@
 #include "audit/keyfile.h"
 #include "audit/publisher.h"
 #include "audit/record.h"
+#include "audit/shards.h"
 #include "audit/subjects.h"
 #include "audit/wal.h"
 
@@ -18,9 +19,11 @@
 
 struct audit_log_params {
 	const struct disk_ops *ops;
-	const char *dir;
-	const struct keyfile *keys; /* must outlive the log */
-	const char *subjects;       /* the file of subjects' keys */
+	const char *dir;      /* of the first shard; the others lie below it */
+	struct keyfile *keys; /* must outlive the log, which changes it when the key is rotated */
+	const char *key_file; /* its path; NULL: the key cannot be rotated */
+	const char *subjects; /* the file of subjects' keys */
+	bool half_years;      /* a new shard for each half-year */
 	uint64_t segment_bytes;
 	uint32_t batch_records;
 	size_t batch_bytes;
@@ -30,9 +33,34 @@ struct audit_log_params {
 	void *user;
 };
 
+/* A shard that has ended, until all of it is published (turn.c). On the heap. */
+struct ended_shard {
+	struct store store;
+	struct list chunks;
+	struct note_verifier verifier;
+	uint64_t size;
+	struct pruning *pruning; /* what is still to be deleted in it; NULL = nothing */
+	uint64_t retry_us;       /* when it is tried again */
+};
+
+/* The shard that is being written. */
+struct open_shard {
+	char name[SHARD_NAME_MAX]; /* "" = the first */
+	char dir[DISK_PATH_MAX];
+	uint64_t first;   /* number of its first record */
+	uint32_t ordinal; /* shards before it */
+	struct note_signer signer;
+	struct note_verifier verifier; /* of the same key */
+};
+
 struct audit_log {
 	struct audit_log_params params;
 	char dir[DISK_PATH_MAX];
+	char origin[NOTE_NAME_MAX + 1]; /* of the first shard: later ones are called after it */
+	struct open_shard shard;
+	struct ended_shard *ended; /* the one before it; NULL = that is done */
+	uint64_t turn_us; /* log_time from which on the next shard is due; UINT64_MAX = never */
+	struct pseudonym_keys pseudonyms; /* of this shard */
 	int lock_fd;
 	struct hasher hasher;
 	struct identities identities;
@@ -40,19 +68,21 @@ struct audit_log {
 	uint8_t random
 	    [AUDIT_RANDOM_BYTES]; /* for records to come; the first 'random_left' are unused */
 	size_t random_left;
-	struct note_verifier verifier; /* our own */
 	struct wal wal;
 	struct dedup dedup;
 	struct publisher publisher;
+	bool has_publisher;
 	struct tlog_range range; /* of what is durable */
 	char *checkpoint;        /* signed, of 'range'; "" while it is empty */
 	size_t checkpoint_len;
 	uint64_t log_time_us; /* of the last record */
 	struct wal_found recovered;
-	struct buf erasures;       /* struct subject_erasure: the ERASE records that recovery saw */
-	uint64_t revived;          /* erased keys that an old copy of their file had brought back */
-	struct record_prune prune; /* the newest that recovery saw, */
-	uint64_t prune_record;     /* and its index */
+	struct buf erasures; /* struct subject_erasure: the ERASE records that recovery saw */
+	uint64_t revived;    /* erased keys that an old copy of their file had brought back */
+	uint64_t begun_us;   /* log_time of the first record that recovery saw; 0 = none */
+	struct buf prunes;   /* struct known_prune: the PRUNE records that recovery saw */
+
+	char next_origin[NOTE_NAME_MAX + 1], next_vkey[NOTE_KEYTEXT_MAX]; /* if these are not "" */
 
 	/* The frame that is being gathered. */
 	struct tlog_range next;
@@ -76,16 +106,16 @@ IM_MUST_CHECK enum im_rc audit_log_open(const struct audit_log_params *params,
 void audit_log_close(struct audit_log *log);
 
 /**
- * Put one event into the frame that is being gathered, or find that the log has it already: 'ret_index' is its index
- * either way. IM_OK; IM_EAGAIN: the frame is full, commit it first; IM_ETOOBIG: its entry would be over 65,535 bytes;
+ * Put one event into the frame that is being gathered, or find that the log has it already: 'ret_number' is its number
+ * either way. IM_OK; IM_EAGAIN: the frame is full, or the next shard is due behind it: commit it first; IM_ETOOBIG: its entry would be over 65,535 bytes;
  * IM_ENOMEM.
  */
 IM_MUST_CHECK enum im_rc audit_log_add(struct audit_log *log, const struct audit_event *event,
-				       uint64_t *ret_index, struct im_err *err);
+				       uint64_t *ret_number, struct im_err *err);
 
 /** The same for a record of the log itself, which is no event of anybody: its times and blind are set here. */
-IM_MUST_CHECK enum im_rc audit_log_put(struct audit_log *log, struct record *r, uint64_t *ret_index,
-				       struct im_err *err);
+IM_MUST_CHECK enum im_rc audit_log_put(struct audit_log *log, struct record *r,
+				       uint64_t *ret_number, struct im_err *err);
 
 /** True if nothing was gathered since the last commit. */
 bool audit_log_idle(const struct audit_log *log);
@@ -97,13 +127,42 @@ bool audit_log_idle(const struct audit_log *log);
  */
 IM_MUST_CHECK enum im_rc audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err);
 
-/** Entries that are durable. */
+/** Records that are durable, in all shards. */
 uint64_t audit_log_size(const struct audit_log *log);
 
 /** Upper bound of the bytes that an event's entry takes; for checking before it is queued. */
 size_t audit_log_event_bytes(const struct audit_event *event);
 
-/* recover.c */
-IM_MUST_CHECK enum im_rc audit_log_recover(struct audit_log *log, struct im_err *err);
+/* Inside the log only. */
+
+/* A PRUNE record that is not too old: perhaps not all of it was deleted. */
+struct known_prune {
+	struct record_prune prune;
+	uint64_t number; /* of the record */
+};
+
+/** Forget what was gathered. */
+void audit_log_forget(struct audit_log *log);
+
+/** Fill with random bytes, each of which is given out once. */
+void audit_log_blind(struct audit_log *log, uint8_t *ret, size_t len);
+
+/** The clock, which may have been set back: log_time never decreases. */
+uint64_t audit_log_time(const struct audit_log *log);
+
+/** log_open.c: write to the shard 'name' from now on, whose key must be in the key file. */
+IM_MUST_CHECK enum im_rc audit_log_enter(struct audit_log *log, const char *name, const char *vkey,
+					 uint64_t first, uint32_t ordinal, struct im_err *err);
+
+/** recover.c: read the shard that was entered. 'shards' are those that have ended, and it. */
+IM_MUST_CHECK enum im_rc audit_log_recover(struct audit_log *log, const struct shards *shards,
+					   struct im_err *err);
+
+/* recall.c: what the newest records say. */
+IM_MUST_CHECK enum im_rc audit_log_recall_shards(struct audit_log *log, const struct shards *shards,
+						 uint64_t published, uint64_t first_kept,
+						 struct im_err *err);
+IM_MUST_CHECK enum im_rc audit_log_recall(struct audit_log *log, const uint8_t *data, size_t len,
+					  struct im_err *err);
 
 #endif

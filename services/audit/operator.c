@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audit/lifecycle.h"
+#include "audit/turn.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/audit_admin.h"
@@ -26,6 +27,7 @@ struct operation {
 	struct audit_erased erased;
 	struct audit_prune prune;
 	struct audit_pruned pruned;
+	struct audit_rotated rotated;
 };
 
 /* One method: decode on the loop, work on the commit thread, answer on the loop. */
@@ -100,9 +102,38 @@ prune_answer(const struct operation *o, struct buf *out)
 		prune_log(p, o->actor);
 }
 
+static enum im_rc
+rotate_decode(struct operation *o, const struct served_request *req, struct im_err *err)
+{
+	(void)o;
+	return req->body_len == 0 ? IM_OK
+				  : err_set(err, IM_EPROTO, "a RotateKeyRequest has nothing in it");
+}
+
+static enum im_rc
+rotate_work(struct audit_log *log, void *user, struct im_err *err)
+{
+	struct operation *o = user;
+
+	return audit_log_rotate(log, o->actor, &o->rotated, err);
+}
+
+static void
+rotate_answer(const struct operation *o, struct buf *out)
+{
+	const struct audit_rotated *r = &o->rotated;
+
+	audit_rotate_reply_encode(&(struct audit_rotate_reply){ r->number, r->origin, r->vkey },
+				  out);
+	log_info("the signing key was rotated: back the key file up",
+		 LOG_STR("infermesh.actor", o->actor), LOG_UINT("infermesh.audit.index", r->number),
+		 LOG_STR("infermesh.audit.vkey", r->vkey));
+}
+
 static const struct method methods[] = {
 	{ METHOD_AUDIT_ERASE, RECORD_ERASE, erase_decode, erase_work, erase_answer },
 	{ METHOD_AUDIT_PRUNE, RECORD_PRUNE, prune_decode, prune_work, prune_answer },
+	{ METHOD_AUDIT_ROTATE, RECORD_KEY_ROTATE, rotate_decode, rotate_work, rotate_answer },
 };
 
 static void

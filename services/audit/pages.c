@@ -11,15 +11,16 @@
 #include <string.h>
 
 #include "audit/cosigned.h"
-#include "audit/disk.h"
-#include "audit/source.h"
+#include "audit/proof_file.h"
+#include "audit/shards.h"
 #include "base/list.h"
 #include "http/http.h"
 
 struct fetch {
 	struct list node;
-	struct http_exchange *x; /* NULL: the client left. On the loop only. */
-	const char *checkpoint;  /* the file's name; NULL: it is a tile */
+	struct http_exchange *x;    /* NULL: the client left. On the loop only. */
+	char shard[SHARD_NAME_MAX]; /* "" = the first */
+	const char *text;           /* the name of a file that is no tile; else NULL */
 	struct tile tile;
 	struct buf body;
 	struct im_err err;
@@ -63,10 +64,10 @@ static void
 reply_file(const struct fetch *f)
 {
 	const struct http_header headers[] = {
-		{ "Content-Type", f->checkpoint != NULL ? "text/plain; charset=utf-8"
-							: "application/octet-stream" },
+		{ "Content-Type",
+		  f->text != NULL ? "text/plain; charset=utf-8" : "application/octet-stream" },
 		{ "Cache-Control",
-		  f->checkpoint != NULL ? "no-cache" : "public, max-age=31536000, immutable" },
+		  f->text != NULL ? "no-cache" : "public, max-age=31536000, immutable" },
 		{ "Access-Control-Allow-Origin", "*" },
 		{ "X-Content-Type-Options", "nosniff" },
 	};
@@ -113,12 +114,15 @@ deliver(void *arg)
 static void
 read_one(const struct pages *p, struct fetch *f)
 {
-	struct audit_source folder;
+	struct audit_source log;
+	struct shard shard;
 
-	source_folder(&folder, p->dir);
-	f->rc = f->checkpoint != NULL
-		    ? folder.read(&folder, f->checkpoint, NOTE_MAX_BYTES, &f->body, &f->err)
-		    : source_tile(&folder, &f->tile, &f->body, &f->err);
+	source_folder(&log, p->dir);
+	f->rc = shard_open(&shard, &log, f->shard, &f->err);
+	if (f->rc == IM_OK)
+		f->rc = f->text != NULL ? shard.source.read(&shard.source, f->text, PROOF_FILE_MAX,
+							    &f->body, &f->err)
+					: source_tile(&shard.source, &f->tile, &f->body, &f->err);
 }
 
 static void *
@@ -147,18 +151,21 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* "/checkpoint", "/checkpoint.cosigned", "/tile/…" as it is spelled in the folder. */
+/* "/checkpoint", "/checkpoint.cosigned", "/tile/…", "/2027h1-1/tile/…" as it is spelled in the folder. */
 static bool
 parse_path(const char *path, struct fetch *f)
 {
-	static const char *const names[] = { "checkpoint", COSIGNED_FILE };
+	static const char *const texts[] = { "checkpoint", COSIGNED_FILE, SHARD_NEXT };
+	const char *file;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (path[0] == '/' && strcmp(path + 1, names[i]) == 0)
-			f->checkpoint = names[i];
-	return f->checkpoint != NULL ||
-	       (path[0] == '/' && tile_path_parse(path + 1, &f->tile) &&
-		(f->tile.level == TILE_ENTRIES || f->tile.level < TILE_LEVELS));
+	if (path[0] != '/')
+		return false;
+	file = shard_path_split(path + 1, f->shard);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strcmp(file, texts[i]) == 0)
+			f->text = texts[i];
+	return f->text != NULL || (tile_path_parse(file, &f->tile) &&
+				   (f->tile.level == TILE_ENTRIES || f->tile.level < TILE_LEVELS));
 }
 
 static void
@@ -178,7 +185,8 @@ on_request(void *user, struct http_exchange *x)
 		p->stats.missing++;
 		reply_text(
 		    x, 404,
-		    "there are /checkpoint, /checkpoint.cosigned, /tile/L/N and /tile/entries/N\n");
+		    "there are /checkpoint, /checkpoint.cosigned, /next.tlog-proof, /tile/L/N and /tile/entries/N, and the "
+		    "same below each later shard's name\n");
 		return;
 	}
 	f = malloc(sizeof(*f));

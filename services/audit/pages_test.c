@@ -18,6 +18,7 @@
 
 #include "audit/pages.h"
 #include "audit/testlog.h"
+#include "audit/turn.h"
 
 struct fixture {
 	struct testlog t;
@@ -25,6 +26,7 @@ struct fixture {
 	struct pages *pages;
 	pthread_t thread;
 	char address[128];
+	char shard[SHARD_NAME_MAX];
 };
 
 static void *
@@ -34,11 +36,12 @@ run_loop(void *arg)
 	return NULL;
 }
 
-/* 300 published records, served at a Unix socket. */
+/* 301 published records and a second shard, served at a Unix socket. */
 static int
 setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	struct audit_rotated rotated;
 	struct audit_log *log;
 
 	testlog_init(&f->t);
@@ -46,6 +49,8 @@ setup(void **state)
 	assert_non_null(log);
 	assert_int_equal(testlog_pairs(&f->t, log, 0, 150, 100), IM_OK);
 	assert_int_equal(publisher_pass(&log->publisher, true, &f->t.err), IM_OK);
+	assert_int_equal(audit_log_rotate(log, NULL, &rotated, &f->t.err), IM_OK);
+	(void)snprintf(f->shard, sizeof(f->shard), "%s", log->shard.name);
 	audit_log_close(log);
 	(void)snprintf(f->address, sizeof(f->address), "unix:%s.http", f->t.dir);
 	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
@@ -153,9 +158,34 @@ test_pages_give_the_files_with_type_and_caching(void **state)
 	expect_file(f, "/checkpoint", "checkpoint", 0, "Cache-Control: no-cache\r\n");
 	expect_file(f, "/tile/0/000", "tile/0/000", 0,
 		    "Content-Type: application/octet-stream\r\n");
-	expect_file(f, "/tile/0/001.p/44", "tile/0/001.p/44", 0, "max-age=31536000, immutable\r\n");
+	expect_file(f, "/tile/0/001.p/45", "tile/0/001.p/45", 0, "max-age=31536000, immutable\r\n");
 	expect_file(f, "/tile/1/000.p/1", "tile/1/000.p/1", 0, "Access-Control-Allow-Origin: *");
 	expect_file(f, "/tile/entries/000", "tile/entries/000", 0, "nosniff");
+}
+
+static void
+test_pages_give_later_shards_and_the_way_to_them(void **state)
+{
+	static const char *const bad[] = { "",         "/",
+					   "/lock",    "/wal/0000000100000000.wal",
+					   "/../lock", "/../checkpoint" };
+	const struct fixture *f = *state;
+	char path[128];
+
+	expect_file(f, "/" SHARD_NEXT, SHARD_NEXT, 0,
+		    "Content-Type: text/plain; charset=utf-8\r\n");
+	(void)snprintf(path, sizeof(path), "/%s/checkpoint", f->shard);
+	expect_file(f, path, path + 1, 0, "Cache-Control: no-cache\r\n");
+	(void)snprintf(path, sizeof(path), "/%s/tile/entries/000.p/1", f->shard);
+	expect_file(f, path, path + 1, 0, "immutable\r\n");
+	(void)snprintf(path, sizeof(path), "/%s/" SHARD_NEXT, f->shard);
+	expect_status(f, "GET", path, "404");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(path, sizeof(path), "/%s%s", f->shard, bad[i]);
+		expect_status(f, "GET", path, "4");
+	}
+	expect_status(f, "GET", "/2026h3-1/checkpoint", "404");
+	expect_status(f, "GET", "/2026h1-77/checkpoint", "404");
 }
 
 static void
@@ -164,8 +194,8 @@ test_pages_cut_partial_tiles_from_later_ones(void **state)
 	const struct fixture *f = *state;
 
 	expect_file(f, "/tile/0/000.p/7", "tile/0/000", (size_t)7 * HASH_BYTES, "");
-	expect_file(f, "/tile/0/001.p/3", "tile/0/001.p/44", (size_t)3 * HASH_BYTES, "");
-	expect_status(f, "GET", "/tile/0/001.p/45", "404");
+	expect_file(f, "/tile/0/001.p/3", "tile/0/001.p/45", (size_t)3 * HASH_BYTES, "");
+	expect_status(f, "GET", "/tile/0/001.p/46", "404");
 	expect_status(f, "GET", "/tile/entries/000.p/255", "200");
 }
 
@@ -267,6 +297,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pages_give_the_files_with_type_and_caching,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pages_give_later_shards_and_the_way_to_them,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages_cut_partial_tiles_from_later_ones, setup,
 						teardown),

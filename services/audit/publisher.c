@@ -22,6 +22,7 @@ publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, v
 	p->user = user;
 	p->published = p->store.published;
 	list_init(&p->chunks);
+	list_init(&p->older);
 	(void)pthread_mutex_init(&p->lock, NULL);
 	failed = pthread_condattr_init(&attr);
 	if (failed == 0) {
@@ -92,6 +93,36 @@ publisher_published(struct publisher *p)
 	return v;
 }
 
+uint64_t
+publisher_published_number(struct publisher *p)
+{
+	uint64_t v;
+
+	(void)pthread_mutex_lock(&p->lock);
+	v = p->base + p->published;
+	(void)pthread_mutex_unlock(&p->lock);
+	return v;
+}
+
+void
+publisher_pending(struct publisher *p, const char *dir, uint64_t *first)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	LIST_FOREACH (&p->older, o, struct pruning, node)
+		if (strcmp(o->dir, dir) == 0 && o->min_index > *first)
+			*first = o->min_index;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+publisher_prune_older(struct publisher *p, struct pruning *pruning)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	list_push_back(&p->older, &pruning->node);
+	(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 void
 publisher_prune(struct publisher *p, uint64_t min_index, uint64_t record)
 {
@@ -115,11 +146,37 @@ publisher_minimum(struct publisher *p)
 	return v;
 }
 
+/* The first older shard of which something is to be deleted, and the record of that published. Under the lock. */
+static struct pruning *
+older_due(const struct publisher *p)
+{
+	LIST_FOREACH (&p->older, o, struct pruning, node)
+		if (p->published >= o->after)
+			return o;
+	return NULL;
+}
+
 /* Is there something to delete, and the record of it published? Under the lock. */
 static bool
 prune_due(const struct publisher *p)
 {
-	return p->first < p->prune_min && p->published >= p->prune_after;
+	return (p->first < p->prune_min && p->published >= p->prune_after) || older_due(p) != NULL;
+}
+
+/* The older shards first: entries go in the order in which they came. */
+static enum im_rc
+prune_older(struct publisher *p, struct pruning *o, struct im_err *err)
+{
+	enum im_rc rc =
+	    store_prune(p->store.ops, o->dir, &o->first, o->min_index, PUBLISHER_PRUNE, err);
+
+	if (rc == IM_OK && o->first >= o->min_index) {
+		(void)pthread_mutex_lock(&p->lock);
+		list_remove(&o->node);
+		(void)pthread_mutex_unlock(&p->lock);
+		free(o);
+	}
+	return rc;
 }
 
 /* Some of what is to be deleted; the rest when the next pass comes. */
@@ -127,17 +184,22 @@ static enum im_rc
 prune_some(struct publisher *p, struct im_err *err)
 {
 	uint64_t first, min_index;
+	struct pruning *older;
 	enum im_rc rc = IM_OK;
 	bool due;
 
 	(void)pthread_mutex_lock(&p->lock);
 	p->published = p->store.published;
 	due = prune_due(p);
+	older = older_due(p);
 	first = p->first;
 	min_index = p->prune_min;
 	(void)pthread_mutex_unlock(&p->lock);
+	if (older != NULL)
+		return prune_older(p, older, err);
 	if (due)
-		rc = store_prune(&p->store, &first, min_index, PUBLISHER_PRUNE, err);
+		rc = store_prune(p->store.ops, p->store.dir, &first, min_index, PUBLISHER_PRUNE,
+				 err);
 	(void)pthread_mutex_lock(&p->lock);
 	p->first = first;
 	(void)pthread_mutex_unlock(&p->lock);
@@ -284,6 +346,25 @@ publisher_start(struct publisher *p, struct im_err *err)
 }
 
 void
+publisher_turn(struct publisher *p, struct store *next, uint64_t base, struct store *ret_store,
+	       struct list *ret_chunks)
+{
+	struct list *node;
+
+	list_init(ret_chunks);
+	(void)pthread_mutex_lock(&p->lock);
+	while ((node = list_pop_front(&p->chunks)) != NULL)
+		list_push_back(ret_chunks, node);
+	store_move(ret_store, &p->store);
+	store_move(&p->store, next);
+	p->backlog = 0;
+	p->published = p->store.published;
+	p->base = base;
+	p->first = p->prune_min = p->prune_after = 0;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
 publisher_stop(struct publisher *p)
 {
 	if (!p->running)
@@ -294,6 +375,7 @@ publisher_stop(struct publisher *p)
 	(void)pthread_mutex_unlock(&p->lock);
 	(void)pthread_join(p->thread, NULL);
 	p->running = false;
+	p->stop = false;
 }
 
 void
@@ -303,6 +385,8 @@ publisher_done(struct publisher *p)
 
 	while ((node = list_pop_front(&p->chunks)) != NULL)
 		chunk_free(CONTAINER_OF(node, struct chunk, node));
+	while ((node = list_pop_front(&p->older)) != NULL)
+		free(CONTAINER_OF(node, struct pruning, node));
 	(void)pthread_cond_destroy(&p->wake);
 	(void)pthread_cond_destroy(&p->freed);
 	(void)pthread_mutex_destroy(&p->lock);

@@ -23,6 +23,13 @@ typedef void (*publisher_told_fn)(void *user, const char *checkpoint, size_t len
 
 #define PUBLISHER_PRUNE 64 /* bundles that are deleted between two looks at what waits */
 
+/* Entries of an older shard that are to be deleted: from 'first' up to 'min_index', once so much of the newest is published. */
+struct pruning {
+	struct list node;
+	uint64_t first, min_index, after;
+	char dir[DISK_PATH_MAX]; /* of the shard */
+};
+
 struct publisher {
 	struct store store; /* the thread's own */
 	uint64_t publish_ms;
@@ -36,9 +43,11 @@ struct publisher {
 	struct list chunks;
 	size_t backlog; /* bytes in 'chunks' */
 	uint64_t published;
+	uint64_t base;  /* number of the shard's first record */
 	uint64_t first; /* entries below are deleted */
 	uint64_t prune_min,
 	    prune_after;       /* and below this they will be, once so much is published */
+	struct list older;     /* of struct pruning */
 	struct im_err trouble; /* why it cannot write; rc IM_OK = it can */
 	bool stop;
 	pthread_t thread;
@@ -61,6 +70,15 @@ IM_MUST_CHECK enum im_rc publisher_room(struct publisher *p, struct im_err *err)
 /** Size in the checkpoint file. Any thread. */
 uint64_t publisher_published(struct publisher *p);
 
+/** The same, with the shards before. Any thread. */
+uint64_t publisher_published_number(struct publisher *p);
+
+/** Raise '*first' to what is being deleted in the older shard 'dir' already. Any thread. */
+void publisher_pending(struct publisher *p, const char *dir, uint64_t *first);
+
+/** Delete what 'pruning' says, and free it. Any thread. */
+void publisher_prune_older(struct publisher *p, struct pruning *pruning);
+
 /** Delete the entry bundles below 'min_index' once the PRUNE record of index 'record' is published. Any thread. */
 void publisher_prune(struct publisher *p, uint64_t min_index, uint64_t record);
 
@@ -74,6 +92,13 @@ IM_MUST_CHECK enum im_rc publisher_trouble(struct publisher *p, struct im_err *e
 /** Take in what is waiting, write full tiles, and publish if 'publish'. IM_OK, or why not. Its thread, or its owner while
  *  there is none. */
 IM_MUST_CHECK enum im_rc publisher_pass(struct publisher *p, bool publish, struct im_err *err);
+
+/**
+ * Go on with another shard, whose first record has the number 'base': 'next', open, becomes the publisher's; the store of the
+ * one before, and its chunks, the caller's. What it had to prune is forgotten. Only while there is no thread.
+ */
+void publisher_turn(struct publisher *p, struct store *next, uint64_t base, struct store *ret_store,
+		    struct list *ret_chunks);
 
 /** Publish what is there and end the thread; waits for it. What cannot be written stays in the write-ahead log. */
 void publisher_stop(struct publisher *p);

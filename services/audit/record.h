@@ -16,10 +16,11 @@
 
 /* PRUNE: the entries below 'min_index' are deleted from here on. */
 struct record_prune {
-	uint64_t min_index; /* a multiple of TILE_WIDTH, at most 'size' */
-	uint64_t size;      /* of the tree before this record */
-	struct hash root;   /* of that tree */
-	uint64_t first;     /* number of the first record of the shard that this is about */
+	uint64_t
+	    min_index; /* a multiple of TILE_WIDTH below 'size', or 'size': all of a shard that has ended */
+	uint64_t size;    /* of the tree before this record, or of that shard */
+	struct hash root; /* of that tree */
+	uint64_t first;   /* number of the first record of the shard that this is about */
 };
 
 /* KEY_ROTATE at the end of a shard: the log goes on under this name and key (docs/adr/0008-shards.md). */

@@ -127,7 +127,8 @@ prune_in(const Infermesh__V1__Prune *m, struct record *r)
 	r->prune.min_index = m->min_index;
 	r->prune.size = m->size;
 	r->prune.first = m->first;
-	return r->kind == RECORD_PRUNE && m->min_index % TILE_WIDTH == 0 &&
+	return r->kind == RECORD_PRUNE &&
+	       (m->min_index % TILE_WIDTH == 0 || m->min_index == m->size) &&
 	       m->min_index <= m->size &&
 	       exact_in(&m->root, HASH_BYTES, r->prune.root.b, &has_root) && has_root;
 }

@@ -167,6 +167,7 @@ test_record_prune_with_an_impossible_minimum_is_refused(void **state)
 	assert_int_equal(recode_prune(RECORD_PRUNE, true, 512, 512), IM_OK);
 	assert_int_equal(recode_prune(RECORD_PRUNE, true, 512, 511), IM_EPROTO);
 	assert_int_equal(recode_prune(RECORD_PRUNE, true, 100, 512), IM_EPROTO);
+	assert_int_equal(recode_prune(RECORD_PRUNE, true, 513, 513), IM_OK); /* all of a shard */
 	assert_int_equal(recode_prune(RECORD_PRUNE, false, 0, 0), IM_EPROTO);
 	assert_int_equal(recode_prune(RECORD_ERASE, true, 512, 513), IM_EPROTO);
 }

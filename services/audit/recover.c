@@ -18,6 +18,7 @@ struct replay {
 	struct list live;           /* chunks that the tiles do not have */
 	struct chunk *last_covered; /* the frame that ends at 'published' */
 	uint64_t first;             /* entries below were pruned */
+	struct store store;
 };
 
 /* What is missing or malformed in a log that we wrote ourselves was damaged since. */
@@ -75,7 +76,7 @@ frame_trusted(void *user, const struct wal_frame *f)
 {
 	const struct replay *r = user;
 
-	return frame_fits(f, &r->log->verifier);
+	return frame_fits(f, &r->log->shard.verifier);
 }
 
 static enum im_rc
@@ -124,7 +125,7 @@ static enum im_rc
 read_checkpoint(struct audit_log *log, struct checkpoint *ret, struct buf *text, struct im_err *err)
 {
 	char path[DISK_PATH_MAX];
-	enum im_rc rc = disk_path(path, log->dir, "checkpoint", err);
+	enum im_rc rc = disk_path(path, log->shard.dir, "checkpoint", err);
 
 	if (rc != IM_OK)
 		return rc;
@@ -133,86 +134,9 @@ read_checkpoint(struct audit_log *log, struct checkpoint *ret, struct buf *text,
 	if (rc == IM_ENOTFOUND)
 		return IM_OK;
 	if (rc == IM_OK)
-		rc = checkpoint_open(buf_cstr(text), text->len, &log->verifier, ret, err);
+		rc = checkpoint_open(buf_cstr(text), text->len, &log->shard.verifier, ret, err);
 	if (rc != IM_OK)
 		err_prefix(err, "%s", path);
-	return damaged(rc, err);
-}
-
-static enum im_rc
-know_erasure(struct audit_log *log, const uint8_t *id, uint64_t index, struct im_err *err)
-{
-	struct subject_erasure e = { .index = index };
-
-	memcpy(e.id, id, sizeof(e.id));
-	if (!buf_append(&log->erasures, &e, sizeof(e)))
-		return err_set(err, IM_ENOMEM, "no memory to recover the log");
-	return IM_OK;
-}
-
-static enum im_rc
-know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_err *err)
-{
-	struct arena arena = { 0 };
-	struct record r;
-	enum im_rc rc = record_decode(entry, len, &arena, &r, err);
-
-	if (rc == IM_OK) {
-		log->log_time_us = r.log_time_us;
-		rc = dedup_add(&log->dedup, r.has_request_id ? r.request_id : NULL, r.kind);
-		dedup_settle(&log->dedup);
-		if (rc == IM_OK && r.kind == RECORD_ERASE && r.has_subject_key)
-			rc = know_erasure(log, r.subject_key, log->dedup.next - 1, err);
-		if (rc == IM_OK && r.has_prune) { /* perhaps not all of it was deleted */
-			log->prune = r.prune;
-			log->prune_record = log->dedup.next - 1;
-		}
-	} else {
-		err_prefix(err, "record %llu", (unsigned long long)log->dedup.next);
-	}
-	arena_done(&arena);
-	return damaged(rc, err);
-}
-
-static enum im_rc
-know_bundle(struct audit_log *log, const uint8_t *data, size_t data_len, struct im_err *err)
-{
-	struct bundle_iter it = { data, data_len };
-	const uint8_t *entry;
-	enum im_rc rc = IM_OK;
-	size_t len;
-
-	while (rc == IM_OK && bundle_next(&it, &entry, &len))
-		rc = know_record(log, entry, len, err);
-	return rc;
-}
-
-/* Fill the table of recent records from the bundles and the frames behind them. */
-static enum im_rc
-rebuild_dedup(struct audit_log *log, const struct replay *r, struct im_err *err)
-{
-	uint64_t begin = log->range.size > DEDUP_OPEN ? log->range.size - DEDUP_OPEN : 0;
-	struct buf b = { 0 };
-	enum im_rc rc;
-
-	begin -= begin % TILE_WIDTH;
-	if (begin > r->published)
-		begin = r->published - r->published % TILE_WIDTH;
-	if (begin < r->first)
-		begin = r->first;
-	rc = dedup_init(&log->dedup, begin, err);
-	for (uint64_t at = begin; at < r->published && rc == IM_OK; at += TILE_WIDTH) {
-		struct tile t = { TILE_ENTRIES, 0, at / TILE_WIDTH };
-
-		t.width = tile_width(r->published, TILE_ENTRIES, t.n);
-		rc = store_read_tile(log->dir, &t, &b, err);
-		if (rc == IM_OK)
-			rc = know_bundle(log, b.data, b.len, err);
-	}
-	buf_done(&b);
-	LIST_FOREACH (&r->live, c, struct chunk, node)
-		if (rc == IM_OK)
-			rc = know_bundle(log, c->records, c->records_len, err);
 	return damaged(rc, err);
 }
 
@@ -238,7 +162,7 @@ begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 
 	if (log->recovered.epoch == UINT32_MAX)
 		return err_set(err, IM_ECORRUPT,
-			       "the write-ahead log in %s has an impossible epoch", log->dir);
+			       "the write-ahead log in %s has an impossible epoch", log->shard.dir);
 	LIST_FOREACH (&r->live, c, struct chunk, node)
 		count++;
 	frames = calloc(count + 1, sizeof(*frames));
@@ -249,7 +173,7 @@ begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 		frame_of(c, &frames[count++]);
 	if (count == 0 && r->last_covered != NULL)
 		frame_of(r->last_covered, &frames[count++]);
-	rc = wal_begin(&log->wal, log->params.ops, log->dir, log->recovered.epoch + 1,
+	rc = wal_begin(&log->wal, log->params.ops, log->shard.dir, log->recovered.epoch + 1,
 		       log->params.segment_bytes, frames, count, err);
 	free(frames);
 	if (rc == IM_OK)
@@ -268,9 +192,10 @@ keep_checkpoint(struct audit_log *log, const struct replay *r, struct buf *file,
 		enum im_rc rc;
 
 		text = CONTAINER_OF(r->live.prev, struct chunk, node)->checkpoint;
-		rc = checkpoint_open(text, strlen(text), &log->verifier, &cp, err);
+		rc = checkpoint_open(text, strlen(text), &log->shard.verifier, &cp, err);
 		if (rc != IM_OK) {
-			err_prefix(err, "the last frame of the write-ahead log in %s", log->dir);
+			err_prefix(err, "the last frame of the write-ahead log in %s",
+				   log->shard.dir);
 			return damaged(rc, err);
 		}
 	}
@@ -294,19 +219,39 @@ check_rollback(const struct audit_log *log, struct im_err *err)
 		char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
 
 		tile_path(&t, name);
-		rc = disk_path(path, log->dir, name, err);
+		rc = disk_path(path, log->shard.dir, name, err);
 		if (rc == IM_OK && access(path, F_OK) == 0)
 			rc = err_set(
 			    err, IM_ECORRUPT,
 			    "the log in %s ends at record %llu, but %s holds later ones: the folder was rolled back or files "
 			    "are missing; restore it from its newest copy",
-			    log->dir, (unsigned long long)size, name);
+			    log->shard.dir, (unsigned long long)size, name);
 	}
 	return rc;
 }
 
+/* What the records say, from shards that have ended to the last frame. */
 static enum im_rc
-replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_err *err)
+recall(struct audit_log *log, const struct shards *shards, const struct replay *r,
+       struct im_err *err)
+{
+	enum im_rc rc = audit_log_recall_shards(log, shards, r->published, r->first, err);
+
+	LIST_FOREACH (&r->live, c, struct chunk, node)
+		if (rc == IM_OK)
+			rc = audit_log_recall(log, c->records, c->records_len, err);
+	/* A crash came before the note that an ERASE record was written, or an old copy of the keys was put back. */
+	if (rc == IM_OK)
+		rc = subjects_replay(&log->subjects, (struct subject_erasure *)log->erasures.data,
+				     log->erasures.len / sizeof(struct subject_erasure),
+				     &log->revived, err);
+	buf_done(&log->erasures);
+	return rc;
+}
+
+static enum im_rc
+replay_all(struct audit_log *log, const struct shards *shards, struct replay *r, struct buf *text,
+	   struct im_err *err)
 {
 	const struct wal_scan scan = { on_frame, frame_trusted, r };
 	struct checkpoint cp;
@@ -316,14 +261,14 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 	if (rc != IM_OK)
 		return rc;
 	r->published = cp.size;
-	rc = store_open(&log->publisher.store, log->params.ops, log->dir, cp.size, &cp.root, err);
+	rc = store_open(&r->store, log->params.ops, log->shard.dir, cp.size, &cp.root, err);
 	if (rc != IM_OK)
 		return damaged(rc, err);
-	log->range = log->publisher.store.edge.range;
-	rc = store_first(log->dir, cp.size, &r->first, err);
+	log->range = r->store.edge.range;
+	rc = store_first(log->shard.dir, cp.size, false, &r->first, err);
 	if (rc != IM_OK)
 		return rc;
-	rc = wal_read(log->dir, &scan, &log->recovered, err);
+	rc = wal_read(log->shard.dir, &scan, &log->recovered, err);
 	if (rc != IM_OK)
 		return rc;
 	if (r->end < r->published)
@@ -331,54 +276,64 @@ replay_all(struct audit_log *log, struct replay *r, struct buf *text, struct im_
 		    err, IM_ECORRUPT,
 		    "the write-ahead log in %s ends at record %llu, but a checkpoint of %llu was published: the folder "
 		    "was rolled back or files are missing; restore it from its newest copy",
-		    log->dir, (unsigned long long)r->end, (unsigned long long)r->published);
+		    log->shard.dir, (unsigned long long)r->end, (unsigned long long)r->published);
 	rc = check_rollback(log, err);
 	if (rc == IM_OK)
-		rc = rebuild_dedup(log, r, err);
-	/* A crash came before the note that an ERASE record was written, or an old copy of the keys was put back. */
-	if (rc == IM_OK)
-		rc = subjects_replay(&log->subjects, (struct subject_erasure *)log->erasures.data,
-				     log->erasures.len / sizeof(struct subject_erasure),
-				     &log->revived, err);
-	buf_done(&log->erasures);
+		rc = recall(log, shards, r, err);
+	if (rc == IM_OK && log->shard.ordinal > 0 && log->range.size == 0)
+		rc = err_set(
+		    err, IM_ECORRUPT,
+		    "the log goes on in %s, and there is nothing: restore the folder from its newest "
+		    "copy",
+		    log->shard.dir);
 	if (rc == IM_OK)
 		rc = keep_checkpoint(log, r, text, err);
-	if (rc == IM_OK)
+	/* What has ended is not written any more. */
+	if (rc == IM_OK && log->next_origin[0] == '\0')
 		rc = begin_wal(log, r, err);
 	return rc;
 }
 
+/* Give the store to the publisher; the one that it had is of the shard that has ended. */
+static enum im_rc
+hand_over(struct audit_log *log, struct replay *r, struct im_err *err)
+{
+	if (log->has_publisher) {
+		publisher_turn(&log->publisher, &r->store, log->shard.first, &log->ended->store,
+			       &log->ended->chunks);
+	} else {
+		store_move(&log->publisher.store, &r->store);
+		log->has_publisher = true;
+		if (publisher_init(&log->publisher, log->params.publish_ms, log->params.fatal,
+				   log->params.user, err) != IM_OK)
+			return IM_ENOMEM;
+		log->publisher.base = log->shard.first;
+	}
+	log->publisher.first = r->first;
+	return IM_OK;
+}
+
 enum im_rc
-audit_log_recover(struct audit_log *log, struct im_err *err)
+audit_log_recover(struct audit_log *log, const struct shards *shards, struct im_err *err)
 {
 	struct replay r = { .log = log };
 	struct buf text = { 0 };
 	struct list *node;
-	bool ready = false;
 	enum im_rc rc;
 
 	list_init(&r.live);
-	rc = replay_all(log, &r, &text, err);
-	if (log->publisher.store.ops != NULL) {
-		enum im_rc made =
-		    publisher_init(&log->publisher, log->params.publish_ms, log->params.fatal,
-				   log->params.user, rc == IM_OK ? err : NULL);
-
-		if (rc == IM_OK)
-			rc = made;
-		ready = rc == IM_OK;
-		log->publisher.first = r.first;
-		if (ready)
-			publisher_prune(&log->publisher, log->prune.min_index, log->prune_record);
-	}
+	rc = replay_all(log, shards, &r, &text, err);
+	if (rc == IM_OK)
+		rc = hand_over(log, &r, err);
 	while ((node = list_pop_front(&r.live)) != NULL) {
 		struct chunk *c = CONTAINER_OF(node, struct chunk, node);
 
-		if (ready)
+		if (rc == IM_OK)
 			publisher_push(&log->publisher, c);
 		else
 			chunk_free(c);
 	}
+	store_done(&r.store);
 	chunk_free(r.last_covered);
 	buf_done(&text);
 	log->frame_time_us = log->log_time_us;

@@ -52,6 +52,8 @@ secret_file_read(const char *path, char ret[SECRET_FILE_MAX + 1], struct im_err 
 			len += (size_t)n;
 	}
 	(void)close(fd);
+	while (rc == IM_OK && len > 0 && len <= SECRET_FILE_MAX && ret[len - 1] == '\0')
+		len--;
 	if (rc == IM_OK && (len == SECRET_FILE_MAX + 1 || memchr(ret, '\0', len) != NULL))
 		rc = err_set(err, IM_EINVAL, "%s is not a key file", path);
 	if (rc == IM_OK)

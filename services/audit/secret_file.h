@@ -1,6 +1,5 @@
 /*
- * audit/secret_file.h - small text files with a key in them: mode 0600, made once, never changed. Knows nothing of what is in
- * them. What is read is a secret: the caller wipes it.
+ * audit/secret_file.h - small text files with a key in them: mode 0600, made once. Knows nothing of what is in them. What is read is a secret: the caller wipes it.
  */
 #ifndef AUDIT_SECRET_FILE_H
 #define AUDIT_SECRET_FILE_H
@@ -8,9 +7,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define SECRET_FILE_MAX 4096 /* bytes */
+#define SECRET_FILE_MAX (64 * 1024) /* bytes */
 
-/** The contents of 'path' with a NUL behind them. IM_ENOTFOUND, IM_EPERM (others may read or change it; says which chmod),
+/** The contents of 'path' with a NUL behind them, without zeros at its end: a crash leaves such when it cuts an append off. IM_ENOTFOUND, IM_EPERM (others may read or change it; says which chmod),
  *  IM_EINVAL (no text, or too long), IM_EIO. */
 IM_MUST_CHECK enum im_rc secret_file_read(const char *path, char ret[SECRET_FILE_MAX + 1],
 					  struct im_err *err);

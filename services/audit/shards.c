@@ -48,6 +48,20 @@ shard_name_of(const char *first_origin, const char *origin)
 	return origin + len + 1;
 }
 
+const char *
+shard_path_split(const char *path, char ret_name[SHARD_NAME_MAX])
+{
+	size_t len = strcspn(path, "/");
+
+	if (path[len] == '/' && len < SHARD_NAME_MAX) {
+		(void)snprintf(ret_name, SHARD_NAME_MAX, "%.*s", (int)len, path);
+		if (shard_name_ok(ret_name))
+			return path + len + 1;
+	}
+	ret_name[0] = '\0';
+	return path;
+}
+
 static unsigned
 half_of(uint64_t us)
 {
@@ -73,15 +87,31 @@ shard_name_next(const char *previous, uint64_t us, char ret[SHARD_NAME_MAX])
 	       shard_name_ok(ret);
 }
 
-uint64_t
-shard_half_year_end(uint64_t us)
+static uint64_t
+half_begin_us(unsigned half)
 {
-	unsigned half = half_of(us) + 1;
 	struct tm tm = { .tm_year = (int)(half / 2) - 1900,
 			 .tm_mon = half % 2 == 1 ? 6 : 0,
 			 .tm_mday = 1 };
 
 	return (uint64_t)timegm(&tm) * 1000000;
+}
+
+uint64_t
+shard_half_year_end(uint64_t us)
+{
+	return half_begin_us(half_of(us) + 1);
+}
+
+bool
+shard_name_end(const char *name, uint64_t *ret_us)
+{
+	unsigned half, number;
+
+	if (!name_parse(name, &half, &number))
+		return false;
+	*ret_us = half_begin_us(half + 1);
+	return true;
 }
 
 static enum im_rc
@@ -96,34 +126,39 @@ read_below(const struct audit_source *s, const char *path, size_t max, struct bu
 	return shard->log->read(shard->log, below, max, out, err);
 }
 
+enum im_rc
+shard_open(struct shard *ret, const struct audit_source *log, const char *name, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	*ret = (struct shard){ .log = log, .source = *log };
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	if (name[0] == '\0')
+		return IM_OK;
+	if (log->dir != NULL) {
+		rc = disk_path(ret->path, log->dir, name, err);
+		source_folder(&ret->source, ret->path);
+	} else {
+		(void)snprintf(ret->path, sizeof(ret->path), "%s/%s", log->name, name);
+		ret->source = (struct audit_source){ read_below, ret, ret->path, NULL };
+	}
+	return rc;
+}
+
 /* Another one at the end of the list. */
 static enum im_rc
 add_shard(struct shards *s, const struct audit_source *log, const char *name,
 	  struct shard **ret_shard, struct im_err *err)
 {
-	struct shard **grown = reallocarray(s->shard, s->count + 1, sizeof(struct shard *)), *shard;
+	struct shard **grown = reallocarray(s->shard, s->count + 1, sizeof(struct shard *));
 
 	if (grown != NULL)
 		s->shard = grown;
-	shard = grown != NULL ? calloc(1, sizeof(*shard)) : NULL;
-	if (shard == NULL)
+	*ret_shard = grown != NULL ? malloc(sizeof(**ret_shard)) : NULL;
+	if (*ret_shard == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the shards of the log");
-	s->shard[s->count++] = shard;
-	*ret_shard = shard;
-	shard->log = log;
-	shard->source = *log;
-	(void)snprintf(shard->name, sizeof(shard->name), "%s", name);
-	if (name[0] == '\0')
-		return IM_OK;
-	if (log->dir != NULL) {
-		enum im_rc rc = disk_path(shard->path, log->dir, name, err);
-
-		source_folder(&shard->source, shard->path);
-		return rc;
-	}
-	(void)snprintf(shard->path, sizeof(shard->path), "%s/%s", log->name, name);
-	shard->source = (struct audit_source){ read_below, shard, shard->path, NULL };
-	return IM_OK;
+	s->shard[s->count++] = *ret_shard;
+	return shard_open(*ret_shard, log, name, err);
 }
 
 static enum im_rc
@@ -164,7 +199,7 @@ shard_link_read(struct hasher *h, const struct audit_source *s, const struct not
 	struct buf text = { 0 };
 	enum im_rc rc = s->read(s, SHARD_NEXT, PROOF_FILE_MAX, &text, err);
 
-	if (rc == IM_ENOTFOUND) {
+	if (rc != IM_OK && rc != IM_ETOOBIG) {
 		buf_done(&text);
 		return rc;
 	}

@@ -51,6 +51,10 @@ struct shards {
 IM_MUST_CHECK enum im_rc shards_load(const struct audit_source *log, const char *vkey,
 				     struct shards *ret, struct im_err *err);
 
+/** 'ret' reads the shard 'name' of 'log', which must outlive it; "" is the first. It must not be moved. IM_EINVAL. */
+IM_MUST_CHECK enum im_rc shard_open(struct shard *ret, const struct audit_source *log,
+				    const char *name, struct im_err *err);
+
 /** Zero-initialised is fine. */
 void shards_done(struct shards *s);
 
@@ -78,11 +82,17 @@ IM_MUST_CHECK enum im_rc shard_link_read(struct hasher *h, const struct audit_so
 /** True for "2027h1-1": a half-year, and a number from 1. */
 bool shard_name_ok(const char *name);
 
+/** Split "2027h1-1/tile/0/000": the shard's name ("" = the first) into 'ret_name', and what follows is returned. */
+const char *shard_path_split(const char *path, char ret_name[SHARD_NAME_MAX]);
+
 /** The name behind 'first_origin' and '/', or NULL if 'origin' is not so made. Into 'origin'. */
 const char *shard_name_of(const char *first_origin, const char *origin);
 
 /** A name for a shard that begins at 'us' (since 1970, UTC), behind the one that is called 'previous'. False: too many. */
 bool shard_name_next(const char *previous, uint64_t us, char ret[SHARD_NAME_MAX]);
+
+/** Microseconds since 1970 at which the half-year in a shard's name ends, UTC. False: that is no such name. */
+bool shard_name_end(const char *name, uint64_t *ret_us);
 
 /** Microseconds since 1970 at which the half-year after that of 'us' begins, UTC. */
 uint64_t shard_half_year_end(uint64_t us);

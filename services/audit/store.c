@@ -132,6 +132,18 @@ store_done(struct store *s)
 	s->ops = NULL;
 }
 
+void
+store_move(struct store *to, struct store *from)
+{
+	struct list *node;
+
+	*to = *from;
+	list_init(&to->full);
+	while ((node = list_pop_front(&from->full)) != NULL)
+		list_push_back(&to->full, node);
+	memset(from, 0, sizeof(*from));
+}
+
 static struct store_file *
 file_new(int level, uint64_t n, size_t len)
 {

@@ -57,6 +57,9 @@ IM_MUST_CHECK enum im_rc store_open(struct store *s, const struct disk_ops *ops,
 				    uint64_t size, const struct hash *root, struct im_err *err);
 void store_done(struct store *s);
 
+/** 'to' becomes what 'from' was; 'from' is closed. */
+void store_move(struct store *to, struct store *from);
+
 /** Take in the records of 'c' that it does not have yet. IM_ENOMEM: call again later with the same chunk. IM_ECORRUPT:
  *  the tree does not have the root that 'c' says: our bug or broken memory. */
 IM_MUST_CHECK enum im_rc store_add(struct store *s, const struct chunk *c, struct im_err *err);
@@ -69,18 +72,18 @@ IM_MUST_CHECK enum im_rc store_flush(struct store *s, struct im_err *err);
 IM_MUST_CHECK enum im_rc store_publish(struct store *s, const char *text, size_t len,
 				       struct im_err *err);
 
-/** Index of the first entry whose bundle is there in a log of 'size'; those before it were pruned. 'size' is that of the
- *  checkpoint. IM_EINVAL (a path is too long). */
-IM_MUST_CHECK enum im_rc store_first(const char *dir, uint64_t size, uint64_t *ret,
+/** Index of the first entry whose bundle is there in a shard of 'size', that of the checkpoint; those before it were pruned.
+ *  The last bundle, if it is a partial one, can be gone only if the shard is 'closed'. IM_EINVAL (a path is too long). */
+IM_MUST_CHECK enum im_rc store_first(const char *dir, uint64_t size, bool closed, uint64_t *ret,
 				     struct im_err *err);
 
 /**
- * Delete the bundles of the entries from '*first' on, at most 'max' of them, and none of an entry from 'min_index' on; '*first'
- * moves along. One after the other, each made durable: a power cut never leaves a hole. IM_EUNAVAILABLE: call again later;
- * IM_EIO: never again.
+ * Delete the bundles in the shard 'dir' of the entries from '*first' on, at most 'max' of them, and none of an entry from
+ * 'min_index' on; '*first' moves along. A partial bundle goes only if 'min_index' is no multiple of TILE_WIDTH. One after the
+ * other, each made durable: a power cut never leaves a hole. IM_EUNAVAILABLE: call again later; IM_EIO: never again.
  */
-IM_MUST_CHECK enum im_rc store_prune(struct store *s, uint64_t *first, uint64_t min_index,
-				     unsigned max, struct im_err *err);
+IM_MUST_CHECK enum im_rc store_prune(const struct disk_ops *ops, const char *dir, uint64_t *first,
+				     uint64_t min_index, unsigned max, struct im_err *err);
 
 /** source_tile() of the folder 'dir'. */
 IM_MUST_CHECK enum im_rc store_read_tile(const char *dir, const struct tile *t, struct buf *out,

@@ -267,10 +267,22 @@ bundle_path(const char *dir, uint64_t n, char ret[DISK_PATH_MAX], struct im_err 
 	return disk_path(ret, dir, name, err);
 }
 
-enum im_rc
-store_first(const char *dir, uint64_t size, uint64_t *ret, struct im_err *err)
+/* The folder of the versions of a partial bundle. */
+static enum im_rc
+partial_path(const char *dir, uint64_t n, char ret[DISK_PATH_MAX], struct im_err *err)
 {
-	uint64_t low = 0, high = size / TILE_WIDTH; /* the partial one is never pruned */
+	const struct tile t = { TILE_ENTRIES, 1, n };
+	char name[TILE_PATH_MAX];
+
+	tile_path(&t, name);
+	*strrchr(name, '/') = '\0';
+	return disk_path(ret, dir, name, err);
+}
+
+enum im_rc
+store_first(const char *dir, uint64_t size, bool closed, uint64_t *ret, struct im_err *err)
+{
+	uint64_t low = 0, high = size / TILE_WIDTH;
 	char path[DISK_PATH_MAX];
 	enum im_rc rc = bundle_path(dir, 0, path, err);
 
@@ -286,8 +298,14 @@ store_first(const char *dir, uint64_t size, uint64_t *ret, struct im_err *err)
 		else
 			low = mid + 1;
 	}
+	low *= TILE_WIDTH;
+	if (rc == IM_OK && closed && low == size - size % TILE_WIDTH) {
+		rc = partial_path(dir, low / TILE_WIDTH, path, err);
+		if (rc == IM_OK && access(path, F_OK) != 0)
+			low = size;
+	}
 	if (rc == IM_OK)
-		*ret = low * TILE_WIDTH;
+		*ret = low;
 	return rc;
 }
 
@@ -305,23 +323,63 @@ remove_empty(const char *log_dir, char *path)
 	}
 }
 
+static enum im_rc
+prune_bundle(const struct disk_ops *ops, const char *dir, uint64_t n, struct im_err *err)
+{
+	char path[DISK_PATH_MAX];
+	enum im_rc rc = bundle_path(dir, n, path, err);
+
+	if (rc == IM_OK && ops->unlink(path) < 0 && errno != ENOENT)
+		rc = disk_failed(err, errno, false, "delete", path);
+	if (rc == IM_OK)
+		rc = disk_sync_parent(ops, path, err);
+	if (rc == IM_OK)
+		remove_empty(dir, path);
+	return rc;
+}
+
+/* Every version of a partial bundle, and the folder of them. */
+static enum im_rc
+prune_partial(const struct disk_ops *ops, const char *dir, uint64_t n, struct im_err *err)
+{
+	char folder[DISK_PATH_MAX], path[DISK_PATH_MAX];
+	enum im_rc rc = partial_path(dir, n, folder, err);
+	struct dirent *e;
+	DIR *d;
+
+	if (rc != IM_OK || (d = opendir(folder)) == NULL)
+		return rc;
+	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+	while (rc == IM_OK && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.')
+			continue;
+		rc = disk_path(path, folder, e->d_name, err);
+		if (rc == IM_OK && ops->unlink(path) < 0 && errno != ENOENT)
+			rc = disk_failed(err, errno, false, "delete", path);
+	}
+	(void)closedir(d);
+	if (rc == IM_OK && rmdir(folder) < 0)
+		rc = disk_failed(err, errno, false, "delete", folder);
+	if (rc == IM_OK)
+		rc = disk_sync_parent(ops, folder, err);
+	if (rc == IM_OK)
+		remove_empty(dir, folder);
+	return rc;
+}
+
 enum im_rc
-store_prune(struct store *s, uint64_t *first, uint64_t min_index, unsigned max, struct im_err *err)
+store_prune(const struct disk_ops *ops, const char *dir, uint64_t *first, uint64_t min_index,
+	    unsigned max, struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
 
-	for (unsigned i = 0; i < max && *first + TILE_WIDTH <= min_index && rc == IM_OK; i++) {
-		char path[DISK_PATH_MAX];
+	for (unsigned i = 0; i < max && *first < min_index && rc == IM_OK; i++) {
+		uint64_t n = *first / TILE_WIDTH;
+		bool whole = min_index - *first >= TILE_WIDTH;
 
-		rc = bundle_path(s->dir, *first / TILE_WIDTH, path, err);
-		if (rc == IM_OK && s->ops->unlink(path) < 0 && errno != ENOENT)
-			rc = disk_failed(err, errno, false, "delete", path);
+		rc = whole ? prune_bundle(ops, dir, n, err) : prune_partial(ops, dir, n, err);
 		if (rc == IM_OK)
-			rc = disk_sync_parent(s->ops, path, err);
-		if (rc != IM_OK)
-			break;
-		*first += TILE_WIDTH;
-		remove_empty(s->dir, path);
+			*first = whole ? *first + TILE_WIDTH : min_index;
 	}
 	return rc;
 }

@@ -23,17 +23,15 @@
 void
 testlog_init(struct testlog *t)
 {
-	char path[96];
-
 	memset(t, 0, sizeof(*t));
 	/* In memory where possible: these tests fail calls and kill processes, they do not cut the power. */
 	(void)snprintf(t->dir, sizeof(t->dir), "%s/im-audit-XXXXXX",
 		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(t->dir));
-	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
-	assert_int_equal(keyfile_create(path, "test.example/log", &t->keys, &t->err), IM_OK);
+	(void)snprintf(t->key_file, sizeof(t->key_file), "%s.key", t->dir);
+	assert_int_equal(keyfile_create(t->key_file, "test.example/log", &t->keys, &t->err), IM_OK);
 	note_signer_vkey(&t->keys.signer, t->vkey);
-	(void)snprintf(t->subjects, sizeof(t->subjects), "%s" SUBJECTS_SUFFIX, path);
+	(void)snprintf(t->subjects, sizeof(t->subjects), "%s" SUBJECTS_SUFFIX, t->key_file);
 }
 
 static int
@@ -48,12 +46,9 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
 void
 testlog_done(struct testlog *t)
 {
-	char path[96];
-
 	// NOLINTNEXTLINE(concurrency-mt-unsafe): the test's only thread by now
 	(void)nftw(t->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	(void)snprintf(path, sizeof(path), "%s.key", t->dir);
-	(void)unlink(path);
+	(void)unlink(t->key_file);
 	(void)unlink(t->subjects);
 	if (!t->borrowed_keys)
 		keyfile_done(&t->keys);
@@ -74,7 +69,9 @@ testlog_open(struct testlog *t)
 		.ops = t->ops != NULL ? t->ops : &disk_posix,
 		.dir = t->dir,
 		.keys = &t->keys,
+		.key_file = t->borrowed_keys ? NULL : t->key_file,
 		.subjects = t->subjects,
+		.half_years = t->half_years,
 		.segment_bytes = t->segment_bytes != 0 ? t->segment_bytes : UINT64_C(1024) * 1024,
 		.batch_records = t->batch_records != 0 ? t->batch_records : 4096,
 		.batch_bytes = (size_t)256 * 1024,
@@ -181,6 +178,7 @@ static struct {
 	int errnum;
 	const char *name;
 	const char *failed;
+	bool sectors;
 } armed = { .lock = PTHREAD_MUTEX_INITIALIZER, .name = "", .failed = "" };
 
 static void
@@ -205,6 +203,12 @@ void
 testdisk_arm_name(const char *name, int errnum)
 {
 	arm(0, name, errnum);
+}
+
+void
+testdisk_whole_sectors(bool on)
+{
+	armed.sectors = on;
 }
 
 unsigned
@@ -249,7 +253,13 @@ test_pwrite(int fd, const void *data, size_t len, off_t at)
 {
 	if (!fails("pwrite"))
 		return disk_posix.pwrite(fd, data, len, at);
-	(void)!disk_posix.pwrite(fd, data, len / 2, at);
+	len /= 2;
+	if (armed.sectors) {
+		size_t beyond = ((size_t)at + len) % 512;
+
+		len -= beyond < len ? beyond : len;
+	}
+	(void)!disk_posix.pwrite(fd, data, len, at);
 	errno = armed.errnum;
 	return -1;
 }

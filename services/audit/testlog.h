@@ -10,14 +10,16 @@
 struct testlog {
 	char dir[64];
 	char subjects[128];
+	char key_file[96];
 	struct keyfile keys;
-	bool borrowed_keys; /* another one's */
-	char vkey[NOTE_KEYTEXT_MAX];
-	const struct disk_ops *ops; /* NULL = the real disk */
-	uint64_t segment_bytes;     /* 0 = 1 MiB */
-	uint32_t batch_records;     /* 0 = 4096 */
-	uint64_t (*now_us)(void);   /* NULL = the real clock */
-	struct im_err err;          /* of the last call */
+	bool borrowed_keys;          /* another one's */
+	char vkey[NOTE_KEYTEXT_MAX]; /* of the first shard */
+	const struct disk_ops *ops;  /* NULL = the real disk */
+	uint64_t segment_bytes;      /* 0 = 1 MiB */
+	uint32_t batch_records;      /* 0 = 4096 */
+	bool half_years;             /* a shard for each */
+	uint64_t (*now_us)(void);    /* NULL = the real clock */
+	struct im_err err;           /* of the last call */
 };
 
 /** A fresh folder and keys. */
@@ -49,6 +51,9 @@ void testdisk_arm(unsigned at, int errnum);
 
 /** Fail every call of 'name' ("fallocate") from now on. */
 void testdisk_arm_name(const char *name, int errnum);
+
+/** A failing write writes half: from now on, to the end of a sector. */
+void testdisk_whole_sectors(bool on);
 
 /** Calls since testdisk_arm(), and the name of the one that failed, or "". */
 unsigned testdisk_calls(void);

@@ -1,493 +1,343 @@
 /*
- * audit/verify.c - the walk over a log folder; see verify.h.
- *
- * The tree is grown from the entries, as the service grew it; each tile that this completes is compared with the file of
- * its name. A bundle that cannot be read is replaced by the hashes of its tile, so that the rest is still looked at.
+ * audit/verify.c - verification from shard to shard; see verify.h. Each one is looked at by verify_shard.c.
  */
 #include "audit/verify.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "audit/checkpoint.h"
 #include "audit/disk.h"
-#include "audit/tile.h"
-#include "audit/verify_records.h"
-#include "audit/verify_seen.h"
-#include "audit/wal.h"
+#include "audit/verify_shard.h"
 
-#define PROGRESS_BUNDLES 64
-
-struct verify {
-	const struct audit_source *source;
-	const struct verify_options *options;
-	struct verify_report *report;
-	struct note_verifier *key; /* NULL = signatures are not checked */
-	struct hasher hasher;
-	struct tile_edge edge;
-	struct verify_records records;
-	struct verify_seen seen;
-	struct buf bundle, tile, other;
-	bool lost;          /* entries are missing that no PRUNE record covers */
-	uint64_t prune_min; /* entries below may be missing: the newest PRUNE record's */
-	struct im_err *err;
-	enum im_rc rc; /* of a callback that cannot return one */
-
-	uint64_t wal_end;
-	bool
-	    wal_over; /* the service has moved on while we read: the rest of the write-ahead log says nothing to us */
+/* The walk over the shards. */
+struct chain {
+	struct verify v;
+	const struct audit_source *log;
+	const struct note_verifier *given; /* NULL = none */
+	bool reached;                      /* the shard that it is of */
+	struct note_verifier key;          /* of a shard after that, as the one before it says */
+	struct shard *shard;               /* the present one; on the heap, for it is not moved */
+	bool has_link, had_link;           /* after looking at the shard, and before that */
+	bool has_wal;
+	struct shard_link link;
+	char next_origin[NOTE_NAME_MAX + 1], next_vkey[NOTE_KEYTEXT_MAX]; /* "" = there is none */
 };
 
-/* Older versions of a partial tile must be its beginning. */
+/* Another shard: its place, and room for it in the report. */
 static enum im_rc
-check_partials(struct verify *v, const struct tile *t, const struct buf *whole)
+add_place(struct chain *c, const char *name, struct im_err *err)
 {
-	char name[TILE_PATH_MAX], path[DISK_PATH_MAX];
-	struct tile full = *t, part;
-	struct im_err why;
-	struct dirent *e;
-	enum im_rc rc = IM_OK;
-	DIR *d;
+	struct verify *v = &c->v;
+	struct verify_place *grown = reallocarray(v->place, v->count + 1, sizeof(*grown));
+	struct shard *shard = malloc(sizeof(*shard));
 
-	if (v->source->dir == NULL) /* nobody can list what others publish */
-		return IM_OK;
-	full.width = 1;
-	tile_path(&full, name);
-	*strrchr(name, '/') = '\0';
-	rc = disk_path(path, v->source->dir, name, v->err);
-	if (rc != IM_OK || (d = opendir(path)) == NULL)
-		return rc;
-	// NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
-	while (rc == IM_OK && (e = readdir(d)) != NULL) {
-		char part_name[TILE_PATH_MAX + 8];
-
-		if (snprintf(part_name, sizeof(part_name), "%s/%.4s", name, e->d_name) >=
-			(int)sizeof(part_name) ||
-		    !tile_path_parse(part_name, &part) || part.width > t->width)
-			continue;
-		buf_clear(&v->other);
-		rc = disk_path(path, v->source->dir, part_name, v->err);
-		if (rc == IM_OK)
-			rc = disk_read(path, BUNDLE_MAX_BYTES, &v->other, &why);
-		if (rc == IM_ENOMEM && v->err != NULL)
-			*v->err = why;
-		if (rc == IM_ENOMEM)
-			break;
-		if (rc != IM_OK || v->other.len > whole->len ||
-		    memcmp(v->other.data, whole->data, v->other.len) != 0 ||
-		    (t->level == TILE_ENTRIES
-			 ? !bundle_check(v->other.data, v->other.len, part.width)
-			 : v->other.len != part.width * HASH_BYTES))
-			verify_problem(v->report, "%s is not the beginning of its later version",
-				       part_name);
-		rc = IM_OK;
+	if (grown != NULL)
+		v->place = grown;
+	if (grown == NULL || shard == NULL) {
+		free(shard);
+		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	}
-	(void)closedir(d);
+	v->place[v->count] = (struct verify_place){ .size = 0 };
+	if (v->count > 0)
+		v->place[v->count].first =
+		    v->place[v->count - 1].first + v->place[v->count - 1].size;
+	(void)snprintf(v->place[v->count].name, sizeof(v->place[0].name), "%s", name);
+	(void)snprintf(v->place[v->count].origin, sizeof(v->place[0].origin), "%s", c->next_origin);
+	v->count++;
+	free(c->shard);
+	c->shard = shard;
+	v->source = &shard->source;
+	v->report->within = v->place[v->count - 1].name;
+	return shard_open(shard, c->log, name, err);
+}
+
+/* Which key this shard is checked with. */
+static enum verify_trust
+choose_key(struct chain *c)
+{
+	struct verify *v = &c->v;
+	struct checkpoint cp = { .size = 0 };
+	struct buf text = { 0 };
+
+	v->key = NULL;
+	if (v->count == 1 && c->given != NULL) {
+		bool later = source_checkpoint(v->source, NULL, &text, &cp, NULL) == IM_OK &&
+			     shard_name_of(cp.origin, c->given->name) != NULL;
+
+		buf_done(&text);
+		c->reached = !later;
+		v->key = later ? NULL : (struct note_verifier *)c->given;
+		return later ? VERIFY_PINNED : VERIFY_GIVEN;
+	}
+	if (c->given == NULL && v->count == 1)
+		return VERIFY_UNSIGNED;
+	if (c->given != NULL && !c->reached && strcmp(c->given->name, c->next_origin) == 0) {
+		c->reached = true;
+		v->key = (struct note_verifier *)c->given;
+		if (memcmp(c->given->pub, c->key.pub, NOTE_KEY_BYTES) != 0)
+			verify_problem(
+			    v->report,
+			    "the key that was given is not the one that the shard before names");
+		return VERIFY_GIVEN;
+	}
+	if (c->given != NULL && !c->reached)
+		return VERIFY_PINNED;
+	v->key = &c->key;
+	return c->given != NULL ? VERIFY_CHAINED : VERIFY_UNSIGNED;
+}
+
+/* The end of the shard, as its link says: read before the shard, and once more after it, for it may have ended meanwhile. */
+static enum im_rc
+read_link(struct chain *c, bool again)
+{
+	struct verify *v = &c->v;
+	struct im_err why;
+	enum im_rc rc = IM_OK;
+
+	if (again && c->has_link)
+		return IM_OK;
+	c->has_wal = source_exists(v->source, "wal"); /* goes after the link has come */
+	rc = shard_link_read(&v->hasher, v->source, v->key, &c->link, &why);
+	c->has_link = rc == IM_OK;
+	c->had_link = c->has_link && !again;
+	if (rc == IM_ECORRUPT && !again)
+		verify_problem(v->report, "%s", why.text);
+	if (rc == IM_OK || rc == IM_ENOTFOUND || rc == IM_ECORRUPT)
+		return IM_OK;
+	if (v->err != NULL)
+		*v->err = why;
 	return rc;
 }
 
-/* Note why a tile or bundle could not be read; what says nothing about the log ends the verification. */
+/* Where the log goes on: the last record says it, or, if that was deleted, the link. */
 static void
-note_unread(struct verify *v, const struct tile *t, enum im_rc rc, const struct im_err *why)
+find_next(struct chain *c)
 {
-	char name[TILE_PATH_MAX];
+	struct verify *v = &c->v;
+	const struct shard_link *link = &c->link;
+	bool said = v->records.has_next && v->size > 0;
 
-	tile_path(t, name);
-	if (rc == IM_ENOMEM || rc == IM_EUNAVAILABLE) {
-		v->rc = rc;
-		if (v->err != NULL)
-			*v->err = *why;
-	} else if (rc == IM_ENOTFOUND) {
-		verify_problem(v->report, "%s is missing", name);
-	} else {
-		verify_problem(v->report, "%s: %s", name, why->text);
+	c->next_origin[0] = '\0';
+	if (said) {
+		memcpy(c->next_origin, v->records.next_origin, sizeof(c->next_origin));
+		memcpy(c->next_vkey, v->records.next_vkey, sizeof(c->next_vkey));
+	}
+	if (!c->has_link) {
+		/* The service that is just ending the shard has not come to it yet. */
+		if (said && !c->has_wal) {
+			verify_problem(v->report,
+				       SHARD_NEXT " is missing, but the shard has ended");
+			v->turned = v->source->dir == NULL;
+		}
+		return;
+	}
+	if (link->size != v->size ||
+	    (verify_place(v)->whole && !tlog_equal(&link->root, &verify_place(v)->root))) {
+		verify_problem(v->report,
+			       SHARD_NEXT " says that the shard ends at record %" PRIu64
+					  " with another tree than there is",
+			       link->size);
+		v->turned = v->turned || !c->had_link;
+	}
+	if (said && (strcmp(c->next_origin, link->next_origin) != 0 ||
+		     strcmp(c->next_vkey, link->next_vkey) != 0))
+		verify_problem(v->report, SHARD_NEXT " does not say what the last record does");
+	if (!said) {
+		memcpy(c->next_origin, link->next_origin, sizeof(c->next_origin));
+		memcpy(c->next_vkey, link->next_vkey, sizeof(c->next_vkey));
 	}
 }
 
-/* Read a tile. False: it is missing or malformed, which is noted. */
-static bool
-read_tile(struct verify *v, const struct tile *t, struct buf *out)
+/* The name of the next shard; NULL: there is none, or none that can be followed, which is noted. */
+static const char *
+next_name(struct chain *c)
 {
-	struct im_err why;
-	enum im_rc rc = source_tile(v->source, t, out, &why);
+	struct verify *v = &c->v;
+	const char *name;
 
+	if (c->next_origin[0] == '\0')
+		return NULL;
+	note_verifier_done(&c->key);
+	name = shard_name_of(v->place[0].origin, c->next_origin);
+	if (name == NULL && v->count == 1 && v->ordinal > 0) {
+		v->report->continues = true;
+		return NULL;
+	}
+	for (size_t i = 0; name != NULL && i < v->count; i++)
+		if (strcmp(v->place[i].name, name) == 0)
+			name = NULL;
+	if (name == NULL || v->count == SHARDS_MAX ||
+	    note_verifier_parse(c->next_vkey, &c->key, NULL) != IM_OK ||
+	    strcmp(c->key.name, c->next_origin) != 0) {
+		verify_problem(v->report,
+			       "the last record names '%s' with the key %s: that is no next shard",
+			       c->next_origin, c->next_vkey);
+		return NULL;
+	}
+	return name;
+}
+
+/* What the shard is goes into the report. */
+static void
+report_shard(struct chain *c, enum verify_trust trust)
+{
+	struct verify *v = &c->v;
+	const struct verify_place *place = verify_place(v);
+	struct verify_report *r = v->report;
+
+	memcpy(r->origin, place->origin, sizeof(place->origin));
+	r->published_size += v->published;
+	r->size += v->size;
+	if (r->shards < VERIFY_SHARDS_MAX) {
+		struct verify_shard *s = &r->shard[r->shards];
+
+		memcpy(s->name, place->name, sizeof(s->name));
+		memcpy(s->origin, place->origin, sizeof(place->origin));
+		s->first = place->first;
+		s->size = place->size;
+		s->root = place->root;
+		s->trust = trust;
+	}
+	r->shards++;
+}
+
+/* One shard. '*ret_there' is false if it is missing, which is noted unless it is the first one. */
+static enum im_rc
+look_at(struct chain *c, struct im_err *err)
+{
+	struct verify *v = &c->v;
+	enum verify_trust trust = choose_key(c);
+	enum im_rc rc;
+
+	memset(&v->edge, 0, sizeof(v->edge));
+	v->published = v->size = v->wal_end = 0;
+	v->wal_over = false;
+	v->records.has_next = false;
+	rc = read_link(c, false);
 	if (rc != IM_OK)
-		note_unread(v, t, rc, &why);
-	return rc == IM_OK;
-}
-
-/* Read a bundle. False: it is not there. Missing from the first one on may be by a PRUNE record that comes later. */
-static bool
-read_bundle(struct verify *v, const struct tile *t)
-{
-	struct im_err why;
-	enum im_rc rc = source_tile(v->source, t, &v->bundle, &why);
-
-	if (rc == IM_ENOTFOUND && t->width == TILE_WIDTH &&
-	    v->records.unseen_end == t->n * TILE_WIDTH) {
-		v->records.unseen_end += TILE_WIDTH;
-	} else if (rc != IM_OK) {
-		note_unread(v, t, rc, &why);
-		v->lost = v->lost || rc == IM_ENOTFOUND;
+		return rc;
+	v->closed = c->has_link;
+	rc = verify_shard(v);
+	if (rc == IM_ENOTFOUND && v->count > 1) {
+		verify_problem(v->report, "the log goes on in this shard, and it is missing");
+		c->next_origin[0] = '\0';
+		return err_set(err, IM_ENOTFOUND, "no more shards");
 	}
-	return rc == IM_OK;
+	if (rc == IM_OK)
+		rc = read_link(c, true);
+	if (rc != IM_OK)
+		return rc;
+	report_shard(c, trust);
+	find_next(c);
+	return IM_OK;
 }
 
 /* All was read: were the entries that are missing at the beginning deleted by right? */
 static void
 check_missing(struct verify *v)
 {
-	uint64_t end = v->records.unseen_end;
 	char name[TILE_PATH_MAX];
 
-	v->report->pruned = end < v->prune_min ? end : v->prune_min;
-	v->lost = v->lost || v->report->pruned < end;
-	for (uint64_t at = v->report->pruned; at < end; at += TILE_WIDTH) {
-		const struct tile t = { TILE_ENTRIES, TILE_WIDTH, at / TILE_WIDTH };
+	for (size_t i = 0; i < v->count; i++) {
+		const struct verify_place *p = &v->place[i];
+		uint64_t end =
+		    v->records.unseen_end > p->first ? v->records.unseen_end - p->first : 0;
+		uint64_t pruned;
 
-		tile_path(&t, name);
-		verify_problem(v->report, "%s is missing, and no PRUNE record covers it", name);
-	}
-}
+		end = end < p->size ? end : p->size;
+		if (i == 0 && v->ordinal > 0 && v->records.unseen_end == p->first)
+			end = 0; /* the shards before are not looked at */
+		pruned = end < p->prune_min ? end : p->prune_min;
+		v->report->within = p->name;
+		v->report->pruned += pruned;
+		v->lost = v->lost || pruned < end;
+		for (uint64_t at = pruned; at < end; at += TILE_WIDTH) {
+			const struct tile t = { TILE_ENTRIES,
+						tile_width(p->size, TILE_ENTRIES, at / TILE_WIDTH),
+						at / TILE_WIDTH };
 
-/* Compare computed hashes with the file of their tile. */
-static void
-check_tile(struct verify *v, const struct tile *t, const struct hash *hash)
-{
-	char name[TILE_PATH_MAX], below[TILE_PATH_MAX];
-	struct tile child = { t->level == 0 ? TILE_ENTRIES : t->level - 1, TILE_WIDTH, t->n };
-
-	if (v->rc != IM_OK || !read_tile(v, t, &v->tile))
-		return;
-	tile_path(t, name);
-	for (unsigned i = 0; i < t->width; i++) {
-		if (memcmp(v->tile.data + (size_t)i * HASH_BYTES, hash[i].b, HASH_BYTES) == 0)
-			continue;
-		if (t->level == 0)
-			child.width = t->width;
-		else
-			child.n = t->n * TILE_WIDTH + i;
-		tile_path(&child, below);
-		verify_problem(v->report, "%s: hash %u does not fit %s%s", name, i, below,
-			       t->level == 0 ? ", the entries that it covers"
-					     : ", the tile that it covers");
-		break;
-	}
-	v->rc = check_partials(v, t, &v->tile);
-}
-
-static void
-on_full(void *user, int level, uint64_t n, const struct hash *hash)
-{
-	const struct tile t = { level, TILE_WIDTH, n };
-
-	check_tile(user, &t, hash);
-}
-
-/* One entry: its record, then its place in the tree. */
-static enum im_rc
-add_entry(struct verify *v, uint64_t index, const uint8_t *entry, size_t len, const char *where,
-	  tile_full_fn full, struct im_err *err)
-{
-	const struct record_prune *prune = &v->records.prune;
-	struct hash leaf, root;
-	enum im_rc rc = verify_records_add(&v->records, index, entry, len, where, err);
-
-	if (rc == IM_OK && v->records.has_prune) {
-		tlog_range_root(&v->edge.range, &v->hasher, &root);
-		if (prune->size != index || !tlog_equal(&prune->root, &root))
-			verify_problem(v->report,
-				       "%s: the PRUNE record %" PRIu64
-				       " does not name the tree before it",
-				       where, index);
-		else if (prune->min_index > v->prune_min)
-			v->prune_min = prune->min_index;
-	}
-	tlog_leaf(&v->hasher, entry, len, &leaf);
-	tile_edge_add(&v->edge, &v->hasher, &leaf, full, v);
-	verify_seen_at(&v->seen, &v->edge.range, &v->hasher);
-	return rc;
-}
-
-/* The entries of one bundle; 'where' names its file. */
-static enum im_rc
-add_bundle(struct verify *v, const struct tile *t, const char *where)
-{
-	struct bundle_iter it = { v->bundle.data, v->bundle.len };
-	uint64_t index = t->n * TILE_WIDTH;
-	const uint8_t *entry;
-	enum im_rc rc = IM_OK;
-	size_t len;
-
-	while (rc == IM_OK && v->rc == IM_OK && bundle_next(&it, &entry, &len))
-		rc = add_entry(v, index++, entry, len, where, on_full, v->err);
-	return rc != IM_OK ? rc : v->rc;
-}
-
-/* The bundle is lost: go on with the hashes that its tile remembers. False if that is lost too. */
-static bool
-add_hashes(struct verify *v, const struct tile *t)
-{
-	struct tile hashes = { 0, t->width, t->n };
-	struct hash *copy;
-
-	if (v->rc != IM_OK || !read_tile(v, &hashes, &v->tile))
-		return false;
-	copy = malloc(TILE_BYTES); /* on_full() reads the same tile again */
-	if (copy == NULL) {
-		v->rc = err_set(v->err, IM_ENOMEM, "no memory to verify the log");
-		return false;
-	}
-	memcpy(copy, v->tile.data, t->width * HASH_BYTES);
-	for (unsigned i = 0; i < t->width; i++) {
-		tile_edge_add(&v->edge, &v->hasher, &copy[i], on_full, v);
-		verify_seen_at(&v->seen, &v->edge.range, &v->hasher);
-	}
-	free(copy);
-	return v->rc == IM_OK;
-}
-
-/* All bundles and tiles of the published tree. '*ret_whole' is false when the tree could not be recomputed. */
-static enum im_rc
-check_tree(struct verify *v, uint64_t size, bool *ret_whole)
-{
-	uint64_t bundles = size / TILE_WIDTH + (size % TILE_WIDTH != 0);
-	enum im_rc rc = IM_OK;
-	char name[TILE_PATH_MAX];
-
-	*ret_whole = false;
-	for (uint64_t n = 0; n < bundles; n++) {
-		struct tile t = { TILE_ENTRIES, tile_width(size, TILE_ENTRIES, n), n };
-
-		if (n % PROGRESS_BUNDLES == 0 && v->options->progress != NULL &&
-		    !v->options->progress(v->options->user, n * TILE_WIDTH, size))
-			return err_set(v->err, IM_ECANCELED, "verification was stopped");
-		if (read_bundle(v, &t)) {
 			tile_path(&t, name);
-			rc = check_partials(v, &t, &v->bundle);
-			if (rc == IM_OK)
-				rc = add_bundle(v, &t, name);
-			if (rc != IM_OK)
-				return rc;
-		} else if (!add_hashes(v, &t)) {
-			return v->rc;
+			verify_problem(v->report, "%s is missing, and no PRUNE record covers it",
+				       name);
 		}
 	}
-	for (int level = 0; level < TILE_LEVELS && v->rc == IM_OK; level++) {
-		const struct tile t = { level, v->edge.level[level].count, v->edge.level[level].n };
-
-		if (t.width > 0)
-			check_tile(v, &t, v->edge.level[level].hash);
-	}
-	*ret_whole = v->rc == IM_OK;
-	return v->rc;
-}
-
-static bool
-frame_fits(const struct wal_frame *f, const struct note_verifier *key)
-{
-	struct checkpoint cp;
-
-	return checkpoint_open(f->checkpoint, f->checkpoint_len, key, &cp, NULL) == IM_OK &&
-	       cp.size == f->first + f->count && tlog_equal(&cp.root, &f->root);
-}
-
-static bool
-frame_trusted(void *user, const struct wal_frame *f)
-{
-	const struct verify *v = user;
-
-	return frame_fits(f, v->key);
-}
-
-/* Was more published since we began? */
-static bool
-has_grown(const struct verify *v)
-{
-	struct buf text = { 0 };
-	struct checkpoint now;
-	bool grown = source_checkpoint(v->source, v->key, &text, &now, NULL) == IM_OK &&
-		     now.size > v->report->published_size;
-
-	buf_done(&text);
-	return grown;
-}
-
-/* A frame whose beginning we do not have: damage, unless the service published and recycled meanwhile. */
-static enum im_rc
-frame_gap(struct verify *v, const struct wal_frame *f, const char *where)
-{
-	v->wal_over = has_grown(v);
-	if (!v->wal_over) {
-		verify_problem(v->report,
-			       "%s: the frame begins at record %" PRIu64
-			       ", but the log ends at %" PRIu64,
-			       where, f->first, v->edge.range.size);
-		v->wal_over = true;
-	}
-	return IM_OK;
 }
 
 static enum im_rc
-on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+walk(struct chain *c, struct im_err *err)
 {
-	struct verify *v = user;
-	struct bundle_iter it = { f->records, f->records_len };
-	uint64_t end = f->first + f->count;
-	const uint8_t *entry;
-	struct hash root;
-	size_t len;
+	struct verify *v = &c->v;
+	const char *name = "";
+	bool more = true;
+	enum im_rc rc = IM_OK;
 
-	/* What the tiles hold is proved by them; a signature takes longer to check than all else. */
-	if (!frame_fits(f, end < v->report->published_size ? NULL : v->key))
-		verify_problem(
-		    v->report,
-		    "%s: the frame's checkpoint is not signed by this log or does not fit", where);
-	v->wal_end = end;
-	if (v->wal_over || end < v->report->published_size)
-		return IM_OK;
-	if (end > v->report->published_size) {
-		if (f->first != v->edge.range.size)
-			return frame_gap(v, f, where);
-		for (uint64_t i = f->first; bundle_next(&it, &entry, &len); i++) {
-			enum im_rc rc = add_entry(v, i, entry, len, where, NULL, err);
+	while (rc == IM_OK && more) {
+		char next[SHARD_NAME_MAX];
 
-			if (rc != IM_OK)
-				return rc;
-		}
-		v->report->size = end;
+		(void)snprintf(next, sizeof(next), "%s", name);
+		rc = add_place(c, next, err);
+		if (rc == IM_OK)
+			rc = look_at(c, err);
+		if (rc == IM_OK)
+			name = next_name(c);
+		more = rc == IM_OK && name != NULL;
 	}
-	tlog_range_root(&v->edge.range, &v->hasher, &root);
-	if (!tlog_equal(&root, &f->root))
-		verify_problem(v->report, "%s: the records do not have the root that was signed",
-			       where);
-	return IM_OK;
-}
-
-static enum im_rc
-check_wal(struct verify *v)
-{
-	const struct wal_scan scan = { on_frame, frame_trusted, v };
-	struct wal_found found = { 0 };
-	struct im_err why;
-	enum im_rc rc = wal_read(v->source->dir, &scan, &found, &why);
-
-	if (rc == IM_ECORRUPT || rc == IM_EIO) {
-		verify_problem(v->report, "%s", why.text);
-		return IM_OK;
-	}
-	if (rc != IM_OK) {
-		if (v->err != NULL)
-			*v->err = why;
-		return rc;
-	}
-	v->report->torn = found.torn;
-	if (v->wal_end < v->report->published_size)
-		verify_problem(v->report,
-			       "wal: the write-ahead log ends at record %" PRIu64
-			       ", but a checkpoint of %" PRIu64
-			       " was published: the folder was rolled back or files are missing",
-			       v->wal_end, v->report->published_size);
-	return IM_OK;
-}
-
-static bool
-exists(const struct verify *v, const char *name)
-{
-	char path[DISK_PATH_MAX];
-
-	return v->source->dir != NULL && disk_path(path, v->source->dir, name, NULL) == IM_OK &&
-	       access(path, F_OK) == 0;
-}
-
-static enum im_rc
-check_folder(struct verify *v)
-{
-	struct verify_report *r = v->report;
-	bool whole = true, found, tiles = exists(v, "tile");
-	struct checkpoint cp = { .size = 0 };
-	struct buf text = { 0 };
-	struct im_err why;
-	struct hash root;
-	enum im_rc rc = source_checkpoint(v->source, v->key, &text, &cp, &why);
-
-	found = text.len > 0 ||
-		rc != IM_ENOTFOUND; /* a note without our signature is "not found" too */
-	buf_done(&text);
-	r->has_wal = exists(v, "wal");
-	if (!found && !tiles && !r->has_wal)
-		return err_set(v->err, IM_ENOTFOUND, "there is no audit log in %s",
-			       v->source->name);
-	if (found && (rc == IM_ENOMEM || rc == IM_EUNAVAILABLE)) {
-		if (v->err != NULL)
-			*v->err = why;
-		return rc;
-	}
-	if (found && rc != IM_OK) {
-		verify_problem(r, "checkpoint: %s", why.text);
-		return IM_OK; /* nothing says what the rest should be */
-	}
-	memcpy(r->origin, cp.origin, sizeof(r->origin));
-	r->published_size = r->size = cp.size;
-	r->root = cp.root;
-	rc = check_tree(v, cp.size, &whole);
+	if (rc == IM_ENOTFOUND && v->count > 1)
+		rc = IM_OK;
 	if (rc != IM_OK)
 		return rc;
-	tlog_range_root(&v->edge.range, &v->hasher, &root);
-	if (whole && found && !tlog_equal(&root, &cp.root))
-		verify_problem(r,
-			       "checkpoint: its root is not that of the %" PRIu64
-			       " entries in tile/entries",
-			       cp.size);
-	if (whole && r->has_wal && !v->options->no_wal)
-		rc = check_wal(v);
-	if (rc == IM_OK)
-		check_missing(v);
-	/* A crash in a log's first second leaves tiles without a checkpoint, and a write-ahead log from record 0. */
-	if (rc == IM_OK && !found && tiles && r->size == 0)
-		verify_problem(r, "checkpoint is missing, but there are tiles");
-	return rc;
+	check_missing(v);
+	v->report->within = "";
+	if (c->given != NULL && !c->reached)
+		verify_problem(v->report, "no shard of this log is called %s, as the key is",
+			       c->given->name);
+	if (v->report->problems == 0)
+		verify_seen_done(&v->seen);
+	return IM_OK;
 }
 
-/* '*ret_again': it looks as if old entries were pruned while we read, and a new try would tell. */
+/* '*ret_again': it looks as if old entries were pruned while we read, or a shard ended, and a new try would tell. */
 static enum im_rc
-verify_once(const struct audit_source *source, struct note_verifier *key,
+verify_once(const struct audit_source *source, const struct note_verifier *key,
 	    const struct verify_options *options, struct verify_report *ret, bool *ret_again,
 	    struct im_err *err)
 {
-	struct verify *v = calloc(1, sizeof(*v));
+	struct chain *c = calloc(1, sizeof(*c));
+	struct verify *v;
 	enum im_rc rc;
 
-	if (v == NULL)
+	if (c == NULL)
 		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	memset(ret, 0, sizeof(*ret));
+	ret->within = "";
 	ret->signature_checked = key != NULL;
-	v->source = source;
+	c->log = source;
+	c->given = key;
+	v = &c->v;
 	v->options = options;
 	v->report = ret;
-	v->key = key;
 	v->err = err;
 	verify_records_init(&v->records, ret);
 	rc = hasher_init(&v->hasher, err);
 	if (rc == IM_OK)
 		rc = verify_seen_init(&v->seen, options, ret, err);
 	if (rc == IM_OK)
-		rc = check_folder(v);
-	if (rc == IM_OK && ret->problems == 0) /* else what is missing was named */
-		verify_seen_end(&v->seen, ret->size);
+		rc = walk(c, err);
 	if (rc == IM_OK)
 		verify_records_end(&v->records, options->open_ids);
-	*ret_again = rc == IM_OK && v->lost && has_grown(v);
+	*ret_again = rc == IM_OK && (v->turned || (v->lost && verify_grown(v)));
+	ret->within = "";
 	verify_records_done(&v->records);
+	note_verifier_done(&c->key);
 	buf_done(&v->bundle);
 	buf_done(&v->tile);
 	buf_done(&v->other);
 	hasher_done(&v->hasher);
-	free(v);
+	free(v->place);
+	free(c->shard);
+	free(c);
 	return rc;
 }
 

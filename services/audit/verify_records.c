@@ -22,8 +22,12 @@ verify_problem(struct verify_report *r, const char *fmt, ...)
 	va_list ap;
 
 	if (r->problems < VERIFY_PROBLEMS_MAX) {
+		char *text = r->problem[r->problems];
+		int n = snprintf(text, sizeof(r->problem[0]), "%s%s", r->within,
+				 r->within[0] != '\0' ? "/" : "");
+
 		va_start(ap, fmt);
-		(void)vsnprintf(r->problem[r->problems], sizeof(r->problem[0]), fmt, ap);
+		(void)vsnprintf(text + n, sizeof(r->problem[0]) - (size_t)n, fmt, ap);
 		va_end(ap);
 	}
 	r->problems++;
@@ -181,6 +185,16 @@ on_record(struct verify_records *v, const struct record *r, uint64_t index, cons
 		report->gap_records += r->gap.count;
 	v->has_prune = r->has_prune;
 	v->prune = r->prune;
+	v->has_next = r->has_next;
+	if (r->has_next) {
+		(void)snprintf(v->next_origin, sizeof(v->next_origin), "%s", r->next.origin);
+		(void)snprintf(v->next_vkey, sizeof(v->next_vkey), "%s", r->next.vkey);
+	}
+	v->has_previous = r->has_previous;
+	v->previous = r->previous;
+	if (r->has_previous)
+		(void)snprintf(v->previous_origin, sizeof(v->previous_origin), "%s",
+			       r->previous.origin);
 }
 
 enum im_rc
@@ -191,7 +205,7 @@ verify_records_add(struct verify_records *v, uint64_t index, const uint8_t *entr
 	struct record r;
 	enum im_rc rc;
 
-	v->has_prune = false;
+	v->has_prune = v->has_next = v->has_previous = false;
 	if (!grow(v))
 		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	rc = record_decode(entry, len, &v->arena, &r, &why);

@@ -15,9 +15,16 @@ struct verify_records {
 	uint64_t last_time_us;
 	struct open_request *table; /* REQUESTs without a terminal record so far: open addressing */
 	size_t count, cap;
-	uint64_t unseen_end;       /* entries below were not shown: deleted (PRUNE), or missing */
+	uint64_t unseen_end;       /* records below were not shown: deleted (PRUNE), or missing */
 	struct record_prune prune; /* of the record that was added last, if that was a PRUNE */
 	bool has_prune;
+
+	/* Of the record that was added last, if it ends or begins a shard; the names are copies. */
+	bool has_next;
+	char next_origin[NOTE_NAME_MAX + 1], next_vkey[NOTE_KEYTEXT_MAX];
+	bool has_previous;
+	char previous_origin[NOTE_NAME_MAX + 1];
+	struct record_previous previous; /* its origin is not to be used */
 };
 
 /** Note a problem in the report. */
@@ -26,7 +33,7 @@ void verify_problem(struct verify_report *r, const char *fmt, ...) IM_PRINTF(2, 
 void verify_records_init(struct verify_records *v, struct verify_report *report);
 void verify_records_done(struct verify_records *v);
 
-/** Look at entry 'index', whose bytes came from 'where'. IM_OK also for a bad one, which is noted; IM_ENOMEM. */
+/** Look at the record of number 'index' (shards.h), whose bytes came from 'where'. IM_OK also for a bad one, which is noted; IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc verify_records_add(struct verify_records *v, uint64_t index,
 					    const uint8_t *entry, size_t len, const char *where,
 					    struct im_err *err);

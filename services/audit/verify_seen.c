@@ -4,6 +4,7 @@
 #include "audit/verify_seen.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "audit/verify_records.h"
 
@@ -11,14 +12,37 @@ enum im_rc
 verify_seen_init(struct verify_seen *s, const struct verify_options *options,
 		 struct verify_report *report, struct im_err *err)
 {
-	*s = (struct verify_seen){ options->seen, options->seen_count, 0, report };
+	*s = (struct verify_seen){ .list = options->seen,
+				   .count = options->seen_count,
+				   .report = report };
 	for (size_t i = 1; i < s->count; i++)
 		if (s->list[i].size < s->list[i - 1].size)
 			return err_set(err, IM_EINVAL,
 				       "checkpoints that were seen must be sorted by size");
-	while (s->next < s->count && s->list[s->next].size == 0) /* every log continues it */
-		s->next++;
+	while (s->found < s->count && s->list[s->found].size == 0) /* every log continues it */
+		s->found++;
 	return IM_OK;
+}
+
+/* Move on to the next one of this shard from 'at' on. */
+static void
+move_to(struct verify_seen *s, size_t at)
+{
+	while (at < s->count &&
+	       (s->list[at].size == 0 ||
+		(s->origin[0] != '\0' && strcmp(s->list[at].origin, s->origin) != 0)))
+		at++;
+	s->next = at;
+}
+
+void
+verify_seen_begin(struct verify_seen *s, const char *origin)
+{
+	s->origin = origin;
+	for (size_t i = 0; i < s->count; i++)
+		s->found += s->list[i].size > 0 &&
+			    (origin[0] == '\0' || strcmp(s->list[i].origin, origin) == 0);
+	move_to(s, 0);
 }
 
 void
@@ -29,7 +53,7 @@ verify_seen_at(struct verify_seen *s, const struct tlog_range *range, struct has
 	if (s->next == s->count || s->list[s->next].size > range->size)
 		return;
 	tlog_range_root(range, h, &root);
-	for (; s->next < s->count && s->list[s->next].size <= range->size; s->next++)
+	for (; s->next < s->count && s->list[s->next].size <= range->size; move_to(s, s->next + 1))
 		if (s->list[s->next].size == range->size &&
 		    !tlog_equal(&s->list[s->next].root, &root))
 			verify_problem(
@@ -41,11 +65,26 @@ verify_seen_at(struct verify_seen *s, const struct tlog_range *range, struct has
 }
 
 void
-verify_seen_end(const struct verify_seen *s, uint64_t size)
+verify_seen_end(struct verify_seen *s, uint64_t size)
 {
-	if (s->next < s->count)
+	uint64_t most = 0;
+
+	for (; s->next < s->count; move_to(s, s->next + 1))
+		most = s->list[s->next].size;
+	if (most > 0)
 		verify_problem(s->report,
 			       "the log ends at record %" PRIu64 ", but a checkpoint of %" PRIu64
 			       " was kept: the log was rolled back or files are missing",
-			       size, s->list[s->count - 1].size);
+			       size, most);
+}
+
+void
+verify_seen_done(const struct verify_seen *s)
+{
+	if (s->found < s->count)
+		verify_problem(
+		    s->report,
+		    "%zu checkpoints that were kept are of no shard of this log: it was rolled back, or "
+		    "they are of another one",
+		    s->count - s->found);
 }

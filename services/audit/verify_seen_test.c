@@ -24,7 +24,7 @@ grow(struct testlog *t, uint64_t from, uint64_t pairs)
 	assert_int_equal(testlog_pairs(t, log, from, pairs, 100), IM_OK);
 	assert_int_equal(publisher_pass(&log->publisher, true, &t->err), IM_OK);
 	assert_int_equal(
-	    checkpoint_open(log->checkpoint, log->checkpoint_len, &log->verifier, &cp, NULL),
+	    checkpoint_open(log->checkpoint, log->checkpoint_len, &log->shard.verifier, &cp, NULL),
 	    IM_OK);
 	audit_log_close(log);
 	return cp;

@@ -276,6 +276,14 @@ wal_remove_older(struct wal *w)
 }
 
 void
+wal_move(struct wal *to, struct wal *from)
+{
+	*to = *from;
+	list_init(&to->retired); /* nothing is in it yet */
+	*from = (struct wal){ .fd = -1 };
+}
+
+void
 wal_close(struct wal *w)
 {
 	struct list *node;

@@ -56,6 +56,9 @@ void wal_recycle(struct wal *w, uint64_t published);
 /** Remove every segment of an epoch older than ours, and leftovers of a crash. */
 void wal_remove_older(struct wal *w);
 
+/** 'to', which is closed, becomes what 'from' was just after wal_begin(); 'from' is closed. */
+void wal_move(struct wal *to, struct wal *from);
+
 /** Close; the files stay. Zero-initialised is fine when fd is -1. */
 void wal_close(struct wal *w);
 

@@ -8,10 +8,12 @@
 #include "audit/witnesses_internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "audit/add_checkpoint.h"
 #include "audit/cosignature.h"
+#include "audit/shards.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -293,6 +295,44 @@ witnesses_put_stats(struct witnesses *w, uint64_t now_ms)
 	(void)pthread_mutex_unlock(&w->lock);
 }
 
+/* The log goes on in another shard: all begins anew. */
+static void
+next_shard(struct witnesses *w, const char *origin)
+{
+	const char *name = shard_name_of(w->log_origin, origin);
+
+	if (name == NULL || disk_path(w->dir, w->log_dir, name, NULL) != IM_OK)
+		return;
+	(void)snprintf(w->origin, sizeof(w->origin), "%s", origin);
+	buf_clear(&w->target.text);
+	buf_clear(&w->latest.text);
+	w->target.size = w->latest.size = 0;
+	w->cosigned = w->next_ms = 0;
+	w->news = false;
+	for (size_t i = 0; i < w->params.count; i++) {
+		w->one[i].peer = (struct witness_peer){ .size = 0 };
+		w->one[i].since_ms = 0;
+		buf_clear(&w->one[i].line);
+	}
+}
+
+/* Can what was published be taken? Not while answers about the shard before are to come: they wake us. */
+static bool
+can_take(struct witnesses *w)
+{
+	struct checkpoint c;
+
+	if (w->published.len == 0 ||
+	    checkpoint_open(buf_cstr(&w->published), w->published.len, NULL, &c, NULL) != IM_OK)
+		return false;
+	if (strcmp(c.origin, w->origin) == 0)
+		return true;
+	if (anybody_asked(w))
+		return false;
+	next_shard(w, c.origin);
+	return true;
+}
+
 /* What was published meanwhile becomes the latest. False: it is time to end. */
 static bool
 take_published(struct witnesses *w)
@@ -303,7 +343,7 @@ take_published(struct witnesses *w)
 
 	(void)pthread_mutex_lock(&w->lock);
 	stop = w->stop;
-	if (w->published.len > 0) {
+	if (can_take(w)) {
 		swap = w->latest.text;
 		w->latest.text = w->published;
 		w->published = swap;

@@ -5,6 +5,9 @@
  *
  * What is submitted is durable already: the write-ahead log holds it and the checkpoint file says it. Which size a witness has needs
  * no file: its own answer says it.
+ *
+ * When the log goes on in another shard, so do they: to a witness that is another log, and it must know its key. What they cosign there
+ * covers the shards before too, whose ends the first record of each shard names.
  */
 #ifndef AUDIT_WITNESSES_H
 #define AUDIT_WITNESSES_H
@@ -16,9 +19,11 @@
 
 struct witnesses_params {
 	const struct disk_ops *ops;
-	const char *dir;               /* of the log */
-	const struct note_signer *key; /* the log's; used while opening only */
-	size_t count;                  /* at most COSIGNED_WITNESSES */
+	const char *dir;               /* of the shard that is written */
+	const struct note_signer *key; /* the shard's; used while opening only */
+	const char *log_dir,
+	    *log_origin; /* of the first shard: later ones lie below it and are called after it */
+	size_t count;    /* at most COSIGNED_WITNESSES */
 	const char *url[COSIGNED_WITNESSES];
 	const char *vkey[COSIGNED_WITNESSES];
 	unsigned quorum; /* 0 = more than half */

@@ -30,7 +30,9 @@ struct signed_checkpoint {
 
 struct witnesses {
 	struct witnesses_params params;
-	char dir[DISK_PATH_MAX];
+	char dir[DISK_PATH_MAX], log_dir[DISK_PATH_MAX];
+	char origin[NOTE_NAME_MAX + 1],
+	    log_origin[NOTE_NAME_MAX + 1]; /* the shard's, and the first one's */
 	struct note_verifier log_key;
 	unsigned quorum;
 	CURLM *multi;

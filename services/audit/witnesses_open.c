@@ -122,6 +122,11 @@ begin(struct witnesses *w, struct im_err *err)
 	if (rc != IM_OK)
 		return rc;
 	w->dir[strlen(w->dir) - 1] = '\0';
+	rc = disk_path(w->log_dir, w->params.log_dir, "", err);
+	if (rc != IM_OK)
+		return rc;
+	(void)snprintf(w->origin, sizeof(w->origin), "%s", w->params.key->name);
+	(void)snprintf(w->log_origin, sizeof(w->log_origin), "%s", w->params.log_origin);
 	random_bytes(&seed, sizeof(seed));
 	prng_seed(&w->prng, seed);
 	w->curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;

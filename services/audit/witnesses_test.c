@@ -138,6 +138,8 @@ open_witnesses(struct fixture *f, size_t count, unsigned quorum)
 	struct witnesses_params p = { .ops = &disk_posix,
 				      .dir = f->t.dir,
 				      .key = &f->t.keys.signer,
+				      .log_dir = f->t.dir,
+				      .log_origin = f->t.keys.signer.name,
 				      .count = count,
 				      .quorum = quorum,
 				      .interval_ms = 10 };

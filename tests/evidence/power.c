@@ -153,7 +153,7 @@ note_ack(struct run *x, struct audit_log *log)
 
 	m->ids_acked = m->ids_sent;
 	if (x->ledger.acks == ACKS_MAX ||
-	    checkpoint_open(log->checkpoint, log->checkpoint_len, &log->verifier,
+	    checkpoint_open(log->checkpoint, log->checkpoint_len, &log->shard.verifier,
 			    &x->ledger.ack[x->ledger.acks], NULL) != IM_OK)
 		evidence_die("a checkpoint of ours is none");
 	m->acks = ++x->ledger.acks;

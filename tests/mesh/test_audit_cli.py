@@ -207,7 +207,7 @@ def test_verify_of_what_any_web_server_publishes(mesh, tmp_path):
         assert "there is no audit log in" in run(mesh, "verify", url + "/tile", status=1)
         (folder / "checkpoint").write_text("<html>hello</html>\n" * 2000)
         assert "larger than such a file can be" in run(mesh, "verify", url, status=1)
-    assert f"{url}/checkpoint: " in run(mesh, "verify", url, status=1)
+    assert f"{url}/next.tlog-proof: " in run(mesh, "verify", url, status=1)
     assert "has no '?'" in run(mesh, "verify", url + "?x", status=2)
 
 
