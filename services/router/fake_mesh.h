@@ -46,7 +46,8 @@ struct fake_worker {
 	bool draining;
 	const char *digest;   /* of "demo"; NULL = the one that all have */
 	size_t pieces;        /* frames of an answer besides the first and the last */
-	uint32_t more_tokens; /* that an answer uses besides 3 of the prompt and 5 */
+	uint32_t more_tokens; /* that an answer uses besides 5 */
+	uint32_t more_prompt; /* and a prompt besides 3 */
 	bool no_usage;        /* and does not say so */
 	struct served *held;  /* the last call that hangs */
 	enum im_rc report_rc; /* IM_EAGAIN: not answered yet */

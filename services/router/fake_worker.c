@@ -181,7 +181,7 @@ static void
 answer(struct fake_worker *w, struct served *served)
 {
 	struct generate_end end = { .has_usage = !w->no_usage,
-				    .usage = { .prompt_tokens = 3,
+				    .usage = { .prompt_tokens = 3 + w->more_prompt,
 					       .completion_tokens = 5 + w->more_tokens },
 				    .has_load = true };
 	struct buf bytes = BUF_INIT(0);

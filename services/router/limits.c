@@ -15,6 +15,8 @@
 #define BYTES_PER_TOKEN  4
 #define CROWDED_RETRY_MS 1000
 #define AWAY_RETRY_MS    1000
+#define TEMPLATE_TOKENS  4096    /* that a worker may add to a prompt */
+#define CONTEXT_TOKENS   1048576 /* of a model that does not say */
 
 static struct limit_rate
 read_rate(const struct config *item, const char *rate, const char *burst)
@@ -245,7 +247,10 @@ limits_admit(struct limits *l, const struct generate_request *req, size_t body_l
 	if (req->max_tokens.set) {
 		ask.completion_tokens = req->max_tokens.v;
 	}
-	ask.completion_tokens *= req->n > 1 ? req->n : 1;
+	claim->choices = req->n > 1 ? req->n : 1;
+	ask.completion_tokens *= claim->choices;
+	claim->prompt_most = (uint64_t)body_len + TEMPLATE_TOKENS;
+	claim->answer_most = req->max_tokens.set ? ask.completion_tokens : 0;
 	limiter_acquire(&l->limiter, &ask, clock_mono_ms(), &claim->hold, &v);
 	changed(l);
 	claim->rates = v.rates;
@@ -305,6 +310,23 @@ limits_ease(struct limits *l, struct limit_claim *claim)
 		limiter_ease(&l->limiter, &claim->hold, clock_mono_ms());
 		changed(l);
 	}
+}
+
+uint64_t
+limits_believe(struct limits *l, const struct limit_claim *claim, const struct usage *usage,
+	       uint32_t context_tokens)
+{
+	uint64_t context = context_tokens > 0 ? context_tokens : CONTEXT_TOKENS;
+	uint64_t most = claim->answer_most > 0 ? claim->answer_most : context * claim->choices;
+	uint64_t prompt = usage->prompt_tokens, answer = usage->completion_tokens;
+
+	if (claim->hold.count == 0) {
+		return 0; /* nothing is counted */
+	}
+	l->disbelieved += prompt > claim->prompt_most || answer > most;
+	prompt = prompt < claim->prompt_most ? prompt : claim->prompt_most;
+	answer = answer < most ? answer : most;
+	return prompt + answer;
 }
 
 void
@@ -407,6 +429,9 @@ limits_metrics(const struct limits *l, uint64_t claims, struct metrics_page *pag
 	}
 	write_rejected(l, page);
 	write_rules(l, page);
+	metrics_counter(page, "infermesh_ratelimit_usage_disbelieved_total",
+			"Requests of which a worker reported more tokens than they can have used.",
+			l->disbelieved);
 	write_redis(l, page);
 	metrics_gauge(page, "infermesh_ratelimit_reserved_tokens",
 		      "Tokens reserved for requests that are under way.",

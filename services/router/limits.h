@@ -36,6 +36,7 @@ struct limits {
 	struct limiter_redis *redis; /* NULL: each router for itself */
 	uint32_t answer_tokens;      /* reserved for an answer whose length nobody stated */
 	uint64_t rejected[LIMITED_COUNT];
+	uint64_t disbelieved; /* requests of which a worker reported too many tokens */
 };
 
 /* What one request holds. Zero-initialised: nothing. */
@@ -43,6 +44,9 @@ struct limit_claim {
 	struct limit_hold hold;
 	struct im_rates rates;  /* for the caller */
 	uint64_t prompt_tokens; /* thought */
+	uint64_t prompt_most;   /* that a worker can make it pay for */
+	uint64_t answer_most;   /* likewise; 0 = the caller stated nothing */
+	uint32_t choices;
 	uint64_t seen_tokens;   /* of the answer so far, thought */
 };
 
@@ -81,6 +85,11 @@ void limits_see_nothing(struct limit_claim *claim);
  *  that it pays for at its end: limits_settle() of both. */
 void limits_pass(struct limits *l, struct limit_claim *from, struct limit_claim *to);
 void limits_ease(struct limits *l, struct limit_claim *claim);
+
+/** What a worker says that it used, as far as it is believed: a prompt has no more tokens than bytes, and what a template adds; an
+ *  answer none beyond max_tokens for each choice, or without it the model's 'context_tokens' (0 = not known). */
+uint64_t limits_believe(struct limits *l, const struct limit_claim *claim, const struct usage *usage,
+			uint32_t context_tokens);
 
 /** Its end: it used 'tokens'. Does nothing the second time. */
 void limits_settle(struct limits *l, struct limit_claim *claim, uint64_t tokens);

@@ -146,7 +146,8 @@ tokens_used(const struct request *r)
 		return 0;
 	}
 	if (r->has_usage) {
-		return (uint64_t)r->usage.prompt_tokens + r->usage.completion_tokens;
+		return limits_believe(&r->router->limits, &r->claim, &r->usage,
+				      r->model->context_tokens);
 	}
 	return r->claim.seen_tokens > 0 || given_up ? r->claim.prompt_tokens + r->claim.seen_tokens
 						    : 0;

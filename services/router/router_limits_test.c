@@ -324,11 +324,11 @@ test_router_limit_of_tokens_overshoots_by_what_is_under_way_at_most(void **state
 
 	(void)state;
 	assert_non_null(asks);
-	/* Each uses more than was reserved for it: max_tokens is 50, it takes 50 + EXCESS and what the prompt was thought. */
-	w->more_tokens = 50 + EXCESS + 60;
+	/* Each uses more than was reserved for it, by its prompt: that was thought to have a token for each 4 bytes. */
+	w->more_prompt = 50 + EXCESS + 60;
 	admitted = thousand_at_once(m, asks, &reserved);
 	assert_in_range(reserved, 51, 110);
-	each = 8 + w->more_tokens;
+	each = 8 + w->more_prompt;
 	assert_true(each > reserved);
 	refill = RATE * (clock_mono_ms() - begun_ms) / 60000 + 1;
 	assert_in_range(admitted, BURST / reserved, (BURST + refill) / reserved);
@@ -346,6 +346,36 @@ test_router_limit_of_tokens_overshoots_by_what_is_under_way_at_most(void **state
 	mesh_stop(m);
 }
 
+static void
+test_router_limit_a_worker_cannot_run_up_a_debt_beyond_what_was_asked(void **state)
+{
+	struct mesh *m = mesh_start_with(
+	    "", "limits: [{match: 'tenant:*', tokens_per_minute: 600, tokens_burst: 20000}]\n",
+	    "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask ask = { .tenant = "acme", .max_tokens = 100, .warm = true };
+
+	(void)state;
+	w->more_tokens = w->more_prompt = UINT32_MAX - 5;
+	ask_whole(m, &ask, "hi");
+	assert_false(ask.failed);
+	ask_done(&ask);
+	mesh_settled(m);
+	assert_true(mesh_metric(m, "infermesh_ratelimit_usage_disbelieved_total 1\n"));
+	/* It paid 100 for the answer, and for the prompt its bytes and 4096: there is enough left for ten more such requests. */
+	w->more_tokens = w->more_prompt = 0;
+	for (uint64_t i = 0; i < 10; i++) {
+		ask_whole(m, &ask, "hi");
+		assert_false(ask.failed);
+		assert_true(ask.rates.tokens.remaining > 20000 - 4096 - 100 - 1000 - 110 * (i + 1));
+		assert_true(ask.rates.tokens.remaining < 20000 - 4096);
+		ask_done(&ask);
+	}
+	expect_idle(m);
+	assert_true(mesh_metric(m, "infermesh_ratelimit_usage_disbelieved_total 1\n"));
+	mesh_stop(m);
+}
+
 int
 main(void)
 {
@@ -360,6 +390,8 @@ main(void)
 		cmocka_unit_test(test_router_limit_of_requests_holds_for_a_thousand_at_once),
 		cmocka_unit_test(
 		    test_router_limit_of_tokens_overshoots_by_what_is_under_way_at_most),
+		cmocka_unit_test(
+		    test_router_limit_a_worker_cannot_run_up_a_debt_beyond_what_was_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
