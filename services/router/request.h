@@ -75,6 +75,7 @@ struct request {
 	enum request_fallback fallback;
 	size_t fallback_next; /* which of the plan's fallbacks may come next */
 	bool falling;         /* the next search is for that one */
+	bool not_here;        /* this model cannot answer it, another one might */
 	uint8_t id[16];
 	char id_hex[33];
 	char *caller_name, *tenant, *traceparent; /* behind the struct, in one block */
@@ -265,6 +266,9 @@ IM_MUST_CHECK enum im_rc router_request_say(struct request *doer, const uint8_t 
 
 /** Send what is there to read. True if nothing is left; else '*ret_rc' says why, as served_send() does. */
 bool router_request_flush_shared(struct request *r, enum im_rc *ret_rc);
+
+/** Nobody is there who could do it. Those who have another model to go to go there; the generation waits on for the others. */
+void router_request_let_go(struct request *doer);
 
 /** The generation is over; those who follow are told after the present callback. */
 void router_request_shared_over(struct request *doer);

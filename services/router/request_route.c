@@ -107,6 +107,7 @@ router_request_falls_back(struct request *r)
 {
 	struct model *m;
 
+	r->not_here = true; /* a generation has no route, but who follows it may */
 	if (!r->st.late || r->fallback == FALLBACK_STATIC || r->st.delivered || r->body == NULL ||
 	    (r->st.opened && r->caller.kind == CALLER_STREAM)) {
 		return false;

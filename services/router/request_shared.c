@@ -50,12 +50,9 @@ free_unless_followed(struct request *doer)
 	}
 }
 
-/* What the generation came to, as if it were the follower's worker. */
 static void
-tell_end(struct request *r, const struct request *doer)
+take_over(struct request *r, const struct request *doer)
 {
-	bool whole = r->caller.kind == CALLER_STREAM || doer->answer != NULL;
-
 	r->usage = doer->usage;
 	r->has_usage = doer->has_usage;
 	r->st.attempts = doer->st.attempts;
@@ -66,7 +63,16 @@ tell_end(struct request *r, const struct request *doer)
 		r->waited_us = 0;
 		r->worker_us = clock_mono_us() - r->part_us;
 	}
-	if (doer->st.outcome != OUTCOME_OK && router_request_falls_back(r)) {
+}
+
+/* What the generation came to, as if it were the follower's worker. */
+static void
+tell_end(struct request *r, const struct request *doer)
+{
+	bool whole = r->caller.kind == CALLER_STREAM || doer->answer != NULL;
+
+	take_over(r, doer);
+	if (doer->st.outcome != OUTCOME_OK && doer->not_here && router_request_falls_back(r)) {
 		return;
 	}
 	if (doer->st.outcome == OUTCOME_OK && whole) {
@@ -79,6 +85,19 @@ tell_end(struct request *r, const struct request *doer)
 		router_request_event(r, REQUEST_EV_NO_WORKER);
 	} else {
 		router_request_event(r, REQUEST_EV_WORKER_FAILED);
+	}
+}
+
+void
+router_request_let_go(struct request *doer)
+{
+	LIST_FOREACH_SAFE (&doer->generation.followers, f, struct follower, node) {
+		struct request *r = request_of(f);
+
+		if (f->listening && r->st.late) {
+			take_over(r, doer);
+			(void)router_request_falls_back(r);
+		}
 	}
 }
 

@@ -123,6 +123,20 @@ find_no_worker(struct request *r)
 	}
 }
 
+/* Nobody is there who could do it, now: who can goes elsewhere and does not wait for somebody to come. True: it has gone. */
+static bool
+goes_elsewhere(struct request *r)
+{
+	if (workers_any_usable(&r->router->workers, r->model, r->tried, r->tried_count)) {
+		return false;
+	}
+	if (r->caller.kind == CALLER_FOLLOWERS) {
+		router_request_let_go(r);
+		return false;
+	}
+	return r->plan != NULL && router_request_falls_back(r);
+}
+
 void
 router_request_find_worker(struct request *r)
 {
@@ -133,10 +147,8 @@ router_request_find_worker(struct request *r)
 	if (r->falling && !router_request_switch(r)) {
 		return;
 	}
-	/* Before it joins or begins a generation, which knows no route and would wait for a worker to come. */
-	if (r->plan != NULL &&
-	    !workers_any_usable(&router->workers, r->model, r->tried, r->tried_count) &&
-	    router_request_falls_back(r)) {
+	/* Before it joins or begins a generation, which would wait for a worker to come. */
+	if (goes_elsewhere(r)) {
 		return;
 	}
 	if (r->shareable) {
@@ -160,8 +172,9 @@ router_request_find_worker(struct request *r)
 	r->waiting.picky = r->tried_count > 0;
 	if (queue_join(&router->queue, &r->model->waiting, &r->waiting, clock_mono_ms(), &err) !=
 	    IM_OK) {
+		/* A refusal, as at its admission: its model is there, so nothing else stands in. */
 		r->err = err;
-		find_no_worker(r);
+		router_request_event(r, REQUEST_EV_NO_WORKER);
 		return;
 	}
 	r->part_us = clock_mono_us();
@@ -334,6 +347,9 @@ router_sweep_waiting(struct router *router)
 		pump_model(router, CONTAINER_OF(line, struct model, waiting));
 	}
 	LIST_FOREACH_SAFE (&router->requests, r, struct request, node) {
+		if (r->waiting.line != NULL && goes_elsewhere(r)) {
+			continue;
+		}
 		if (r->waiting.line != NULL && waits_in_vain(r, now_ms)) {
 			find_no_worker(r);
 		} else if (r->st.hold_off) {

@@ -1,6 +1,6 @@
 /*
- * router/router_routes_test.c - routes among fakes: what is asked of workers and caches, what falls back and how, and who may change
- * a route. Workers serve "demo" and "other".
+ * router/router_routes_test.c - routes among fakes: what is asked of workers and caches, and who may change a route. Workers serve
+ * "demo" and "other". What falls back is in router_fallback_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,124 +54,6 @@ test_route_is_served_and_recorded_as_its_arm(void **state)
 	    m, "infermesh_router_route_requests_total{route=\"chat\",arm=\"demo\"} 1\n"));
 	ask_done(&a);
 	ask_done(&b);
-	mesh_stop(m);
-}
-
-static void
-test_route_falls_back_to_the_next_model_after_the_last_attempt(void **state)
-{
-	struct mesh *m =
-	    mesh_start_with("retries: 1", ROUTE(", fallback: [gone, other]"), "gateway");
-	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4);
-	const char *const methods[] = { METHOD_GENERATE, METHOD_GENERATE_ONCE };
-
-	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		struct ask a = { .warm = true, .whole = i == 1 };
-		const struct recorded *r;
-
-		w1->hang = w2->hang = true;
-		mesh_ask(m, &a, methods[i], "chat", "hi", 0);
-		for (unsigned k = 0; k < 2; k++) { /* the attempt, and its retry */
-			MESH_WAIT(m, w1->held != NULL || w2->held != NULL);
-			assert_false(a.has_head); /* nobody answers yet */
-			if (k == 1) {
-				w1->hang = w2->hang = false;
-			}
-			mesh_worker_end(w1->held != NULL ? w1 : w2, IM_EUPSTREAM);
-		}
-		MESH_WAIT(m, a.ended);
-		assert_false(a.failed);
-		mesh_settled(m);
-		r = mesh_last(m, RECORD_RESPONSE);
-		assert_string_equal(r->model, "other");
-		assert_string_equal(r->arm, "demo");
-		assert_string_equal(r->fallback, "model:other");
-		assert_int_equal(r->outcome, OUTCOME_OK);
-		assert_false(r->has_cache_key);
-		if (i == 0) {
-			assert_string_equal(a.fallback, "model:other");
-			assert_string_equal(a.head_model, "other");
-		}
-		ask_done(&a);
-	}
-	assert_int_equal(m->entry_count, 0);
-	assert_true(
-	    mesh_metric(m, "infermesh_router_route_failed_total{route=\"chat\",arm=\"demo\"} 2\n"));
-	mesh_stop(m);
-}
-
-static void
-test_route_without_workers_gives_the_fixed_answer(void **state)
-{
-	struct mesh *m = mesh_start_with("", ROUTE(", fallback_answer: 'Later.'"), "gateway");
-	const char *const methods[] = { METHOD_GENERATE, METHOD_GENERATE_ONCE };
-
-	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		struct ask a = { .warm = i < 2, .whole = i % 2 == 1 }; /* cold: may be shared */
-		uint64_t begun_us = clock_mono_us();
-
-		ask_well(m, &a, methods[i % 2], "chat");
-		assert_true(clock_mono_us() - begun_us < ROUTER_NO_WORKER_MS * 1000ULL);
-		if (i % 2 == 0) {
-			assert_string_equal(buf_cstr(&a.text), "Later.");
-			assert_string_equal(a.fallback, "static");
-		}
-		mesh_settled(m);
-		assert_string_equal(mesh_last(m, RECORD_RESPONSE)->fallback, "static");
-		assert_int_equal(mesh_last(m, RECORD_RESPONSE)->status_code, 200);
-		ask_done(&a);
-	}
-	assert_int_equal(m->entry_count, 0);
-	mesh_stop(m);
-}
-
-static void
-test_route_followers_fall_back_each_on_their_own(void **state)
-{
-	struct mesh *m = mesh_start_with("retries: 0", ROUTE(", fallback: [other]"), "gateway");
-	struct fake_worker *w = mesh_worker(m, 0, "w1", 8);
-	struct ask a = { 0 }, b = { 0 }, plain = { 0 };
-
-	(void)state;
-	w->hang = true;
-	mesh_ask(m, &a, METHOD_GENERATE, "chat", "same", 0);
-	MESH_WAIT(m, w->held != NULL);
-	mesh_ask(m, &b, METHOD_GENERATE, "chat", "same", 0);
-	mesh_ask(m, &plain, METHOD_GENERATE, "demo", "same", 0);
-	MESH_WAIT(m, mesh_metric(m, "infermesh_coalesced_total 2\n"));
-	w->hang = false;
-	mesh_worker_end(w, IM_EUPSTREAM);
-	MESH_WAIT(m, a.ended && b.ended && plain.ended);
-	assert_true(!a.failed && !b.failed && plain.failed); /* it asked for no route */
-	assert_string_equal(a.fallback, "model:other");
-	assert_string_equal(b.fallback, "model:other");
-	mesh_settled(m);
-	assert_int_equal(w->started, 3); /* the shared one, and one for each that fell back */
-	ask_done(&a);
-	ask_done(&b);
-	ask_done(&plain);
-	mesh_stop(m);
-}
-
-static void
-test_route_client_error_does_not_fall_back(void **state)
-{
-	struct mesh *m = mesh_start_with("", ROUTE(", fallback_answer: 'Later.'"), "gateway");
-	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
-	struct ask a = { .warm = true };
-
-	(void)state;
-	w->fail_with = IM_EINVAL;
-	mesh_ask(m, &a, METHOD_GENERATE, "chat", "hi", 0);
-	MESH_WAIT(m, a.ended);
-	assert_true(a.failed);
-	assert_int_equal(a.err.rc, IM_EINVAL);
-	mesh_settled(m);
-	assert_true(
-	    mesh_metric(m, "infermesh_router_route_failed_total{route=\"chat\",arm=\"demo\"} 0\n"));
-	ask_done(&a);
 	mesh_stop(m);
 }
 
@@ -474,10 +356,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_route_is_served_and_recorded_as_its_arm),
-		cmocka_unit_test(test_route_falls_back_to_the_next_model_after_the_last_attempt),
-		cmocka_unit_test(test_route_without_workers_gives_the_fixed_answer),
-		cmocka_unit_test(test_route_followers_fall_back_each_on_their_own),
-		cmocka_unit_test(test_route_client_error_does_not_fall_back),
 		cmocka_unit_test(test_route_set_by_an_operator_holds_at_once_and_is_recorded),
 		cmocka_unit_test(test_route_set_without_an_audit_log_is_refused),
 		cmocka_unit_test(test_route_methods_are_for_operators_only),
