@@ -63,6 +63,8 @@ for preset in asan tsan; do
 	fi
 done
 if [ $all = 1 ]; then
+	say evidence
+	tests/evidence/run.py build/release --percent 15 --only tamper faults power kill >"$out/evidence.md" || failed evidence
 	say fuzz
 	./dev fuzz 60 || failed fuzz
 fi
