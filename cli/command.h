@@ -91,6 +91,7 @@ int run_worker_undrain(const struct cli_args *args);
 int run_worker_weight(const struct cli_args *args);
 int run_explain(const struct cli_args *args);
 int run_audit_verify(const struct cli_args *args);
+int run_audit_reconcile(const struct cli_args *args);
 int run_audit_search(const struct cli_args *args);
 int run_audit_show(const struct cli_args *args);
 int run_audit_export(const struct cli_args *args);

@@ -334,6 +334,23 @@ const struct command commands[] = {
 	    .run = run_audit_export,
 	},
 	{
+	    .name = "audit reconcile",
+	    .summary = "find admitted requests that the log lacks, or did not end",
+	    .rest = "[DIR|URL]",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"Reads the whole log and names each request without an end, with its time, caller and model; requests and ends\n"
+		"that are there twice; and gaps. Without DIR and URL it is the log of this configuration, and the routers of\n"
+		"router.addresses that are reached are asked how many requests they have admitted since their start, and how many of\n"
+		"these are in flight: exactly these must be in the log. Status 0: every admitted request is there once and ended\n"
+		"once, or is in flight; 1: it is not so; 2: that could not be found out. Trusts the log: 'audit verify' first.",
+	    .examples = "infermesh audit reconcile\n"
+			"infermesh audit reconcile --json | jq -r '.missing[].request_id'\n"
+			"infermesh audit reconcile /backup/audit",
+	    .run = run_audit_reconcile,
+	},
+	{
 	    .name = "audit prove",
 	    .summary = "prove that a record is in the log",
 	    .rest = "INDEX",

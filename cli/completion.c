@@ -119,7 +119,7 @@ print_bash(void)
 	    "\t\tesac\n\tfi\n"
 	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
-	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
+	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\"|\"audit reconcile\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
 	    "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
 	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"
@@ -264,7 +264,7 @@ print_fish(void)
 		print_fish_options(c);
 	}
 	(void)printf(
-	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export check' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export reconcile check' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from witness' -a keygen\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }

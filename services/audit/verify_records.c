@@ -6,15 +6,9 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
-
-struct open_request {
-	uint8_t id[RECORD_ID_BYTES];
-	uint64_t index_plus; /* index + 1; 0 = free */
-};
 
 void
 verify_problem(struct verify_report *r, const char *fmt, ...)
@@ -43,95 +37,33 @@ void
 verify_records_done(struct verify_records *v)
 {
 	arena_done(&v->arena);
-	free(v->table);
-}
-
-static uint64_t
-hash_id(const uint8_t *id)
-{
-	uint64_t a, b;
-
-	memcpy(&a, id, 8);
-	memcpy(&b, id + 8, 8);
-	a = (a ^ b >> 31 ^ b << 33) * UINT64_C(0x9e3779b97f4a7c15);
-	return a ^ a >> 32;
-}
-
-static size_t
-place(const struct verify_records *v, const uint8_t *id)
-{
-	size_t at = hash_id(id) & (v->cap - 1);
-
-	while (v->table[at].index_plus != 0 && memcmp(v->table[at].id, id, RECORD_ID_BYTES) != 0)
-		at = (at + 1) & (v->cap - 1);
-	return at;
-}
-
-static bool
-grow(struct verify_records *v)
-{
-	struct open_request *was = v->table;
-	size_t was_cap = v->cap, cap = was_cap == 0 ? 1024 : was_cap * 2;
-
-	if ((v->count + 1) * 2 <= v->cap)
-		return true;
-	v->table = calloc(cap, sizeof(*v->table));
-	if (v->table == NULL) {
-		v->table = was;
-		return false;
-	}
-	v->cap = cap;
-	for (size_t i = 0; i < was_cap; i++)
-		if (was[i].index_plus != 0)
-			v->table[place(v, was[i].id)] = was[i];
-	free(was);
-	return true;
-}
-
-static void
-forget(struct verify_records *v, size_t at)
-{
-	size_t mask = v->cap - 1, hole = at;
-
-	for (size_t i = (at + 1) & mask; v->table[i].index_plus != 0; i = (i + 1) & mask) {
-		size_t home = hash_id(v->table[i].id) & mask;
-
-		if (((i - home) & mask) >= ((i - hole) & mask)) {
-			v->table[hole] = v->table[i];
-			hole = i;
-		}
-	}
-	v->table[hole].index_plus = 0;
-	v->count--;
+	open_requests_done(&v->open);
 }
 
 static void
 on_request(struct verify_records *v, const struct record *r, uint64_t index, const char *where)
 {
-	size_t at = place(v, r->request_id);
+	const struct open_request *open = open_requests_find(&v->open, r->request_id);
 	char id[2 * RECORD_ID_BYTES + 1];
 
 	hex_encode(r->request_id, RECORD_ID_BYTES, id);
 	if (!r->has_request_id)
 		verify_problem(v->report, "%s: record %" PRIu64 " is a REQUEST without an id",
 			       where, index);
-	else if (v->table[at].index_plus != 0)
+	else if (open != NULL)
 		verify_problem(v->report,
 			       "%s: record %" PRIu64 " repeats the REQUEST %s of record %" PRIu64,
-			       where, index, id, v->table[at].index_plus - 1);
-	if (!r->has_request_id || v->table[at].index_plus != 0)
-		return;
-	memcpy(v->table[at].id, r->request_id, RECORD_ID_BYTES);
-	v->table[at].index_plus = index + 1;
-	v->count++;
+			       where, index, id, open->index_plus - 1);
+	if (r->has_request_id && open == NULL)
+		open_requests_add(&v->open, r->request_id, index, 0);
 }
 
 static void
 on_terminal(struct verify_records *v, const struct record *r, uint64_t index, const char *where)
 {
 	char id[2 * RECORD_ID_BYTES + 1];
+	struct open_request *open;
 	uint64_t request;
-	size_t at;
 
 	v->report->outcomes[r->outcome]++;
 	if (!r->has_request_id) {
@@ -140,8 +72,8 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 		return;
 	}
 	hex_encode(r->request_id, RECORD_ID_BYTES, id);
-	at = place(v, r->request_id);
-	if (v->table[at].index_plus == 0) {
+	open = open_requests_find(&v->open, r->request_id);
+	if (open == NULL) {
 		if (r->prev_index == 0)
 			v->report->orphans++;
 		else if (r->prev_index > v->unseen_end)
@@ -152,14 +84,14 @@ on_terminal(struct verify_records *v, const struct record *r, uint64_t index, co
 				       where, index, id, r->prev_index - 1);
 		return;
 	}
-	request = v->table[at].index_plus - 1;
+	request = open->index_plus - 1;
 	/* 0: the service had given the request up as abandoned, and said so. */
 	if (r->prev_index != 0 && r->prev_index != request + 1)
 		verify_problem(v->report,
 			       "%s: record %" PRIu64 " points at record %" PRIu64
 			       ", but the REQUEST %s is record %" PRIu64,
 			       where, index, r->prev_index - 1, id, request);
-	forget(v, at);
+	open_requests_remove(&v->open, open);
 }
 
 static void
@@ -206,7 +138,7 @@ verify_records_add(struct verify_records *v, uint64_t index, const uint8_t *entr
 	enum im_rc rc;
 
 	v->has_prune = v->has_next = v->has_previous = false;
-	if (!grow(v))
+	if (!open_requests_reserve(&v->open))
 		return err_set(err, IM_ENOMEM, "no memory to verify the log");
 	rc = record_decode(entry, len, &v->arena, &r, &why);
 	if (rc == IM_OK)
@@ -219,26 +151,16 @@ verify_records_add(struct verify_records *v, uint64_t index, const uint8_t *entr
 	return rc == IM_ENOMEM ? rc : IM_OK;
 }
 
-static int
-by_index(const void *a, const void *b)
-{
-	uint64_t x = ((const struct open_request *)a)->index_plus;
-	uint64_t y = ((const struct open_request *)b)->index_plus;
-
-	return x < y ? -1 : x > y;
-}
-
 void
 verify_records_end(struct verify_records *v, unsigned open_ids)
 {
 	struct verify_report *r = v->report;
+	const struct open_request *open = open_requests_sort(&v->open);
 
-	r->open = v->count;
-	if (v->cap > 0) /* the table is of no use as a table any more; free places sort first */
-		qsort(v->table, v->cap, sizeof(*v->table), by_index);
-	for (size_t i = v->cap - v->count;
-	     i < v->cap && r->open_named < open_ids && r->open_named < VERIFY_OPEN_MAX; i++) {
-		memcpy(r->open_first[r->open_named].request_id, v->table[i].id, RECORD_ID_BYTES);
-		r->open_first[r->open_named++].index = v->table[i].index_plus - 1;
+	r->open = v->open.count;
+	for (size_t i = 0; i < v->open.count && i < open_ids && i < VERIFY_OPEN_MAX; i++) {
+		memcpy(r->open_first[i].request_id, open[i].id, RECORD_ID_BYTES);
+		r->open_first[i].index = open[i].index_plus - 1;
+		r->open_named++;
 	}
 }

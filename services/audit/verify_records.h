@@ -5,16 +5,14 @@
 #ifndef AUDIT_VERIFY_RECORDS_H
 #define AUDIT_VERIFY_RECORDS_H
 
+#include "audit/open_requests.h"
 #include "audit/verify.h"
-
-struct open_request;
 
 struct verify_records {
 	struct verify_report *report;
 	struct arena arena;
 	uint64_t last_time_us;
-	struct open_request *table; /* REQUESTs without a terminal record so far: open addressing */
-	size_t count, cap;
+	struct open_requests open; /* so far */
 	uint64_t unseen_end;       /* records below were not shown: deleted (PRUNE), or missing */
 	struct record_prune prune; /* of the record that was added last, if that was a PRUNE */
 	bool has_prune;
