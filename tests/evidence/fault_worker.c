@@ -20,6 +20,7 @@
 #include "base/hex.h"
 #include "evidence.h"
 
+#define ORIGIN    "evidence.example/log"
 #define PAIRS     20 /* of a frame */
 #define TRIES_MAX 5
 #define ACKS_MAX  256
@@ -65,7 +66,7 @@ open_log(struct worker *w)
 	enum im_rc rc = keyfile_load(w->key, &w->keys, &w->err);
 
 	if (rc == IM_ENOTFOUND)
-		rc = keyfile_create(w->key, "evidence.example/log", &w->keys, &w->err);
+		rc = keyfile_create(w->key, ORIGIN, &w->keys, &w->err);
 	if (rc == IM_OK)
 		rc = audit_log_open(&params, &w->log, &w->err);
 	if (rc != IM_OK)
@@ -164,7 +165,7 @@ read_acks(struct checkpoint *seen, uint64_t *frame, uint64_t *index)
 	       sscanf(line, "ack %" SCNu64 " %" SCNu64 " %" SCNu64 " %64s", &frame[n], &index[n],
 		      &seen[n].size, root) == 4 &&
 	       hex_decode(root, seen[n].root.b, HASH_BYTES))
-		n++;
+		evidence_copy(seen[n++].origin, sizeof(seen[0].origin), ORIGIN);
 	return n;
 }
 
