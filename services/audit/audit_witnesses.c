@@ -59,7 +59,7 @@ audit_witnesses_serve(struct witnesses *w, const char *origin, uint64_t publishe
 	reply.cosigned_size = s.cosigned;
 	reply.quorum = s.quorum;
 	reply.count = s.count;
-	for (size_t i = 0; i < s.count; i++)
+	for (size_t i = 0; i < s.count; i++) {
 		reply.witness[i] =
 		    (struct audit_witness){ .name = s.by[i].name,
 					    .url = s.by[i].url,
@@ -69,6 +69,7 @@ audit_witnesses_serve(struct witnesses *w, const char *origin, uint64_t publishe
 					    .lag_ms = s.by[i].lag_ms,
 					    .cosigned = s.by[i].good,
 					    .failed = s.by[i].failed };
+	}
 	audit_witnesses_encode(&reply, &out);
 	(void)err_set(&err, IM_ENOMEM, "no memory for an answer");
 	served_end(served, buf_ok(&out) ? NULL : &err, out.data, out.len);

@@ -60,7 +60,7 @@ proof_file_make(struct hasher *h, const struct audit_source *s, const struct not
 	struct buf text = { 0 }, bundle = { 0 };
 	struct proof_file p = { .index = index };
 	struct source_nodes nodes = { .source = s, .hasher = h };
-	struct checkpoint cp;
+	struct checkpoint cp = { .size = 0 };
 	const uint8_t *entry = NULL;
 	size_t len = 0;
 	enum im_rc rc = read_checkpoint(s, key, index, &text, &cp, err);

@@ -8,7 +8,6 @@
 #include "audit/witness.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "http/http.h"
 
 #define CONNECTIONS 256 /* each has one request at a time */
@@ -340,13 +340,8 @@ open_server(struct witness *w, const struct config *config, struct im_err *err)
 static enum im_rc
 start_thread(struct witness *w, struct im_err *err)
 {
-	sigset_t all, was;
-	int failed;
+	int failed = thread_start(&w->thread, thread_main, w);
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
-	failed = pthread_create(&w->thread, NULL, thread_main, w);
-	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (failed != 0)
 		return err_errno(err, IM_ENOMEM, failed, "cannot start the witness's thread");
 	w->running = true;

@@ -55,7 +55,7 @@ pause_ms(unsigned failures, double jitter)
 		ms *= 2;
 	if (ms > WITNESS_PEER_PAUSE_MAX_MS)
 		ms = WITNESS_PEER_PAUSE_MAX_MS;
-	return ms - (uint64_t)((double)(ms / 2) * jitter);
+	return ms - (uint64_t)((double)ms * jitter / 2);
 }
 
 void

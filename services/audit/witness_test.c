@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -23,6 +24,7 @@
 #include "audit/cosignature.h"
 #include "audit/testlog.h"
 #include "audit/witness.h"
+#include "audit/witness_host.h"
 #include "audit/witness_rig.h"
 #include "audit/witness_store.h"
 #include "base/log.h"
@@ -38,12 +40,19 @@ struct fixture {
 	struct im_err err;
 
 	/* The daemon. */
-	struct config *config;
+	struct witness_host host;
 	struct loop *loop;
 	pthread_t thread;
-	void *service;
 	char socket[96];
 };
+
+/* Nothing of what it runs touches what other threads do. */
+static void
+shell(const char *cmd)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe,cert-env33-c): a test's own command */
+	assert_int_equal(system(cmd), 0);
+}
 
 static void
 drop_line(void *arg, const char *line)
@@ -77,7 +86,7 @@ teardown(void **state)
 	char cmd[128];
 
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", f->dir);
-	assert_int_equal(system(cmd), 0);
+	shell(cmd);
 	note_verifier_done(&f->known.key[0]);
 	note_verifier_done(&f->vkey);
 	note_signer_done(&f->key);
@@ -172,7 +181,7 @@ test_store_refuses_a_second_process_and_changed_state(void **state)
 	note_signer_done(&other);
 	/* Nor may anybody turn it back by hand. */
 	(void)snprintf(cmd, sizeof(cmd), "sed -i 's/^7$/6/' '%s'/*.checkpoint", f->dir);
-	assert_int_equal(system(cmd), 0);
+	shell(cmd);
 	assert_int_equal(witness_store_open(&f->store, &testdisk, f->dir, &f->key, &f->err), IM_OK);
 	assert_int_equal(witness_store_load(&f->store, &f->known, &f->err), IM_ECORRUPT);
 	assert_non_null(strstr(f->err.text, "rolled back"));
@@ -218,8 +227,8 @@ test_store_killed_at_every_call_knows_all_that_left(void **state)
 		pid_t pid;
 
 		(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'/*", f->dir);
-		assert_int_equal(system(cmd), 0);
-		assert_int_equal(pipe(fds), 0);
+		shell(cmd);
+		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0) {
@@ -267,7 +276,7 @@ test_store_that_cannot_write_gives_nothing_out(void **state)
 			char cmd[128];
 
 			(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'/*", f->dir);
-			assert_int_equal(system(cmd), 0);
+			shell(cmd);
 			testdisk_arm(0, 0);
 			reload(f);
 			assert_int_equal(cosign(f, &f->log, 0, 6, 1000, &result), IM_OK);
@@ -310,8 +319,6 @@ daemon_start(struct fixture *f)
 {
 	char vkey[NOTE_KEYTEXT_MAX];
 	struct buf yaml = { 0 };
-	struct service_env env = { .name = "witness" };
-	enum im_rc rc;
 
 	note_signer_vkey(&f->log.key, vkey);
 	(void)snprintf(f->socket, sizeof(f->socket), "%s/http", f->dir);
@@ -320,40 +327,20 @@ daemon_start(struct fixture *f)
 			 "witness: {listen: 'unix:%s', prefix: /w1, name: example.com/w,\n"
 			 "  logs: {example.com/log: '%s'}}\n",
 			 f->dir, f->dir, f->socket, vkey);
-	rc = config_parse("t.yaml", buf_cstr(&yaml), yaml.len, &f->config, &f->err);
-	buf_done(&yaml);
-	if (rc != IM_OK)
-		fail_msg("%s", f->err.text);
 	assert_int_equal(loop_new(&f->loop, NULL), IM_OK);
-	env.loop = f->loop;
-	env.config = f->config;
-	loop_enter(f->loop);
-	rc = witness_service.start(&env, &f->service, &f->err);
-	loop_leave(f->loop);
-	if (rc != IM_OK)
+	if (witness_host_up(&f->host, f->loop, buf_cstr(&yaml), &f->err) != IM_OK)
 		fail_msg("%s", f->err.text);
+	buf_done(&yaml);
 	assert_int_equal(pthread_create(&f->thread, NULL, run_loop, f->loop), 0);
-}
-
-static void
-on_stopped(void *arg)
-{
-	*(bool *)arg = true;
 }
 
 static void
 daemon_stop(struct fixture *f)
 {
-	bool stopped = false;
-
-	loop_enter(f->loop);
-	witness_service.stop(f->service, on_stopped, &stopped);
-	loop_leave(f->loop);
-	assert_true(stopped);
+	witness_host_down(&f->host, f->loop);
 	loop_stop(f->loop);
 	assert_int_equal(pthread_join(f->thread, NULL), 0);
 	loop_free(f->loop);
-	config_free(f->config);
 	(void)unlink(f->socket);
 }
 
@@ -383,7 +370,7 @@ ask(struct fixture *f, const char *method, const char *path, const void *body, s
 		assert_true(buf_append(&f->answer, data, (size_t)n));
 	(void)close(fd);
 	assert_true(strlen(buf_cstr(&f->answer)) > 12);
-	return atoi(buf_cstr(&f->answer) + 9);
+	return (int)strtol(buf_cstr(&f->answer) + 9, NULL, 10);
 }
 
 static int
@@ -486,7 +473,7 @@ test_daemon_asked_by_many_at_once_cosigns_one_history(void **state)
 	}
 	assert_int_equal(good, 1);
 	loop_enter(f->loop);
-	witness_service.metrics(f->service, &page);
+	witness_service.metrics(f->host.service, &page);
 	loop_leave(f->loop);
 	assert_non_null(strstr(buf_cstr(&page.out),
 			       "infermesh_witness_requests_total{result=\"cosigned\"} 1\n"));

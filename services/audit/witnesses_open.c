@@ -3,12 +3,12 @@
  */
 #include <assert.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/witnesses_internal.h"
 #include "base/hex.h"
+#include "base/thread.h"
 
 /* What the file says is the beginning of this log, and where the witnesses are. */
 static enum im_rc
@@ -98,13 +98,8 @@ open_one(struct witnesses *w, size_t i, struct im_err *err)
 static enum im_rc
 start_thread(struct witnesses *w, struct im_err *err)
 {
-	sigset_t all, was;
-	int failed;
+	int failed = thread_start(&w->thread, witnesses_run, w);
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the main thread's business */
-	failed = pthread_create(&w->thread, NULL, witnesses_run, w);
-	(void)pthread_sigmask(SIG_SETMASK, &was, NULL);
 	if (failed != 0)
 		return err_errno(err, IM_ENOMEM, failed, "cannot start the witnesses' thread");
 	w->running = true;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "audit/testlog.h"
-#include "audit/witness.h"
+#include "audit/witness_host.h"
 #include "audit/witnesses.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,20 +24,13 @@
 
 #define WITNESSES 3
 
-/* A witness daemon in this process. */
-struct daemon {
-	struct config *config;
-	void *service; /* NULL = it is down */
-	char url[64], vkey[NOTE_KEYTEXT_MAX];
-};
-
 struct fixture {
 	struct testlog t;
 	struct audit_log *log;
 	struct witnesses *w;
 	struct loop *loop;
 	pthread_t thread;
-	struct daemon daemon[WITNESSES];
+	struct witness_host daemon[WITNESSES];
 	char dir[64]; /* of the witnesses */
 
 	/* One that says what it was told to. */
@@ -47,6 +40,14 @@ struct fixture {
 	char body[40000];
 	unsigned asked;
 };
+
+/* Nothing of what it runs touches what other threads do. */
+static void
+shell(const char *cmd)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe,cert-env33-c): a test's own command */
+	assert_int_equal(system(cmd), 0);
+}
 
 static void
 drop_line(void *arg, const char *line)
@@ -65,57 +66,23 @@ run_loop(void *arg)
 static void
 daemon_up(struct fixture *f, unsigned i, const char *listen)
 {
-	struct daemon *d = &f->daemon[i];
-	struct service_env env = { .name = "witness", .loop = f->loop };
 	struct buf yaml = { 0 };
-	struct note_signer key;
-	char path[128], skey[512] = "";
-	FILE *file;
+	char dir[96];
 
+	(void)snprintf(dir, sizeof(dir), "%s/%u", f->dir, i);
 	(void)buf_printf(&yaml,
-			 "mesh: {state_dir: %s/%u, run_dir: %s}\n"
+			 "mesh: {state_dir: %s, run_dir: %s}\n"
 			 "witness: {listen: '%s', name: example.com/w%u, logs: {%s: '%s'}}\n",
-			 f->dir, i, f->dir, listen, i, f->t.keys.signer.name, f->t.vkey);
-	if (config_parse("t.yaml", buf_cstr(&yaml), yaml.len, &d->config, &f->t.err) != IM_OK)
+			 dir, f->dir, listen, i, f->t.keys.signer.name, f->t.vkey);
+	if (witness_host_up(&f->daemon[i], f->loop, buf_cstr(&yaml), &f->t.err) != IM_OK)
 		fail_msg("%s", f->t.err.text);
 	buf_done(&yaml);
-	loop_enter(f->loop);
-	env.config = d->config;
-	if (witness_service.start(&env, &d->service, &f->t.err) != IM_OK)
-		fail_msg("%s", f->t.err.text);
-	(void)snprintf(d->url, sizeof(d->url), "http://%s", witness_service.address(d->service));
-	loop_leave(f->loop);
-	(void)snprintf(path, sizeof(path), "%s/%u/witness.key", f->dir, i);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	while (fgets(skey, sizeof(skey), file) != NULL && strncmp(skey, "cosigner ", 9) != 0)
-		;
-	(void)fclose(file);
-	skey[strcspn(skey, "\n")] = '\0';
-	assert_int_equal(note_cosigner_skey_parse(skey + strlen("cosigner "), &key, NULL), IM_OK);
-	note_signer_vkey(&key, d->vkey);
-	note_signer_done(&key);
-}
-
-static void
-on_stopped(void *arg)
-{
-	*(bool *)arg = true;
 }
 
 static void
 daemon_down(struct fixture *f, unsigned i)
 {
-	bool stopped = false;
-
-	if (f->daemon[i].service == NULL)
-		return;
-	loop_enter(f->loop);
-	witness_service.stop(f->daemon[i].service, on_stopped, &stopped);
-	loop_leave(f->loop);
-	assert_true(stopped);
-	f->daemon[i].service = NULL;
-	config_free(f->daemon[i].config);
+	witness_host_down(&f->daemon[i], f->loop);
 }
 
 static void
@@ -211,7 +178,7 @@ teardown(void **state)
 	loop_free(f->loop);
 	testlog_done(&f->t);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s' '%s.old'", f->dir, f->dir);
-	assert_int_equal(system(cmd), 0);
+	shell(cmd);
 	log_capture(NULL, NULL);
 	free(f);
 	return 0;
@@ -337,7 +304,7 @@ keep_copy(struct fixture *f)
 	char cmd[256];
 
 	(void)snprintf(cmd, sizeof(cmd), "cp -a '%s' '%s.old'", f->t.dir, f->dir);
-	assert_int_equal(system(cmd), 0);
+	shell(cmd);
 }
 
 static void
@@ -351,7 +318,7 @@ roll_back(struct fixture *f, const char *but)
 	    "cd '%s' && cp -a '%s' ../kept.$$ 2>/dev/null; rm -rf '%s' && cp -a '%s.old' '%s' && "
 	    "if [ -e ../kept.$$ ]; then mv ../kept.$$ '%s/%s'; fi",
 	    f->t.dir, but, f->t.dir, f->dir, f->t.dir, f->t.dir, but);
-	assert_int_equal(system(cmd), 0);
+	shell(cmd);
 	open_log(f);
 }
 
