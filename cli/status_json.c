@@ -132,6 +132,9 @@ json_audit(struct buf *b, const struct audit_status *s)
 	json_number(b, "size", s->size);
 	json_number(b, "published_size", s->published_size);
 	json_number(b, "open_requests", s->open_requests);
+	json_number(b, "cosigned_size", s->cosigned_size);
+	json_number(b, "witnesses", s->witnesses);
+	json_number(b, "witnesses_fine", s->witnesses_fine);
 	json_close(b, "},");
 }
 

@@ -155,6 +155,10 @@ print_audit(const struct status_view *v)
 		print_text(v->audit.state);
 		(void)printf(", ");
 		print_text(v->audit.dir);
+		if (v->audit.witnesses > 0)
+			(void)printf("; cosigned %" PRIu64 ", %u of %u witnesses fine",
+				     v->audit.cosigned_size, v->audit.witnesses_fine,
+				     v->audit.witnesses);
 	}
 	(void)putchar('\n');
 }

@@ -203,6 +203,9 @@ audit_status_encode(const struct audit_status *s, struct buf *out)
 	m.size = s->size;
 	m.published_size = s->published_size;
 	m.open_requests = s->open_requests;
+	m.cosigned_size = s->cosigned_size;
+	m.witnesses = s->witnesses;
+	m.witnesses_fine = s->witnesses_fine;
 	wire_pack(&m.base, out);
 }
 
@@ -226,6 +229,9 @@ audit_status_decode(const uint8_t *buf, size_t len, struct arena *arena, struct 
 		.size = m->size,
 		.published_size = m->published_size,
 		.open_requests = m->open_requests,
+		.cosigned_size = m->cosigned_size,
+		.witnesses = m->witnesses,
+		.witnesses_fine = m->witnesses_fine,
 	};
 	return IM_OK;
 }

@@ -251,6 +251,8 @@ struct audit_appended {
 struct audit_status {
 	const char *origin, *state, *vkey, *dir;
 	uint64_t size, published_size, open_requests;
+	uint64_t cosigned_size;
+	uint32_t witnesses, witnesses_fine;
 };
 void audit_append_encode(const struct audit_append *a, struct buf *out);
 IM_MUST_CHECK enum im_rc audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena,

@@ -225,6 +225,7 @@ serve_status(struct audit *audit, struct served *served)
 		.published_size = s.published,
 		.open_requests = s.open_requests,
 	};
+	audit_witnesses_status(audit->witnesses, &status);
 	audit_status_encode(&status, &out);
 	(void)err_set(&err, IM_ENOMEM, "no memory for an answer");
 	served_end(served, buf_ok(&out) ? NULL : &err, out.data, out.len);

@@ -76,6 +76,20 @@ audit_witnesses_serve(struct witnesses *w, const char *origin, uint64_t publishe
 	buf_done(&out);
 }
 
+void
+audit_witnesses_status(struct witnesses *w, struct audit_status *ret)
+{
+	struct witnesses_stats s;
+
+	if (w == NULL)
+		return;
+	witnesses_stats(w, &s);
+	ret->cosigned_size = s.cosigned;
+	ret->witnesses = (uint32_t)s.count;
+	for (size_t i = 0; i < s.count; i++)
+		ret->witnesses_fine += s.by[i].state == WITNESS_PEER_FINE ? 1 : 0;
+}
+
 /* One family with a value for each witness. */
 static void
 put_each(const struct witnesses_stats *s, const char *name, const char *help,

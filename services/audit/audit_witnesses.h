@@ -10,6 +10,7 @@
 #include "daemon/config.h"
 #include "daemon/metrics.h"
 #include "net/net.h"
+#include "wire/mesh.h"
 
 /** Start those that audit.witnesses names; NULL if it names none. 'log' is open and its publisher has not been started: it will tell them. Errors as
  *  witnesses_open(). */
@@ -19,6 +20,9 @@ IM_MUST_CHECK enum im_rc audit_witnesses_start(const struct config *config, stru
 /** Answer Audit/Witnesses. 'w' may be NULL. */
 void audit_witnesses_serve(struct witnesses *w, const char *origin, uint64_t published,
 			   struct served *served);
+
+/** Their part of the service's status. 'w' may be NULL. */
+void audit_witnesses_status(struct witnesses *w, struct audit_status *ret);
 
 /** 'w' may be NULL: nothing. */
 void audit_witnesses_metrics(struct witnesses *w, struct metrics_page *page);

@@ -84,6 +84,9 @@ def test_two_of_three_witnesses_are_enough_and_one_may_die(cosigned, single):
     size = wait_cosigned(mesh)
     shown = show(mesh)
     assert [w["state"] for w in shown["witnesses"]] == ["fine", "fine", "silent"]
+    audit = mesh.status()["audit"]
+    assert (audit["cosigned_size"], audit["witnesses"], audit["witnesses_fine"]) == (size, 3, 2)
+    assert f"; cosigned {size}, 2 of 3 witnesses fine" in mesh.command("status").stdout
     assert shown["quorum"] == 2 and "no answer" in shown["witnesses"][2]["why"]
 
     # Anybody with the keys can tell, from the files alone.
