@@ -100,9 +100,9 @@ quorum_print(const struct quorum_arg *q, const struct cosigned *c)
 {
 	if (q->count == 0)
 		return;
-	(void)printf("cosigned:  the first %" PRIu64
-		     " records, by %u of %zu witnesses; %u %s needed\n",
-		     c->at.size, c->count, q->count, q->needed, q->needed == 1 ? "is" : "are");
+	(void)printf(
+	    "cosigned:  the first %" PRIu64 " records, by %u of %zu witnesses; %u %s needed\n",
+	    c->first + c->at.size, c->count, q->count, q->needed, q->needed == 1 ? "is" : "are");
 	for (size_t i = 0; i < q->count; i++) {
 		char time[32] = "no";
 
@@ -124,7 +124,8 @@ quorum_json(struct buf *b, const struct quorum_arg *q, const struct cosigned *c)
 	(void)buf_printf(b,
 			 ",\"cosigned\":{\"size\":%" PRIu64
 			 ",\"count\":%u,\"needed\":%u,\"enough\":%s,\"witnesses\":[",
-			 c->at.size, c->count, q->needed, c->count >= q->needed ? "true" : "false");
+			 c->first + c->at.size, c->count, q->needed,
+			 c->count >= q->needed ? "true" : "false");
 	for (size_t i = 0; i < q->count; i++) {
 		(void)buf_printf(b, "%s{\"name\":", i > 0 ? "," : "");
 		(void)json_put_cstr(b, q->key[i].name);

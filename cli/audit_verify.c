@@ -233,9 +233,8 @@ read_cosigned(const struct log_arg *log, const struct quorum_arg *q, struct kept
 
 	if (q->count == 0)
 		return IM_OK;
-	rc = cosigned_read(&log->source, log->vkey != NULL ? &log->key : NULL, q->key, q->count,
-			   &k->cosigned, err);
-	if (rc != IM_OK)
+	rc = cosigned_read_log(&log->source, log->vkey, q->key, q->count, &k->cosigned, err);
+	if (rc != IM_OK || k->cosigned.count == 0)
 		return rc;
 	k->list[k->count] = k->cosigned.at;
 	k->count++;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audit/cosignature.h"
+#include "audit/shards.h"
 
 unsigned
 cosigned_quorum(unsigned asked, size_t n)
@@ -25,6 +26,8 @@ cosigned_open(const char *bytes, size_t len, const struct note_verifier *key,
 	assert(n <= COSIGNED_WITNESSES);
 	memset(ret, 0, sizeof(*ret));
 	rc = checkpoint_open(bytes, len, key, &ret->at, err);
+	if (rc == IM_ENOTFOUND) /* of another log, or of nobody */
+		rc = IM_ECORRUPT;
 	if (rc == IM_OK)
 		rc = note_parse(bytes, len, &note, err);
 	for (size_t i = 0; i < n && rc == IM_OK; i++) {
@@ -61,6 +64,43 @@ cosigned_read(const struct audit_source *s, const struct note_verifier *key,
 			err_prefix(err, "%s", name);
 	}
 	buf_done(&text);
+	return rc;
+}
+
+static enum im_rc
+read_shard(const struct shard *shard, const char *vkey, const struct note_verifier *witness,
+	   size_t n, struct cosigned *ret, struct im_err *err)
+{
+	struct note_verifier key = { 0 };
+	enum im_rc rc = vkey != NULL ? note_verifier_parse(vkey, &key, err) : IM_OK;
+
+	if (rc != IM_OK)
+		return rc;
+	rc = cosigned_read(&shard->source, vkey != NULL ? &key : NULL, witness, n, ret, err);
+	ret->first = shard->first;
+	note_verifier_done(&key);
+	return rc;
+}
+
+enum im_rc
+cosigned_read_log(const struct audit_source *s, const char *vkey,
+		  const struct note_verifier *witness, size_t n, struct cosigned *ret,
+		  struct im_err *err)
+{
+	struct shards shards = { 0 };
+	enum im_rc rc = shards_load(s, vkey, &shards, err);
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = shards.count; i-- > 0;) {
+		const struct shard *shard = shards.shard[i];
+
+		cosigned_done(ret);
+		rc = read_shard(shard, i == 0 ? vkey : shard->vkey, witness, n, ret, err);
+		/* A shard that has just begun may have no checkpoint yet. */
+		if ((rc != IM_OK && rc != IM_ENOTFOUND) || (rc == IM_OK && ret->count > 0))
+			break;
+	}
+	shards_done(&shards);
 	return rc;
 }
 

@@ -18,6 +18,8 @@ struct cosigned_by {
 
 /* Read from a log, and checked. */
 struct cosigned {
+	uint64_t
+	    first; /* records before those of this checkpoint, in older shards; 0 unless cosigned_read_log() says it */
 	struct checkpoint at;
 	struct cosigned_by by[COSIGNED_WITNESSES];
 	unsigned count;  /* witnesses that cosigned */
@@ -33,6 +35,12 @@ IM_MUST_CHECK enum im_rc cosigned_read(const struct audit_source *s,
 				       const struct note_verifier *key,
 				       const struct note_verifier *witness, size_t n,
 				       struct cosigned *ret, struct im_err *err);
+
+/** The same of the newest shard of the log at 's' that any of the witnesses has cosigned, else of its first one; that covers all shards
+ *  before. 'vkey' is the first shard's key or NULL. Errors as shards_load() too. */
+IM_MUST_CHECK enum im_rc cosigned_read_log(const struct audit_source *s, const char *vkey,
+					   const struct note_verifier *witness, size_t n,
+					   struct cosigned *ret, struct im_err *err);
 
 /** The same of the 'len' bytes of one signed checkpoint. */
 IM_MUST_CHECK enum im_rc cosigned_open(const char *bytes, size_t len,
