@@ -6,6 +6,7 @@
 #include "audit/note.h"
 #include "audit/record.h"
 #include "audit/tile.h"
+#include "wire/reader.h"
 #include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
@@ -226,6 +227,36 @@ record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct reco
 	if (rc == IM_OK)
 		*ret = r;
 	return rc;
+}
+
+/* Tags of proto/infermesh/v1/audit.proto. */
+enum {
+	TAG_KIND = 1,
+	TAG_REQUEST_ID = 2,
+	TAG_LOG_TIME_US = 8
+};
+
+bool
+record_glance(const uint8_t *entry, size_t len, struct record_glance *ret)
+{
+	struct reader r = { entry + 1, entry + len, false };
+	struct reader_field f;
+
+	*ret = (struct record_glance){ .kind = 0 };
+	if (len == 0 || entry[0] != RECORD_VERSION)
+		return false;
+	/* Tags ascend. */
+	while (reader_next(&r, &f) && f.tag <= TAG_LOG_TIME_US) {
+		if (f.tag == TAG_KIND && f.type == READER_VARINT)
+			ret->kind = (enum record_kind)f.num;
+		else if (f.tag == TAG_REQUEST_ID && f.type == READER_BYTES &&
+			 f.len == RECORD_ID_BYTES)
+			ret->request_id = f.data;
+		else if (f.tag == TAG_LOG_TIME_US && f.type == READER_VARINT)
+			ret->log_time_us = f.num;
+	}
+	return !r.malformed && ret->request_id != NULL && ret->log_time_us > 0 &&
+	       (ret->kind == RECORD_REQUEST || ret->kind == RECORD_RESPONSE);
 }
 
 bool

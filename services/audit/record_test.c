@@ -276,6 +276,43 @@ decode_spelled(const char *spelled)
 
 /* Each is a record that protobuf would take, but not the one encoding. */
 static void
+test_record_glance_says_what_decode_says_or_nothing(void **state)
+{
+	(void)state;
+	for (int kind = RECORD_REQUEST; kind <= RECORD_STOP; kind++) {
+		struct record r = { .kind = (enum record_kind)kind,
+				    .has_request_id = true,
+				    .request_id = { 1, 2, 3 },
+				    .prev_index = 7,
+				    .request_time_us = 5,
+				    .log_time_us = UINT64_C(1700000000000000),
+				    .model = "demo" };
+		struct record_glance g;
+		struct buf b = { 0 };
+
+		assert_true(record_encode(&r, &b));
+		if (kind != RECORD_REQUEST && kind != RECORD_RESPONSE) {
+			assert_false(record_glance(b.data, b.len, &g));
+			buf_done(&b);
+			continue;
+		}
+		assert_true(record_glance(b.data, b.len, &g));
+		assert_int_equal(g.kind, kind);
+		assert_memory_equal(g.request_id, r.request_id, RECORD_ID_BYTES);
+		assert_int_equal(g.log_time_us, r.log_time_us);
+		for (size_t len = 0; len < b.len; len++) /* never past the end */
+			(void)record_glance(b.data, len, &g);
+		b.data[0] ^= 1;
+		assert_false(record_glance(b.data, b.len, &g));
+		buf_clear(&b);
+		r.has_request_id = false;
+		assert_true(record_encode(&r, &b));
+		assert_false(record_glance(b.data, b.len, &g));
+		buf_done(&b);
+	}
+}
+
+static void
 test_record_in_another_encoding_is_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -455,6 +492,7 @@ main(void)
 		cmocka_unit_test(test_record_prune_with_an_impossible_minimum_is_refused),
 		cmocka_unit_test(test_record_ends_of_a_shard_are_in_a_key_rotate_alone_and_bounded),
 		cmocka_unit_test(test_record_cut_anywhere_is_refused),
+		cmocka_unit_test(test_record_glance_says_what_decode_says_or_nothing),
 		cmocka_unit_test(test_record_in_another_encoding_is_refused),
 		cmocka_unit_test(test_record_with_routing_of_an_older_router_is_read),
 		cmocka_unit_test(test_pseudonym_and_commitment_match_an_independent_computation),

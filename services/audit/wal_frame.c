@@ -56,14 +56,15 @@ put_u64(uint8_t *p, uint64_t v)
 	put_u32(p + 4, (uint32_t)(v >> 32));
 }
 
+/* Eight bytes a step: "slicing by 8". */
 uint32_t
-wal_crc32c(uint32_t crc, const void *data, size_t len)
+wal_crc32c_by_table(uint32_t crc, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint32_t c = ~crc;
 
 	(void)pthread_once(&table_once, table_make);
-	for (; len >= 8; p += 8, len -= 8) { /* eight bytes a step: "slicing by 8" */
+	for (; len >= 8; p += 8, len -= 8) {
 		uint32_t lo = c ^ get_u32(p), hi = get_u32(p + 4);
 
 		c = table[7][lo & 0xff] ^ table[6][lo >> 8 & 0xff] ^ table[5][lo >> 16 & 0xff] ^
@@ -73,6 +74,31 @@ wal_crc32c(uint32_t crc, const void *data, size_t len)
 	for (; len > 0; p++, len--)
 		c = c >> 8 ^ table[0][(c ^ *p) & 0xff];
 	return ~c;
+}
+
+#ifdef __x86_64__
+/* The processor's own instruction, five times faster. */
+__attribute__((target("sse4.2"))) static uint32_t
+crc_by_processor(uint32_t c, const uint8_t *p, size_t len)
+{
+	uint64_t wide = c;
+
+	for (; len >= 8; p += 8, len -= 8)
+		wide = __builtin_ia32_crc32di(wide, get_u64(p));
+	for (c = (uint32_t)wide; len > 0; p++, len--)
+		c = __builtin_ia32_crc32qi(c, *p);
+	return c;
+}
+#endif
+
+uint32_t
+wal_crc32c(uint32_t crc, const void *data, size_t len)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return ~crc_by_processor(~crc, data, len);
+#endif
+	return wal_crc32c_by_table(crc, data, len);
 }
 
 size_t

@@ -33,6 +33,8 @@ struct wal_frame {
 
 /** CRC-32C (Castagnoli), continuing from 'crc'; begin with 0. */
 uint32_t wal_crc32c(uint32_t crc, const void *data, size_t len);
+/** The same for processors that have no instruction for it; apart, so that it is tested everywhere. */
+uint32_t wal_crc32c_by_table(uint32_t crc, const void *data, size_t len);
 
 /** Bytes that the frame takes. */
 size_t wal_frame_bytes(const struct wal_frame *f);

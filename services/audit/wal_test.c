@@ -42,6 +42,11 @@ test_crc32c_known_answers(void **state)
 	assert_int_equal(wal_crc32c(0, zeros, 32), 0x8a9136aa);
 	assert_int_equal(wal_crc32c(wal_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 	assert_int_equal(wal_crc32c(0, "", 0), 0);
+	assert_int_equal(wal_crc32c_by_table(0, "123456789", 9), 0xe3069283);
+	for (size_t len = 0; len < sizeof(zeros); len++) {
+		zeros[len] = (uint8_t)(len * 37);
+		assert_int_equal(wal_crc32c_by_table(7, zeros, len), wal_crc32c(7, zeros, len));
+	}
 }
 
 static void
