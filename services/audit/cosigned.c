@@ -74,6 +74,7 @@ read_shard(const struct shard *shard, const char *vkey, const struct note_verifi
 	struct note_verifier key = { 0 };
 	enum im_rc rc = vkey != NULL ? note_verifier_parse(vkey, &key, err) : IM_OK;
 
+	assert(shard != NULL);
 	if (rc != IM_OK)
 		return rc;
 	rc = cosigned_read(&shard->source, vkey != NULL ? &key : NULL, witness, n, ret, err);
