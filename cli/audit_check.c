@@ -15,8 +15,8 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/sha256.h"
-#include "cli/audit_log.h"
 #include "cli/audit_quorum.h"
+#include "cli/audit_shard.h"
 #include "cli/print.h"
 
 /* A content that is said to be what was logged. */
@@ -140,14 +140,21 @@ struct verdict {
 
 /* IM_OK, or why the proof or the claim does not hold. */
 static enum im_rc
-judge(const struct buf *file, const struct claim *claim, const struct note_verifier *key,
+judge(const struct buf *file, const struct claim *claim, const struct log_arg *log,
       const struct quorum_arg *q, struct verdict *v, struct im_err *err)
 {
+	struct note_verifier own = { .key = NULL };
+	const struct note_verifier *key = &log->key;
 	struct hasher h = { 0 };
 	enum im_rc rc = hasher_init(&h, err);
 
 	if (rc == IM_OK)
 		rc = proof_file_parse((const char *)file->data, file->len, &v->proof, err);
+	/* This machine's log has a key for each shard. */
+	if (rc == IM_OK && log->own &&
+	    proof_file_check(&h, &v->proof, NULL, &v->checkpoint, NULL) == IM_OK &&
+	    shard_arg_key_of(log, v->checkpoint.origin, &own))
+		key = &own;
 	if (rc == IM_OK)
 		rc = proof_file_check(&h, &v->proof, key, &v->checkpoint, err);
 	if (rc == IM_ENOTFOUND) /* no signature of this key */
@@ -163,6 +170,7 @@ judge(const struct buf *file, const struct claim *claim, const struct note_verif
 		rc = record_decode(v->proof.entry, v->proof.entry_len, &v->arena, &v->record, err);
 	if (rc == IM_OK && claim->path != NULL)
 		rc = check_claim(&h, claim, &v->record, err);
+	note_verifier_done(&own);
 	hasher_done(&h);
 	return rc;
 }
@@ -229,7 +237,7 @@ check_file(const struct cli_args *args, const struct buf *file, const struct cla
 	struct verdict v = { 0 };
 	struct im_err err;
 	bool json = cli_flag(args, "json");
-	enum im_rc rc = judge(file, claim, &log->key, q, &v, &err);
+	enum im_rc rc = judge(file, claim, log, q, &v, &err);
 
 	if (rc == IM_OK && json)
 		print_json(&v, claim, q, NULL);

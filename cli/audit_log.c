@@ -21,7 +21,7 @@ find_key(const struct cli_args *args, bool own_log, struct log_arg *l, struct im
 	l->vkey = cli_value(args, "vkey");
 	if (l->vkey == NULL && own_log &&
 	    keyfile_load(config_str(l->config, "audit.key_file"), &keys, NULL) == IM_OK) {
-		note_signer_vkey(&keys.signer, l->text);
+		keyfile_first_vkey(&keys, l->text);
 		keyfile_done(&keys);
 		l->vkey = l->text;
 		l->own = true;
@@ -73,6 +73,7 @@ log_arg_key(const struct cli_args *args, struct log_arg *ret, int *ret_status)
 
 	if (!begin(args, ret, ret_status))
 		return false;
+	source_folder(&ret->source, config_str(ret->config, "audit.dir"));
 	rc = find_key(args, true, ret, &err);
 	if (rc == IM_OK && ret->vkey == NULL)
 		rc = err_set(

@@ -16,18 +16,18 @@ struct log_arg {
 	struct http_log *http; /* NULL: a folder of this machine */
 	struct note_verifier key;
 	const char *vkey; /* as text; NULL = none is known, signatures are not checked */
-	bool own;         /* the key is from this machine's key file */
+	bool own;         /* the key is from this machine's key file: that of the first shard */
 	char text[NOTE_KEYTEXT_MAX];
 };
 
 /** The log 'where' (a folder, or an http:// or https:// address; NULL: audit.dir) with the key --vkey, else for this machine's
- *  own log the public half of its key. On failure the message is printed, '*ret_status' is the exit status and nothing is left
+ *  own log the key of its first shard. On failure the message is printed, '*ret_status' is the exit status and nothing is left
  *  behind. */
 bool log_arg_open(const struct cli_args *args, const char *where, struct log_arg *ret,
 		  int *ret_status);
 void log_arg_close(struct log_arg *l);
 
-/** The key --vkey, else this machine's, for what came without a log. As above; 'where' stays empty. */
+/** The key --vkey, else that of the first shard of this machine's log, which is then the source, for what came without a log. */
 bool log_arg_key(const struct cli_args *args, struct log_arg *ret, int *ret_status);
 
 /** "4711" → 4711. False: not a plain number. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "audit/proof_file.h"
-#include "cli/audit_log.h"
+#include "cli/audit_shard.h"
 #include "cli/print.h"
 
 static enum im_rc
@@ -25,7 +25,7 @@ write_file(const char *path, const struct buf *b, struct im_err *err)
 }
 
 static void
-report(const struct cli_args *args, uint64_t index, const struct log_arg *log, const char *path,
+report(const struct cli_args *args, uint64_t index, const char *vkey, const char *path,
        struct buf *proof)
 {
 	struct buf b = { 0 };
@@ -33,7 +33,9 @@ report(const struct cli_args *args, uint64_t index, const struct log_arg *log, c
 	if (cli_flag(args, "json")) {
 		(void)buf_append_str(&b, "{");
 		json_number(&b, "index", index);
-		json_bool(&b, "signature_checked", log->vkey != NULL);
+		json_bool(&b, "signature_checked", vkey[0] != '\0');
+		if (vkey[0] != '\0')
+			json_text(&b, "vkey", vkey);
 		if (path != NULL)
 			json_text(&b, "file", path);
 		else
@@ -47,8 +49,30 @@ report(const struct cli_args *args, uint64_t index, const struct log_arg *log, c
 		print_text(path);
 		(void)printf("; check it with: infermesh audit check ");
 		print_text(path);
-		(void)printf(" --vkey %s\n", log->vkey != NULL ? log->vkey : "KEY");
+		(void)printf(" --vkey %s\n", vkey[0] != '\0' ? vkey : "KEY");
 	}
+}
+
+/* The proof is one of its shard's, and counts there. */
+static enum im_rc
+make(struct hasher *h, const struct log_arg *log, uint64_t number, struct buf *out,
+     char ret_vkey[NOTE_KEYTEXT_MAX], struct im_err *err)
+{
+	struct note_verifier key = { .key = NULL };
+	struct shards shards;
+	const struct shard *s;
+	uint64_t index;
+	bool has_key;
+	enum im_rc rc = shard_arg_load(log, &shards, err);
+
+	if (rc != IM_OK)
+		return rc;
+	s = shards_at(&shards, number, &index);
+	has_key = shard_arg_key(log, &shards, s, &key, ret_vkey);
+	rc = proof_file_make(h, &s->source, has_key ? &key : NULL, index, out, err);
+	note_verifier_done(&key);
+	shards_done(&shards);
+	return rc;
 }
 
 int
@@ -57,6 +81,7 @@ run_audit_prove(const struct cli_args *args)
 	const char *path = cli_value(args, "output");
 	struct hasher h = { 0 };
 	struct buf proof = { 0 };
+	char vkey[NOTE_KEYTEXT_MAX] = "";
 	struct log_arg log;
 	struct im_err err;
 	uint64_t index;
@@ -73,12 +98,11 @@ run_audit_prove(const struct cli_args *args)
 		return status;
 	rc = hasher_init(&h, &err);
 	if (rc == IM_OK)
-		rc = proof_file_make(&h, &log.source, log.vkey != NULL ? &log.key : NULL, index,
-				     &proof, &err);
+		rc = make(&h, &log, index, &proof, vkey, &err);
 	if (rc == IM_OK && path != NULL)
 		rc = write_file(path, &proof, &err);
 	if (rc == IM_OK)
-		report(args, index, &log, path, &proof);
+		report(args, index, vkey, path, &proof);
 	status = rc == IM_OK ? EXIT_FINE : cli_fail(args, &err);
 	hasher_done(&h);
 	buf_done(&proof);

@@ -81,7 +81,17 @@ print_record(uint64_t index, const struct record *r)
 		line("why", r->gap.reason);
 	}
 	if (r->has_prune)
-		(void)printf("  %-18s records below %" PRIu64 "\n", "deleted", r->prune.min_index);
+		(void)printf("  %-18s records below %" PRIu64 "\n", "deleted",
+			     r->prune.first + r->prune.min_index);
+	if (r->has_next) {
+		line("goes on as", r->next.origin);
+		line("under the key", r->next.vkey);
+	}
+	if (r->has_previous) {
+		line("continues", r->previous.origin);
+		line_number("of records", r->previous.size);
+		line_hex("with the root", true, r->previous.root.b, HASH_BYTES);
+	}
 }
 
 static void

@@ -10,8 +10,8 @@
 #include "audit/verify.h"
 #include "base/hex.h"
 #include "base/json.h"
-#include "cli/audit_log.h"
 #include "cli/audit_quorum.h"
+#include "cli/audit_shard.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "wire/mesh.h"
@@ -71,6 +71,16 @@ print_open(const struct verify_report *r)
 	}
 }
 
+static const char *
+trust_text(enum verify_trust trust)
+{
+	static const char *const texts[] = { "signature not checked", "signed with the key given",
+					     "signed with the key that the shard before names",
+					     "as the shard after it says" };
+
+	return texts[trust];
+}
+
 /* What the checkpoint says, if it was believed. */
 static void
 print_tree(const struct verify_report *r)
@@ -83,6 +93,23 @@ print_tree(const struct verify_report *r)
 	print_time("; from", r->first_time_us);
 	print_time(" to", r->last_time_us);
 	(void)printf("\nroot:      %s\n", root);
+}
+
+/* The shards, if there is more than one, and why each is believed. */
+static void
+print_shards(const struct verify_report *r)
+{
+	if (r->continues)
+		(void)printf(
+		    "shard:     this is one shard; the log goes on in the next, which was not looked at\n");
+	for (unsigned i = 0; r->shards > 1 && i < r->shards && i < VERIFY_SHARDS_MAX; i++) {
+		const struct verify_shard *s = &r->shard[i];
+
+		(void)printf("%s%-12s %" PRIu64 " records from %" PRIu64 " on, %s\n",
+			     i == 0 ? "shards:    " : "           ",
+			     s->name[0] != '\0' ? s->name : "(first)", s->size, s->first,
+			     trust_text(s->trust));
+	}
 }
 
 static void
@@ -104,6 +131,7 @@ print_report(const struct verify_report *r, const struct log_arg *log, const str
 		(void)printf("signature: checked against this machine's key, %s\n", log->vkey);
 	else
 		(void)printf("signature: checked against --vkey\n");
+	print_shards(r);
 	quorum_print(q, c);
 	print_counts(r);
 	print_open(r);
@@ -153,6 +181,29 @@ json_counts(struct buf *b, const char *name, const uint64_t *counts, size_t len,
 }
 
 static void
+json_shards(struct buf *b, const struct verify_report *r)
+{
+	static const char *const trust[] = { "unchecked", "given", "chained", "pinned" };
+	char hex[2 * sizeof(r->root) + 1];
+
+	(void)buf_append_str(b, ",\"shards\":[");
+	for (unsigned i = 0; i < r->shards && i < VERIFY_SHARDS_MAX; i++) {
+		const struct verify_shard *s = &r->shard[i];
+
+		hex_encode((const uint8_t *)&s->root, sizeof(s->root), hex);
+		(void)buf_printf(b, "%s{\"name\":", i > 0 ? "," : "");
+		(void)json_put_cstr(b, s->name);
+		(void)buf_append_str(b, ",\"origin\":");
+		(void)json_put_cstr(b, s->origin);
+		(void)buf_printf(b,
+				 ",\"first\":%" PRIu64 ",\"size\":%" PRIu64
+				 ",\"root\":\"%s\",\"key\":\"%s\"}",
+				 s->first, s->size, hex, trust[s->trust]);
+	}
+	(void)buf_append_byte(b, ']');
+}
+
+static void
 print_json(const struct verify_report *r, const struct log_arg *log, const struct quorum_arg *q,
 	   const struct cosigned *c)
 {
@@ -174,6 +225,7 @@ print_json(const struct verify_report *r, const struct log_arg *log, const struc
 			 r->size, r->published_size, hex, r->signature_checked ? "true" : "false",
 			 r->torn ? "true" : "false", r->first_time_us, r->last_time_us,
 			 r->gap_records, r->open, r->orphans, r->pruned);
+	json_shards(&b, r);
 	json_counts(&b, "kinds", r->kinds, KINDS, true);
 	json_counts(&b, "outcomes", r->outcomes, OUTCOMES, false);
 	(void)buf_append_str(&b, ",\"open_first\":[");
@@ -203,10 +255,14 @@ struct kept {
 };
 
 static enum im_rc
-read_seen(const struct cli_args *args, const struct log_arg *log, struct kept *k,
-	  struct im_err *err)
+read_seen(const struct cli_args *args, const struct log_arg *log, const struct shards *shards,
+	  struct kept *k, struct im_err *err)
 {
 	const char *path = cli_value(args, "seen");
+	const struct shard *of = shards->shard[0];
+	struct note_verifier key = { .key = NULL };
+	char vkey[NOTE_KEYTEXT_MAX];
+	bool has_key;
 	struct buf text = { 0 };
 	enum im_rc rc;
 
@@ -214,8 +270,15 @@ read_seen(const struct cli_args *args, const struct log_arg *log, struct kept *k
 		return IM_OK;
 	rc = disk_read(path, NOTE_MAX_BYTES, &text, err);
 	if (rc == IM_OK) {
-		rc = checkpoint_open(buf_cstr(&text), text.len,
-				     log->vkey != NULL ? &log->key : NULL, &k->list[k->count], err);
+		rc = checkpoint_open(buf_cstr(&text), text.len, NULL, &k->list[k->count], err);
+		for (size_t i = 0; i < shards->count; i++)
+			if (strcmp(shards->shard[i]->origin, k->list[k->count].origin) == 0)
+				of = shards->shard[i];
+		has_key = log->vkey != NULL && shard_arg_key(log, shards, of, &key, vkey);
+		if (rc == IM_OK && has_key)
+			rc = checkpoint_open(buf_cstr(&text), text.len, &key, &k->list[k->count],
+					     err);
+		note_verifier_done(&key);
 		if (rc != IM_OK)
 			err_prefix(err, "%s", path);
 	}
@@ -267,12 +330,16 @@ verify(const struct cli_args *args, const struct log_arg *log, const struct quor
 	struct verify_options options = { .open_ids = 10,
 					  .progress = progress_show,
 					  .user = &progress };
+	struct shards shards = { 0 };
 	struct im_err err;
-	enum im_rc rc;
+	enum im_rc rc = IM_OK;
 	int status = EXIT_TROUBLE;
 
 	progress_begin(&progress, "");
-	rc = read_seen(args, log, &kept, &err);
+	if (cli_value(args, "seen") != NULL)
+		rc = shard_arg_load(log, &shards, &err);
+	if (rc == IM_OK && shards.count > 0)
+		rc = read_seen(args, log, &shards, &kept, &err);
 	if (rc == IM_OK)
 		rc = read_cosigned(log, q, &kept, &err);
 	options.seen = kept.list;
@@ -290,6 +357,7 @@ verify(const struct cli_args *args, const struct log_arg *log, const struct quor
 			print_report(report, log, q, &kept.cosigned);
 		status = report->problems == 0 ? EXIT_FINE : EXIT_TROUBLE;
 	}
+	shards_done(&shards);
 	cosigned_done(&kept.cosigned);
 	return status;
 }

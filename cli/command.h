@@ -100,6 +100,7 @@ int run_audit_check(const struct cli_args *args);
 int run_audit_open(const struct cli_args *args);
 int run_audit_erase(const struct cli_args *args);
 int run_audit_prune(const struct cli_args *args);
+int run_audit_keys(const struct cli_args *args);
 int run_audit_witness(const struct cli_args *args);
 int run_key_create(const struct cli_args *args);
 int run_completion(const struct cli_args *args);

@@ -252,7 +252,7 @@ const struct command commands[] = {
 		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"\n"
 		"infermesh audit verify --seen checkpoint.of.last.month\n"
 		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\" --witness \"$(cat w1.vkey)\" --witness \"$(cat w2.vkey)\" --quorum 2\n"
-		"infermesh audit verify https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\"",
+		"infermesh audit verify https://log.example.com --vkey \"$(cat trusted.vkey)\"",
 	    .run = run_audit_verify,
 	},
 	{
@@ -271,7 +271,7 @@ const struct command commands[] = {
 	    .examples =
 		"infermesh audit show 4711\n"
 		"infermesh audit show chatcmpl-00112233445566778899aabbccddeeff --json | jq '.records[].outcome'\n"
-		"infermesh audit show 0 --log https://log.example.com/2026h2",
+		"infermesh audit show 0 --log https://log.example.com",
 	    .run = run_audit_show,
 	},
 	{
@@ -305,7 +305,7 @@ const struct command commands[] = {
 		"infermesh audit search --outcome ERROR --since 1h\n"
 		"infermesh audit search --caller alice --tenant acme --model chat --limit 20\n"
 		"infermesh audit search --kind ROUTE_CHANGE --json | jq '.records[].routing.reason'\n"
-		"infermesh audit search --status 503 https://log.example.com/2026h2",
+		"infermesh audit search --status 503 https://log.example.com",
 	    .run = run_audit_search,
 	},
 	{
@@ -330,7 +330,7 @@ const struct command commands[] = {
 	    .examples =
 		"infermesh audit export >records.ndjson\n"
 		"infermesh audit export --since 1d | jq -r 'select(.status_code == 503).request_id'\n"
-		"infermesh audit export --from 1000000 -o more.ndjson https://log.example.com/2026h2",
+		"infermesh audit export --from 1000000 -o more.ndjson https://log.example.com",
 	    .run = run_audit_export,
 	},
 	{
@@ -368,7 +368,7 @@ const struct command commands[] = {
 		"software. It is checked before it is given out. A record can be proved when it is published, within a second.",
 	    .examples =
 		"infermesh audit prove 4711 -o 4711.tlog-proof\n"
-		"infermesh audit prove 4711 --log https://log.example.com/2026h2 --vkey \"$(cat trusted.vkey)\" >4711.tlog-proof",
+		"infermesh audit prove 4711 --log https://log.example.com --vkey \"$(cat trusted.vkey)\" >4711.tlog-proof",
 	    .run = run_audit_prove,
 	},
 	{
@@ -453,6 +453,28 @@ const struct command commands[] = {
 			"infermesh audit prune --keep 90\n"
 			"infermesh audit prune --before 2026-01-01 --json",
 	    .run = run_audit_prune,
+	},
+	{
+	    .name = "audit keys",
+	    .summary = "show the keys that the log is signed with; make a new one",
+	    .rest = "[show|rotate]",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "log", 'l', "DIR|URL", "which log to show; default: audit.dir" },
+			 { "vkey", 'k', "KEY",
+			   "verifier key of its first shard, from a place that you trust" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"A log consists of shards: it goes on in a new one when a half-year begins (audit.shard) and under each new key. The last\n"
+		"record of a shard names the next one and its verifier key, so whoever has the first key can find and check all others.\n"
+		"show prints them, with the number of each shard's first record; needs no running mesh. rotate asks the running audit\n"
+		"service to go on under a fresh key: the old one is destroyed, in audit.key_file too, of which you should make a new backup.",
+	    .examples =
+		"infermesh audit keys\n"
+		"infermesh audit keys show --log https://log.example.com/ --vkey \"$(cat trusted.vkey)\"\n"
+		"infermesh audit keys rotate --json | jq -r .vkey",
+	    .run = run_audit_keys,
 	},
 	{
 	    .name = "audit witness",

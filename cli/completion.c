@@ -121,6 +121,7 @@ print_bash(void)
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
 	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\"|\"audit reconcile\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
 	    "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\t\t\"audit keys\") COMPREPLY+=($(compgen -W 'show rotate' -- \"$cur\"));;\n"
 	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"
 	    "}\n"
@@ -154,6 +155,8 @@ print_zsh_arguments(const struct command *c)
 	}
 	if (c->rest != NULL && strncmp(c->rest, "[DIR", 4) == 0)
 		(void)printf(" '*:folder:_files -/'");
+	if (strcmp(c->name, "audit keys") == 0)
+		(void)printf(" '*:what:(show rotate)'");
 	if (strcmp(c->name, "audit witness") == 0)
 		(void)printf(" '*:what:(keygen)'");
 	if (strcmp(c->name, "audit check") == 0)
