@@ -97,6 +97,8 @@ json_router(struct buf *b, const struct router_status *s)
 	json_number(b, "records_dropped", s->records_dropped);
 	json_text(b, "audit", s->audit);
 	json_text(b, "cache", s->cache);
+	if (s->limits[0] != '\0')
+		json_text(b, "limits_redis", s->limits);
 	json_number(b, "retried", s->retried);
 	json_number(b, "coalesced", s->coalesced);
 	(void)buf_printf(b, "\"slots_leaked\":%" PRId64 ",", s->slots_leaked);

@@ -141,6 +141,17 @@ print_cache(const struct status_view *v)
 	(void)putchar('\n');
 }
 
+/* Nothing where each router limits by itself. */
+static void
+print_limits(const struct status_view *v)
+{
+	if (v->router.limits[0] == '\0')
+		return;
+	(void)printf("limits  Redis ");
+	print_text(v->router.limits);
+	(void)putchar('\n');
+}
+
 static void
 print_audit(const struct status_view *v)
 {
@@ -169,6 +180,7 @@ status_print(const struct status_view *v)
 	print_router(&v->router);
 	print_cache(v);
 	print_audit(v);
+	print_limits(v);
 	print_decisions(&v->router);
 	print_queues(&v->router);
 	(void)putchar('\n');

@@ -92,7 +92,7 @@ struct decision_count {
 	uint64_t count;
 };
 struct router_status {
-	const char *name, *version, *audit, *cache;
+	const char *name, *version, *audit, *cache, *limits;
 	uint64_t uptime_ms;
 	bool draining;
 	struct worker_status *workers;

@@ -77,6 +77,7 @@ scalars_out(const struct router_status *s, Infermesh__V1__StatusReply *m)
 	m->version = text_out(s->version);
 	m->audit = text_out(s->audit);
 	m->cache = text_out(s->cache);
+	m->limits = text_out(s->limits);
 	m->uptime_ms = s->uptime_ms;
 	m->draining = s->draining;
 	m->calls = s->calls;
@@ -216,6 +217,7 @@ scalars_in(const Infermesh__V1__StatusReply *m)
 		.version = m->version,
 		.audit = m->audit,
 		.cache = m->cache,
+		.limits = m->limits,
 		.uptime_ms = m->uptime_ms,
 		.draining = m->draining,
 		.worker_count = m->n_workers,

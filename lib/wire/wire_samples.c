@@ -494,6 +494,7 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE_MORE(generate_reply, limits),
 	SAMPLE_MORE(router_status, policies),
 	SAMPLE_MORE(router_status, reporter),
+	SAMPLE_MORE(router_status, limits),
 	SAMPLE(route_list),
 	SAMPLE_MORE(route_list, kept),
 	SAMPLE(set_route),

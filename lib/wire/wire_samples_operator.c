@@ -77,6 +77,13 @@ router_status_reporter_sample(struct buf *out)
 			     out);
 }
 
+void
+router_status_limits_sample(struct buf *out)
+{
+	router_status_encode(&(struct router_status){ .name = "router", .limits = "unavailable" },
+			     out);
+}
+
 static const struct route_spec chat = { .model = "chat",
 					.arms = { { "v1", 90 }, { "v2", 10 } },
 					.arm_count = 2,

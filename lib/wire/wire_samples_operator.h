@@ -9,6 +9,7 @@
 void router_status_sample(struct buf *out);
 void router_status_policies_sample(struct buf *out);
 void router_status_reporter_sample(struct buf *out);
+void router_status_limits_sample(struct buf *out);
 void route_list_sample(struct buf *out);
 void route_list_kept_sample(struct buf *out);
 void set_route_sample(struct buf *out);

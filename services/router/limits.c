@@ -122,6 +122,15 @@ limits_ready(const struct limits *l)
 	return l->limiter.mode != LIMITER_REFUSE;
 }
 
+const char *
+limits_state(const struct limits *l)
+{
+	if (l->redis == NULL) {
+		return "";
+	}
+	return limiter_redis_is_up(l->redis) ? "connected" : "unavailable";
+}
+
 void
 limits_done(struct limits *l)
 {

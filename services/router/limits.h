@@ -64,6 +64,9 @@ void limits_done(struct limits *l);
 /** False while all that is limited is refused because Redis is away. */
 bool limits_ready(const struct limits *l);
 
+/** The Redis that keeps them: "connected", "unavailable", or "" if there is none. */
+const char *limits_state(const struct limits *l);
+
 /** A tenth of a second or so has passed. */
 void limits_tick(struct limits *l);
 

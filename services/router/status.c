@@ -160,6 +160,7 @@ router_status(const struct router *router, struct served *served)
 				   .version = INFERMESH_VERSION,
 				   .audit = audit_client_state(&router->audit),
 				   .cache = cache_client_state(&router->cache),
+				   .limits = limits_state(&router->limits),
 				   .uptime_ms = clock_mono_ms() - router->started_ms,
 				   .draining = router->draining,
 				   .calls =

@@ -191,8 +191,11 @@ def test_redis_frozen_and_thawed_is_found_again(start, instant, redis):
     mesh = start(workers=workers(instant(4)), config=shared(redis, "allow", requests_per_minute=1, requests_burst=5))
     wait_for(lambda: redis_up(mesh), "Redis is there")
     assert mesh.chat(HELLO)[0] == 200
+    assert mesh.router()["limits_redis"] == "connected"
     redis.freeze()
     wait_for(lambda: not redis_up(mesh), "the router notices")
+    assert mesh.router()["limits_redis"] == "unavailable"
+    assert "\nlimits  Redis unavailable\n" in mesh.command("status").stdout
     assert [mesh.chat(HELLO)[0] for _ in range(10)] == [200] * 10
     redis.thaw()
     wait_for(lambda: redis_up(mesh), "the router finds Redis again")
