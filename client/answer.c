@@ -15,6 +15,21 @@ client_usage(const struct usage *u)
 					 .reasoning_tokens = u->reasoning_tokens };
 }
 
+static struct infermesh_rate
+rate_of(const struct im_rate *r)
+{
+	return (struct infermesh_rate){ .limit = r->limit,
+					.remaining = r->remaining,
+					.reset_ms = r->reset_ms };
+}
+
+struct infermesh_limits
+client_limits(const struct im_rates *rates)
+{
+	return (struct infermesh_limits){ .requests = rate_of(&rates->requests),
+					  .tokens = rate_of(&rates->tokens) };
+}
+
 struct infermesh_event
 client_blank_event(enum infermesh_event_type type)
 {
@@ -136,7 +151,8 @@ fill_answer(struct answer *a, const struct buf *reply, struct im_err *err)
 					       .cache = r.cache,
 					       .choices = choices,
 					       .choice_count = r.choice_count,
-					       .usage = client_usage(&r.usage) };
+					       .usage = client_usage(&r.usage),
+					       .limits = client_limits(&r.limits) };
 	return IM_OK;
 }
 

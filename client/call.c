@@ -272,6 +272,8 @@ client_next(struct infermesh_call *c, uint64_t until_us, struct infermesh_event 
 			return err_set(err, IM_EAGAIN, "no event came in time; ask again");
 		if (f == NULL && c->error.rc != IM_OK) {
 			*err = c->error;
+			if (err->rates.requests.limit > 0 || err->rates.tokens.limit > 0)
+				c->limits = client_limits(&err->rates);
 			return err->rc;
 		}
 		arena_done(&c->arena);
@@ -284,6 +286,8 @@ client_next(struct infermesh_call *c, uint64_t until_us, struct infermesh_event 
 			return IM_OK;
 		}
 		rc = generate_frame_decode(f->body, f->len, &c->arena, &c->frame, err);
+		if (rc == IM_OK && c->frame.has_head)
+			c->limits = client_limits(&c->frame.head.limits);
 		grant(c, f->len);
 		free(f);
 		if (rc != IM_OK)
@@ -307,4 +311,10 @@ infermesh_next(struct infermesh_call *c, int timeout_ms, struct infermesh_event 
 	else if (client_next(c, until_us, ret_event, &err) == IM_OK)
 		return INFERMESH_OK;
 	return client_error(&err, ret_err);
+}
+
+const struct infermesh_limits *
+infermesh_call_limits(const struct infermesh_call *c)
+{
+	return &c->limits;
 }

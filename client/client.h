@@ -75,6 +75,7 @@ struct infermesh_call {
 
 	/* Of the reading thread: the message that its events come from. */
 	bool ended; /* INFERMESH_END was read */
+	struct infermesh_limits limits;
 	struct arena arena;
 	struct generate_frame frame;
 	size_t events_read;
@@ -138,6 +139,9 @@ bool client_event(const struct generate_frame *frame, size_t n, struct arena *ar
 
 /** The public form of a usage. */
 struct infermesh_usage client_usage(const struct usage *usage);
+
+/** The public form of limits. */
+struct infermesh_limits client_limits(const struct im_rates *rates);
 
 /** An event of 'type' without any text. */
 struct infermesh_event client_blank_event(enum infermesh_event_type type);

@@ -160,6 +160,44 @@ test_client_request_settings_reach_the_router(void **state)
 }
 
 static void
+test_client_limits_are_known_from_the_start_of_an_answer(void **state)
+{
+	struct fixture *f = *state;
+	struct infermesh_call *call = ask(f, "echo", "one two");
+	const struct infermesh_limits *limits = infermesh_call_limits(call);
+	struct infermesh_request *req = infermesh_request_new("echo");
+	const struct infermesh_answer *answer;
+	struct infermesh_event ev;
+
+	assert_int_equal(limits->requests.limit, 0);
+	(void)expect(f, call, INFERMESH_START);
+	assert_int_equal(limits->requests.limit, 60);
+	assert_int_equal(limits->requests.remaining, 59);
+	assert_int_equal(limits->requests.reset_ms, 1000);
+	assert_true(limits->tokens.limit == 1000000000000);
+	assert_int_equal(limits->tokens.remaining, 999);
+	do
+		assert_int_equal(infermesh_next(call, 10000, &ev, &f->err), INFERMESH_OK);
+	while (ev.type != INFERMESH_END);
+	assert_int_equal(limits->requests.remaining, 59); /* as when it was admitted */
+	infermesh_call_free(call);
+	/* Refused: nothing is left, and when it will be. */
+	call = ask(f, "busy", "x");
+	assert_int_equal(infermesh_next(call, 10000, &ev, &f->err), INFERMESH_ELIMIT);
+	assert_int_equal(infermesh_call_limits(call)->requests.limit, 60);
+	assert_int_equal(infermesh_call_limits(call)->requests.remaining, 0);
+	assert_int_equal(infermesh_call_limits(call)->requests.reset_ms, 60000);
+	infermesh_call_free(call);
+	/* With a whole answer. */
+	infermesh_request_message(req, "user", "hello");
+	assert_int_equal(infermesh_once(f->mesh, req, &answer, &f->err), INFERMESH_OK);
+	assert_int_equal(answer->limits.requests.remaining, 59);
+	assert_int_equal(answer->limits.tokens.reset_ms, 2000);
+	infermesh_answer_free(answer);
+	infermesh_request_free(req);
+}
+
+static void
 test_client_models_are_listed(void **state)
 {
 	struct fixture *f = *state;
@@ -415,6 +453,7 @@ main(void)
 		T(test_client_pulled_stream_has_start_deltas_and_end),
 		T(test_client_tool_calls_arrive),
 		T(test_client_request_settings_reach_the_router),
+		T(test_client_limits_are_known_from_the_start_of_an_answer),
 		T(test_client_models_are_listed),
 		T(test_client_wrong_request_is_refused_before_it_is_sent),
 		T(test_client_errors_of_the_mesh_keep_their_details),

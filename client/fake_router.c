@@ -45,6 +45,9 @@ fake_router_await(atomic_uint *counter, unsigned value)
 	}
 }
 
+static const struct im_rates rates = { .requests = { 60, 59, 1000 },
+				       .tokens = { 1000000000000, 999, 2000 } };
+
 /* Streams. */
 
 static enum im_rc
@@ -167,6 +170,7 @@ fail_early(struct served *served, const char *model)
 	if (strcmp(model, "busy") == 0) {
 		(void)err_reason(&err, IM_ELIMIT, "rate_limit_exceeded", "too many requests");
 		err.retry_after_ms = 1500;
+		err.rates.requests = (struct im_rate){ 60, 0, 60000 };
 	} else if (strcmp(model, "again") == 0) {
 		(void)err_set(&err, IM_EAGAIN, "not now");
 	} else if (strcmp(model, "other") == 0) {
@@ -187,11 +191,13 @@ serve_stream(struct fake_router *r, struct served *served, const struct generate
 
 	if (fail_early(served, req->model))
 		return;
-	assert_int_equal(send_frame(served, &(struct generate_frame){ .has_head = true,
-								      .head = { .model = req->model,
-										.cache = "miss",
-										.worker = "w1" } }),
-			 IM_OK);
+	assert_int_equal(
+	    send_frame(served, &(struct generate_frame){ .has_head = true,
+							 .head = { .model = req->model,
+								   .cache = "miss",
+								   .worker = "w1",
+								   .limits = rates } }),
+	    IM_OK);
 	if (strcmp(req->model, "echo") == 0) {
 		end_stream(served, (uint32_t)req->message_count, echo(served, content));
 	} else if (strcmp(req->model, "hold") == 0) {
@@ -226,7 +232,8 @@ serve_once(struct served *served, const struct generate_request *req)
 					.cache = "miss",
 					.choices = &choice,
 					.choice_count = 1,
-					.usage = { .prompt_tokens = 3, .completion_tokens = 2 } };
+					.usage = { .prompt_tokens = 3, .completion_tokens = 2 },
+					.limits = rates };
 	struct buf out = BUF_INIT(0);
 
 	if (strcmp(req->model, "busy") == 0) {

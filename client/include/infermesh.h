@@ -232,6 +232,23 @@ enum infermesh_code infermesh_generate_cb(struct infermesh *mesh,
 					  struct infermesh_call **ret_call,
 					  struct infermesh_error *err);
 
+/* What is left of the tightest limits that a request falls under, as when it was admitted or refused. */
+struct infermesh_rate {
+	uint64_t limit; /* when nothing of it is used; 0 = there is none, or it is not known */
+	uint64_t remaining;
+	uint32_t reset_ms; /* until nothing of it is used */
+};
+
+struct infermesh_limits {
+	struct infermesh_rate requests, tokens;
+};
+
+/**
+ * Known from INFERMESH_START on, or when the call has failed; before, and where no limit is configured, all is 0. Never NULL; lives as
+ * long as the call. To be called by the thread that reads the call's events, or in its callback.
+ */
+const struct infermesh_limits *infermesh_call_limits(const struct infermesh_call *call);
+
 /**
  * Give up: the mesh stops working on it. A thread that waits in infermesh_next() gets INFERMESH_ECANCELED. No callback of
  * this call follows: one that is running is waited for (unless this is called inside it), so hold no lock that it needs.
@@ -258,9 +275,11 @@ struct infermesh_answer {
 	const struct infermesh_choice *choices;
 	size_t choice_count;
 	struct infermesh_usage usage;
+	struct infermesh_limits limits;
 };
 
-/** Ask and wait for the whole answer, as long as the request's timeout says. Free it with infermesh_answer_free(). */
+/** Ask and wait for the whole answer, as long as the request's timeout says. Of a request that a limit refused only 'retry_after_ms' is
+ *  told; a stream tells all: infermesh_call_limits(). Free it with infermesh_answer_free(). */
 enum infermesh_code infermesh_once(struct infermesh *mesh, const struct infermesh_request *req,
 				   const struct infermesh_answer **ret_answer,
 				   struct infermesh_error *err);
