@@ -42,7 +42,11 @@ static struct {
 	struct histo latency, first;
 	uint64_t longest_us; /* however it ended */
 	uint64_t unbegun;    /* streams that ended in an error before the first token */
+	FILE *ledger;
 } g;
+
+static const char *const result_names[LOAD_RESULTS] = { "ok",     "http_error", "stream_error",
+							"broken", "cancelled",  "timeout" };
 
 static void begin(struct conn *c);
 
@@ -111,6 +115,9 @@ finish(struct conn *c, enum load_result result)
 		g.status[c->in.status]++;
 	if (result == LOAD_OK)
 		histo_add(&g.latency, now_us - c->begin_us);
+	if (g.ledger != NULL)
+		fprintf(g.ledger, "%s %d %s\n", c->in.id[0] != '\0' ? c->in.id : "-", c->in.status,
+			result_names[result]);
 	if (result != LOAD_OK && result != LOAD_HTTP_ERROR)
 		hang_up(c);
 	else if (c->in.close)
@@ -271,8 +278,6 @@ run(void)
 static void
 report(void)
 {
-	static const char *const names[LOAD_RESULTS] = { "ok",     "http_error", "stream_error",
-							 "broken", "cancelled",  "timeout" };
 	double seconds = (double)(g.end_us - g.begin_us) / 1e6;
 	const char *sep = "";
 
@@ -280,7 +285,7 @@ report(void)
 	       (unsigned long long)g.ended, seconds, (double)g.ended / seconds,
 	       (unsigned long long)g.connects);
 	for (int i = 0; i < LOAD_RESULTS; i++)
-		printf(",\"%s\":%llu", names[i], (unsigned long long)g.result[i]);
+		printf(",\"%s\":%llu", result_names[i], (unsigned long long)g.result[i]);
 	printf(",\"status\":{");
 	for (int i = 0; i < 600; i++)
 		if (g.status[i] != 0) {
@@ -314,7 +319,8 @@ usage(int status)
 	    "  -x SHARE    share of requests whose client leaves (0)\n"
 	    "  -m MS       the latest moment to leave (100)\n"
 	    "  -w MS       give up after so long (30000)\n"
-	    "  -s SEED     of the random numbers (1)\n",
+	    "  -s SEED     of the random numbers (1)\n"
+	    "  -l FILE     a line for each request, when it ended: x-request-id or -, status, how it ended\n",
 	    status == 0 ? stdout : stderr);
 	exit(status);
 }
@@ -353,6 +359,9 @@ option(int opt, const char *arg)
 	case 'w':
 		g.o.timeout_ms = (uint32_t)strtoul(arg, NULL, 10);
 		break;
+	case 'l':
+		g.o.ledger = arg;
+		break;
 	case 's':
 		g.o.seed = (unsigned)strtoul(arg, NULL, 10);
 		break;
@@ -378,7 +387,7 @@ main(int argc, char **argv)
 		.timeout_ms = 30000,
 		.seed = 1
 	};
-	while ((opt = getopt(argc, argv, "c:n:t:r:k:b:p:x:m:w:s:h")) != -1)
+	while ((opt = getopt(argc, argv, "c:n:t:r:k:b:p:x:m:w:s:l:h")) != -1)
 		option(opt, optarg);
 	if (optind + 1 != argc || (colon = strrchr(argv[optind], ':')) == NULL ||
 	    g.o.connections == 0)
@@ -399,8 +408,12 @@ main(int argc, char **argv)
 		die("start");
 	for (uint32_t i = 0; i < g.o.connections; i++)
 		g.conns[i].fd = -1;
+	if (g.o.ledger != NULL && (g.ledger = fopen(g.o.ledger, "we")) == NULL)
+		die(g.o.ledger);
 	run();
 	report();
+	if (g.ledger != NULL && fclose(g.ledger) != 0)
+		die(g.o.ledger);
 	for (uint32_t i = 0; i < g.o.connections; i++) {
 		hang_up(&g.conns[i]);
 		buf_done(&g.conns[i].out);

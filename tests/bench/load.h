@@ -20,6 +20,7 @@ struct load_options {
 	uint32_t timeout_ms;
 	unsigned seed;
 	bool json;
+	const char *ledger; /* file for a line about each request; NULL = none */
 };
 
 enum load_result {
@@ -43,6 +44,7 @@ struct response {
 		CHUNK_CRLF,
 		CHUNK_TRAILER
 	} chunk;
+	char id[33]; /* x-request-id; "" = none came */
 	char line[512];
 	size_t line_len;
 	char tail[16]; /* the last body bytes, to find marks that were cut */

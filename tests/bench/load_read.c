@@ -22,6 +22,8 @@ head_line(struct response *r)
 		r->chunked = true;
 	} else if (strncasecmp(l, "content-type: text/event-stream", 31) == 0) {
 		r->sse = true;
+	} else if (strncasecmp(l, "x-request-id: ", 14) == 0 && strlen(l + 14) < sizeof(r->id)) {
+		memcpy(r->id, l + 14, strlen(l + 14) + 1);
 	} else if (strncasecmp(l, "connection: close", 17) == 0) {
 		r->close = true;
 	} else if (l[0] == '\0' && r->status == 100) {
