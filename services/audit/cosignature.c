@@ -58,11 +58,17 @@ verify_one(const struct note *note, const struct note_sig *sig, const struct not
 	return IM_OK;
 }
 
+static bool
+is_of(const struct note_sig *s, const struct note_verifier *w)
+{
+	return s->key_id == w->key_id && s->name_len == strlen(w->name) &&
+	       memcmp(s->name, w->name, s->name_len) == 0;
+}
+
 enum im_rc
 cosignature_verify(const struct note *note, const struct note_verifier *w, uint64_t *ret_time_s,
 		   struct im_err *err)
 {
-	size_t name_len = strlen(w->name);
 	uint64_t time_s = 0;
 	bool found = false;
 
@@ -71,8 +77,7 @@ cosignature_verify(const struct note *note, const struct note_verifier *w, uint6
 		const struct note_sig *s = &note->sig[i];
 		enum im_rc rc;
 
-		if (s->key_id != w->key_id || s->name_len != name_len ||
-		    memcmp(s->name, w->name, name_len) != 0)
+		if (!is_of(s, w))
 			continue;
 		rc = verify_one(note, s, w, &time_s, err);
 		if (rc != IM_OK)
@@ -84,4 +89,38 @@ cosignature_verify(const struct note *note, const struct note_verifier *w, uint6
 			       w->key_id);
 	*ret_time_s = time_s;
 	return IM_OK;
+}
+
+enum im_rc
+cosignature_take(const char *note, size_t note_len, const char *answer, size_t len,
+		 const struct note_verifier *w, struct buf *out, struct im_err *err)
+{
+	const struct note_sig *line = NULL;
+	struct buf whole = { 0 };
+	struct note n;
+	size_t text_len;
+	uint64_t time_s;
+	enum im_rc rc = note_parse(note, note_len, &n, err);
+
+	text_len = rc == IM_OK ? n.text_len : 0;
+	if (rc == IM_OK &&
+	    (!buf_append(&whole, note, note_len) || !buf_append(&whole, answer, len)))
+		rc = err_set(err, IM_ENOMEM, "no memory to check a cosignature");
+	if (rc == IM_OK)
+		rc = note_parse(buf_cstr(&whole), whole.len, &n, err);
+	/* A text ends at the last blank line: one in the answer would make another text of it. */
+	if (rc == IM_OK && n.text_len != text_len)
+		rc = err_set(err, IM_EPROTO, "there is more than signature lines");
+	if (rc == IM_OK)
+		rc = cosignature_verify(&n, w, &time_s, err);
+	for (size_t i = 0; rc == IM_OK && i < n.sig_count; i++)
+		if (is_of(&n.sig[i], w))
+			line = &n.sig[i];
+	if (line != NULL) {
+		note_put_sig(out, w->name, line->key_id, line->sig, line->sig_len);
+		if (!buf_ok(out))
+			rc = err_set(err, IM_ENOMEM, "no memory for a cosignature");
+	}
+	buf_done(&whole);
+	return rc;
 }

@@ -23,4 +23,13 @@ IM_MUST_CHECK enum im_rc cosignature_sign(const struct note_signer *w, uint64_t 
 IM_MUST_CHECK enum im_rc cosignature_verify(const struct note *note, const struct note_verifier *w,
 					    uint64_t *ret_time_s, struct im_err *err);
 
+/**
+ * Take the cosignature of 'w' out of the untrusted 'len' bytes at 'answer', with which it answered the signed note at 'note': its
+ * line, checked, is appended to 'out'. Lines of others are passed over. IM_EPROTO: the answer is something else than signature
+ * lines; else as cosignature_verify().
+ */
+IM_MUST_CHECK enum im_rc cosignature_take(const char *note, size_t note_len, const char *answer,
+					  size_t len, const struct note_verifier *w,
+					  struct buf *out, struct im_err *err);
+
 #endif

@@ -91,6 +91,53 @@ test_cosignature_latest_of_several_counts_and_all_must_be_right(void **state)
 	note_signer_done(&s);
 }
 
+/* What a witness answers is as untrusted as anything: it is one of n, and must not spoil what the others say. */
+static void
+test_cosignature_is_taken_only_if_it_is_of_the_text_that_was_sent(void **state)
+{
+	static const char log[] =
+	    "\xe2\x80\x94 example.com/log/testdata "
+	    "M9e0luh4jTG+UMBqOUo9/q+yAEvx1ilBEniMvjf1zfcBOhg+CKubMt53MvIt/uEWP6zdkdIQzd/fmwlM/dlPWF74ewI=\n";
+	static const char other[] = "\xe2\x80\x94 somebody.else q83vAAAAAAAAAA==\n";
+	struct buf sent = { 0 }, text = { 0 }, answer = { 0 }, line = { 0 };
+	struct note_signer s;
+	struct note_verifier v;
+
+	(void)state;
+	assert_int_equal(note_cosigner_skey_parse(SKEY, &s, NULL), IM_OK);
+	assert_int_equal(note_verifier_of(&s, &v, NULL), IM_OK);
+	assert_true(buf_append_str(&sent, BODY "\n") && buf_append_str(&sent, log));
+	assert_true(buf_append_str(&answer, other) && buf_append_str(&answer, LINE));
+	assert_int_equal(cosignature_take(buf_cstr(&sent), sent.len, buf_cstr(&answer), answer.len,
+					  &v, &line, NULL),
+			 IM_OK);
+	assert_string_equal(buf_cstr(&line), LINE);
+	buf_clear(&line);
+	assert_int_equal(
+	    cosignature_take(buf_cstr(&sent), sent.len, other, strlen(other), &v, &line, NULL),
+	    IM_ENOTFOUND);
+	assert_int_equal(cosignature_take(buf_cstr(&sent), sent.len, "", 0, &v, &line, NULL),
+			 IM_ENOTFOUND);
+	/* It makes a longer text of the note, and cosigns that. */
+	buf_clear(&answer);
+	assert_true(buf_append_str(&answer, "more\n"));
+	assert_true(buf_append(&text, sent.data, sent.len) &&
+		    buf_append(&text, answer.data, answer.len));
+	assert_true(buf_append_byte(&answer, '\n'));
+	assert_int_equal(cosignature_sign(&s, TIME, buf_cstr(&text), text.len, &answer, NULL),
+			 IM_OK);
+	assert_int_equal(cosignature_take(buf_cstr(&sent), sent.len, buf_cstr(&answer), answer.len,
+					  &v, &line, NULL),
+			 IM_EPROTO);
+	assert_int_equal(line.len, 0);
+	buf_done(&sent);
+	buf_done(&text);
+	buf_done(&answer);
+	buf_done(&line);
+	note_verifier_done(&v);
+	note_signer_done(&s);
+}
+
 static void
 test_keys_of_logs_and_witnesses_are_not_taken_for_each_other(void **state)
 {
@@ -159,6 +206,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cosignature_is_byte_for_byte_that_of_another_implementation),
 		cmocka_unit_test(test_cosignature_latest_of_several_counts_and_all_must_be_right),
+		cmocka_unit_test(test_cosignature_is_taken_only_if_it_is_of_the_text_that_was_sent),
 		cmocka_unit_test(test_keys_of_logs_and_witnesses_are_not_taken_for_each_other),
 		cmocka_unit_test(test_key_file_of_a_witness_is_made_once_and_kept),
 	};

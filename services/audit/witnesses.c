@@ -15,6 +15,7 @@
 #include "audit/cosignature.h"
 #include "audit/shards.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #define WAIT_MAX_MS 60000
@@ -122,6 +123,7 @@ answered(struct witnesses *w, struct one *o, const struct witness_answer *a)
 	} else if (o->peer.failures > failures) {
 		o->failed++;
 	}
+	utf8_mask(o->why); /* it may hold what a stranger said, and a cut may have come anywhere */
 	tell(o, was);
 }
 
@@ -144,36 +146,26 @@ ask(struct witnesses *w, struct one *o)
 static bool
 take_line(struct witnesses *w, struct one *o)
 {
+	struct buf *request = &o->call.request, *body = &o->call.body;
 	struct add_checkpoint r;
-	struct buf whole = { 0 };
-	struct note note;
+	struct buf line = { 0 };
 	struct im_err err = { 0 };
-	uint64_t time_s;
-	bool good;
+	enum im_rc rc = add_checkpoint_parse(buf_cstr(request), request->len, &r, &err);
 
-	/* The note as it was sent, with the answer behind it. */
-	good = add_checkpoint_parse((const char *)o->call.request.data, o->call.request.len, &r,
-				    &err) == IM_OK &&
-	       buf_append(&whole, r.note, r.note_len) &&
-	       buf_append(&whole, o->call.body.data, o->call.body.len) &&
-	       note_parse(buf_cstr(&whole), whole.len, &note, &err) == IM_OK &&
-	       cosignature_verify(&note, &o->key, &time_s, &err) == IM_OK;
-	if (!good)
+	if (rc == IM_OK)
+		rc = cosignature_take(r.note, r.note_len, buf_cstr(body), body->len, &o->key, &line,
+				      &err);
+	if (rc != IM_OK) {
 		(void)snprintf(o->why, sizeof(o->why), "its answer holds no cosignature: %.100s",
 			       err.text);
-	for (size_t i = 0; good && i < note.sig_count && o->target == w->target.size; i++) {
-		const struct note_sig *s = &note.sig[i];
-
-		if (s->key_id != o->key.key_id || s->sig_len != COSIGNATURE_BYTES ||
-		    s->name_len != strlen(o->key.name) ||
-		    memcmp(s->name, o->key.name, s->name_len) != 0)
-			continue;
-		buf_clear(&o->line);
-		note_put_sig(&o->line, o->key.name, s->key_id, s->sig, s->sig_len);
-		w->news = w->news || buf_ok(&o->line);
+	} else if (o->target == w->target.size) {
+		buf_done(&o->line);
+		o->line = line;
+		line = (struct buf){ 0 };
+		w->news = true;
 	}
-	buf_done(&whole);
-	return good;
+	buf_done(&line);
+	return rc == IM_OK;
 }
 
 /* Its answer to something else than a checkpoint that it cosigned, in words. */

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "audit/witnesses_rig.h"
+#include "base/json.h"
 #include "http/http.h"
 
 /* One that says what it was told to. */
@@ -98,9 +99,11 @@ test_witness_that_lies_is_never_believed(void **state)
 		{ 422, "text/plain", "\x1b[31mno", WITNESS_PEER_FORK },
 		{ 404, "text/plain", "no such log\n", WITNESS_PEER_REFUSED },
 		{ 503, "text/plain", "later\n", WITNESS_PEER_SILENT },
+		{ 503, "text/plain", "\xff\xe2\x80", WITNESS_PEER_SILENT },
 	};
 	struct witnesses_rig *f = *state;
 	struct liar l = { 0 };
+	struct witnesses_stats stats;
 	struct buf big = { 0 };
 
 	liar_up(f, &l);
@@ -111,6 +114,8 @@ test_witness_that_lies_is_never_believed(void **state)
 		rig_wait_for(f, first_failed, 0, "it fails");
 		rig_wait_for(f, rig_first_is, lies[i].want, lies[i].body);
 		rig_wait_for(f, rig_file_says, 0, "nothing is cosigned");
+		witnesses_stats(f->w, &stats); /* its reason is sent on as text */
+		assert_true(utf8_valid(stats.by[0].why, strlen(stats.by[0].why)));
 		witnesses_close(f->w);
 		f->w = NULL;
 		f->log->publisher.told = NULL;
