@@ -5,8 +5,27 @@
 #include <string.h>
 
 #include "audit/checkpoint.h"
+#include "audit/cosignature.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* As a witness's: nobody forges one, but for what the corpus holds. */
+static void
+cosignatures(const char *bytes, size_t len)
+{
+	static const char vkey[] =
+	    "witness.example/w1+e75f6532+BAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+	struct note_verifier w;
+	struct note n;
+	uint64_t time_s = 0;
+
+	if (note_parse(bytes, len, &n, NULL) != IM_OK ||
+	    note_cosigner_parse(vkey, &w, NULL) != IM_OK)
+		return;
+	if (cosignature_verify(&n, &w, &time_s, NULL) == IM_OK && time_s != 1700000000)
+		abort();
+	note_verifier_done(&w);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -25,6 +44,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		note_verifier_done(&v);
 	if (note_signer_parse(key, &s, NULL) == IM_OK)
 		note_signer_done(&s);
+	if (note_cosigner_parse(key, &v, NULL) == IM_OK)
+		note_verifier_done(&v);
+	if (note_cosigner_skey_parse(key, &s, NULL) == IM_OK)
+		note_signer_done(&s);
+	cosignatures(key, size);
 	/* What is a checkpoint has one spelling. */
 	if (checkpoint_open(key, size, NULL, &c, NULL) == IM_OK) {
 		struct note n;
