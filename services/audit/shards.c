@@ -208,7 +208,7 @@ shard_link_read(struct hasher *h, const struct audit_source *s, const struct not
 	if (rc == IM_OK)
 		rc = link_check(h, &p, key, ret, err);
 	if (rc != IM_OK)
-		err_prefix(err, "%s/" SHARD_NEXT, s->name);
+		err_prefix(err, SHARD_NEXT);
 	if (rc == IM_EPROTO || rc == IM_ENOTFOUND || rc == IM_ETOOBIG || rc == IM_EINVAL)
 		rc = IM_ECORRUPT;
 	if (rc == IM_ECORRUPT && err != NULL)
@@ -237,6 +237,8 @@ follow(struct shards *s, struct hasher *h, const struct audit_source *log, bool 
 		rc = shard_link_read(h, &last->source, last->vkey[0] != '\0' ? &key : NULL, &link,
 				     err);
 	note_verifier_done(&key);
+	if (rc == IM_ECORRUPT)
+		err_prefix(err, "%s", last->source.name);
 	if (rc != IM_OK)
 		return rc == IM_ENOTFOUND ? IM_OK : rc;
 	last->closed = true;

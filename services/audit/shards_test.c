@@ -222,10 +222,10 @@ test_shards_bent_links_are_refused(void **state)
 	setup(&c);
 	/* Signed by somebody else. */
 	end_shard(&c, "", &c.signer[1], origins[1], c.vkey[1]);
-	refused(&c, "/next.tlog-proof");
+	refused(&c, ": next.tlog-proof");
 	end_shard(&c, "", &c.signer[0], origins[1], c.vkey[1]);
 	end_shard(&c, "2026h2-1", &c.signer[2], origins[2], c.vkey[2]);
-	refused(&c, "/2026h2-1/next.tlog-proof");
+	refused(&c, "/2026h2-1: next.tlog-proof");
 	/* In a circle, and out of the folder. */
 	end_shard(&c, "2026h2-1", &c.signer[1], origins[1], c.vkey[1]);
 	refused(&c, "no next shard");
@@ -235,7 +235,7 @@ test_shards_bent_links_are_refused(void **state)
 	end_shard(&c, "2026h2-1", &c.signer[1], origins[2], c.vkey[3]);
 	refused(&c, "the key of");
 	end_shard(&c, "2026h2-1", &c.signer[1], origins[2], "key");
-	refused(&c, "2026h2-1/next.tlog-proof");
+	refused(&c, "2026h2-1: next.tlog-proof");
 	teardown(&c);
 }
 
