@@ -31,6 +31,8 @@ struct fixture {
 		bool done;
 	} jobs[JOBS];
 	unsigned submitted, done, failed, fatal;
+	bool
+	    turns; /* the log goes on in other shards meanwhile, whose keys are the commit thread's business */
 	struct audit_event stop;
 	struct loop_task begin;
 	struct loop_timer patience;
@@ -50,13 +52,15 @@ on_fatal(void *user, const struct im_err *err)
 }
 
 static void
-fixture_init(struct fixture **ret, const struct disk_ops *ops)
+fixture_init_at(struct fixture **ret, const struct disk_ops *ops, uint64_t (*now_us)(void))
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
 	testlog_init(&f->t);
 	f->t.ops = ops;
+	f->t.now_us = now_us;
+	f->t.half_years = f->turns = now_us != NULL;
 	f->t.batch_records = 64;
 	testdisk_arm(0, 0);
 	(void)pthread_mutex_init(&f->lock, NULL);
@@ -68,6 +72,12 @@ fixture_init(struct fixture **ret, const struct disk_ops *ops)
 	assert_int_equal(committer_new(f->loop, f->log, on_fatal, f, &f->c, NULL), IM_OK);
 	loop_leave(f->loop);
 	*ret = f;
+}
+
+static void
+fixture_init(struct fixture **ret, const struct disk_ops *ops)
+{
+	fixture_init_at(ret, ops, NULL);
 }
 
 static void
@@ -95,7 +105,7 @@ on_done(void *user, struct commit_job *job)
 	f->done++;
 	if (job->err.rc != IM_OK) {
 		f->failed++;
-	} else {
+	} else if (!f->turns) {
 		/* The answer's checkpoint covers every event of the job. */
 		assert_int_equal(checkpoint_open(job->checkpoint, strlen(job->checkpoint),
 						 &f->log->shard.verifier, &cp, NULL),
@@ -177,6 +187,42 @@ test_committer_makes_every_job_durable_and_ends_with_a_published_stop(void **sta
 	assert_int_equal(r.published_size, 8 * JOBS + 1);
 	assert_int_equal(r.kinds[RECORD_STOP], 1);
 	assert_int_equal(r.open, 0);
+	fixture_done(f);
+}
+
+/* Two hours pass from one look at the clock to the next, from the end of 2026 on. */
+static uint64_t
+hurrying_now(void)
+{
+	static _Atomic uint64_t us = UINT64_C(1798000000) * 1000000;
+
+	return us += UINT64_C(7200) * 1000000;
+}
+
+static void
+test_committer_goes_on_in_a_new_shard_and_loses_no_job(void **state)
+{
+	struct fixture *f;
+	struct commit_stats s;
+	struct verify_report r;
+
+	(void)state;
+	fixture_init_at(&f, NULL, hurrying_now);
+	run_all(f);
+	committer_stats(f->c, &s);
+	assert_int_equal(f->failed, 0);
+	testlog_verify(&f->t, &r);
+	assert_int_equal(r.kinds[RECORD_REQUEST], 4 * JOBS);
+	assert_int_equal(r.kinds[RECORD_RESPONSE], 4 * JOBS);
+	assert_int_equal(r.open + r.orphans, 0);
+	assert_true(r.shards >= 2);
+	assert_int_equal(r.kinds[RECORD_KEY_ROTATE], 2 * (r.shards - 1));
+	assert_int_equal(s.records[RECORD_KEY_ROTATE], 2 * (r.shards - 1));
+	assert_int_equal(r.size, 8 * JOBS + 1 + 2 * (r.shards - 1));
+	assert_int_equal(r.published_size, r.size);
+	assert_int_equal(s.size + 1, r.size); /* STOP came after it */
+	assert_string_equal(s.origin, r.shard[r.shards - 1].origin);
+	assert_int_equal(s.first, r.shard[r.shards - 1].first);
 	fixture_done(f);
 }
 
@@ -365,6 +411,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    test_committer_makes_every_job_durable_and_ends_with_a_published_stop),
+		cmocka_unit_test(test_committer_goes_on_in_a_new_shard_and_loses_no_job),
 		cmocka_unit_test(test_committer_without_space_fails_jobs_and_recovers),
 		cmocka_unit_test(test_committer_lets_nothing_overtake_a_job_that_failed),
 		cmocka_unit_test(test_committer_answers_after_each_frame),
