@@ -79,14 +79,16 @@ on_published(void *user, const char *checkpoint, size_t len)
 enum im_rc
 rig_open_witnesses(struct witnesses_rig *f, size_t count, unsigned quorum)
 {
-	struct witnesses_params p = { .ops = &disk_posix,
+	struct witnesses_params p = { .ops = f->ops != NULL ? f->ops : &disk_posix,
 				      .dir = f->log->publisher.store.dir,
 				      .key = &f->log->shard.signer,
 				      .log_dir = f->t.dir,
 				      .log_origin = RIG_ORIGIN,
 				      .count = count,
 				      .quorum = quorum,
-				      .interval_ms = 10 };
+				      .interval_ms = 10,
+				      .fatal = f->log->params.fatal,
+				      .user = f->log->params.user };
 	enum im_rc rc;
 
 	for (size_t i = 0; i < count; i++) {

@@ -21,7 +21,8 @@ struct witnesses_rig {
 	struct loop *loop; /* of the witnesses */
 	pthread_t thread;
 	struct witness_host daemon[WITNESSES];
-	char dir[64]; /* of the witnesses */
+	char dir[64];               /* of the witnesses */
+	const struct disk_ops *ops; /* of rig_open_witnesses(); NULL = the real disk */
 };
 
 int witnesses_rig_setup(void **state);

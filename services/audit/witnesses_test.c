@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "audit/turn.h"
 #include "audit/witnesses_rig.h"
 
@@ -135,6 +137,52 @@ test_log_older_than_its_cosigned_checkpoint_is_refused(void **state)
 	assert_non_null(strstr(f->t.err.text, "is not what witnesses cosigned"));
 }
 
+static bool
+first_cosigned(const struct witnesses_stats *s, uint64_t size)
+{
+	return s->by[0].cosigned == size;
+}
+
+/* No space for the one file: the log and its witnesses go on, and so does the file when there is space again. */
+static void
+test_cosigned_file_that_cannot_be_written_is_tried_again(void **state)
+{
+	static const char *const calls[] = { "open", "pwrite", "rename" };
+	struct witnesses_rig *f = *state;
+	uint64_t size = 0, good = 0;
+
+	f->ops = &testdisk;
+	testdisk_arm(0, 0);
+	assert_int_equal(rig_open_witnesses(f, 1, 1), IM_OK);
+	for (uint64_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		testdisk_arm_name(calls[i], ENOSPC);
+		size = rig_grow(f, i * 100, 3);
+		rig_wait_for(f, first_cosigned, size, "it cosigns");
+		rig_wait_for(f, rig_file_says, good, "the file is as before");
+		testdisk_arm(0, 0);
+		good = rig_grow(f, i * 100 + 50, 3);
+		rig_wait_for(f, rig_file_says, good, "the file is written");
+		assert_int_equal(rig_read_file(f, &size), 1);
+		assert_int_equal(size, good);
+	}
+}
+
+/* A sync that fails ends the process: whoever gets it must not go on. */
+static void
+test_cosigned_file_whose_sync_fails_is_fatal(void **state)
+{
+	struct witnesses_rig *f = *state;
+
+	f->ops = &testdisk;
+	testdisk_arm_name("fsync", EIO);
+	assert_int_equal(rig_open_witnesses(f, 1, 1), IM_OK);
+	(void)rig_grow(f, 0, 3);
+	rig_wait_for(f, first_cosigned, publisher_published(&f->log->publisher), "it cosigns");
+	rig_close_log(f); /* the thread has ended: what it said can be read */
+	assert_int_equal(f->t.err.rc, IM_EIO);
+	testdisk_arm(0, 0);
+}
+
 /* To a witness the next shard is another log: it cosigns that when it knows its key, and that covers the one before. */
 static void
 test_witnesses_follow_the_log_into_its_next_shard(void **state)
@@ -188,6 +236,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_log_older_than_its_cosigned_checkpoint_is_refused, witnesses_rig_setup,
 		    witnesses_rig_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_cosigned_file_that_cannot_be_written_is_tried_again, witnesses_rig_setup,
+		    witnesses_rig_teardown),
+		cmocka_unit_test_setup_teardown(test_cosigned_file_whose_sync_fails_is_fatal,
+						witnesses_rig_setup, witnesses_rig_teardown),
 		cmocka_unit_test_setup_teardown(test_witnesses_follow_the_log_into_its_next_shard,
 						witnesses_rig_setup, witnesses_rig_teardown),
 	};

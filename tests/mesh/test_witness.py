@@ -20,11 +20,12 @@ def cosigned(start, instant, folder):
     made = []
 
     def make(single=False):
-        witnesses = [Witness(pathlib.Path(folder) / "w", f"w{i}") for i in range(3)]
+        witnesses = [Witness(pathlib.Path(folder) / "w", f"w{i}", tls=i == 0) for i in range(3)]
         made.extend(witnesses)
         named = {w.url: w.vkey for w in witnesses}
         mesh = start(single=single, workers=[{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}],
-                     config={"audit": {"publish_ms": "50ms", "witness_ms": "50ms", "witnesses": named, "witness_quorum": 2}})
+                     config={"audit": {"publish_ms": "50ms", "witness_ms": "50ms", "witnesses": named, "witness_quorum": 2,
+                                       "witness_ca_file": str(witnesses[0].certificate)}})
         key = mesh.status()["audit"]["vkey"]
         for w in witnesses[:2]:
             w.start({ORIGIN: key})
@@ -102,6 +103,14 @@ def test_two_of_three_witnesses_are_enough_and_one_may_die(cosigned, single):
     assert mesh.command("audit", "check", str(proof), "--vkey", key, *by_key(witnesses, 2)).returncode == 0
     refused = mesh.command("audit", "check", str(proof), "--vkey", key, *by_key(witnesses, 3))
     assert refused.returncode == 1 and "2 of the 3 witnesses have cosigned, and 3 are needed" in refused.stdout
+
+    for wrong, says in ((["--quorum", "0", "--witness", witnesses[0].vkey], "--quorum is more than the witnesses"),
+                        (["--quorum", "two", "--witness", witnesses[0].vkey], "--quorum takes a number"),
+                        (["--witness", witnesses[0].vkey, "--witness", witnesses[0].vkey], "the same key twice"),
+                        (["--witness", key], "--witness: not a verifier key: it reads NAME+HASH+KEY, with the Ed25519 key of a witness")):
+        done = mesh.command("audit", "verify", str(folder), "--vkey", key, *wrong)
+        assert done.returncode == 2 and says in done.stderr, done.stderr
+    assert mesh.command("audit", "witness", "keys").returncode == 2
 
     # Without a quorum the mesh goes on as before; the file says what it said.
     witnesses[1].process.kill(signal.SIGKILL)

@@ -12,15 +12,22 @@ ORIGIN = "infermesh.local/log"  # of a mesh that is not told otherwise
 class Witness:
     """infermesh-audit --witness in a folder of its own."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, tls=False):
         self.name, self.folder = name, folder / name
         self.folder.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/w"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/w"
         self.admin = self.folder / "admin"
         self.config = {"mesh": {"run_dir": str(self.folder), "state_dir": str(self.folder / "s")},
                        "witness": {"listen": f"127.0.0.1:{self.port}", "prefix": "/w", "admin": f"unix:{self.admin}",
                                    "name": f"{name}.example/witness"}}
+        if tls:
+            self.certificate, key = self.folder / "cert.pem", self.folder / "tls.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=witness",
+                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate],
+                           check=True, capture_output=True, timeout=60)
+            key.chmod(0o600)
+            self.config["witness"].update(tls_cert=str(self.certificate), tls_key=str(key))
         self.path = self.folder / "witness.yaml"
         self.process = None
         self.save()
