@@ -104,7 +104,10 @@ resume_pruning(struct audit_log *log, const struct shards *shards, struct im_err
 			publisher_prune(&log->publisher, known[i].prune.min_index, number - first);
 		else
 			rc = turn_prune_older(log, shards, &known[i].prune,
-					      number < first ? 0 : number - first + 1, err);
+					      number >= first      ? number - first + 1
+					      : log->ended != NULL ? PRUNING_AFTER_END
+								   : 0,
+					      err);
 	}
 	buf_done(&log->prunes);
 	return rc;
@@ -138,6 +141,11 @@ open_shards(struct audit_log *log, struct im_err *err)
 		rc = remove_unknown(log, &shards, err);
 	if (rc == IM_OK)
 		rc = resume_pruning(log, &shards, err);
+	if (rc == IM_OK && log->ended != NULL) {
+		rc = turn_end(log, err);
+		if (rc == IM_EUNAVAILABLE || rc == IM_ENOMEM)
+			rc = IM_OK; /* it is tried again */
+	}
 	if (rc == IM_OK && shards.count > 1 && log->ended == NULL)
 		turn_remove_wal(log->params.ops, shards.shard[shards.count - 2]->source.dir);
 	/* The key of a turn that was not made, or the old one of a turn that was not finished. */

@@ -18,8 +18,10 @@
 
 #include "audit/lifecycle.h"
 #include "audit/testlog.h"
+#include "audit/turn.h"
 
 #define SECOND UINT64_C(1000000)
+#define DAY    (UINT64_C(86400) * SECOND)
 
 static uint64_t fake_now;
 
@@ -247,6 +249,91 @@ test_prune_goes_on_by_itself_when_a_file_could_not_be_deleted(void **state)
 	testlog_done(&t);
 }
 
+/* Its half-year ends before what was recorded is deleted; killed at disk call 'at'. False when there was no such call. */
+static bool
+turn_cut_off(unsigned at)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t, &testdisk);
+	struct audit_pruned p;
+	struct verify_report r;
+	int status;
+	pid_t pid;
+
+	audit_log_close(log);
+	t.half_years = true;
+	log = testlog_open(&t);
+	assert_non_null(log);
+	assert_int_equal(audit_log_prune(log, 1009 * SECOND, false, NULL, &p, &t.err), IM_OK);
+	fake_now += 200 * DAY;
+	assert_true(audit_log_turn_due(log));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		testdisk_arm(at, TESTDISK_KILL);
+		_exit(audit_log_turn(log, &t.err) == IM_OK ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	audit_log_close(log);
+	log = testlog_open(&t);
+	if (log == NULL)
+		fail_msg("call %u: %s", at, t.err.text);
+	if (audit_log_turn_due(log))
+		assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+	assert_null(log->ended);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	if (bundles(&t) != 2)
+		fail_msg("call %u: %u bundles are left", at, bundles(&t));
+	audit_log_close(log);
+	testlog_verify(&t, &r);
+	assert_int_equal(r.pruned, 768);
+	testlog_done(&t);
+	if (!WIFSIGNALED(status))
+		assert_int_equal(status, 0);
+	return WIFSIGNALED(status);
+}
+
+static void
+test_prune_that_a_turn_overtakes_is_finished_wherever_that_is_killed(void **state)
+{
+	unsigned at = 1;
+
+	(void)state;
+	while (turn_cut_off(at))
+		at++;
+	assert_true(at > 20);
+	print_message("%u kills\n", at - 1);
+}
+
+/* The record about an older shard is not published when the next turn comes: sizes are counted anew then. */
+static void
+test_prune_of_an_older_shard_goes_on_over_the_next_turn(void **state)
+{
+	struct testlog t;
+	struct audit_log *log = setup(&t, NULL);
+	struct audit_pruned p;
+	struct verify_report r;
+
+	(void)state;
+	audit_log_close(log);
+	t.half_years = true;
+	log = testlog_open(&t);
+	assert_non_null(log);
+	fake_now += 200 * DAY;
+	assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+	assert_int_equal(testlog_pairs(&t, log, 3000, 150, 100), IM_OK);
+	assert_int_equal(audit_log_prune(log, 1009 * SECOND, false, NULL, &p, &t.err), IM_OK);
+	assert_int_equal(p.min_index, 768);
+	fake_now += 200 * DAY;
+	assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	assert_int_equal(bundles(&t), 2);
+	audit_log_close(log);
+	testlog_verify(&t, &r);
+	assert_int_equal(r.pruned, 768);
+	testlog_done(&t);
+}
+
 int
 main(void)
 {
@@ -255,6 +342,9 @@ main(void)
 		cmocka_unit_test(test_prune_never_takes_what_is_not_published_or_not_old),
 		cmocka_unit_test(
 		    test_prune_killed_or_failing_at_any_call_leaves_a_log_that_verifies),
+		cmocka_unit_test(
+		    test_prune_that_a_turn_overtakes_is_finished_wherever_that_is_killed),
+		cmocka_unit_test(test_prune_of_an_older_shard_goes_on_over_the_next_turn),
 		cmocka_unit_test(test_prune_goes_on_by_itself_when_a_file_could_not_be_deleted),
 	};
 

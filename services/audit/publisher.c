@@ -355,12 +355,26 @@ publisher_turn(struct publisher *p, struct store *next, uint64_t base, struct st
 	(void)pthread_mutex_lock(&p->lock);
 	while ((node = list_pop_front(&p->chunks)) != NULL)
 		list_push_back(ret_chunks, node);
+	/* Sizes are counted anew. */
+	LIST_FOREACH (&p->older, o, struct pruning, node)
+		o->after = o->after <= p->published ? 0 : PRUNING_AFTER_END;
 	store_move(ret_store, &p->store);
 	store_move(&p->store, next);
 	p->backlog = 0;
 	p->published = p->store.published;
 	p->base = base;
 	p->first = p->prune_min = p->prune_after = 0;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+publisher_ended(struct publisher *p)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	LIST_FOREACH (&p->older, o, struct pruning, node)
+		if (o->after == PRUNING_AFTER_END)
+			o->after = 0;
+	(void)pthread_cond_signal(&p->wake);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 

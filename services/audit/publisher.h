@@ -23,6 +23,8 @@ typedef void (*publisher_told_fn)(void *user, const char *checkpoint, size_t len
 
 #define PUBLISHER_PRUNE 64 /* bundles that are deleted between two looks at what waits */
 
+#define PRUNING_AFTER_END UINT64_MAX /* once all of the shard that has just ended is published */
+
 /* Entries of an older shard that are to be deleted: from 'first' up to 'min_index', once so much of the newest is published. */
 struct pruning {
 	struct list node;
@@ -95,10 +97,14 @@ IM_MUST_CHECK enum im_rc publisher_pass(struct publisher *p, bool publish, struc
 
 /**
  * Go on with another shard, whose first record has the number 'base': 'next', open, becomes the publisher's; the store of the
- * one before, and its chunks, the caller's. What it had to prune is forgotten. Only while there is no thread.
+ * one before, and its chunks, the caller's. What it had to prune is forgotten; what was to be deleted in older shards, once more of
+ * the one before is published, waits for publisher_ended(). Only while there is no thread.
  */
 void publisher_turn(struct publisher *p, struct store *next, uint64_t base, struct store *ret_store,
 		    struct list *ret_chunks);
+
+/** All of the shard before is published. Any thread. */
+void publisher_ended(struct publisher *p);
 
 /** Publish what is there and end the thread; waits for it. What cannot be written stays in the write-ahead log. */
 void publisher_stop(struct publisher *p);

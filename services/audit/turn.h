@@ -43,7 +43,7 @@ IM_MUST_CHECK enum im_rc audit_log_rotate(struct audit_log *log, const char *act
 /** Publish the shard that has ended, as far as it can be done now. As store_publish(). */
 IM_MUST_CHECK enum im_rc turn_end(struct audit_log *log, struct im_err *err);
 
-/** The shard that was recovered has ended: recover the next one. */
+/** The shard that was recovered has ended: recover the next one. turn_end() follows. */
 IM_MUST_CHECK enum im_rc turn_resume(struct audit_log *log, const struct shards *shards,
 				     struct im_err *err);
 

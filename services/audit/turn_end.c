@@ -10,6 +10,7 @@
 
 #include "audit/proof_file.h"
 #include "audit/turn.h"
+#include "audit/wal.h"
 
 #define END_RETRY_US UINT64_C(1000000)
 
@@ -99,6 +100,7 @@ turn_end(struct audit_log *log, struct im_err *err)
 	if (e->pruning != NULL)
 		publisher_prune_older(p, e->pruning);
 	e->pruning = NULL;
+	publisher_ended(p);
 	turn_forget(log);
 	return IM_OK;
 }
@@ -130,12 +132,7 @@ turn_resume(struct audit_log *log, const struct shards *shards, struct im_err *e
 	if (rc == IM_OK)
 		rc = audit_log_enter(log, name, vkey, log->shard.first + size,
 				     log->shard.ordinal + 1, err);
-	if (rc == IM_OK)
-		rc = audit_log_recover(log, shards, err);
-	if (rc != IM_OK)
-		return rc;
-	rc = turn_end(log, err);
-	return rc == IM_EUNAVAILABLE || rc == IM_ENOMEM ? IM_OK : rc; /* it is tried again */
+	return rc == IM_OK ? audit_log_recover(log, shards, err) : rc;
 }
 
 void
@@ -149,15 +146,40 @@ turn_schedule(struct audit_log *log)
 		log->turn_us = shard_half_year_end(us);
 }
 
+static enum im_rc
+count_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+{
+	uint64_t *end = user;
+
+	(void)where;
+	(void)err;
+	*end = f->first + f->count;
+	return IM_OK;
+}
+
+static bool
+any_frame(void *user, const struct wal_frame *f)
+{
+	(void)user;
+	(void)f;
+	return true;
+}
+
+/* Records are acknowledged behind the first one only after the turn, and published a little later. */
 enum im_rc
 turn_remove_unused(const struct disk_ops *ops, const char *dir, struct im_err *err)
 {
 	char path[DISK_PATH_MAX];
+	struct wal_found found;
+	uint64_t end = 0;
+	const struct wal_scan scan = { count_frame, any_frame, &end };
 	enum im_rc rc = disk_path(path, dir, "checkpoint", err);
 
-	if (rc != IM_OK)
+	if (rc == IM_OK)
+		rc = wal_read(dir, &scan, &found, err);
+	if (rc != IM_OK && rc != IM_ECORRUPT) /* which a crash while it was made may look like */
 		return rc;
-	if (access(path, F_OK) == 0)
+	if (access(path, F_OK) == 0 || end > 1)
 		return err_set(
 		    err, IM_ECORRUPT,
 		    "%s is a shard that the log does not know: the log was rolled back; restore the folder from its "
