@@ -183,3 +183,35 @@ def test_log_folder_that_was_rolled_back_is_told_by_witnesses(cosigned):
     ask(mesh)
     assert wait_cosigned(mesh) > size
     assert os.listdir(witnesses[0].folder / "s" / "witness")
+
+
+def test_witnesses_cosign_a_new_shard_when_they_know_its_key(cosigned):
+    mesh, witnesses, key = cosigned()
+    ask(mesh)
+    wait_cosigned(mesh)
+    rotated = mesh.command("audit", "keys", "rotate", "--json")
+    assert rotated.returncode == 0, rotated.stderr
+    new = mesh.status()["audit"]
+    assert new["origin"].startswith(ORIGIN + "/") and new["vkey"] == json.loads(rotated.stdout)["vkey"]
+    ask(mesh)
+    wait_for(lambda: state(mesh, 0) == state(mesh, 1) == "refused", "they do not know the shard", 60)
+    # What was cosigned before still counts for the records before.
+    report = verify(mesh, *by_key(witnesses, 2))
+    assert report["cosigned"]["enough"] and report["cosigned"]["size"] < report["size"]
+
+    for w in witnesses[:2]:
+        w.stop()
+        w.start({ORIGIN: key, new["origin"]: new["vkey"]})
+    wait_for(lambda: state(mesh, 0) == state(mesh, 1) == "fine", "they cosign the shard", 60)
+    ask(mesh)
+    wait_for(lambda: (a := mesh.status()["audit"])["published_size"] == a["size"], "all is published")
+
+    def all_of_it():
+        report = verify(mesh, "--vkey", key, *by_key(witnesses, 2))
+        return report["cosigned"]["enough"] and report["cosigned"]["size"] == report["size"]
+
+    wait_for(all_of_it, "all shards are covered", 60, 0.05)
+    proof = mesh.folder / "x.tlog-proof"
+    last = mesh.status()["audit"]["size"] - 1
+    assert mesh.command("audit", "prove", str(last), "-o", str(proof)).returncode == 0
+    assert mesh.command("audit", "check", str(proof), "--vkey", new["vkey"], *by_key(witnesses, 2)).returncode == 0
