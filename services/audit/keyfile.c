@@ -40,12 +40,11 @@ parse_old(const char *vkey, struct keyfile *k, struct im_err *err)
 	if (rc != IM_OK)
 		return rc;
 	note_verifier_done(&v);
-	old = k->old_count < KEYFILE_OLD_MAX
-		  ? reallocarray(k->old, k->old_count + 1, sizeof(*k->old))
-		  : NULL;
+	if (k->old_count == KEYFILE_OLD_MAX)
+		return err_set(err, IM_EINVAL, "more than %d old keys", KEYFILE_OLD_MAX);
+	old = reallocarray(k->old, k->old_count + 1, sizeof(*k->old));
 	if (old == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for more than %zu old keys",
-			       k->old_count);
+		return err_set(err, IM_ENOMEM, "no memory for an old key");
 	k->old = old;
 	(void)snprintf(k->old[k->old_count++], sizeof(*k->old), "%s", vkey);
 	return IM_OK;
@@ -87,7 +86,7 @@ static enum im_rc
 parse(char *text, struct keyfile *ret, struct im_err *err)
 {
 	struct keyfile k = { 0 };
-	unsigned seen = 0, number = 0;
+	unsigned seen = 0, number = 0, unfinished = 0;
 	enum im_rc rc = IM_OK;
 
 	for (char *line = text, *next; line != NULL && rc == IM_OK; line = next) {
@@ -95,16 +94,23 @@ parse(char *text, struct keyfile *ret, struct im_err *err)
 		if (next != NULL)
 			*next++ = '\0';
 		number++;
+		if (next == NULL && *line != '\0') {
+			unfinished = number; /* it was being appended when a crash came */
+			break;
+		}
 		if (strncmp(line, KEYFILE_BEGUN, strlen(KEYFILE_BEGUN)) == 0)
 			k.unfinished = true;
 		if (*line != '#' && *line != '\0')
 			rc = parse_line(line, &k, &seen, err);
-		if (rc == IM_EINVAL && next == NULL && seen == 7)
-			rc = IM_OK; /* it was being appended when a crash came */
 		if (rc != IM_OK)
 			err_prefix(err, "line %u", number);
 	}
-	if (rc == IM_OK && seen != 7)
+	if (rc == IM_OK && seen != 7 && unfinished > 0)
+		rc = err_set(
+		    err, IM_EINVAL,
+		    "line %u does not end with a newline: it may be cut off. If it is whole, add one",
+		    unfinished);
+	else if (rc == IM_OK && seen != 7)
 		rc = err_set(err, IM_EINVAL, "signer, master or epoch is missing");
 	if (rc == IM_OK)
 		*ret = k;

@@ -48,8 +48,8 @@ void keyfile_first_vkey(const struct keyfile *k, char ret[NOTE_KEYTEXT_MAX]);
 const struct note_signer *keyfile_signer(const struct keyfile *k,
 					 const uint8_t pub[NOTE_KEY_BYTES]);
 
-/** Append a fresh signing key called 'name', durably: '*k' has it as its spare. IM_EEXIST: there is a spare already. As
- *  disk.h says, IM_EINVAL, IM_ENOMEM. */
+/** Append a fresh signing key called 'name', durably: '*k' has it as its spare. IM_EEXIST: there is a spare already. IM_EINVAL:
+ *  the name is none, or there is no room for another key. As disk.h says, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc keyfile_add(const struct disk_ops *ops, const char *path, const char *name,
 				     struct keyfile *k, struct im_err *err);
 

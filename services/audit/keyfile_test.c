@@ -312,6 +312,79 @@ test_keyfile_with_three_signers_or_a_malformed_old_key_is_refused(void **state)
 	teardown(&f);
 }
 
+/* Whoever edits it by hand may forget the last newline: what appends does not count that line, so nobody else may. */
+static void
+test_keyfile_last_line_without_its_newline_is_asked_for(void **state)
+{
+	struct fixture f;
+	struct keyfile back;
+	char *all;
+	FILE *file;
+
+	(void)state;
+	setup(&f);
+	all = contents(&f);
+	file = fopen(f.path, "we");
+	assert_non_null(file);
+	assert_int_equal(fwrite(all, 1, strlen(all) - 1, file), strlen(all) - 1);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(keyfile_load(f.path, &back, &f.err), IM_EINVAL);
+	assert_non_null(strstr(f.err.text, "line 5 does not end with a newline"));
+	/* A second signer, whole but for its newline, is none, and keeps no other from coming. */
+	file = fopen(f.path, "we");
+	assert_non_null(file);
+	assert_true(fprintf(file, "%ssigner %s", all, f.secret) > 0);
+	assert_int_equal(fclose(file), 0);
+	free(all);
+	keyfile_done(&f.keys);
+	assert_int_equal(keyfile_load(f.path, &f.keys, &f.err), IM_OK);
+	assert_null(f.keys.spare.key);
+	assert_int_equal(rotate(&f, &disk_posix), IM_OK);
+	assert_int_equal(f.keys.old_count, 1);
+	teardown(&f);
+}
+
+/* The file that is full can be read: only the rotation is refused. */
+static void
+test_keyfile_is_never_rotated_into_one_that_cannot_be_read(void **state)
+{
+	struct fixture f;
+	enum im_rc rc = IM_OK;
+	unsigned n;
+
+	(void)state;
+	for (unsigned longest = 0; longest < 2; longest++) {
+		char name[NOTE_NAME_MAX + 1];
+
+		setup(&f);
+		memset(name, 'n', sizeof(name) - 1);
+		name[longest == 1 ? sizeof(name) - 1 : 30] = '\0';
+		for (n = 0; n < 2 * KEYFILE_OLD_MAX && rc == IM_OK; n++) {
+			rc = keyfile_add(&disk_posix, f.path, name, &f.keys, &f.err);
+			if (rc == IM_OK)
+				assert_int_equal(keyfile_settle(&disk_posix, f.path,
+								f.keys.spare.pub, &f.keys, &f.err),
+						 IM_OK);
+		}
+		assert_int_equal(rc, IM_EINVAL);
+		assert_non_null(strstr(f.err.text, "no room"));
+		assert_true(longest == 1 ? n > 90 : n == KEYFILE_OLD_MAX + 1);
+		teardown(&f);
+		rc = IM_OK;
+	}
+	setup(&f); /* those that came to nothing take room too */
+	for (n = 0; n < 10000 && rc == IM_OK; n++) {
+		rc = keyfile_add(&disk_posix, f.path, ORIGIN "/2027h1-1", &f.keys, &f.err);
+		if (rc == IM_OK)
+			assert_int_equal(
+			    keyfile_settle(&disk_posix, f.path, f.first, &f.keys, &f.err), IM_OK);
+	}
+	assert_int_equal(rc, IM_EINVAL);
+	keyfile_done(&f.keys);
+	assert_int_equal(keyfile_load(f.path, &f.keys, &f.err), IM_OK);
+	teardown(&f);
+}
+
 int
 main(void)
 {
@@ -323,6 +396,8 @@ main(void)
 		cmocka_unit_test(test_keyfile_killed_at_any_call_has_a_key_and_goes_on),
 		cmocka_unit_test(test_keyfile_any_call_failing_once_is_made_good_by_the_next_try),
 		cmocka_unit_test(test_keyfile_append_that_was_cut_off_does_not_count),
+		cmocka_unit_test(test_keyfile_last_line_without_its_newline_is_asked_for),
+		cmocka_unit_test(test_keyfile_is_never_rotated_into_one_that_cannot_be_read),
 		cmocka_unit_test(test_keyfile_with_three_signers_or_a_malformed_old_key_is_refused),
 	};
 

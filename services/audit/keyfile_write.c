@@ -14,6 +14,8 @@
 #include "base/hex.h"
 
 #define SIGNER "signer "
+#define KEYFILE_FULL                                                                               \
+	"the key file has no room for another key: it was rotated too often; begin another log, with a key file of its own"
 
 /* The key file while it is changed. 'text' is what was read; the secrets in it are wiped at the end. */
 struct editor {
@@ -112,6 +114,8 @@ keyfile_add(const struct disk_ops *ops, const char *path, const char *name, stru
 
 	if (k->spare.key != NULL)
 		return err_set(err, IM_EEXIST, "the key is being rotated already");
+	if (k->old_count == KEYFILE_OLD_MAX)
+		return err_set(err, IM_EINVAL, KEYFILE_FULL);
 	random_bytes(seed, sizeof(seed));
 	rc = note_signer_new(name, seed, &fresh, err);
 	OPENSSL_cleanse(seed, sizeof(seed));
@@ -120,6 +124,9 @@ keyfile_add(const struct disk_ops *ops, const char *path, const char *name, stru
 	note_signer_skey(&fresh, skey);
 	(void)snprintf(line, sizeof(line), SIGNER "%s\n", skey);
 	rc = open_editor(&e, ops, path, err);
+	/* Also for the line that keep_old() is going to append: a file that is too long is read no more. */
+	if (rc == IM_OK && e.end + 2 * sizeof(line) > SECRET_FILE_MAX)
+		rc = err_set(err, IM_EINVAL, KEYFILE_FULL);
 	if (rc == IM_OK)
 		rc = append_line(&e, line, err);
 	close_editor(&e);
