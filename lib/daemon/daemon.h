@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "daemon/config.h"
 #include "daemon/metrics.h"
+#include "daemon/reporter.h"
 #include "net/net.h"
 
 #define INFERMESH_VERSION "0.1.0"
@@ -23,6 +24,7 @@ struct service_env {
 	const struct config *config; /* the whole file */
 	const struct config *item;   /* inference: its entry of 'workers'; else NULL */
 	const char *name;            /* instance, such as "router" or the worker's name */
+	struct reporter *reporter;   /* where changes are told; NULL = nowhere */
 	bool
 	    single_process; /* inproc:// links: use mesh_address(), never config addresses directly */
 };
@@ -35,6 +37,7 @@ struct service_ops {
 	const char *
 	    program; /* "audit --witness": what follows "infermesh-" on a command line; NULL = 'name' */
 	const char *also; /* a further line of the synopsis, or NULL */
+	bool reports;     /* host.c tells the audit log its configuration when it has started */
 	/* Open sockets, start threads; never blocks for long. On failure nothing is left behind and the daemon ends. */
 	enum im_rc (*start)(const struct service_env *env, void **ret_service, struct im_err *err);
 	/* Take no new work; finish what is in flight. */

@@ -65,6 +65,7 @@ service_gone(void *arg)
 	struct host *h = arg;
 
 	h->service = NULL;
+	reporter_stop(&h->reporter);
 	admin_close(h->admin);
 	h->admin = NULL;
 	net_close(h->net, host_gone, h);
@@ -85,12 +86,25 @@ make_net(struct host *h, struct im_err *err)
 	return net_new(h->loop, &params, &h->net, err);
 }
 
+/* Nowhere, if nobody keeps a log. */
+static void
+make_reporter(struct host *h)
+{
+	const char *mode = config_str(h->env.config, "router.audit_mode");
+
+	reporter_init(&h->reporter, h->loop, h->net,
+		      h->ops->reports && strcmp(mode, "off") != 0 ? mesh_address(&h->env, "audit")
+								  : NULL);
+	h->env.reporter = &h->reporter;
+}
+
 enum im_rc
 host_start(struct loop *loop, const struct config *config, const struct config *item,
 	   const struct service_ops *ops, const char *name, bool single_process,
 	   const char *admin_listen, struct host **ret_host, struct im_err *err)
 {
 	struct host *h = calloc(1, sizeof(*h));
+	struct config_change report;
 	enum im_rc rc;
 
 	assert(loop_is_held(loop));
@@ -112,10 +126,12 @@ host_start(struct loop *loop, const struct config *config, const struct config *
 		return rc;
 	}
 	h->env.net = h->net;
+	make_reporter(h);
 	list_push_back(&hosts, &h->node);
 	rc = ops->start(&h->env, &h->service, err);
 	if (rc != IM_OK) {
 		h->failed = true;
+		reporter_stop(&h->reporter);
 		net_close(h->net, host_gone, h);
 		return rc;
 	}
@@ -126,6 +142,8 @@ host_start(struct loop *loop, const struct config *config, const struct config *
 		ops->stop(h->service, service_gone, h);
 		return rc;
 	}
+	config_change_start(&report, h->name, config);
+	reporter_submit(&h->reporter, &report);
 	*ret_host = h;
 	return IM_OK;
 }

@@ -18,6 +18,7 @@ struct host {
 	struct net *net;
 	void *service;       /* NULL once it has stopped */
 	struct admin *admin; /* NULL = no pages */
+	struct reporter reporter;
 	bool draining;
 	bool stopping;   /* ops->stop() was called: no other callback follows */
 	bool failed;     /* did not start; closes on its own */

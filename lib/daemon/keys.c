@@ -33,6 +33,8 @@ struct key {
 struct keys {
 	struct key *list;
 	size_t count;
+	uint8_t digest[SHA256_BYTES]; /* of the file */
+	uint32_t owner;
 };
 
 static bool
@@ -153,6 +155,7 @@ keys_load(const char *path, struct keys **ret_keys, struct im_err *err)
 {
 	struct buf text = BUF_INIT(KEYS_FILE_MAX);
 	struct keys *keys = NULL;
+	struct stat st;
 	enum im_rc rc;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
@@ -165,10 +168,14 @@ keys_load(const char *path, struct keys **ret_keys, struct im_err *err)
 	rc = check_mode(fd, path, err);
 	if (rc == IM_OK)
 		rc = read_all(fd, path, &text, err);
+	if (fstat(fd, &st) != 0)
+		st.st_uid = geteuid();
 	(void)close(fd);
 	if (rc == IM_OK) {
 		keys = calloc(1, sizeof(*keys));
-		rc = keys != NULL
+		if (keys != NULL)
+			keys->owner = st.st_uid;
+		rc = keys != NULL && sha256_of(text.data, text.len, keys->digest)
 			 ? parse_file(&text, path, keys, err)
 			 : err_set(err, IM_ENOMEM, "%s: not enough memory for the keys", path);
 	}
@@ -178,6 +185,18 @@ keys_load(const char *path, struct keys **ret_keys, struct im_err *err)
 	else
 		*ret_keys = keys;
 	return rc;
+}
+
+const uint8_t *
+keys_digest(const struct keys *keys)
+{
+	return keys->digest;
+}
+
+uint32_t
+keys_owner(const struct keys *keys)
+{
+	return keys->owner;
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -23,6 +24,10 @@ struct keys;
 IM_MUST_CHECK enum im_rc keys_load(const char *path, struct keys **ret_keys, struct im_err *err);
 void keys_free(struct keys *keys);
 size_t keys_count(const struct keys *keys);
+
+/** SHA-256 of the file as it was read, and who owns it. */
+const uint8_t *keys_digest(const struct keys *keys);
+uint32_t keys_owner(const struct keys *keys);
 
 /** Look up the presented key (any bytes) in time that does not depend on the stored hashes' contents. Strings live as
  *  long as 'keys'. */

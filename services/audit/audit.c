@@ -288,9 +288,7 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		.now_us = clock_wall_us,
 		.fatal = on_fatal,
 	};
-	struct audit_event start = { .kind = RECORD_START,
-				     .has_config_digest = true,
-				     .request_time_us = clock_wall_us() };
+	struct config_change start;
 	uint64_t began_us = clock_mono_us(), index;
 	char vkey[NOTE_KEYTEXT_MAX];
 	enum im_rc rc = audit_log_open(&params, &audit->log, err);
@@ -314,8 +312,10 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 			return IM_EIO;
 		note_turn(audit, err);
 	}
-	config_digest(config, start.config_digest);
-	rc = audit_log_add(audit->log, &start, &index, err);
+	config_change_start(&start, "audit", config);
+	start.event.kind = RECORD_START;
+	start.event.has_request_id = false; /* there is no second try that it had to be known by */
+	rc = audit_log_add(audit->log, &start.event, &index, err);
 	if (rc == IM_OK)
 		rc = audit_log_commit(audit->log, false, err);
 	note_signer_vkey(&audit->log->shard.signer, vkey);

@@ -239,6 +239,7 @@ cache_drain(void *service)
 const struct service_ops cache_service = {
 	.name = "cache",
 	.summary = "keeps answers in memory, by key, with time to live",
+	.reports = true,
 	.start = cache_start,
 	.drain = cache_drain,
 	.drained = cache_drained,

@@ -165,6 +165,17 @@ on_common_headers(void *user, struct http_exchange *x, struct buf *headers)
 
 /* Start. */
 
+/* Who may call from now on is in the audit log as the digest of the file, and its owner. */
+static void
+report_keys(struct gateway *g)
+{
+	struct config_change report;
+
+	config_change_fill(&report, "gateway", REPORT_KEYS, keys_digest(g->auth.keys),
+			   keys_owner(g->auth.keys));
+	reporter_submit(g->reporter, &report);
+}
+
 static void
 on_keys_timer(void *arg)
 {
@@ -175,8 +186,10 @@ on_keys_timer(void *arg)
 	if (gateway_auth_reload(&g->auth, &changed, &err) != IM_OK)
 		log_error("key file cannot be read; the keys from before still hold",
 			  LOG_STR("error.message", err.text));
-	else if (changed)
+	else if (changed) {
 		log_info("keys are loaded", LOG_UINT("infermesh.keys", keys_count(g->auth.keys)));
+		report_keys(g);
+	}
 	if (loop_timer_set(g->loop, &g->keys_timer, KEYS_CHECK_US) != IM_OK)
 		log_error("no memory to look after the key file; restart to have it read again");
 }
@@ -282,6 +295,7 @@ gateway_start(const struct service_env *env, void **ret_service, struct im_err *
 		return err_set(err, IM_ENOMEM, "no memory for the gateway");
 	g->loop = env->loop;
 	g->config = env->config;
+	g->reporter = env->reporter;
 	g->request_ms = (uint32_t)config_int(g->config, "gateway.request_ms");
 	g->keepalive_us = (uint64_t)config_int(g->config, "gateway.keepalive_ms") * 1000;
 	g->keys_timer = (struct loop_timer){ .fn = on_keys_timer, .arg = g };
@@ -297,6 +311,8 @@ gateway_start(const struct service_env *env, void **ret_service, struct im_err *
 		gateway_free(g);
 		return rc;
 	}
+	if (g->auth.keys != NULL)
+		report_keys(g);
 	log_info("serving HTTP", LOG_STR("server.address", http_server_address(g->http)),
 		 LOG_STR("tls", config_str(g->config, "gateway.tls_cert") == NULL ? "off" : "on"),
 		 LOG_UINT("infermesh.keys", g->auth.keys == NULL ? 0 : keys_count(g->auth.keys)));
@@ -379,6 +395,7 @@ put_metrics(const void *service, struct metrics_page *page)
 const struct service_ops gateway_service = {
 	.name = "gateway",
 	.summary = "Serves the HTTP API: chat completions and models, for SDKs and browsers.",
+	.reports = true,
 	.start = gateway_start,
 	.drain = gateway_drain,
 	.drained = gateway_drained,

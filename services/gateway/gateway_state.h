@@ -30,6 +30,7 @@ struct gateway {
 	struct gateway_cors cors;
 	struct gateway_metrics metrics;
 	struct loop_timer keys_timer;
+	struct reporter *reporter; /* told which keys hold; may be NULL */
 
 	struct list requests; /* of struct gateway_request */
 	uint32_t running;     /* length of 'requests' */

@@ -296,6 +296,7 @@ metrics(const void *service, struct metrics_page *page)
 const struct service_ops inference_service = {
 	.name = "inference",
 	.summary = "serves models to the mesh: one in this process, or those of an upstream server",
+	.reports = true,
 	.start = start,
 	.drain = drain,
 	.drained = drained,

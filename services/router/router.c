@@ -237,7 +237,7 @@ start_clients(struct router *router, const struct service_env *env, struct im_er
 		.changed = audit_changed,
 		.user = router
 	};
-	struct audit_event ev = { .kind = RECORD_CONFIG, .has_config_digest = true };
+	struct config_change report;
 	enum im_rc rc;
 
 	rc = audit_client_start(&router->audit, env->loop, env->net, mesh_address(env, "audit"),
@@ -251,9 +251,8 @@ start_clients(struct router *router, const struct service_env *env, struct im_er
 	if (rc != IM_OK) {
 		return rc;
 	}
-	ev.request_time_us = clock_wall_us();
-	config_digest(env->config, ev.config_digest);
-	(void)audit_client_submit(&router->audit, &ev, NULL, NULL, NULL);
+	config_change_start(&report, env->name, env->config);
+	(void)audit_client_submit(&router->audit, &report.event, NULL, NULL, NULL);
 	return IM_OK;
 }
 

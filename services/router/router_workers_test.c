@@ -310,7 +310,7 @@ test_router_answers_of_other_weights_are_not_cached_as_these(void **state)
 	(void)state;
 	new->digest = "new";
 	mesh_worker_announce(new); /* from now on the key stands for these weights */
-	MESH_WAIT(m, mesh_count(m, RECORD_MODEL_LOAD, OUTCOME_NONE) == 5);
+	MESH_WAIT(m, mesh_count(m, RECORD_MODEL_RELOAD, OUTCOME_NONE) == 1);
 	new->hang = true;
 	mesh_ask(m, &busy, METHOD_GENERATE, "demo", "busy", 0);
 	MESH_WAIT(m, new->in_flight + old->started == 1);

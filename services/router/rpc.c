@@ -30,13 +30,14 @@ record_loads(struct router *router, const struct announced *what, const struct a
 {
 	for (size_t i = 0; i < what->fresh_count; i++) {
 		const struct model_info *m = &a->models[what->fresh[i]];
-		struct audit_event ev = { .kind = RECORD_MODEL_LOAD,
-					  .request_time_us = clock_wall_us(),
-					  .model = m->id,
-					  .model_digest = m->digest,
-					  .has_routing = true,
-					  .routing = {
-					      .worker = a->worker, .policy = "", .reason = "" } };
+		struct audit_event ev = {
+			.kind = what->reloaded[i] ? RECORD_MODEL_RELOAD : RECORD_MODEL_LOAD,
+			.request_time_us = clock_wall_us(),
+			.model = m->id,
+			.model_digest = m->digest,
+			.has_routing = true,
+			.routing = { .worker = a->worker, .policy = "", .reason = "" }
+		};
 
 		(void)audit_client_submit(&router->audit, &ev, NULL, NULL, NULL);
 	}

@@ -68,15 +68,16 @@ workers_bucket_of(const char *id)
 	return (size_t)(ring_hash(id) % WORKERS_BUCKETS);
 }
 
-static bool
-announced_before(const struct worker *w, const struct model_info *info)
+/* The digest of this model that a worker has announced, or NULL if it has not announced the model. */
+static const char *
+announced_digest(const struct worker *w, const struct model_info *info)
 {
 	for (size_t i = 0; w != NULL && i < w->model_count; i++) {
 		if (strcmp(w->models[i].model->id, info->id) == 0) {
-			return strcmp(w->models[i].digest, info->digest) == 0;
+			return w->models[i].digest;
 		}
 	}
-	return false;
+	return NULL;
 }
 
 struct worker *
@@ -202,11 +203,18 @@ check_announce(const struct workers *ws, const struct worker *w, const struct an
 	return IM_OK;
 }
 
+/* 'before': this process, as it announced itself last; 'old': the one before it under this name. Each may be NULL. */
 static void
-find_fresh(const struct worker *before, const struct announce *a, struct announced *ret)
+find_fresh(const struct worker *before, const struct worker *old, const struct announce *a,
+	   struct announced *ret)
 {
 	for (size_t i = 0; i < a->model_count; i++) {
-		if (!announced_before(before, &a->models[i])) {
+		const char *had = announced_digest(before, &a->models[i]);
+		const char *last = announced_digest(before != NULL ? before : old, &a->models[i]);
+
+		if (had == NULL || strcmp(had, a->models[i].digest) != 0) {
+			ret->reloaded[ret->fresh_count] =
+			    last != NULL && strcmp(last, a->models[i].digest) != 0;
 			ret->fresh[ret->fresh_count++] = i;
 		}
 	}
@@ -239,7 +247,7 @@ workers_announce(struct workers *ws, struct link *link, const uint8_t instance[1
 		if (old != NULL && memcmp(old->instance, instance, sizeof(old->instance)) == 0) {
 			moved = old;
 		}
-		find_fresh(w != NULL ? w : moved, a, ret);
+		find_fresh(w != NULL ? w : moved, old, a, ret);
 	}
 	if (w == NULL) {
 		w = worker_new(ws, link, instance, a);

@@ -26,6 +26,7 @@ test_workers_announced_models_are_found(void **state)
 	a = announce(&ws, 0, 0, NULL, "w1", 0, 2, 0, 4, 1000);
 	assert_true(a.joined);
 	assert_int_equal(a.fresh_count, 2);
+	assert_false(a.reloaded[0] || a.reloaded[1]);
 	assert_non_null(workers_find_model(&ws, "m1"));
 	assert_ptr_equal(pick(&ws, "m2", NULL, 0), a.worker);
 	/* Again, unchanged: nothing is new. */
@@ -40,6 +41,7 @@ test_workers_announced_models_are_found(void **state)
 	assert_null(pick(&ws, "m2", NULL, 0));
 	a = announce(&ws, 0, 0, a.worker, "w1", 2, 1, 0, 4, 4000);
 	assert_int_equal(a.fresh_count, 1);
+	assert_true(a.reloaded[0]);
 	assert_string_equal(workers_serving(a.worker, workers_find_model(&ws, "m1"))->digest, "cc");
 	workers_done(&ws);
 }
@@ -153,7 +155,8 @@ test_workers_same_name_on_another_link_replaces(void **state)
 	a = announce(&ws, 1, 1, NULL, "w1", 0, 1, 0, 4, 2000);
 	w = a.worker;
 	assert_ptr_equal(a.replaced, old);
-	assert_int_equal(a.fresh_count, 1); /* another process has loaded it */
+	assert_int_equal(a.fresh_count, 1); /* another process has loaded it, */
+	assert_false(a.reloaded[0]);        /* and it is the same */
 	assert_ptr_equal(pick(&ws, "m1", NULL, 0), w);
 	assert_int_equal(workers_slots(&ws), 1); /* the old one keeps its request */
 	/* The old one may not take the name back while its link lives. */
