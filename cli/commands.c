@@ -31,7 +31,8 @@ const struct command commands[] = {
 			 OPT_HELP,
 			 { "single-process", 's', NULL,
 			   "all services in this one process: for small machines and tests" },
-			 { "check", 0, NULL, "check the configuration and end" },
+			 { "check", 0, NULL,
+			   "check the configuration, and that the files are there that it names, and end" },
 			 { "print-config", 0, NULL,
 			   "print the effective configuration, every key explained, and end" } },
 	    .description =

@@ -210,8 +210,15 @@ lock_run_dir(const struct config *config, int *ret_fd, struct im_err *err)
 static int
 look_only(const struct cli_args *args, const struct config *config)
 {
+	struct im_err err;
+
 	if (cli_flag(args, "print-config"))
 		config_print(config, stdout);
+	if (cli_flag(args, "check") && config_check_files(config, &err) != IM_OK) {
+		(void)fflush(stdout);
+		(void)cli_fail(args, &err);
+		return EXIT_USAGE;
+	}
 	if (cli_flag(args, "check"))
 		(void)fprintf(cli_flag(args, "print-config") ? stderr : stdout, "%s: ok\n",
 			      config_file(config));

@@ -52,6 +52,10 @@ IM_MUST_CHECK enum im_rc config_load(const char *path, struct config **ret_confi
 IM_MUST_CHECK enum im_rc config_parse(const char *name, const char *text, size_t len,
 				      struct config **ret_config, struct im_err *err);
 
+/** Are the files there, and to be read by us, that it names and that no daemon makes itself? IM_OK, or IM_EINVAL with file, line, key and
+ *  what is wrong with the first that is not. */
+IM_MUST_CHECK enum im_rc config_check_files(const struct config *config, struct im_err *err);
+
 /** The file to load: 'option' (of --config) if given, else $INFERMESH_CONFIG, else NULL (the defaults alone). */
 const char *config_path(const char *option);
 

@@ -104,6 +104,16 @@ def test_print_config_can_be_read_back(folder):
     assert wrong.returncode == 2 and f'{again}:2: mesh: "rundir" is no key here; did you mean "run_dir"?' in wrong.stderr
 
 
+def test_check_names_a_file_that_is_not_there(folder):
+    path, model = pathlib.Path(folder, "files.yaml"), pathlib.Path(folder, "model.gguf")
+    path.write_text(f"workers:\n  - name: a\n    backend: local\n    model_file: {model}\n")
+    wrong = run("up", "--check", "--config", path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert f'{path}:4: workers[].model_file: found "{model}", allowed: a file that can be read (No such file' in wrong.stderr
+    model.write_text("GGUF")
+    assert run("up", "--check", "--config", path).stdout == f"{path}: ok\n"
+
+
 def test_completion_is_taken_by_bash():
     script = run("completion", "bash")
     assert script.returncode == 0
