@@ -19,10 +19,11 @@
 #include "audit/lifecycle.h"
 #include "audit/search.h"
 #include "audit/testlog.h"
+#include "audit/turn.h"
 
 #define SECOND UINT64_C(1000000)
 
-static uint64_t fake_now;
+static uint64_t fake_now, base_s = 1000; /* when request 0 came */
 
 static uint64_t
 fake_clock(void)
@@ -37,7 +38,7 @@ struct rig {
 	char index[96];
 };
 
-/* Of nine callers and three models; every seventh request fails. Two records a request; second 1000 + n. */
+/* Of nine callers and three models; every seventh request fails. Two records a request; second base_s + n. */
 static void
 add(struct rig *rig, uint64_t from, uint64_t count)
 {
@@ -47,7 +48,9 @@ add(struct rig *rig, uint64_t from, uint64_t count)
 		char caller[8];
 		uint64_t index;
 
-		fake_now = (1000 + n) * SECOND;
+		fake_now = (base_s + n) * SECOND;
+		if (audit_log_turn_due(rig->log))
+			assert_int_equal(audit_log_turn(rig->log, &rig->t.err), IM_OK);
 		(void)snprintf(caller, sizeof(caller), "c%u", (unsigned)(n % 9));
 		for (int end = 0; end < 2; end++) {
 			struct audit_event e;
@@ -364,6 +367,53 @@ test_search_passes_over_what_was_pruned(void **state)
 }
 
 static void
+test_search_goes_through_all_shards(void **state)
+{
+	const uint64_t y2027_s = 1798761600;
+	struct pseudonym_keys later;
+	struct search_filter f = { .outcome = OUTCOME_ERROR };
+	struct hasher h = { 0 };
+	struct rig rig;
+
+	(void)state;
+	memset(&rig, 0, sizeof(rig));
+	testlog_init(&rig.t);
+	rig.t.half_years = true;
+	rig.t.now_us = fake_clock;
+	base_s = y2027_s - 300;
+	fake_now = base_s * SECOND;
+	rig.log = testlog_open(&rig.t);
+	assert_non_null(rig.log);
+	(void)snprintf(rig.index, sizeof(rig.index), "%s.sqlite", rig.t.dir);
+	source_folder(&rig.source, rig.t.dir);
+	add(&rig, 0, 290);
+	publish(&rig);
+	assert_int_equal(both(&rig, &f, 0), 42); /* indexed while the shard goes on */
+	add(&rig, 290, 230);
+	assert_int_equal(both(&rig, &f, 0), 75);
+	publish(&rig);
+	assert_int_equal(both(&rig, &f, 0), 75);
+	f = (struct search_filter){ .kind = RECORD_KEY_ROTATE };
+	assert_int_equal(both(&rig, &f, 0), 2);
+	f = (struct search_filter){ .since_us = (y2027_s - 5) * SECOND,
+				    .until_us = (y2027_s + 5) * SECOND,
+				    .kind = RECORD_REQUEST };
+	assert_int_equal(both(&rig, &f, 0), 10);
+	/* The second shard has pseudonyms of its own. */
+	f = (struct search_filter){ .caller = who(&rig, PSEUDONYM_CALLER, "c8") };
+	assert_int_equal(both(&rig, &f, 0), 2 * 33);
+	later = rig.t.keys.keys;
+	later.epoch++;
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	pseudonym_make(&h, &later, "acme", PSEUDONYM_CALLER, "c8", f.caller.pseudonym[1]);
+	hasher_done(&h);
+	f.caller.count = 2;
+	assert_int_equal(both(&rig, &f, 0), 2 * 57);
+	teardown(&rig);
+	base_s = 1000;
+}
+
+static void
 test_index_that_cannot_be_written_says_what_to_do(void **state)
 {
 	struct rig rig;
@@ -391,6 +441,7 @@ main(void)
 		cmocka_unit_test(test_index_that_lies_hides_and_never_invents),
 		cmocka_unit_test(test_index_of_another_version_or_log_is_made_anew),
 		cmocka_unit_test(test_search_passes_over_what_was_pruned),
+		cmocka_unit_test(test_search_goes_through_all_shards),
 		cmocka_unit_test(test_index_that_cannot_be_written_says_what_to_do),
 	};
 

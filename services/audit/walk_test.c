@@ -15,9 +15,12 @@
 
 #include "audit/lifecycle.h"
 #include "audit/testlog.h"
+#include "audit/turn.h"
 #include "audit/walk.h"
 
 #define SECOND UINT64_C(1000000)
+#define Y2027  (UINT64_C(1798761600) * SECOND) /* 2027-01-01 00:00 UTC */
+#define Y2027M (UINT64_C(1814400000) * SECOND) /* 2027-07-01 */
 
 static uint64_t fake_now;
 
@@ -31,6 +34,7 @@ struct seen {
 	uint64_t count, first, last;
 	uint64_t stop_at; /* count; 0 = never */
 	bool backwards;
+	bool any_kind; /* records of the log itself are among them */
 };
 
 static enum im_rc
@@ -43,7 +47,8 @@ on_record(void *user, uint64_t index, const struct record *r, struct im_err *err
 	else
 		assert_int_equal(index, s->backwards ? s->last - 1 : s->last + 1);
 	s->last = index;
-	assert_int_equal(r->kind, index % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE);
+	if (!s->any_kind)
+		assert_int_equal(r->kind, index % 2 == 0 ? RECORD_REQUEST : RECORD_RESPONSE);
 	if (s->count == s->stop_at)
 		return err_set(err, IM_EAGAIN, "enough");
 	return IM_OK;
@@ -201,6 +206,67 @@ test_walk_over_a_hole_says_which_file_is_missing(void **state)
 	testlog_done(&t);
 }
 
+/* Walk both ways over a log that goes on while 'log' is open: 'first' to 'last'. */
+static void
+expect_all(const struct testlog *t, struct audit_walk w, uint64_t first, uint64_t last)
+{
+	struct audit_source source;
+	struct audit_walked walked;
+	struct im_err err;
+
+	source_folder(&source, t->dir);
+	w.source = &source;
+	w.record = on_record;
+	for (int backwards = 0; backwards < 2; backwards++) {
+		struct seen s = { .backwards = backwards != 0, .any_kind = true };
+
+		w.backwards = s.backwards;
+		w.user = &s;
+		if (audit_walk(&w, &walked, &err) != IM_OK)
+			fail_msg("%s", err.text);
+		assert_int_equal(s.count, last - first + 1);
+		assert_int_equal(s.first, backwards ? last : first);
+		assert_int_equal(s.last, backwards ? first : last);
+	}
+}
+
+static void
+test_walk_goes_through_all_shards_as_one_row(void **state)
+{
+	static const uint64_t begins[] = { Y2027 - 5 * SECOND, Y2027, Y2027M };
+	struct testlog t;
+	struct audit_log *log;
+	uint64_t first[3], end = 0;
+
+	(void)state;
+	testlog_init(&t);
+	t.half_years = true;
+	t.now_us = fake_clock;
+	fake_now = begins[0];
+	log = testlog_open(&t);
+	assert_non_null(log);
+	for (uint64_t i = 0; i < 3; i++) {
+		fake_now = begins[i];
+		if (audit_log_turn_due(log))
+			assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+		first[i] = end;
+		assert_int_equal(testlog_pairs(&t, log, 300 * i, 300, 64), IM_OK);
+		assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+		end = 600 * (i + 1) + 2 * i; /* a turn ends one shard and begins the other */
+		expect_all(&t, (struct audit_walk){ 0 }, 0, end - 1);
+	}
+	assert_int_equal(testlog_pairs(&t, log, 900, 10, 64), IM_OK); /* not published */
+	end += 20;
+	expect_all(&t, (struct audit_walk){ 0 }, 0, end - 1);
+	expect_all(&t, (struct audit_walk){ .from = 5, .to = first[2] + 3 }, 5, first[2] + 2);
+	expect_all(&t, (struct audit_walk){ .from = first[1] + 10 }, first[1] + 10, end - 1);
+	/* A turn has the time of the first record that comes after it. */
+	expect_all(&t, (struct audit_walk){ .since_us = Y2027, .until_us = Y2027M }, 600,
+		   2 * 600 + 1);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
 int
 main(void)
 {
@@ -210,6 +276,7 @@ main(void)
 		cmocka_unit_test(test_walk_of_a_range_of_times),
 		cmocka_unit_test(test_walk_begins_behind_what_was_pruned),
 		cmocka_unit_test(test_walk_over_a_hole_says_which_file_is_missing),
+		cmocka_unit_test(test_walk_goes_through_all_shards_as_one_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
