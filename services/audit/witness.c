@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "audit/add_checkpoint.h"
+#include "audit/witness_accuse.h"
 #include "audit/witness_key.h"
 #include "audit/witness_store.h"
 #include "base/clock.h"
@@ -40,6 +41,7 @@ struct witness {
 	struct witness_store store; /* the thread's, and so are the logs */
 	struct witness_log *logs;
 	size_t log_count;
+	struct witness_accused accused; /* the thread's, too */
 	struct loop_task deliver;
 	pthread_t thread;
 	bool running;
@@ -110,20 +112,6 @@ deliver(void *arg)
 	} while (node != NULL);
 }
 
-/* What a log signed and must not have: the line is the proof, keep it. */
-static void
-accuse(const struct witness_verdict *v)
-{
-	char text[1024];
-	size_t len = v->note.text_len < sizeof(text) ? v->note.text_len : sizeof(text) - 1;
-
-	memcpy(text, v->note.text, len);
-	text[len] = '\0';
-	log_error("a log signed a checkpoint that does not continue what was cosigned",
-		  LOG_STR("error.message", v->why.text), LOG_STR("infermesh.checkpoint", text),
-		  LOG_STR("infermesh.audit.origin", v->at.origin));
-}
-
 /* On the thread. */
 static void
 answer(struct witness *w, struct request *r)
@@ -151,7 +139,7 @@ answer(struct witness *w, struct request *r)
 		}
 	}
 	if (v.result == WITNESS_FORK || v.result == WITNESS_INCONSISTENT)
-		accuse(&v);
+		witness_accuse(&w->accused, &v, clock_mono_ms());
 	r->result = v.result;
 	r->err = v.why;
 	r->size = v.result == WITNESS_BEHIND ? w->logs[v.log].size : 0;

@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "audit/witness_accuse.h"
 #include "audit/witness_rig.h"
+#include "base/log.h"
 #include "base/prng.h"
 
 struct fixture {
@@ -302,6 +304,57 @@ test_request_with_flipped_bits_is_never_good(void **state)
 	assert_int_equal(judge(f), WITNESS_GOOD);
 }
 
+static char lines[16384];
+
+static void
+keep_line(void *arg, const char *line)
+{
+	(void)arg;
+	(void)strncat(lines, line, sizeof(lines) - strlen(lines) - 1);
+}
+
+static unsigned
+count(const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *at = lines; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* Anybody can send the log's newest checkpoint with a wrong proof, as often as he likes, and what the log signed too. */
+static void
+test_log_is_accused_of_what_it_signed_and_of_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	struct witness_accused a = { .said = { false } };
+	struct witness_rig third;
+
+	lines[0] = '\0';
+	log_capture(keep_line, NULL);
+	know(f, &f->log, 9);
+	for (uint64_t ms = 0; ms <= WITNESS_ACCUSE_MS; ms += WITNESS_ACCUSE_MS / 8) {
+		witness_rig_request(&f->log, 9, 12, &f->request);
+		f->request.data[strlen("old 9\n")] ^= 1;
+		assert_int_equal(judge(f), WITNESS_INCONSISTENT);
+		witness_accuse(&a, &f->v, ms);
+		assert_int_equal(submit(f, &f->fork, 9, 9), WITNESS_FORK);
+		witness_accuse(&a, &f->v, ms);
+	}
+	assert_int_equal(count("a proof that does not continue"), 2); /* now, and a minute later */
+	assert_int_equal(count("a log signed a checkpoint"), 2);
+	witness_rig_init(&third, "example.com/log", 1, 7);
+	assert_int_equal(submit(f, &third, 9, 9), WITNESS_FORK);
+	witness_rig_done(&third);
+	witness_accuse(&a, &f->v, WITNESS_ACCUSE_MS);
+	assert_int_equal(count("a log signed a checkpoint"), 3);
+	assert_int_equal(count("\"error\""), 3);
+	/* Without the log's signature the line would prove nothing. */
+	assert_int_equal(count("\"infermesh.signature\":\"\xe2\x80\x94 example.com/log "), 5);
+	log_capture(NULL, NULL);
+}
+
 static void
 test_size_answer_is_strict(void **state)
 {
@@ -335,6 +388,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_request_malformed_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_request_with_flipped_bits_is_never_good, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_log_is_accused_of_what_it_signed_and_of_nothing_else, setup, teardown),
 		cmocka_unit_test(test_size_answer_is_strict),
 	};
 
