@@ -13,16 +13,6 @@
 		"help", 'h', NULL, "this page"                                                     \
 	}
 
-#define OPT_WITNESS                                                                                \
-	{                                                                                          \
-		"witness", 'w', "KEY",                                                             \
-		    "verifier key of a witness; several: --witness A --witness B"                  \
-	}
-#define OPT_QUORUM                                                                                 \
-	{                                                                                          \
-		"quorum", 'q', "K", "so many of them must have cosigned; default: more than half"  \
-	}
-
 const struct command commands[] = {
 	{
 	    .name = "up",
@@ -235,8 +225,8 @@ const struct command commands[] = {
 			   "verifier key that the checkpoint must be signed with" },
 			 { "seen", 's', "FILE",
 			   "a checkpoint that you kept: the log must continue it" },
-			 OPT_WITNESS,
-			 OPT_QUORUM,
+			 { "witness", 'w', "KEY", "a witness's verifier key; may be repeated" },
+			 { "quorum", 'q', "K", "so many must have cosigned; default: most" },
 			 { "json", 'j', NULL, "the report as one JSON object" } },
 	    .description =
 		"Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
@@ -380,8 +370,8 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
 			 { "vkey", 'k', "KEY", "verifier key of the log; default: this machine's" },
-			 OPT_WITNESS,
-			 OPT_QUORUM,
+			 { "witness", 'w', "KEY", "a witness's verifier key; may be repeated" },
+			 { "quorum", 'q', "K", "so many must have cosigned; default: most" },
 			 { "content", 't', "FILE", "what is said to have been asked or answered" },
 			 { "opening", 'p', "HEX", "what 'infermesh audit open' printed" },
 			 { "field", 'f', "FIELD", "input or output; default: input" },

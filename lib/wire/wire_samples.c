@@ -379,7 +379,8 @@ audit_appended_sample(struct buf *out)
 static void
 audit_status_sample(struct buf *out)
 {
-	audit_status_encode(&(struct audit_status){ "o", "writable", "v", "/d", 9, 8, 1, 7, 3, 2 }, out);
+	audit_status_encode(&(struct audit_status){ "o", "writable", "v", "/d", 9, 8, 1, 7, 3, 2 },
+			    out);
 }
 
 static void
