@@ -35,7 +35,6 @@ struct audit {
 	char subjects[DISK_PATH_MAX]; /* file of subjects' keys */
 	uint64_t failures;            /* commits, when last looked at */
 	bool unpublished;             /* the log knows that publishing fails */
-	bool unturned;                /* and that the next shard cannot begin */
 	struct audit_event stop_event;
 	loop_fn stopped;
 	void *stopped_arg;
@@ -93,16 +92,6 @@ note_publishing(struct audit *audit)
 	if (!failing && audit->unpublished)
 		log_info("the audit log publishes again");
 	audit->unpublished = failing;
-}
-
-/* Say once that the next shard cannot begin, or the last one not end. */
-static void
-note_turn(struct audit *audit, const struct im_err *trouble)
-{
-	if (trouble->rc != IM_OK && !audit->unturned)
-		log_warn("the audit log cannot go on in a new shard; it goes on in the old one",
-			 LOG_STR("error.message", trouble->text));
-	audit->unturned = trouble->rc != IM_OK;
 }
 
 static void
@@ -215,7 +204,6 @@ serve_status(struct audit *audit, struct served *served)
 
 	note_publishing(audit);
 	committer_stats(audit->committer, &s);
-	note_turn(audit, &s.turn_trouble);
 	status = (struct audit_status){
 		.origin = s.origin,
 		.state = s.trouble.rc == IM_OK ? "writable" : s.trouble.text,
@@ -307,11 +295,8 @@ open_log(struct audit *audit, const struct config *config, struct im_err *err)
 		    "an old copy of the subjects' keys was put back; what had been erased was erased again",
 		    LOG_STR("file.path", audit->subjects),
 		    LOG_UINT("infermesh.audit.revived", audit->log->revived));
-	if (audit_log_turn_due(audit->log) && audit_log_turn(audit->log, err) != IM_OK) {
-		if (err->rc == IM_EIO)
-			return IM_EIO;
-		note_turn(audit, err);
-	}
+	if (audit_log_turn_due(audit->log) && audit_log_turn(audit->log, err) == IM_EIO)
+		return IM_EIO; /* else it is tried again */
 	config_change_start(&start, "audit", config);
 	start.event.kind = RECORD_START;
 	start.event.has_request_id = false; /* there is no second try that it had to be known by */

@@ -49,6 +49,9 @@ audit_metrics_put(const struct commit_stats *s, const struct pages *pages,
 		      (double)s->pending);
 	metrics_gauge(page, "infermesh_audit_writable", "1 while the log takes records.",
 		      s->trouble.rc == IM_OK ? 1 : 0);
+	metrics_gauge(page, "infermesh_audit_turn_failing",
+		      "1 while the log cannot go on in the next shard, or not end the last one.",
+		      s->turn_trouble.rc == IM_OK ? 0 : 1);
 	metrics_counter(page, "infermesh_audit_commit_failures_total",
 			"Frames that could not be written.", s->failures);
 	metrics_family(page, "infermesh_audit_batch_records", "histogram",

@@ -17,6 +17,8 @@
 #include <sys/resource.h>
 
 #include "audit/testlog.h"
+#include "audit/turn.h"
+#include "base/log.h"
 
 /* Rounds of a frame and a publication; counts what was acknowledged. Ends at the first IM_EIO, as a daemon does. */
 static enum im_rc
@@ -172,12 +174,66 @@ test_log_file_size_limit_refuses_and_goes_on(void **state)
 	testlog_done(&t);
 }
 
+static uint64_t now_us;
+static unsigned warnings, infos;
+
+static uint64_t
+test_now(void)
+{
+	return now_us;
+}
+
+static void
+count_line(void *arg, const char *line)
+{
+	(void)arg;
+	warnings += strstr(line, "cannot go on in a new shard") != NULL;
+	infos += strstr(line, "has gone on in a new shard") != NULL;
+}
+
+/* An operator must hear of it, and once is enough. */
+static void
+test_log_that_cannot_go_on_in_a_new_shard_says_so_once(void **state)
+{
+	struct testlog t;
+	struct audit_log *log;
+
+	(void)state;
+	testlog_init(&t);
+	t.ops = &testdisk;
+	t.half_years = true;
+	t.now_us = test_now;
+	testdisk_arm(0, 0);
+	now_us = 1000000;
+	log = testlog_open(&t);
+	assert_non_null(log);
+	assert_int_equal(testlog_pairs(&t, log, 0, 1, 2), IM_OK);
+	log_capture(count_line, NULL);
+	testdisk_arm_name("mkdir", ENOSPC);
+	for (unsigned i = 0; i < 3; i++) {
+		now_us += UINT64_C(200) * 86400 * 1000000;
+		assert_true(audit_log_turn_due(log));
+		assert_int_equal(audit_log_turn(log, &t.err), IM_EUNAVAILABLE);
+	}
+	assert_int_equal(warnings, 1);
+	assert_int_equal(infos, 0);
+	testdisk_arm(0, 0);
+	now_us += TURN_RETRY_US;
+	assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+	log_capture(NULL, NULL);
+	assert_int_equal(warnings, 1);
+	assert_int_equal(infos, 1);
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_log_any_system_call_failing_once_loses_nothing_acknowledged),
 		cmocka_unit_test(test_log_full_disk_refuses_and_goes_on_without_a_restart),
+		cmocka_unit_test(test_log_that_cannot_go_on_in_a_new_shard_says_so_once),
 		cmocka_unit_test(test_log_file_size_limit_refuses_and_goes_on),
 	};
 

@@ -59,7 +59,8 @@ struct audit_log {
 	char origin[NOTE_NAME_MAX + 1]; /* of the first shard: later ones are called after it */
 	struct open_shard shard;
 	struct ended_shard *ended; /* the one before it; NULL = that is done */
-	uint64_t turn_us; /* log_time from which on the next shard is due; UINT64_MAX = never */
+	uint64_t turn_us;  /* log_time from which on the next shard is due; UINT64_MAX = never */
+	bool turn_failing; /* and it was said */
 	struct pseudonym_keys pseudonyms; /* of this shard */
 	int lock_fd;
 	struct hasher hasher;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "audit/lifecycle.h"
+#include "base/log.h"
 
 /* All that the next shard needs, made before the old one ends. */
 struct turn {
@@ -264,6 +265,22 @@ audit_log_turn_due(const struct audit_log *log)
 	return audit_log_time(log) >= (log->ended != NULL ? log->ended->retry_us : log->turn_us);
 }
 
+/* Say once that it fails, and once that it does no more. */
+static void
+tell(struct audit_log *log, bool ending, enum im_rc rc, const struct im_err *err)
+{
+	if (rc != IM_OK && !log->turn_failing && ending)
+		log_warn("the shard that has ended cannot be published to its end",
+			 LOG_STR("error.message", err->text));
+	else if (rc != IM_OK && !log->turn_failing)
+		log_warn("the audit log cannot go on in a new shard; it goes on in the old one",
+			 LOG_STR("error.message", err->text));
+	else if (rc == IM_OK && log->turn_failing)
+		log_info("the audit log has gone on in a new shard",
+			 LOG_STR("infermesh.audit.origin", log->shard.signer.name));
+	log->turn_failing = rc != IM_OK;
+}
+
 enum im_rc
 audit_log_turn(struct audit_log *log, struct im_err *err)
 {
@@ -272,11 +289,13 @@ audit_log_turn(struct audit_log *log, struct im_err *err)
 
 	if (log->ended != NULL) {
 		rc = turn_end(log, err);
+		tell(log, true, rc, err);
 		if (rc == IM_EIO)
 			log->dead = *err;
 		return rc;
 	}
 	rc = make_turn(log, &log->shard.signer, NULL, &number, err);
+	tell(log, false, rc, err);
 	if (rc != IM_OK)
 		log->turn_us = audit_log_time(log) + TURN_RETRY_US;
 	return rc;
