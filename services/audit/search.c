@@ -8,7 +8,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/search_index.h"
 #include "audit/walk.h"
@@ -273,7 +272,7 @@ give_up_index(struct run *run, const struct im_err *why)
 	run->pending = 0;
 	if (run->s->rebuilt != NULL)
 		run->s->rebuilt(run->s->user, why->text);
-	(void)unlink(run->s->index);
+	search_index_remove(run->s->index);
 }
 
 static enum im_rc

@@ -184,7 +184,7 @@ open_db(struct search_index *x, struct im_err *err)
 	rc = run(
 	    x,
 	    "PRAGMA trusted_schema = OFF; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;"
-	    "PRAGMA journal_mode = TRUNCATE;",
+	    "PRAGMA journal_mode = DELETE;",
 	    err);
 	if (rc == IM_OK)
 		rc = prepare_tables(x, err);
@@ -213,6 +213,17 @@ search_index_open(const char *path, struct search_index **ret, struct im_err *er
 	else
 		search_index_close(x);
 	return rc;
+}
+
+void
+search_index_remove(const char *path)
+{
+	struct buf journal = { 0 };
+
+	(void)unlink(path);
+	if (buf_printf(&journal, "%s-journal", path))
+		(void)unlink(buf_cstr(&journal));
+	buf_done(&journal);
 }
 
 void

@@ -16,6 +16,9 @@ struct search_index;
 IM_MUST_CHECK enum im_rc search_index_open(const char *path, struct search_index **ret,
 					   struct im_err *err);
 
+/** Delete the file, and the journal beside it that would be played back into the next one. */
+void search_index_remove(const char *path);
+
 /** What was added since the last search_index_commit() is forgotten. NULL is fine. */
 void search_index_close(struct search_index *x);
 

@@ -261,29 +261,44 @@ test_index_takes_up_what_is_new(void **state)
 	teardown(&rig);
 }
 
+/* 4 KiB of nonsense at byte 'at' of the file, made if it is not there. */
+static void
+spoil(const char *path, long at)
+{
+	FILE *file = fopen(path, access(path, F_OK) == 0 ? "r+e" : "we");
+
+	assert_non_null(file);
+	assert_int_equal(fseek(file, at, SEEK_SET), 0);
+	for (int k = 0; k < 4096; k++)
+		(void)fputc(0xee, file);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void
 test_index_that_is_damaged_is_made_anew(void **state)
 {
 	struct rig rig;
 	const struct search_filter f = { .model = "small" };
 	static const long at[] = { 0, 100, 5000 };
+	char journal[128];
 
 	(void)state;
 	setup(&rig);
 	assert_int_equal(both(&rig, &f, 0), 2 * 174);
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
-		FILE *file = fopen(rig.index, "r+e");
-
-		assert_non_null(file);
-		assert_int_equal(fseek(file, at[i], SEEK_SET), 0);
-		for (int k = 0; k < 4096; k++)
-			(void)fputc(0xee, file);
-		assert_int_equal(fclose(file), 0);
+		spoil(rig.index, at[i]);
 		assert_int_equal(both(&rig, &f, 1), 2 * 174);
 		assert_int_equal(both(&rig, &f, 0), 2 * 174);
 	}
 	assert_int_equal(truncate(rig.index, 6000), 0);
 	assert_int_equal(both(&rig, &f, 1), 2 * 174);
+	/* A journal of what was there before must not be played back into the new one. */
+	(void)snprintf(journal, sizeof(journal), "%s-journal", rig.index);
+	assert_int_equal(truncate(rig.index, 6000), 0);
+	spoil(journal, 0);
+	assert_int_equal(both(&rig, &f, 1), 2 * 174);
+	assert_int_equal(both(&rig, &f, 0), 2 * 174);
+	assert_int_not_equal(access(journal, F_OK), 0);
 	teardown(&rig);
 }
 
