@@ -221,10 +221,8 @@ const struct command commands[] = {
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
-			 { "vkey", 'k', "KEY",
-			   "verifier key that the checkpoint must be signed with" },
-			 { "seen", 's', "FILE",
-			   "a checkpoint that you kept: the log must continue it" },
+			 { "vkey", 'k', "KEY", "verifier key of the log's first shard" },
+			 { "seen", 's', "FILE", "a checkpoint that you kept; it must continue" },
 			 { "witness", 'w', "KEY", "a witness's verifier key; may be repeated" },
 			 { "quorum", 'q', "K", "so many must have cosigned; default: most" },
 			 { "json", 'j', NULL, "the report as one JSON object" } },
@@ -237,7 +235,7 @@ const struct command commands[] = {
 		"log anew. Not even who holds the key can roll a log back or rewrite it unseen by those who keep one of its checkpoints: give\n"
 		"it with --seen. With --witness the checkpoint that witnesses cosigned (checkpoint.cosigned) must be the beginning of the log\n"
 		"and carry enough of their cosignatures; this machine's log is compared with it in any case, if audit.witnesses names any.\n"
-		"Records that were pruned are checked by their hashes.",
+		"All shards are verified, with the keys that follow from the first one's; records that were pruned by their hashes.",
 	    .examples =
 		"infermesh audit verify\n"
 		"infermesh audit verify /backup/audit --vkey \"$(cat trusted.vkey)\"\n"
@@ -431,15 +429,14 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
 			 { "before", 'b', "DATE",
-			   "entries before 2026-01-31 or 2026-01-31T12:00:00Z (UTC)" },
+			   "before 2026-01-31 or 2026-01-31T12:00:00Z (UTC)" },
 			 { "keep", 'k', "DAYS", "entries older than so many days" },
 			 { "dry-run", 'n', NULL, "only say what would go" },
 			 { "json", 'j', NULL, "as one JSON object" } },
 	    .description =
-		"Deletes entry bundles, 256 entries each, all of whose entries are older; default: than audit.retention_days of\n"
-		"the configuration, as the service does by itself every hour. Hash tiles stay for ever, so every proof that was\n"
-		"handed out keeps verifying. A PRUNE record says up to where; bundles go after it is published. Asks the running\n"
-		"audit service.",
+		"Deletes entry bundles, 256 entries each, all of whose entries are older; default: than audit.retention_days, as the\n"
+		"service does by itself every hour. Hash tiles stay for ever, so every proof that was handed out keeps verifying. A PRUNE\n"
+		"record says up to where; bundles go after it is published. Asks the running audit service.",
 	    .examples = "infermesh audit prune --dry-run\n"
 			"infermesh audit prune --keep 90\n"
 			"infermesh audit prune --before 2026-01-01 --json",
@@ -453,18 +450,14 @@ const struct command commands[] = {
 	    .options = { OPT_CONFIG,
 			 OPT_HELP,
 			 { "log", 'l', "DIR|URL", "which log to show; default: audit.dir" },
-			 { "vkey", 'k', "KEY",
-			   "verifier key of its first shard, from a place that you trust" },
+			 { "vkey", 'k', "KEY", "verifier key of its first shard" },
 			 { "json", 'j', NULL, "as one JSON object" } },
 	    .description =
-		"A log consists of shards: it goes on in a new one when a half-year begins (audit.shard) and under each new key. The last\n"
-		"record of a shard names the next one and its verifier key, so whoever has the first key can find and check all others.\n"
-		"show prints them, with the number of each shard's first record; needs no running mesh. rotate asks the running audit\n"
-		"service to go on under a fresh key: the old one is destroyed, in audit.key_file too, of which you should make a new backup.",
-	    .examples =
-		"infermesh audit keys\n"
-		"infermesh audit keys show --log https://log.example.com/ --vkey \"$(cat trusted.vkey)\"\n"
-		"infermesh audit keys rotate --json | jq -r .vkey",
+		"A log goes on in a new shard each half-year (audit.shard) and under each new key. Each names the next one's key, so\n"
+		"whoever has the first can check all others. show prints them; needs no running mesh. rotate asks the running audit\n"
+		"service for a fresh key: the old one is destroyed, in audit.key_file too; make a new backup of that.",
+	    .examples = "infermesh audit keys show --log https://log.example.com\n"
+			"infermesh audit keys rotate --json | jq -r .vkey",
 	    .run = run_audit_keys,
 	},
 	{

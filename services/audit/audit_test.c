@@ -425,7 +425,7 @@ test_audit_start_deletes_what_is_older_than_its_retention(void **state)
 	assert_int_equal(r.pruned, 768);
 	assert_int_equal(r.kinds[RECORD_PRUNE], 1);
 	assert_int_equal(r.kinds[RECORD_KEY_ROTATE], 2); /* long ago was another shard */
-	assert_int_equal(r.size, 805); /* with START and STOP */
+	assert_int_equal(r.size, 805);                   /* with START and STOP */
 	testlog_done(&f->t);
 	free(f);
 }

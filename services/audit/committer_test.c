@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "audit/committer.h"
@@ -196,7 +197,7 @@ hurrying_now(void)
 {
 	static _Atomic uint64_t us = UINT64_C(1798000000) * 1000000;
 
-	return us += UINT64_C(7200) * 1000000;
+	return atomic_fetch_add(&us, UINT64_C(7200) * 1000000);
 }
 
 static void

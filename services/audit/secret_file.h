@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define SECRET_FILE_MAX (64 * 1024) /* bytes */
+#define SECRET_FILE_MAX 65536 /* bytes */
 
 /** The contents of 'path' with a NUL behind them, without zeros at its end: a crash leaves such when it cuts an append off. IM_ENOTFOUND, IM_EPERM (others may read or change it; says which chmod),
  *  IM_EINVAL (no text, or too long), IM_EIO. */

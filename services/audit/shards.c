@@ -3,6 +3,7 @@
  */
 #include "audit/shards.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +13,29 @@
 #include "audit/proof_file.h"
 #include "audit/record.h"
 
+/* At most 'max' digits; moves along. */
+static bool
+take_digits(const char **at, size_t max, unsigned *ret)
+{
+	size_t len = strspn(*at, "0123456789");
+
+	if (len == 0 || len > max)
+		return false;
+	*ret = (unsigned)strtoul(*at, NULL, 10);
+	*at += len;
+	return true;
+}
+
 /* "2027h1-" and a number without leading zeros; '*ret_half' counts half-years. */
 static bool
 name_parse(const char *name, unsigned *ret_half, unsigned *ret_number)
 {
 	unsigned year, half, number;
+	const char *at = name;
 	char again[SHARD_NAME_MAX + 32];
 
-	if (strlen(name) >= SHARD_NAME_MAX ||
-	    sscanf(name, "%4uh%1u-%5u", &year, &half, &number) != 3 || half < 1 || half > 2 ||
+	if (!take_digits(&at, 4, &year) || *at++ != 'h' || !take_digits(&at, 1, &half) ||
+	    *at++ != '-' || !take_digits(&at, 5, &number) || *at != '\0' || half < 1 || half > 2 ||
 	    number < 1)
 		return false;
 	(void)snprintf(again, sizeof(again), "%04uh%u-%u", year, half, number);
@@ -223,7 +238,7 @@ static enum im_rc
 follow(struct shards *s, struct hasher *h, const struct audit_source *log, bool *ret_more,
        struct im_err *err)
 {
-	struct shard *last = s->shard[s->count - 1], *next;
+	struct shard *last, *next = NULL;
 	struct note_verifier key = { 0 };
 	struct shard_link link;
 	const char *name;
@@ -231,6 +246,8 @@ follow(struct shards *s, struct hasher *h, const struct audit_source *log, bool 
 	enum im_rc rc = IM_OK;
 
 	*ret_more = false;
+	assert(s->shard != NULL && s->count > 0);
+	last = s->shard[s->count - 1];
 	if (last->vkey[0] != '\0')
 		rc = note_verifier_parse(last->vkey, &key, err);
 	if (rc == IM_OK)
@@ -256,6 +273,7 @@ follow(struct shards *s, struct hasher *h, const struct audit_source *log, bool 
 	rc = add_shard(s, log, name, &next, err);
 	if (rc != IM_OK)
 		return rc;
+	assert(next != NULL);
 	next->first = number;
 	memcpy(next->origin, link.next_origin, sizeof(next->origin));
 	memcpy(next->vkey, link.next_vkey, sizeof(next->vkey));

@@ -53,7 +53,8 @@ verify_seen_at(struct verify_seen *s, const struct tlog_range *range, struct has
 	if (s->next == s->count || s->list[s->next].size > range->size)
 		return;
 	tlog_range_root(range, h, &root);
-	for (; s->next < s->count && s->list[s->next].size <= range->size; move_to(s, s->next + 1))
+	for (; s->next < s->count && s->list[s->next].size <= range->size;
+	     move_to(s, s->next + 1)) {
 		if (s->list[s->next].size == range->size &&
 		    !tlog_equal(&s->list[s->next].root, &root))
 			verify_problem(
@@ -62,6 +63,7 @@ verify_seen_at(struct verify_seen *s, const struct tlog_range *range, struct has
 			    " records do not have the root that the checkpoint of them that was kept says: the log was "
 			    "written anew, or forked",
 			    range->size);
+	}
 }
 
 void

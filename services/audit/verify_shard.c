@@ -6,6 +6,7 @@
  */
 #include "audit/verify_shard.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -195,6 +196,7 @@ check_beginning(struct verify *v, uint64_t index, const char *where)
 	struct verify_place *place = verify_place(v);
 	const struct verify_place *before = v->count > 1 ? place - 1 : NULL;
 
+	assert(v->place != NULL);
 	if (index == 0 && before == NULL && v->records.has_previous) {
 		/* It is a later shard that we were shown, alone. */
 		place->first = v->records.unseen_end = p->first;

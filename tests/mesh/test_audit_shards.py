@@ -3,8 +3,16 @@ import json
 import shutil
 import threading
 
+import pytest
+
 from mesh import wait_for
-from test_audit_cli import ask, mesh, nginx, records, run  # noqa: F401 (a fixture)
+from test_audit_cli import ask, nginx, records, run
+
+
+@pytest.fixture
+def mesh(start, instant):
+    workers = [{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}]
+    return start(workers=workers, config={"audit": {"publish_ms": "50ms"}})
 
 
 def rotate(mesh):
