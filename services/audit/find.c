@@ -18,6 +18,7 @@
 struct search {
 	const struct audit_source *source; /* one shard */
 	uint64_t first;                    /* number of its first record */
+	bool closed;                       /* it has ended: its last bundle may be pruned too */
 	const uint8_t *id;
 	struct audit_found *found;
 	struct buf bundle;
@@ -101,7 +102,7 @@ search_bundle(struct search *s, uint64_t size, uint64_t n, bool *ret_end, struct
 	struct tile t = { TILE_ENTRIES, tile_width(size, TILE_ENTRIES, n), n };
 	enum im_rc rc = source_tile(s->source, &t, &s->bundle, err);
 
-	*ret_end = rc == IM_ENOTFOUND && t.width == TILE_WIDTH;
+	*ret_end = rc == IM_ENOTFOUND && (t.width == TILE_WIDTH || s->closed);
 	if (rc == IM_OK)
 		return take_bundle(s, n * TILE_WIDTH, s->bundle.data, s->bundle.len, err);
 	return *ret_end ? IM_OK : rc == IM_ENOTFOUND ? IM_ECORRUPT : rc;
@@ -154,6 +155,7 @@ audit_find(const struct audit_source *source, const uint8_t id[RECORD_ID_BYTES],
 	for (size_t i = shards.count; rc == IM_OK && i-- > 0 && !ret->has_request;) {
 		s.source = &shards.shard[i]->source;
 		s.first = shards.shard[i]->first;
+		s.closed = shards.shard[i]->closed;
 		rc = search_log(&s, err);
 	}
 	shards_done(&shards);

@@ -180,11 +180,12 @@ read_bundle(struct walk *k, uint64_t n, bool *ret_there, struct im_err *err)
 	enum im_rc rc = source_tile(&k->shard->source, &t, &k->bundle, err);
 
 	*ret_there = rc == IM_OK;
-	if (rc == IM_ENOTFOUND)
-		return t.width == TILE_WIDTH
-			   ? IM_OK
-			   : (err != NULL ? (err->rc = IM_ECORRUPT) : IM_ECORRUPT);
-	return rc;
+	/* The last one of a shard that has ended may be pruned too. */
+	if (rc == IM_ENOTFOUND && (t.width == TILE_WIDTH || k->shard->closed))
+		return IM_OK;
+	if (rc == IM_ENOTFOUND && err != NULL)
+		err->rc = IM_ECORRUPT;
+	return rc == IM_ENOTFOUND ? IM_ECORRUPT : rc;
 }
 
 /* Is bundle 'n' there, and its first record from before 'us' (0 = whenever)? What was pruned is from before everything. */
@@ -238,7 +239,8 @@ first_not_before(struct walk *k, uint64_t lo, uint64_t hi, uint64_t us, uint64_t
 static void
 note_pruned(struct walk *k, uint64_t n)
 {
-	uint64_t first = k->shard->first + n * TILE_WIDTH;
+	uint64_t index = n * TILE_WIDTH;
+	uint64_t first = k->shard->first + (index < k->size ? index : k->size);
 
 	if (first > k->ret->first)
 		k->ret->first = first;

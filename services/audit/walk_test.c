@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "audit/find.h"
 #include "audit/lifecycle.h"
 #include "audit/testlog.h"
 #include "audit/turn.h"
@@ -267,6 +268,51 @@ test_walk_goes_through_all_shards_as_one_row(void **state)
 	testlog_done(&t);
 }
 
+/* Of a shard that has ended also the last bundle goes, which is none of 256. */
+static void
+test_walk_begins_behind_shards_of_which_nothing_is_left(void **state)
+{
+	struct testlog t;
+	struct audit_log *log;
+	struct audit_pruned p;
+	struct audit_source source;
+	struct audit_walked walked;
+	struct audit_found found;
+	struct seen s = { .any_kind = true };
+	struct audit_walk w = { .source = &source, .record = on_record, .user = &s };
+
+	(void)state;
+	testlog_init(&t);
+	t.half_years = true;
+	t.now_us = fake_clock;
+	fake_now = Y2027 - 5 * SECOND;
+	log = testlog_open(&t);
+	assert_non_null(log);
+	assert_int_equal(testlog_pairs(&t, log, 0, 300, 64), IM_OK);
+	fake_now = Y2027;
+	assert_int_equal(audit_log_turn(log, &t.err), IM_OK);
+	assert_int_equal(testlog_pairs(&t, log, 300, 300, 64), IM_OK);
+	assert_int_equal(audit_log_prune(log, Y2027, false, NULL, &p, &t.err), IM_OK);
+	assert_int_equal(audit_log_prune(log, Y2027 + 1, false, NULL, &p, &t.err), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, true, &t.err), IM_OK);
+	assert_int_equal(publisher_pass(&log->publisher, false, &t.err), IM_OK);
+	expect_all(&t, (struct audit_walk){ 0 }, 601, audit_log_size(log) - 1);
+	expect_all(&t, (struct audit_walk){ .until_us = Y2027 + 1 }, 601, audit_log_size(log) - 1);
+	source_folder(&source, t.dir);
+	assert_int_equal(audit_walk(&w, &walked, &t.err), IM_OK);
+	assert_int_equal(walked.first, 601);
+	/* One that is gone, and one that never was. */
+	for (uint8_t n = 0; n < 2; n++) {
+		struct audit_event e;
+
+		testlog_event(&e, RECORD_REQUEST, n == 0 ? 7 : 70000);
+		assert_int_equal(audit_find(&source, e.request_id, &found, &t.err), IM_ENOTFOUND);
+		audit_found_done(&found);
+	}
+	audit_log_close(log);
+	testlog_done(&t);
+}
+
 int
 main(void)
 {
@@ -277,6 +323,7 @@ main(void)
 		cmocka_unit_test(test_walk_begins_behind_what_was_pruned),
 		cmocka_unit_test(test_walk_over_a_hole_says_which_file_is_missing),
 		cmocka_unit_test(test_walk_goes_through_all_shards_as_one_row),
+		cmocka_unit_test(test_walk_begins_behind_shards_of_which_nothing_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
