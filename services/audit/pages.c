@@ -14,6 +14,7 @@
 #include "audit/proof_file.h"
 #include "audit/shards.h"
 #include "base/list.h"
+#include "base/thread.h"
 #include "http/http.h"
 
 struct fetch {
@@ -248,7 +249,7 @@ pages_open(struct loop *loop, const char *listen, const char *dir, struct pages 
 	}
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->wake, NULL);
-	if (pthread_create(&p->thread, NULL, thread_main, p) != 0) {
+	if (thread_start(&p->thread, thread_main, p) != 0) {
 		http_server_close(p->server);
 		(void)pthread_mutex_destroy(&p->lock);
 		(void)pthread_cond_destroy(&p->wake);
