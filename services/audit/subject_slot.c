@@ -176,3 +176,42 @@ subject_slot_destroy(struct subject_slot *s)
 	OPENSSL_cleanse(s->sealed, sizeof(s->sealed));
 	OPENSSL_cleanse(s->seal, sizeof(s->seal));
 }
+
+bool
+subject_slot_unwritten(const uint8_t bytes[SUBJECT_SLOT_BYTES])
+{
+	static const uint8_t zero[SUBJECT_SLOT_BYTES];
+
+	return memcmp(bytes, zero, sizeof(zero)) == 0;
+}
+
+void
+subject_head_put(struct hasher *h, const struct pseudonym_keys *k, uint8_t out[SUBJECT_SLOT_BYTES])
+{
+	static const char magic[32] = "infermesh subject keys, v1\n";
+	static const char label[] = "subject-file/v1";
+	const struct hash_part part = { label, sizeof(label) };
+	struct hash check;
+
+	hasher_hmac(h, &k->master, &part, 1, &check);
+	memset(out, 0, SUBJECT_SLOT_BYTES);
+	memcpy(out, magic, sizeof(magic));
+	memcpy(out + sizeof(magic), check.b, sizeof(check.b));
+}
+
+enum im_rc
+subject_head_check(struct hasher *h, const struct pseudonym_keys *k, const uint8_t *have,
+		   const char *path, struct im_err *err)
+{
+	uint8_t want[SUBJECT_SLOT_BYTES];
+
+	subject_head_put(h, k, want);
+	if (memcmp(have, want, 32) != 0)
+		return err_set(err, IM_EINVAL, "%s is no file of subject keys", path);
+	if (memcmp(have, want, sizeof(want)) != 0)
+		return err_set(
+		    err, IM_EINVAL,
+		    "the subject keys in %s were sealed with another key file: put back the one that belongs to them",
+		    path);
+	return IM_OK;
+}

@@ -70,4 +70,16 @@ IM_MUST_CHECK enum im_rc subject_slot_unseal(struct hasher *h, const struct pseu
 /** Overwrite the key and say that it is gone. */
 void subject_slot_destroy(struct subject_slot *s);
 
+/** True for zeros: nothing was written there yet. */
+bool subject_slot_unwritten(const uint8_t in[SUBJECT_SLOT_BYTES]);
+
+/** The first slot of a file, which says what it is and whose. */
+void subject_head_put(struct hasher *h, const struct pseudonym_keys *k,
+		      uint8_t out[SUBJECT_SLOT_BYTES]);
+
+/** IM_EINVAL unless it is that of 'k'; 'path' is for the text. */
+IM_MUST_CHECK enum im_rc subject_head_check(struct hasher *h, const struct pseudonym_keys *k,
+					    const uint8_t have[SUBJECT_SLOT_BYTES],
+					    const char *path, struct im_err *err);
+
 #endif

@@ -23,38 +23,6 @@ struct subject_place {
 	uint32_t slot; /* the latest of this tag; 0 = free */
 };
 
-/* The first slot says what the file is and whose. */
-static void
-put_head(struct hasher *h, const struct pseudonym_keys *k, uint8_t out[SUBJECT_SLOT_BYTES])
-{
-	static const char magic[32] = "infermesh subject keys, v1\n";
-	static const char label[] = "subject-file/v1";
-	const struct hash_part part = { label, sizeof(label) };
-	struct hash check;
-
-	hasher_hmac(h, &k->master, &part, 1, &check);
-	memset(out, 0, SUBJECT_SLOT_BYTES);
-	memcpy(out, magic, sizeof(magic));
-	memcpy(out + sizeof(magic), check.b, sizeof(check.b));
-}
-
-static enum im_rc
-check_head(struct hasher *h, const struct pseudonym_keys *k, const uint8_t *have, const char *path,
-	   struct im_err *err)
-{
-	uint8_t want[SUBJECT_SLOT_BYTES];
-
-	put_head(h, k, want);
-	if (memcmp(have, want, 32) != 0)
-		return err_set(err, IM_EINVAL, "%s is no file of subject keys", path);
-	if (memcmp(have, want, sizeof(want)) != 0)
-		return err_set(
-		    err, IM_EINVAL,
-		    "the subject keys in %s were sealed with another key file: put back the one that belongs to them",
-		    path);
-	return IM_OK;
-}
-
 /* Tags are an HMAC's bytes: as good as random, and nobody outside can aim at a place. */
 static struct subject_place *
 place_of(const struct subjects *s, const uint8_t *tag)
@@ -126,14 +94,6 @@ overwrite(struct subjects *s, uint32_t slot, const struct subject_slot *with, st
 	return rc;
 }
 
-static bool
-is_unwritten(const uint8_t bytes[SUBJECT_SLOT_BYTES])
-{
-	static const uint8_t zero[SUBJECT_SLOT_BYTES];
-
-	return memcmp(bytes, zero, sizeof(zero)) == 0;
-}
-
 /* One slot of the file. */
 static enum im_rc
 load_slot(struct subjects *s, uint32_t number, const uint8_t *bytes, struct im_err *err)
@@ -143,7 +103,7 @@ load_slot(struct subjects *s, uint32_t number, const uint8_t *bytes, struct im_e
 	enum im_rc rc = grow(s, err);
 
 	/* The power went before it was synced, and the size came before the bytes: no record is made with its key. */
-	if (rc != IM_OK || is_unwritten(bytes))
+	if (rc != IM_OK || subject_slot_unwritten(bytes))
 		return rc;
 	if (!whole && slot.state != SUBJECT_DESTROYED && slot.state != SUBJECT_ERASED) {
 		s->damaged++;
@@ -198,7 +158,7 @@ load(struct subjects *s, struct hasher *h, struct im_err *err)
 		rc = read_slots(s->fd, s->path, s->slots, bytes, &count, err);
 		for (size_t i = 0; i < count && rc == IM_OK; i++, s->slots++) {
 			if (s->slots == 0)
-				rc = check_head(h, s->keys, bytes, s->path, err);
+				rc = subject_head_check(h, s->keys, bytes, s->path, err);
 			else
 				rc = load_slot(s, s->slots, bytes + i * SUBJECT_SLOT_BYTES, err);
 		}
@@ -217,7 +177,7 @@ lacks_head(const struct subjects *s, uint64_t size)
 
 	if (size != SUBJECT_SLOT_BYTES)
 		return size < SUBJECT_SLOT_BYTES;
-	return pread(s->fd, head, sizeof(head), 0) == sizeof(head) && is_unwritten(head);
+	return pread(s->fd, head, sizeof(head), 0) == sizeof(head) && subject_slot_unwritten(head);
 }
 
 /* A file without a whole head holds nothing yet. */
@@ -227,7 +187,7 @@ make_head(struct subjects *s, struct hasher *h, struct im_err *err)
 	uint8_t head[SUBJECT_SLOT_BYTES];
 	enum im_rc rc;
 
-	put_head(h, s->keys, head);
+	subject_head_put(h, s->keys, head);
 	rc = disk_write(s->ops, s->fd, s->path, head, sizeof(head), 0, err);
 	if (rc == IM_OK && s->ops->fsync(s->fd) < 0)
 		rc = disk_failed(err, errno, true, "sync", s->path);
@@ -528,7 +488,7 @@ subjects_find(const char *path, const struct pseudonym_keys *keys, struct hasher
 	for (uint32_t at = 0; rc == IM_OK && !found && count > 0; at += (uint32_t)count) {
 		rc = read_slots(fd, path, at, bytes, &count, err);
 		if (rc == IM_OK && at == 0 && count > 0)
-			rc = check_head(h, keys, bytes, path, err);
+			rc = subject_head_check(h, keys, bytes, path, err);
 		found = rc == IM_OK && find_in(bytes, count, id, ret_slot);
 	}
 	if (rc == IM_OK && !found)
