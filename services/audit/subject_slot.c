@@ -200,8 +200,8 @@ subject_head_put(struct hasher *h, const struct pseudonym_keys *k, uint8_t out[S
 }
 
 enum im_rc
-subject_head_check(struct hasher *h, const struct pseudonym_keys *k, const uint8_t *have,
-		   const char *path, struct im_err *err)
+subject_head_check(struct hasher *h, const struct pseudonym_keys *k,
+		   const uint8_t have[SUBJECT_SLOT_BYTES], const char *path, struct im_err *err)
 {
 	uint8_t want[SUBJECT_SLOT_BYTES];
 

@@ -80,8 +80,10 @@ median(double *v, unsigned n)
 static double
 percentile(struct times *t, unsigned percent)
 {
+	size_t at = t->len * percent / 100;
+
 	qsort(t->us, t->len, sizeof(*t->us), compare_us);
-	return t->len > 0 ? t->us[t->len * percent / 100] / 1e3 : 0;
+	return t->len > 0 ? (double)t->us[at] / 1e3 : 0;
 }
 
 static void

@@ -15,7 +15,7 @@
 
 #define SLOTS     4096 /* calls of a client at once */
 #define BATCH_MAX 1024
-#define TOOK_MAX  (4 * 1000 * 1000)
+#define TOOK_MAX  (4UL * 1000 * 1000)
 #define PAUSE_US  2000 /* after a refusal */
 
 struct slot {

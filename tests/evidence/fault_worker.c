@@ -154,18 +154,38 @@ work(struct worker *w, uint64_t from, uint64_t to)
 	}
 }
 
+/* "ack FRAME INDEX SIZE ROOT" */
+static bool
+parse_ack(char *line, uint64_t *frame, uint64_t *index, struct checkpoint *seen)
+{
+	uint64_t *const number[] = { frame, index, &seen->size };
+	char *at = line + 4;
+
+	if (strncmp(line, "ack ", 4) != 0)
+		return false;
+	for (int i = 0; i < 3; i++) {
+		char *end;
+
+		*number[i] = strtoull(at, &end, 10);
+		if (end == at || *end != ' ')
+			return false;
+		at = end + 1;
+	}
+	at[strcspn(at, "\n")] = '\0';
+	evidence_copy(seen->origin, sizeof(seen->origin), ORIGIN);
+	return strlen(at) == 2UL * HASH_BYTES && hex_decode(at, seen->root.b, HASH_BYTES);
+}
+
 /* The acknowledgements of standard input, which ends in the middle of a line perhaps. */
 static size_t
 read_acks(struct checkpoint *seen, uint64_t *frame, uint64_t *index)
 {
-	char line[160], root[2 * HASH_BYTES + 1];
+	char line[160];
 	size_t n = 0;
 
 	while (n < ACKS_MAX && fgets(line, sizeof(line), stdin) != NULL &&
-	       sscanf(line, "ack %" SCNu64 " %" SCNu64 " %" SCNu64 " %64s", &frame[n], &index[n],
-		      &seen[n].size, root) == 4 &&
-	       hex_decode(root, seen[n].root.b, HASH_BYTES))
-		evidence_copy(seen[n++].origin, sizeof(seen[0].origin), ORIGIN);
+	       parse_ack(line, &frame[n], &index[n], &seen[n]))
+		n++;
 	return n;
 }
 
