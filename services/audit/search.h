@@ -10,7 +10,7 @@
 #include "audit/record.h"
 #include "audit/source.h"
 
-#define SEARCH_WHO_MAX 64 /* pseudonyms of one name: one for each epoch, that is, shard */
+#define SEARCH_WHO_MAX 256 /* pseudonyms of one name: one for each epoch, that is, shard */
 
 struct search_who {
 	uint8_t pseudonym[SEARCH_WHO_MAX][PSEUDONYM_BYTES];
