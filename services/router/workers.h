@@ -180,7 +180,8 @@ struct announced {
 	bool models_changed;
 	/* Models that this process of the worker had not announced before, with these weights: indices into announce.models. */
 	size_t fresh[ANNOUNCE_MODELS_MAX];
-	bool reloaded[ANNOUNCE_MODELS_MAX]; /* of each of these: the worker had it with other weights */
+	bool reloaded
+	    [ANNOUNCE_MODELS_MAX]; /* of each of these: the worker had it with other weights */
 	size_t fresh_count;
 };
 
