@@ -92,7 +92,8 @@ rig_open_witnesses(struct witnesses_rig *f, size_t count, unsigned quorum)
 	enum im_rc rc;
 
 	for (size_t i = 0; i < count; i++) {
-		p.url[i] = f->daemon[i].url;
+		memcpy(f->url[i], f->daemon[i].url, sizeof(f->url[i]));
+		p.url[i] = f->url[i];
 		p.vkey[i] = f->daemon[i].vkey;
 	}
 	rc = witnesses_open(&p, &f->w, &f->t.err);

@@ -21,7 +21,8 @@ struct witnesses_rig {
 	struct loop *loop; /* of the witnesses */
 	pthread_t thread;
 	struct witness_host daemon[WITNESSES];
-	char dir[64];               /* of the witnesses */
+	char dir[64];                                                    /* of the witnesses */
+	char url[WITNESSES][sizeof(((struct witness_host *)NULL)->url)]; /* as the log knows them */
 	const struct disk_ops *ops; /* of rig_open_witnesses(); NULL = the real disk */
 };
 
