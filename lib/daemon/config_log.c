@@ -13,6 +13,7 @@
 #define KEY_OF_LOG     0x01
 #define KEY_OF_WITNESS 0x04
 #define NAME_MAX_BYTES 255
+#define SHARD_BYTES    16 /* that later shards append to audit.origin */
 #define WITNESSES_MAX  16
 #define URL_MAX        1024
 
@@ -48,13 +49,18 @@ is_vkey(const char *s, size_t len, uint8_t kind)
 }
 
 static enum im_rc
-check_name(const struct config *c, const char *path, const char *example, struct im_err *err)
+check_name(const struct config *c, const char *path, const char *example, size_t max,
+	   struct im_err *err)
 {
 	const char *s = config_str(c, path);
 	char allowed[128];
 
-	if (is_key_name(s, strlen(s)))
+	if (is_key_name(s, strlen(s)) && strlen(s) <= max)
 		return IM_OK;
+	if (strlen(s) > max) {
+		(void)snprintf(allowed, sizeof(allowed), "at most %zu bytes", max);
+		return config_fail_found(c, path, s, err, allowed);
+	}
 	(void)snprintf(allowed, sizeof(allowed), "a name such as %s, no spaces and no +", example);
 	return config_fail_found(c, path, s, err, allowed);
 }
@@ -128,10 +134,11 @@ check_witness(const struct config *c, struct im_err *err)
 enum im_rc
 config_check_log(const struct config *c, struct im_err *err)
 {
-	enum im_rc rc = check_name(c, "audit.origin", "example.com/log", err);
+	enum im_rc rc =
+	    check_name(c, "audit.origin", "example.com/log", NAME_MAX_BYTES - SHARD_BYTES, err);
 
 	if (rc == IM_OK)
-		rc = check_name(c, "witness.name", "example.com/witness", err);
+		rc = check_name(c, "witness.name", "example.com/witness", NAME_MAX_BYTES, err);
 	if (rc == IM_OK)
 		rc = check_witnesses(c, err);
 	if (rc == IM_OK)

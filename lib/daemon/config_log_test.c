@@ -19,6 +19,12 @@ test_config_log_mistakes_are_named(void **state)
 	static const struct {
 		const char *text, *says;
 	} bad[] = {
+		{ "audit: {origin: "
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx}",
+		  "allowed: at most 239 bytes" },
 		{ "audit: {origin: a+b}",
 		  "t.yaml:1: audit.origin: found \"a+b\", allowed: a name such as example.com/log, no spaces and no +" },
 		{ "audit:\n  witnesses:\n    ftp://w: " WITNESS "\n",
