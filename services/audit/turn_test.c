@@ -391,6 +391,7 @@ check_after(struct testlog *t, uint64_t acked, unsigned at)
 	log = testlog_open(t);
 	if (log == NULL)
 		fail_msg("call %u (%s): %s", at, testdisk_failed(), t->err.text);
+	assert_non_null(log); /* which clang-tidy does not see */
 	assert_non_null(log);
 	if (log->ended != NULL) /* publishing it failed while opening: it cannot, any more */
 		fail_msg("call %u (%s): not finished", at, testdisk_failed());
