@@ -117,6 +117,10 @@ struct router {
 	void *stopped_arg;
 };
 
+/* router_peers.c: links that others open */
+
+extern const struct endpoint_ops router_peer_ops; /* 'user' is the struct router */
+
 /* rpc.c: what is answered at once */
 
 void router_announce(struct router *router, struct peer *peer, struct served *served,

@@ -24,6 +24,24 @@ hang(struct mesh *m, struct ask *ask, const char *method)
 	mesh_ask(m, ask, method, "demo", "hang", 0);
 }
 
+/* 'a' begins a generation at 'w', and 'b' joins it. */
+static void
+share(struct mesh *m, const struct fake_worker *w, struct ask *a, struct ask *b)
+{
+	hang(m, a, METHOD_GENERATE);
+	MESH_WAIT(m, w->in_flight == 1);
+	hang(m, b, METHOD_GENERATE);
+	MESH_WAIT(m, mesh_metric(m, COALESCED(1)));
+}
+
+static void
+stop_two(struct mesh *m, struct ask *a, struct ask *b)
+{
+	ask_done(a);
+	ask_done(b);
+	mesh_stop(m);
+}
+
 static void
 test_shared_late_follower_hears_all_and_each_has_a_record(void **state)
 {
@@ -83,10 +101,7 @@ test_shared_leader_leaves_and_the_follower_hears_the_rest(void **state)
 	struct ask a = { 0 }, b = { 0 };
 
 	(void)state;
-	hang(m, &a, METHOD_GENERATE);
-	MESH_WAIT(m, w->in_flight == 1);
-	hang(m, &b, METHOD_GENERATE);
-	MESH_WAIT(m, mesh_metric(m, COALESCED(1)));
+	share(m, w, &a, &b);
 	mesh_worker_say(w, "He", "");
 	MESH_WAIT(m, HEARD(&a, "He") && HEARD(&b, "He"));
 	ask_cancel(&a);
@@ -99,9 +114,7 @@ test_shared_leader_leaves_and_the_follower_hears_the_rest(void **state)
 	assert_string_equal(buf_cstr(&b.text), "Hello");
 	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_COALESCED), 1);
-	ask_done(&a);
-	ask_done(&b);
-	mesh_stop(m);
+	stop_two(m, &a, &b);
 }
 
 static void
@@ -112,9 +125,7 @@ test_shared_last_one_who_leaves_cancels_the_worker(void **state)
 	struct ask a = { 0 }, b = { 0 }, c = { 0 };
 
 	(void)state;
-	hang(m, &a, METHOD_GENERATE);
-	hang(m, &b, METHOD_GENERATE);
-	MESH_WAIT(m, w->in_flight == 1 && mesh_metric(m, COALESCED(1)));
+	share(m, w, &a, &b);
 	ask_cancel(&a);
 	ask_cancel(&b);
 	hang(m, &c, METHOD_GENERATE); /* does not join what is dying */
@@ -218,9 +229,7 @@ test_shared_leaders_deadline_is_only_the_leaders(void **state)
 	assert_string_equal(buf_cstr(&b.text), "Hello");
 	mesh_settled(m);
 	assert_int_equal(w->cancelled, 0);
-	ask_done(&a);
-	ask_done(&b);
-	mesh_stop(m);
+	stop_two(m, &a, &b);
 }
 
 static void
@@ -231,10 +240,7 @@ test_shared_failure_before_the_first_frame_is_retried_for_all(void **state)
 	struct ask a = { 0 }, b = { 0 };
 
 	(void)state;
-	hang(m, &a, METHOD_GENERATE);
-	MESH_WAIT(m, w->in_flight == 1);
-	hang(m, &b, METHOD_GENERATE);
-	MESH_WAIT(m, mesh_metric(m, COALESCED(1)));
+	share(m, w, &a, &b);
 	w2 = mesh_worker(m, 1, "w2", 4);
 	mesh_worker_end(w, IM_EUPSTREAM);
 	MESH_WAIT(m, w2->in_flight == 1);
@@ -249,9 +255,7 @@ test_shared_failure_before_the_first_frame_is_retried_for_all(void **state)
 		assert_int_equal(m->records[m->record_count - i].attempts, 2);
 		assert_string_equal(m->records[m->record_count - i].worker, "w2");
 	}
-	ask_done(&a);
-	ask_done(&b);
-	mesh_stop(m);
+	stop_two(m, &a, &b);
 }
 
 static void
@@ -413,9 +417,7 @@ test_shared_follower_hears_nothing_before_its_own_record_is_durable(void **state
 	mesh_worker_end(w, IM_OK);
 	MESH_WAIT(m, a.ended && b.ended);
 	mesh_settled(m);
-	ask_done(&a);
-	ask_done(&b);
-	mesh_stop(m);
+	stop_two(m, &a, &b);
 }
 
 static void
@@ -467,9 +469,7 @@ test_shared_generation_without_a_worker_rejects_all(void **state)
 	assert_string_equal(b.err.reason, "no_healthy_worker");
 	mesh_settled(m);
 	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_REJECTED), 2);
-	ask_done(&a);
-	ask_done(&b);
-	mesh_stop(m);
+	stop_two(m, &a, &b);
 }
 
 static void
