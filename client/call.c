@@ -251,6 +251,16 @@ spoil(struct infermesh_call *c, const struct im_err *err)
 	return err->rc;
 }
 
+/* It ended so; a limit that refused it says what is left. */
+static enum im_rc
+failed(struct infermesh_call *c, struct im_err *err)
+{
+	*err = c->error;
+	if (err->rates.requests.limit > 0 || err->rates.tokens.limit > 0)
+		c->limits = client_limits(&err->rates);
+	return err->rc;
+}
+
 enum im_rc
 client_next(struct infermesh_call *c, uint64_t until_us, struct infermesh_event *ret,
 	    struct im_err *err)
@@ -270,12 +280,8 @@ client_next(struct infermesh_call *c, uint64_t until_us, struct infermesh_event 
 		f = await_frame(c, until_us, &over);
 		if (f == NULL && !over)
 			return err_set(err, IM_EAGAIN, "no event came in time; ask again");
-		if (f == NULL && c->error.rc != IM_OK) {
-			*err = c->error;
-			if (err->rates.requests.limit > 0 || err->rates.tokens.limit > 0)
-				c->limits = client_limits(&err->rates);
-			return err->rc;
-		}
+		if (f == NULL && c->error.rc != IM_OK)
+			return failed(c, err);
 		arena_done(&c->arena);
 		memset(&c->frame, 0, sizeof(c->frame));
 		c->events_read = 0;

@@ -33,7 +33,7 @@ check_file(const struct config *c, const char *key, struct im_err *err)
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0)
 		return IM_OK;
 	(void)snprintf(allowed, sizeof(allowed), "a file that can be read (%s)",
-		       errno != 0 ? strerror(errno) : "this is none");
+		       errno != 0 ? strerrordesc_np(errno) : "this is none");
 	return config_fail_found(c, key, path, err, allowed);
 }
 

@@ -52,7 +52,7 @@ test_load_news_few_requests_are_told_each_many_by_eighths(void **state)
 
 	(void)state;
 	for (uint32_t i = 1; i < 8; i++)
-		send(&n, load_of(i, 0, 100), NOW_US + i * LOAD_NEWS_US);
+		send(&n, load_of(i, 0, 100), NOW_US + (uint64_t)i * LOAD_NEWS_US);
 	assert_int_equal(due(&n, load_of(8, 0, 100), 2 * NOW_US), LOAD_NEWS_NONE);
 	send(&n, load_of(9, 0, 100), 2 * NOW_US);
 	send(&n, load_of(60, 0, 100), 2 * NOW_US);

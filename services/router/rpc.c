@@ -116,18 +116,18 @@ router_report(struct router *router, struct peer *peer, struct served *served,
 	struct im_err err;
 	enum im_rc rc = report_decode(req->body, req->body_len, &load, &err);
 
-	if (rc == IM_OK && peer->worker == NULL) {
-		rc = err_set(&err, IM_EINVAL, "a worker announces itself before it reports");
-	}
-	if (rc != IM_OK) {
-		log_debug("report refused", LOG_STR("error.message", err.text));
-		served_end(served, &err, NULL, 0);
+	if (rc == IM_OK && peer->worker != NULL) {
+		workers_heard(peer->worker);
+		workers_report(peer->worker, &load);
+		router_pump(router, peer->worker);
+		served_end(served, NULL, NULL, 0);
 		return;
 	}
-	workers_heard(peer->worker);
-	workers_report(peer->worker, &load);
-	router_pump(router, peer->worker);
-	served_end(served, NULL, NULL, 0);
+	if (rc == IM_OK) {
+		(void)err_set(&err, IM_EINVAL, "a worker announces itself before it reports");
+	}
+	log_debug("report refused", LOG_STR("error.message", err.text));
+	served_end(served, &err, NULL, 0);
 }
 
 static int
