@@ -1,9 +1,11 @@
 """Others' software accepts what we write, and refuses it when a byte of it is changed."""
+import json
 import shutil
 
 import pytest
 
 from conftest import INTEROP
+from mesh import wait_for
 
 VKEY = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
 SAID = {"testdata": (15, 15), "leaves": (70000, 11)}
@@ -85,3 +87,24 @@ def test_log_of_a_mesh_with_one_bit_changed_is_refused(verifier, log, tmp_path, 
     (tmp_path / "log" / name).write_bytes(data)
     for checker in ("sumdb", "tessera"):
         assert verifier(checker, "folder", tmp_path / "log", log.vkey, accepts=False)
+
+
+def test_each_shard_of_a_mesh_and_the_link_between_them_is_accepted(verifier, log):
+    """The last test here: the log goes on in another shard from now on."""
+    done = log.mesh.command("audit", "keys", "rotate", "--json")
+    assert done.returncode == 0, done.stderr
+    rotated = json.loads(done.stdout)
+    status, _, text = log.mesh.chat({"model": "m", "messages": [{"role": "user", "content": "under the new key"}]})
+    assert status == 200, text
+    shard = log.dir / rotated["origin"].rsplit("/", 1)[1]
+    wait_for(lambda: int((shard / "checkpoint").read_text().splitlines()[1]) >= 3, "the new shard is published")
+    log.mesh.settled()
+    size = log.size()
+    assert size == rotated["index"] + 1
+    assert verifier("tessera", "folder", log.dir, log.vkey, log.checkpoints) == f"fsck of {size} entries, 12 older checkpoints"
+    assert verifier("merkle", "folder", shard).endswith("entries have the checkpoint's root")
+    for folder in (shard, f"{log.url}/{shard.name}"):
+        assert "fsck of " in verifier("tessera", "folder", folder, rotated["vkey"])
+    link = log.dir / "next.tlog-proof"
+    assert verifier("sumdb", "proof", link, log.vkey) == f"record {size - 1} of {size}"
+    assert verifier("tessera", "proof", link, log.vkey).startswith("torchwood accepts the proof of a record of ")
