@@ -35,9 +35,11 @@ def mesh(start, instant):
     workers.append({"name": "slow", "backend": "upstream", "url": slow, "models": ["slow"], "capacity": 64})
     # Processes are killed here, not the disk: in memory a sync is quick on any machine.
     state = tempfile.mkdtemp(prefix="im-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-    yield start(workers=workers, config={
+    it = start(workers=workers, config={
         "log": {"level": "warn"}, "mesh": {"heartbeat_ms": f"{int(300 * PATIENCE)}ms", "state_dir": state},
         "gateway": {"request_ms": f"{int(REQUEST_MS * PATIENCE)}ms"}})
+    yield it
+    it.stop()
     shutil.rmtree(state, ignore_errors=True)
 
 
