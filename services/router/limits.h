@@ -47,7 +47,7 @@ struct limit_claim {
 	uint64_t prompt_most;   /* that a worker can make it pay for */
 	uint64_t answer_most;   /* likewise; 0 = the caller stated nothing */
 	uint32_t choices;
-	uint64_t seen_tokens;   /* of the answer so far, thought */
+	uint64_t seen_tokens; /* of the answer so far, thought */
 };
 
 /** Read limits[], and begin to connect to the Redis that keeps them, if there is one. Names stay the configuration's, which
@@ -91,8 +91,8 @@ void limits_ease(struct limits *l, struct limit_claim *claim);
 
 /** What a worker says that it used, as far as it is believed: a prompt has no more tokens than bytes, and what a template adds; an
  *  answer none beyond max_tokens for each choice, or without it the model's 'context_tokens' (0 = not known). */
-uint64_t limits_believe(struct limits *l, const struct limit_claim *claim, const struct usage *usage,
-			uint32_t context_tokens);
+uint64_t limits_believe(struct limits *l, const struct limit_claim *claim,
+			const struct usage *usage, uint32_t context_tokens);
 
 /** Its end: it used 'tokens'. Does nothing the second time. */
 void limits_settle(struct limits *l, struct limit_claim *claim, uint64_t tokens);
