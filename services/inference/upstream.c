@@ -201,6 +201,7 @@ proxy_in_environment(void)
 					     "all_proxy", "ALL_PROXY" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment */
 		if (getenv(names[i]) != NULL)
 			return true;
 	return false;
