@@ -146,7 +146,7 @@ test_reconcile_remembers_the_last_million_ends(void **state)
 		pair(&rig, i, 1);
 	(void)add(&rig, RECORD_REQUEST, RECONCILE_RECENT + 20, 1, 0);
 	assert_int_equal(rig.r->problems, 1);
-	assert_true(rig.r->recent.count + rig.r->older.count <= 2 * RECONCILE_RECENT);
+	assert_true(rig.r->recent.count + rig.r->older.count <= (size_t)2 * RECONCILE_RECENT);
 	teardown(&rig);
 }
 

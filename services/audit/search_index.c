@@ -387,16 +387,17 @@ static enum im_rc
 first_not_before(struct search_index *x, sqlite3_int64 lo, sqlite3_int64 hi, uint64_t us,
 		 sqlite3_int64 *ret, struct im_err *err)
 {
-	enum im_rc rc = IM_OK;
-
 	hi++;
-	while (rc == IM_OK && lo < hi) {
-		sqlite3_int64 mid = lo + (hi - lo) / 2, time;
+	while (lo < hi) {
+		sqlite3_int64 mid = lo + (hi - lo) / 2, time = 0;
+		enum im_rc rc;
 		bool found;
 
 		(void)sqlite3_bind_int64(x->q[Q_TIME], 1, mid);
 		rc = number(x, Q_TIME, &time, &found, err);
-		if (rc == IM_OK && !found)
+		if (rc != IM_OK)
+			return rc;
+		if (!found)
 			return err_set(err, IM_ECORRUPT, "the search index %s has a hole", x->path);
 		if ((uint64_t)time < us)
 			lo = mid + 1;
@@ -404,7 +405,7 @@ first_not_before(struct search_index *x, sqlite3_int64 lo, sqlite3_int64 hi, uin
 			hi = mid;
 	}
 	*ret = lo;
-	return rc;
+	return IM_OK;
 }
 
 /* " AND idx >= … AND idx < …" */
@@ -419,11 +420,13 @@ put_span(struct search_index *x, const struct search_filter *f, struct buf *b, s
 		rc = number(x, Q_END, &last, &found, err);
 	if (rc == IM_OK && found && f->since_us != 0) {
 		rc = first_not_before(x, first, last, f->since_us, &at, err);
-		(void)buf_printf(b, " AND idx >= %lld", (long long)at);
+		if (rc == IM_OK)
+			(void)buf_printf(b, " AND idx >= %lld", (long long)at);
 	}
 	if (rc == IM_OK && found && f->until_us != 0) {
 		rc = first_not_before(x, first, last, f->until_us, &at, err);
-		(void)buf_printf(b, " AND idx < %lld", (long long)at);
+		if (rc == IM_OK)
+			(void)buf_printf(b, " AND idx < %lld", (long long)at);
 	}
 	return rc;
 }

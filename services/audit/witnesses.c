@@ -212,13 +212,13 @@ serve_calls(struct witnesses *w)
 	int left;
 	CURLMsg *m;
 
-	(void)curl_multi_perform(w->multi, &left);
-	while ((m = curl_multi_info_read(w->multi, &left)) != NULL) {
+	(void)curl_late.multi_perform(w->multi, &left);
+	while ((m = curl_late.multi_info_read(w->multi, &left)) != NULL) {
 		struct one *o = NULL;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&o);
+		(void)curl_late.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&o);
 		on_end(w, o, m->data.result);
 	}
 }
@@ -372,8 +372,8 @@ witnesses_run(void *arg)
 				wait_ms = ms;
 		}
 		witnesses_put_stats(w, now_ms);
-		(void)curl_multi_poll(w->multi, NULL, 0,
-				      wait_ms < WAIT_MAX_MS ? (int)wait_ms : WAIT_MAX_MS, NULL);
+		(void)curl_late.multi_poll(
+		    w->multi, NULL, 0, wait_ms < WAIT_MAX_MS ? (int)wait_ms : WAIT_MAX_MS, NULL);
 	}
 	return NULL;
 }
@@ -386,7 +386,7 @@ witnesses_publish(struct witnesses *w, const char *text, size_t len)
 	if (!buf_append(&w->published, text, len)) /* then the next one */
 		buf_clear(&w->published);
 	(void)pthread_mutex_unlock(&w->lock);
-	(void)curl_multi_wakeup(w->multi);
+	(void)curl_late.multi_wakeup(w->multi);
 }
 
 void

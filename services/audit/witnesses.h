@@ -55,7 +55,7 @@ struct witnesses;
 /**
  * Start. 'params' and what it points to are copied, but for the URLs and the name of ca_file, which must outlive it. The folder's
  * checkpoint.cosigned must be the beginning of the log: IM_ECORRUPT if not, for then the folder was rolled back or changed. IM_EINVAL (a key),
- * IM_EIO, IM_ENOMEM. On failure nothing is left.
+ * IM_EUNAVAILABLE (no libcurl), IM_EIO, IM_ENOMEM. On failure nothing is left.
  */
 IM_MUST_CHECK enum im_rc witnesses_open(const struct witnesses_params *params,
 					struct witnesses **ret, struct im_err *err);

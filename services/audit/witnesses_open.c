@@ -124,8 +124,8 @@ begin(struct witnesses *w, struct im_err *err)
 	(void)snprintf(w->log_origin, sizeof(w->log_origin), "%s", w->params.log_origin);
 	random_bytes(&seed, sizeof(seed));
 	prng_seed(&w->prng, seed);
-	w->curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-	w->multi = w->curl ? curl_multi_init() : NULL;
+	w->curl = curl_late.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+	w->multi = w->curl ? curl_late.multi_init() : NULL;
 	if (w->multi == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for witnesses");
 	rc = note_verifier_of(w->params.key, &w->log_key, err);
@@ -141,10 +141,13 @@ begin(struct witnesses *w, struct im_err *err)
 enum im_rc
 witnesses_open(const struct witnesses_params *params, struct witnesses **ret, struct im_err *err)
 {
-	struct witnesses *w = calloc(1, sizeof(*w));
-	enum im_rc rc;
+	enum im_rc rc = curl_late_load(err);
+	struct witnesses *w;
 
 	assert(params->count <= COSIGNED_WITNESSES);
+	if (rc != IM_OK)
+		return rc;
+	w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for witnesses");
 	w->params = *params;
@@ -169,7 +172,7 @@ witnesses_close(struct witnesses *w)
 		(void)pthread_mutex_lock(&w->lock);
 		w->stop = true;
 		(void)pthread_mutex_unlock(&w->lock);
-		(void)curl_multi_wakeup(w->multi);
+		(void)curl_late.multi_wakeup(w->multi);
 		(void)pthread_join(w->thread, NULL);
 	}
 	for (size_t i = 0; i < w->params.count; i++) {
@@ -177,9 +180,9 @@ witnesses_close(struct witnesses *w)
 		note_verifier_done(&w->one[i].key);
 		buf_done(&w->one[i].line);
 	}
-	(void)curl_multi_cleanup(w->multi);
+	(void)curl_late.multi_cleanup(w->multi);
 	if (w->curl)
-		curl_global_cleanup();
+		curl_late.global_cleanup();
 	buf_done(&w->target.text);
 	buf_done(&w->latest.text);
 	buf_done(&w->published);

@@ -125,8 +125,8 @@ grow(struct run *x, const char *dir, uint64_t from, struct tamper_folder *ret,
 			must(audit_log_commit(log, false, &err), &err);
 	}
 	must(publisher_pass(&log->publisher, true, &err), &err);
-	must(checkpoint_open(log->checkpoint, log->checkpoint_len, &log->shard.verifier, ret_checkpoint,
-			     &err),
+	must(checkpoint_open(log->checkpoint, log->checkpoint_len, &log->shard.verifier,
+			     ret_checkpoint, &err),
 	     &err);
 	audit_log_close(log);
 	log = open_log(x, dir);

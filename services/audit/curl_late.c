@@ -1,0 +1,38 @@
+/*
+ * audit/curl_late.c - see curl_late.h.
+ */
+#include "audit/curl_late.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+#define SONAME "libcurl.so.4"
+
+struct curl_late curl_late;
+
+static enum im_rc
+cannot_load(struct im_err *err)
+{
+	return err_set(err, IM_EUNAVAILABLE,
+		       "audit.witnesses needs libcurl, which cannot be loaded: %s", dlerror());
+}
+
+enum im_rc
+curl_late_load(struct im_err *err)
+{
+#define WHERE(name) { "curl_" #name, (void **)&curl_late.name },
+	static const struct {
+		const char *name;
+		void **to;
+	} all[] = { CURL_LATE_FUNCTIONS(WHERE) };
+	void *lib = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL); /* stays: it may have threads */
+
+	if (lib == NULL)
+		return cannot_load(err);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		*all[i].to = dlsym(lib, all[i].name);
+		if (*all[i].to == NULL)
+			return cannot_load(err);
+	}
+	return IM_OK;
+}
