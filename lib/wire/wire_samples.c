@@ -223,7 +223,7 @@ static void
 generate_end_sample(struct buf *out)
 {
 	generate_end_encode(&(struct generate_end){ .usage = { 10, 20, 5, 1 },
-						    .load = { 1, 4, 0 },
+						    .load = { 1, 4, 0, 0, false },
 						    .has_usage = true,
 						    .has_load = true },
 			    out);

@@ -15,7 +15,7 @@ router_status_sample(struct buf *out)
 						     .models = names,
 						     .model_count = 1,
 						     .slots = 1,
-						     .load = { 1, 4, 0 },
+						     .load = { 1, 4, 0, 0, false },
 						     .dispatched = 9,
 						     .succeeded = 8 } };
 

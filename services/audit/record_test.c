@@ -145,7 +145,7 @@ static enum im_rc
 recode_prune(enum record_kind kind, bool has, uint64_t min_index, uint64_t size)
 {
 	struct record back,
-	    r = { .kind = kind, .has_prune = has, .prune = { min_index, size, { { 1 } } } };
+	    r = { .kind = kind, .has_prune = has, .prune = { min_index, size, { { 1 } }, 0 } };
 	struct arena arena = { 0 };
 	struct buf b = { 0 };
 	enum im_rc rc;

@@ -158,7 +158,7 @@ run(uint64_t records)
 {
 	char base[64], dir[80], key[80], subjects[96], vkey[NOTE_KEYTEXT_MAX];
 	struct keyfile keys;
-	struct audit_log *log;
+	struct audit_log *log = NULL;
 	struct im_err err;
 	const struct audit_log_params params = { .ops = &disk_posix,
 						 .dir = dir,

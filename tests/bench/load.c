@@ -374,7 +374,7 @@ int
 main(int argc, char **argv)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
-	char *colon;
+	char *colon = NULL;
 	int opt;
 
 	g.o = (struct load_options){
