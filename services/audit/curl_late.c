@@ -13,8 +13,12 @@ struct curl_late curl_late;
 static enum im_rc
 cannot_load(struct im_err *err)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread */
+	const char *why = dlerror();
+
 	return err_set(err, IM_EUNAVAILABLE,
-		       "audit.witnesses needs libcurl, which cannot be loaded: %s", dlerror());
+		       "audit.witnesses needs libcurl, which cannot be loaded: %s",
+		       why != NULL ? why : "no reason given");
 }
 
 enum im_rc

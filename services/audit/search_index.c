@@ -412,7 +412,7 @@ first_not_before(struct search_index *x, sqlite3_int64 lo, sqlite3_int64 hi, uin
 static enum im_rc
 put_span(struct search_index *x, const struct search_filter *f, struct buf *b, struct im_err *err)
 {
-	sqlite3_int64 first = 0, last = 0, at;
+	sqlite3_int64 first = 0, last = 0, at = 0;
 	bool found;
 	enum im_rc rc = number(x, Q_FIRST, &first, &found, err);
 
