@@ -15,16 +15,13 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "daemon/dummy_service.h"
 #include "daemon/health.h"
+#include "daemon/loop_rig.h"
 
 struct world {
 	struct loop *loop;
 	struct config *config;
-	struct loop_timer poll;
-	bool (*done)(struct world *w);
-	uint64_t until_us;
 	struct host *host;
 	unsigned gone;
 	/* one request on a thread of its own */
@@ -34,49 +31,26 @@ struct world {
 	atomic_bool replied;
 };
 
-static void
-on_poll(void *arg)
-{
-	struct world *w = arg;
-
-	if (w->done(w)) {
-		loop_stop(w->loop);
-		return;
-	}
-	if (clock_mono_us() > w->until_us)
-		fail_msg("nothing happened for 20 s");
-	assert_int_equal(loop_timer_set(w->loop, &w->poll, 1000), IM_OK);
-}
-
-/* Run the loop until 'done'. */
-static void
-run_until(struct world *w, bool (*done)(struct world *w))
-{
-	w->done = done;
-	w->until_us = clock_mono_us() + 20000000;
-	w->poll = (struct loop_timer){ .fn = on_poll, .arg = w };
-	loop_enter(w->loop);
-	assert_int_equal(loop_timer_set(w->loop, &w->poll, 0), IM_OK);
-	loop_leave(w->loop);
-	loop_run(w->loop);
-}
-
 static bool
-is_replied(struct world *w)
+is_replied(void *user)
 {
+	const struct world *w = user;
+
 	return atomic_load(&w->replied);
 }
 
 static bool
-is_gone(struct world *w)
+is_gone(void *user)
 {
+	const struct world *w = user;
+
 	return w->gone > 0;
 }
 
 static bool
-none_left(struct world *w)
+none_left(void *user)
 {
-	(void)w;
+	(void)user;
 	return !host_any();
 }
 
@@ -136,7 +110,7 @@ stop(struct world *w, struct host *h)
 	loop_enter(w->loop);
 	host_stop(h, on_gone, w);
 	loop_leave(w->loop);
-	run_until(w, is_gone);
+	loop_rig_until(w->loop, is_gone, w);
 }
 
 static void *
@@ -167,7 +141,7 @@ ask(struct world *w, const char *method, const char *path)
 		       "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
 	atomic_store(&w->replied, false);
 	assert_int_equal(pthread_create(&w->thread, NULL, ask_main, w), 0);
-	run_until(w, is_replied);
+	loop_rig_until(w->loop, is_replied, w);
 	assert_int_equal(pthread_join(w->thread, NULL), 0);
 	return w->reply;
 }
@@ -241,7 +215,7 @@ test_host_failed_start_leaves_nothing(void **state)
 	loop_leave(w->loop);
 	assert_null(h);
 	assert_string_equal(err.text, "the dummy does not want to start");
-	run_until(w, none_left);
+	loop_rig_until(w->loop, none_left, w);
 }
 
 static void
@@ -258,7 +232,7 @@ test_host_taken_admin_address_is_refused(void **state)
 	loop_leave(w->loop);
 	assert_non_null(strstr(err.text, "cache.admin"));
 	stop(w, h);
-	run_until(w, none_left);
+	loop_rig_until(w->loop, none_left, w);
 	assert_string_equal(dummy_story, "sr sc ec er");
 }
 
@@ -303,7 +277,7 @@ test_host_that_stops_is_asked_nothing(void **state)
 	assert_non_null(strstr(buf_cstr(&page.out), "process_open_fds"));
 	assert_null(strstr(buf_cstr(&page.out), "dummy_total"));
 	buf_done(&page.out);
-	run_until(w, is_gone);
+	loop_rig_until(w->loop, is_gone, w);
 }
 
 static void

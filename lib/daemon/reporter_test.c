@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
+#include "daemon/loop_rig.h"
 #include "daemon/reporter.h"
 
 #define URL "inproc://reporter-test"
@@ -19,9 +19,6 @@
 /* A daemon and an audit service on one loop. */
 struct world {
 	struct loop *loop;
-	struct loop_timer poll;
-	uint64_t until_us;
-	bool (*done)(struct world *w);
 	struct net *net, *audit;
 	struct endpoint *listener;
 	struct reporter reporter;
@@ -35,33 +32,6 @@ struct world {
 	char reason[REPORTS_MAX + 8][16];
 	size_t events;
 };
-
-static void
-on_poll(void *arg)
-{
-	struct world *w = arg;
-
-	if (w->done(w)) {
-		loop_stop(w->loop);
-		return;
-	}
-	if (clock_mono_us() > w->until_us)
-		fail_msg("nothing happened for 20 s");
-	assert_int_equal(loop_timer_set(w->loop, &w->poll, 1000), IM_OK);
-}
-
-/* Run the loop until 'done'. It is not held. */
-static void
-run_until(struct world *w, bool (*done)(struct world *w))
-{
-	w->done = done;
-	w->until_us = clock_mono_us() + 20000000;
-	w->poll = (struct loop_timer){ .fn = on_poll, .arg = w };
-	loop_enter(w->loop);
-	assert_int_equal(loop_timer_set(w->loop, &w->poll, 0), IM_OK);
-	loop_leave(w->loop);
-	loop_run(w->loop);
-}
 
 static void
 on_cancelled(void *user, struct served *served)
@@ -155,8 +125,10 @@ net_gone(void *arg)
 }
 
 static bool
-all_gone(struct world *w)
+all_gone(void *user)
 {
+	const struct world *w = user;
+
 	return w->nets == 0;
 }
 
@@ -168,7 +140,7 @@ teardown(struct world *w)
 	net_close(w->net, net_gone, w);
 	net_close(w->audit, net_gone, w);
 	loop_leave(w->loop);
-	run_until(w, all_gone);
+	loop_rig_until(w->loop, all_gone, w);
 	net_free(w->net);
 	net_free(w->audit);
 	loop_free(w->loop);
@@ -187,26 +159,34 @@ submit(struct world *w, const char *what)
 }
 
 static bool
-is_told(struct world *w)
+is_told(void *user)
 {
+	const struct world *w = user;
+
 	return w->reporter.count == 0;
 }
 
 static bool
-is_told_and_hung_up(struct world *w)
+is_told_and_hung_up(void *user)
 {
+	const struct world *w = user;
+
 	return w->reporter.count == 0 && w->reporter.ep == NULL && w->links == 0;
 }
 
 static bool
-is_held(struct world *w)
+is_held(void *user)
 {
+	const struct world *w = user;
+
 	return w->held != NULL;
 }
 
 static bool
-was_refused(struct world *w)
+was_refused(void *user)
 {
+	const struct world *w = user;
+
 	return w->reporter.backoff_ms > 0;
 }
 
@@ -222,7 +202,7 @@ test_reporter_tells_what_changed_and_hangs_up(void **state)
 	loop_leave(w.loop);
 	submit(&w, REPORT_START);
 	submit(&w, REPORT_KEYS);
-	run_until(&w, is_told_and_hung_up);
+	loop_rig_until(w.loop, is_told_and_hung_up, &w);
 	assert_int_equal(w.events, 2);
 	assert_string_equal(w.reason[0], REPORT_START);
 	assert_string_equal(w.reason[1], REPORT_KEYS);
@@ -233,7 +213,7 @@ test_reporter_tells_what_changed_and_hangs_up(void **state)
 		assert_int_equal(w.event[i].config_digest[2], 3);
 	}
 	submit(&w, REPORT_KEYS); /* a new link for the next one */
-	run_until(&w, is_told_and_hung_up);
+	loop_rig_until(w.loop, is_told_and_hung_up, &w);
 	assert_int_equal(w.events, 3);
 	teardown(&w);
 }
@@ -250,7 +230,7 @@ test_reporter_waits_for_an_audit_service_that_comes_later(void **state)
 	assert_int_equal(w.reporter.count, 1);
 	listen_(&w);
 	loop_leave(w.loop);
-	run_until(&w, is_told);
+	loop_rig_until(w.loop, is_told, &w);
 	assert_int_equal(w.events, 1);
 	teardown(&w);
 }
@@ -268,10 +248,10 @@ test_reporter_sends_the_same_event_again_until_it_is_durable(void **state)
 	listen_(&w);
 	loop_leave(w.loop);
 	submit(&w, REPORT_START);
-	run_until(&w, was_refused);
+	loop_rig_until(w.loop, was_refused, &w);
 	memcpy(id, w.last_id, sizeof(id));
 	submit(&w, REPORT_KEYS); /* meanwhile */
-	run_until(&w, is_told);
+	loop_rig_until(w.loop, is_told, &w);
 	assert_int_equal(w.events, 2);
 	assert_memory_equal(w.event[0].request_id, id, sizeof(id));
 	assert_true(w.appends >= 3);
@@ -291,14 +271,14 @@ test_reporter_sends_again_what_a_lost_link_left_open(void **state)
 	listen_(&w);
 	loop_leave(w.loop);
 	submit(&w, REPORT_START);
-	run_until(&w, is_held);
+	loop_rig_until(w.loop, is_held, &w);
 	memcpy(id, w.last_id, sizeof(id));
 	loop_enter(w.loop);
 	endpoint_close(w.listener);
 	w.hold = false;
 	listen_(&w);
 	loop_leave(w.loop);
-	run_until(&w, is_told);
+	loop_rig_until(w.loop, is_told, &w);
 	assert_int_equal(w.events, 1);
 	assert_memory_equal(w.event[0].request_id, id, sizeof(id));
 	teardown(&w);
