@@ -81,6 +81,8 @@ struct hello {
 	uint32_t window_bytes, max_frame_bytes;
 };
 
+#define TRACEPARENT_LEN 55 /* of version 00; W3C Trace Context, section 3.2 */
+
 struct request_frame {
 	const char *method;
 	uint32_t budget_ms;

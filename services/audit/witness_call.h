@@ -23,7 +23,7 @@ struct witness_call {
 	char why[CURL_ERROR_SIZE];
 };
 
-/** For 'url', which has no slash at its end, and 'user', which CURLINFO_PRIVATE gives back. On failure witness_call_done() is still fine. */
+/** For 'url', a slash at its end or none, and 'user', which CURLINFO_PRIVATE gives back. On failure witness_call_done() is still fine. */
 IM_MUST_CHECK enum im_rc witness_call_init(struct witness_call *c, CURLM *multi, const char *url,
 					   const char *ca_file, void *user, struct im_err *err);
 void witness_call_done(struct witness_call *c);

@@ -7,8 +7,7 @@
 #include <stdbool.h>
 
 #include "wire/generate.h"
-
-#define TRACEPARENT_LEN 55
+#include "wire/wire.h"
 
 /** Is it a traceparent that may be passed on (W3C Trace Context, level 1; later versions only if they look the same)?
  *  NULL is none. */

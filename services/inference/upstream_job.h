@@ -8,6 +8,7 @@
 #include "inference/answer.h"
 #include "inference/sse.h"
 #include "inference/upstream.h"
+#include "wire/wire.h"
 
 enum body_mode {
 	BODY_DETECT,
@@ -15,8 +16,7 @@ enum body_mode {
 	BODY_JSON
 };
 
-#define TRACE_PREFIX    "traceparent: "
-#define TRACEPARENT_LEN 55
+#define TRACE_PREFIX "traceparent: "
 
 struct job {
 	struct transfer x;
