@@ -216,12 +216,14 @@ static void
 test_nng_starts_few_threads(void **state)
 {
 	struct fixture f;
+	size_t before = count_entries("/proc/self/task", NULL);
 
 	(void)state;
 	fixture_open(&f, NULL);
-	assert_int_equal(count_entries("/proc/self/task", "nng:"), 0); /* ipc:// needs none */
+	assert_int_equal(count_entries("/proc/self/task", NULL), before); /* ipc:// needs none */
 	rig_listen(&f.server, "tcp://127.0.0.1:0");
-	assert_in_range(count_entries("/proc/self/task", "nng:"), 5, 10);
+	/* Not counted by name: a thread names itself when it first runs, which may be later. */
+	assert_in_range(count_entries("/proc/self/task", NULL), before + 5, before + 10);
 	fixture_close(&f);
 }
 
