@@ -143,7 +143,7 @@ static enum im_rc
 judge(const struct buf *file, const struct claim *claim, const struct log_arg *log,
       const struct quorum_arg *q, struct verdict *v, struct im_err *err)
 {
-	struct note_verifier own = { .key = NULL };
+	struct note_verifier own = { .name = "" };
 	const struct note_verifier *key = &log->key;
 	struct hasher h = { 0 };
 	enum im_rc rc = hasher_init(&h, err);
@@ -170,7 +170,6 @@ judge(const struct buf *file, const struct claim *claim, const struct log_arg *l
 		rc = record_decode(v->proof.entry, v->proof.entry_len, &v->arena, &v->record, err);
 	if (rc == IM_OK && claim->path != NULL)
 		rc = check_claim(&h, claim, &v->record, err);
-	note_verifier_done(&own);
 	hasher_done(&h);
 	return rc;
 }

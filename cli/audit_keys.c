@@ -60,11 +60,10 @@ show(const struct cli_args *args)
 	for (size_t i = 0; i < shards.count; i++) {
 		const struct shard *s = shards.shard[i];
 		char vkey[NOTE_KEYTEXT_MAX] = "";
-		struct note_verifier key = { .key = NULL };
+		struct note_verifier key = { .name = "" };
 
 		if (!shard_arg_key(&log, &shards, s, &key, vkey))
 			(void)snprintf(vkey, sizeof(vkey), "%s", s->vkey);
-		note_verifier_done(&key);
 		if (json)
 			show_json(&b, s, vkey);
 		else

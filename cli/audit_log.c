@@ -87,7 +87,6 @@ void
 log_arg_close(struct log_arg *l)
 {
 	http_log_close(l->http);
-	note_verifier_done(&l->key);
 	config_free(l->config);
 }
 

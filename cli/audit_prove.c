@@ -58,7 +58,7 @@ static enum im_rc
 make(struct hasher *h, const struct log_arg *log, uint64_t number, struct buf *out,
      char ret_vkey[NOTE_KEYTEXT_MAX], struct im_err *err)
 {
-	struct note_verifier key = { .key = NULL };
+	struct note_verifier key = { .name = "" };
 	struct shards shards;
 	const struct shard *s;
 	uint64_t index;
@@ -70,7 +70,6 @@ make(struct hasher *h, const struct log_arg *log, uint64_t number, struct buf *o
 	s = shards_at(&shards, number, &index);
 	has_key = shard_arg_key(log, &shards, s, &key, ret_vkey);
 	rc = proof_file_make(h, &s->source, has_key ? &key : NULL, index, out, err);
-	note_verifier_done(&key);
 	shards_done(&shards);
 	return rc;
 }

@@ -84,8 +84,6 @@ quorum_arg_open(const struct cli_args *args, const struct config *own, struct qu
 void
 quorum_arg_close(struct quorum_arg *q)
 {
-	for (size_t i = 0; i < q->count; i++)
-		note_verifier_done(&q->key[i]);
 	q->count = 0;
 }
 

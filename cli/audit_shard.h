@@ -13,7 +13,7 @@
 IM_MUST_CHECK enum im_rc shard_arg_load(const struct log_arg *l, struct shards *ret,
 					struct im_err *err);
 
-/** The key of 's': 'ret_key' and its text. False: none is known, so signatures are not checked. Free with note_verifier_done(). */
+/** The key of 's': 'ret_key' and its text. False: none is known, so signatures are not checked.  */
 bool shard_arg_key(const struct log_arg *l, const struct shards *shards, const struct shard *s,
 		   struct note_verifier *ret_key, char ret_vkey[NOTE_KEYTEXT_MAX]);
 

@@ -260,7 +260,7 @@ read_seen(const struct cli_args *args, const struct log_arg *log, const struct s
 {
 	const char *path = cli_value(args, "seen");
 	const struct shard *of = shards->shard[0];
-	struct note_verifier key = { .key = NULL };
+	struct note_verifier key = { .name = "" };
 	char vkey[NOTE_KEYTEXT_MAX];
 	bool has_key;
 	struct buf text = { 0 };
@@ -278,7 +278,6 @@ read_seen(const struct cli_args *args, const struct log_arg *log, const struct s
 		if (rc == IM_OK && has_key)
 			rc = checkpoint_open(buf_cstr(&text), text.len, &key, &k->list[k->count],
 					     err);
-		note_verifier_done(&key);
 		if (rc != IM_OK)
 			err_prefix(err, "%s", path);
 	}

@@ -24,8 +24,9 @@ cosignature_sign(const struct note_signer *w, uint64_t time_s, const char *text,
 	bool good;
 
 	assert(w->alg == NOTE_COSIGNATURE && time_s <= INT64_MAX);
-	good = message(time_s, text, len, &signed_text) &&
-	       note_key_sign(w, signed_text.data, signed_text.len, payload + 8);
+	good = message(time_s, text, len, &signed_text);
+	if (good)
+		note_key_sign(w, signed_text.data, signed_text.len, payload + 8);
 	buf_done(&signed_text);
 	if (!good)
 		return err_set(err, IM_ENOMEM, "no memory for a cosignature");

@@ -79,7 +79,6 @@ read_shard(const struct shard *shard, const char *vkey, const struct note_verifi
 		return rc;
 	rc = cosigned_read(&shard->source, vkey != NULL ? &key : NULL, witness, n, ret, err);
 	ret->first = shard->first;
-	note_verifier_done(&key);
 	return rc;
 }
 

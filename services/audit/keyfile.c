@@ -39,7 +39,6 @@ parse_old(const char *vkey, struct keyfile *k, struct im_err *err)
 
 	if (rc != IM_OK)
 		return rc;
-	note_verifier_done(&v);
 	if (k->old_count == KEYFILE_OLD_MAX)
 		return err_set(err, IM_EINVAL, "more than %d old keys", KEYFILE_OLD_MAX);
 	old = reallocarray(k->old, k->old_count + 1, sizeof(*k->old));
@@ -64,7 +63,7 @@ parse_line(char *line, struct keyfile *k, unsigned *seen, struct im_err *err)
 
 		if (strncmp(line, words[i], strlen(words[i])) != 0)
 			continue;
-		if (i == 0 && k->signer.key != NULL && k->spare.key == NULL)
+		if (i == 0 && k->signer.name[0] != '\0' && k->spare.name[0] == '\0')
 			return note_signer_parse(value, &k->spare, err);
 		if ((*seen >> i & 1) != 0)
 			return err_set(err, IM_EINVAL, "'%.6s' stands there twice", words[i]);
@@ -195,9 +194,9 @@ keyfile_first_vkey(const struct keyfile *k, char ret[NOTE_KEYTEXT_MAX])
 const struct note_signer *
 keyfile_signer(const struct keyfile *k, const uint8_t pub[NOTE_KEY_BYTES])
 {
-	if (k->signer.key != NULL && memcmp(k->signer.pub, pub, NOTE_KEY_BYTES) == 0)
+	if (k->signer.name[0] != '\0' && memcmp(k->signer.pub, pub, NOTE_KEY_BYTES) == 0)
 		return &k->signer;
-	if (k->spare.key != NULL && memcmp(k->spare.pub, pub, NOTE_KEY_BYTES) == 0)
+	if (k->spare.name[0] != '\0' && memcmp(k->spare.pub, pub, NOTE_KEY_BYTES) == 0)
 		return &k->spare;
 	return NULL;
 }

@@ -95,7 +95,7 @@ test_keyfile_rotation_keeps_the_old_public_key_and_destroys_the_old_secret(void 
 	assert_int_equal(keyfile_settle(&disk_posix, f.path, pub, &f.keys, &f.err), IM_OK);
 	assert_memory_equal(f.keys.signer.pub, pub, sizeof(pub));
 	assert_string_equal(f.keys.signer.name, ORIGIN "/2027h1-1");
-	assert_null(f.keys.spare.key);
+	assert_string_equal(f.keys.spare.name, "");
 	assert_int_equal(f.keys.old_count, 1);
 	assert_memory_equal(&f.keys.keys.master, &master, sizeof(master));
 	keyfile_first_vkey(&f.keys, vkey);
@@ -120,7 +120,7 @@ test_keyfile_key_that_was_never_used_leaves_no_trace(void **state)
 	assert_int_equal(keyfile_add(&disk_posix, f.path, ORIGIN "/2027h1-1", &f.keys, &f.err),
 			 IM_OK);
 	assert_int_equal(keyfile_settle(&disk_posix, f.path, f.first, &f.keys, &f.err), IM_OK);
-	assert_null(f.keys.spare.key);
+	assert_string_equal(f.keys.spare.name, "");
 	assert_int_equal(f.keys.old_count, 0);
 	assert_true(file_holds(&f, f.secret));
 	assert_false(file_holds(&f, "2027h1-1"));
@@ -154,7 +154,7 @@ rotate(struct fixture *f, const struct disk_ops *ops)
 	uint8_t pub[NOTE_KEY_BYTES];
 	enum im_rc rc = IM_OK;
 
-	if (f->keys.spare.key == NULL)
+	if (f->keys.spare.name[0] == '\0')
 		rc = keyfile_add(ops, f->path, ORIGIN "/2027h1-1", &f->keys, &f->err);
 	if (rc != IM_OK)
 		return rc;
@@ -185,8 +185,9 @@ killed_at(unsigned at)
 	assert_int_equal(keyfile_load(f.path, &back, &f.err), IM_OK);
 	keyfile_done(&f.keys);
 	f.keys = back;
-	if (f.keys.spare.key != NULL || f.keys.old_count > 0) {
-		struct note_signer *now = f.keys.spare.key != NULL ? &f.keys.spare : &f.keys.signer;
+	if (f.keys.spare.name[0] != '\0' || f.keys.old_count > 0) {
+		struct note_signer *now =
+		    f.keys.spare.name[0] != '\0' ? &f.keys.spare : &f.keys.signer;
 		uint8_t pub[NOTE_KEY_BYTES];
 
 		memcpy(pub, now->pub, sizeof(pub));
@@ -198,7 +199,7 @@ killed_at(unsigned at)
 		assert_memory_equal(f.keys.signer.pub, f.first, sizeof(f.first));
 		assert_int_equal(rotate(&f, &disk_posix), IM_OK);
 	}
-	assert_null(f.keys.spare.key);
+	assert_string_equal(f.keys.spare.name, "");
 	assert_false(f.keys.unfinished);
 	teardown(&f);
 	return WIFSIGNALED(status);
@@ -235,7 +236,7 @@ test_keyfile_any_call_failing_once_is_made_good_by_the_next_try(void **state)
 				assert_int_equal(rotate(&f, &testdisk), IM_OK);
 			else
 				assert_int_equal(keyfile_settle(&testdisk, f.path,
-								f.keys.spare.key != NULL
+								f.keys.spare.name[0] != '\0'
 								    ? f.keys.spare.pub
 								    : f.keys.signer.pub,
 								&f.keys, &f.err),
@@ -244,7 +245,7 @@ test_keyfile_any_call_failing_once_is_made_good_by_the_next_try(void **state)
 		calls = testdisk_calls();
 		testdisk_arm(0, 0);
 		assert_int_equal(f.keys.old_count, 1);
-		assert_null(f.keys.spare.key);
+		assert_string_equal(f.keys.spare.name, "");
 		assert_false(f.keys.unfinished);
 		assert_false(file_holds(&f, f.secret));
 		teardown(&f);
@@ -338,7 +339,7 @@ test_keyfile_last_line_without_its_newline_is_asked_for(void **state)
 	free(all);
 	keyfile_done(&f.keys);
 	assert_int_equal(keyfile_load(f.path, &f.keys, &f.err), IM_OK);
-	assert_null(f.keys.spare.key);
+	assert_string_equal(f.keys.spare.name, "");
 	assert_int_equal(rotate(&f, &disk_posix), IM_OK);
 	assert_int_equal(f.keys.old_count, 1);
 	teardown(&f);

@@ -108,11 +108,11 @@ keyfile_add(const struct disk_ops *ops, const char *path, const char *name, stru
 {
 	uint8_t seed[NOTE_KEY_BYTES];
 	char skey[NOTE_KEYTEXT_MAX], line[NOTE_KEYTEXT_MAX + 16];
-	struct note_signer fresh = { .key = NULL };
+	struct note_signer fresh = { .name = "" };
 	struct editor e;
 	enum im_rc rc;
 
-	if (k->spare.key != NULL)
+	if (k->spare.name[0] != '\0')
 		return err_set(err, IM_EEXIST, "the key is being rotated already");
 	if (k->old_count == KEYFILE_OLD_MAX)
 		return err_set(err, IM_EINVAL, KEYFILE_FULL);
@@ -180,7 +180,7 @@ static enum im_rc
 settle_line(struct editor *e, size_t at, const uint8_t pub[NOTE_KEY_BYTES], bool *seen,
 	    struct im_err *err)
 {
-	struct note_signer s = { .key = NULL };
+	struct note_signer s = { .name = "" };
 	enum im_rc rc = IM_OK;
 
 	if (e->text.len - at >= strlen(KEYFILE_BEGUN) &&
@@ -232,11 +232,11 @@ keyfile_settle(const struct disk_ops *ops, const char *path, const uint8_t pub[N
 		rc = err_set(err, IM_ENOTFOUND,
 			     "%s does not have the key that the log is signed with", path);
 	/* A file that may not be written need not be, mostly. */
-	todo = now.spare.key != NULL || now.unfinished;
+	todo = now.spare.name[0] != '\0' || now.unfinished;
 	keyfile_done(&now);
 	if (rc == IM_OK && todo)
 		rc = settle(ops, path, pub, err);
-	if (rc != IM_OK || (!todo && k->spare.key == NULL && keyfile_signer(k, pub) != NULL))
+	if (rc != IM_OK || (!todo && k->spare.name[0] == '\0' && keyfile_signer(k, pub) != NULL))
 		return rc;
 	rc = keyfile_load(path, &now, err);
 	if (rc == IM_OK) {

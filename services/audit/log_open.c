@@ -26,7 +26,6 @@ static void
 leave(struct open_shard *s)
 {
 	note_signer_done(&s->signer);
-	note_verifier_done(&s->verifier);
 	*s = (struct open_shard){ .ordinal = 0 };
 }
 

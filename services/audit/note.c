@@ -4,7 +4,7 @@
 #include "audit/note.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,25 +119,19 @@ bool
 note_key_verify(const struct note_verifier *v, const uint8_t sig[NOTE_SIG_BYTES], const void *data,
 		size_t len)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, v->key) == 1 &&
-		    EVP_DigestVerify(ctx, sig, NOTE_SIG_BYTES, data, len) == 1;
-
-	EVP_MD_CTX_free(ctx);
-	return good;
+	return crypto_sign_verify_detached(sig, data, len, v->pub) == 0;
 }
 
-bool
+void
 note_key_sign(const struct note_signer *s, const void *data, size_t len,
 	      uint8_t ret[NOTE_SIG_BYTES])
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	size_t sig_len = NOTE_SIG_BYTES;
-	bool good = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
-		    EVP_DigestSign(ctx, ret, &sig_len, data, len) == 1;
+	uint8_t secret[crypto_sign_SECRETKEYBYTES]; /* seed ‖ public key, as libsodium has it */
 
-	EVP_MD_CTX_free(ctx);
-	return good;
+	memcpy(secret, s->seed, NOTE_KEY_BYTES);
+	memcpy(secret + NOTE_KEY_BYTES, s->pub, NOTE_KEY_BYTES);
+	(void)crypto_sign_detached(ret, NULL, data, len, secret);
+	sodium_memzero(secret, sizeof(secret));
 }
 
 enum im_rc
@@ -187,8 +181,7 @@ note_sign(const struct note_signer *s, const char *text, size_t len, struct buf 
 
 	if (len == 0 || text[len - 1] != '\n' || !utf8_valid(text, len))
 		return err_set(err, IM_EINVAL, "a note is UTF-8 text that ends with a newline");
-	if (!note_key_sign(s, text, len, sig))
-		return err_set(err, IM_ENOMEM, "cannot sign: out of memory");
+	note_key_sign(s, text, len, sig);
 	(void)buf_append(out, text, len);
 	(void)buf_append_byte(out, '\n');
 	note_put_sig(out, s->name, s->key_id, sig, sizeof(sig));

@@ -25,8 +25,6 @@ enum note_alg {
 	NOTE_COSIGNATURE = 0x04, /* time and text: a witness's key */
 };
 
-struct evp_pkey_st;
-
 struct note_sig {
 	const char *name; /* into the note, not terminated */
 	size_t name_len;
@@ -44,20 +42,18 @@ struct note {
 };
 
 struct note_verifier {
-	char name[NOTE_NAME_MAX + 1];
+	char name[NOTE_NAME_MAX + 1]; /* empty = no key */
 	enum note_alg alg;
 	uint32_t key_id;
 	uint8_t pub[NOTE_KEY_BYTES];
-	struct evp_pkey_st *key;
 };
 
 struct note_signer {
-	char name[NOTE_NAME_MAX + 1];
+	char name[NOTE_NAME_MAX + 1]; /* empty = no key */
 	enum note_alg alg;
 	uint32_t key_id;
 	uint8_t seed[NOTE_KEY_BYTES];
 	uint8_t pub[NOTE_KEY_BYTES];
-	struct evp_pkey_st *key;
 };
 
 /** True for a name that a key may have: 1 to NOTE_NAME_MAX bytes of UTF-8 without blanks, control characters and '+'. */
@@ -81,22 +77,20 @@ IM_MUST_CHECK enum im_rc note_sign(const struct note_signer *s, const char *text
 /** Append one signature line: the key's name and id, and what follows the id. */
 void note_put_sig(struct buf *out, const char *name, uint32_t key_id, const void *sig, size_t len);
 
-/** Ed25519 over 'data'. note_key_sign() is false without memory. */
-bool note_key_sign(const struct note_signer *s, const void *data, size_t len,
+/** Ed25519 over 'data'. */
+void note_key_sign(const struct note_signer *s, const void *data, size_t len,
 		   uint8_t ret[NOTE_SIG_BYTES]);
 bool note_key_verify(const struct note_verifier *v, const uint8_t sig[NOTE_SIG_BYTES],
 		     const void *data, size_t len);
 
-/** From "name+hash+key", a log's. Free with note_verifier_done(). IM_EINVAL, IM_ENOMEM. */
+/** From "name+hash+key", a log's. IM_EINVAL. */
 IM_MUST_CHECK enum im_rc note_verifier_parse(const char *vkey, struct note_verifier *ret,
 					     struct im_err *err);
 /** The same of a witness. */
 IM_MUST_CHECK enum im_rc note_cosigner_parse(const char *vkey, struct note_verifier *ret,
 					     struct im_err *err);
-/** The public half of 's'. Free with note_verifier_done(). IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc note_verifier_of(const struct note_signer *s, struct note_verifier *ret,
-					  struct im_err *err);
-void note_verifier_done(struct note_verifier *v);
+/** The public half of 's'. */
+void note_verifier_of(const struct note_signer *s, struct note_verifier *ret);
 
 /** From "PRIVATE+KEY+name+hash+key", a log's. Free with note_signer_done(), which wipes the seed. */
 IM_MUST_CHECK enum im_rc note_signer_parse(const char *skey, struct note_signer *ret,

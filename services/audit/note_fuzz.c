@@ -24,7 +24,6 @@ cosignatures(const char *bytes, size_t len)
 		return;
 	if (cosignature_verify(&n, &w, &time_s, NULL) == IM_OK && time_s != 1700000000)
 		abort();
-	note_verifier_done(&w);
 }
 
 int
@@ -40,12 +39,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(key, data, size);
 	key[size] = '\0';
-	if (note_verifier_parse(key, &v, NULL) == IM_OK)
-		note_verifier_done(&v);
+	(void)!note_verifier_parse(key, &v, NULL);
 	if (note_signer_parse(key, &s, NULL) == IM_OK)
 		note_signer_done(&s);
-	if (note_cosigner_parse(key, &v, NULL) == IM_OK)
-		note_verifier_done(&v);
+	(void)!note_cosigner_parse(key, &v, NULL);
 	if (note_cosigner_skey_parse(key, &s, NULL) == IM_OK)
 		note_signer_done(&s);
 	cosignatures(key, size);

@@ -1,10 +1,9 @@
 /*
- * audit/note_key.c - keys of signed notes: their text forms and OpenSSL's handles; see note.h.
+ * audit/note_key.c - keys of signed notes: their text forms; see note.h.
  */
 #include "audit/note.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,22 +12,19 @@
 #define SKEY_PREFIX "PRIVATE+KEY+"
 
 /* First 4 bytes of SHA256(name ‖ 0x0A ‖ alg ‖ public key). */
-static bool
-key_id(const char *name, enum note_alg alg, const uint8_t pub[NOTE_KEY_BYTES], uint32_t *ret)
+static uint32_t
+key_id(const char *name, enum note_alg alg, const uint8_t pub[NOTE_KEY_BYTES])
 {
 	uint8_t in[NOTE_NAME_MAX + 2 + NOTE_KEY_BYTES], md[32];
 	size_t len = strlen(name);
-	size_t md_len;
 
 	// NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes to hash, no text
 	memcpy(in, name, len);
 	in[len++] = '\n';
 	in[len++] = (uint8_t)alg;
 	memcpy(in + len, pub, NOTE_KEY_BYTES);
-	if (EVP_Q_digest(NULL, "SHA256", NULL, in, len + NOTE_KEY_BYTES, md, &md_len) != 1)
-		return false;
-	*ret = (uint32_t)md[0] << 24 | (uint32_t)md[1] << 16 | (uint32_t)md[2] << 8 | md[3];
-	return true;
+	(void)crypto_hash_sha256(md, in, len + NOTE_KEY_BYTES);
+	return (uint32_t)md[0] << 24 | (uint32_t)md[1] << 16 | (uint32_t)md[2] << 8 | md[3];
 }
 
 /* "name+hash8+base64(alg ‖ 32 bytes)" */
@@ -62,7 +58,7 @@ parse_key(const char *text, enum note_alg alg, char name[NOTE_NAME_MAX + 1], uin
 		    (uint32_t)id[0] << 24 | (uint32_t)id[1] << 16 | (uint32_t)id[2] << 8 | id[3];
 		memcpy(key, raw + 1, NOTE_KEY_BYTES);
 	}
-	OPENSSL_cleanse(raw, sizeof(raw));
+	sodium_memzero(raw, sizeof(raw));
 	return good;
 }
 
@@ -75,31 +71,22 @@ kind(enum note_alg alg)
 }
 
 static enum im_rc
-make_verifier(struct note_verifier *v, struct im_err *err)
-{
-	v->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, v->pub, NOTE_KEY_BYTES);
-	return v->key != NULL ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a verifier key");
-}
-
-static enum im_rc
 parse_verifier(const char *vkey, enum note_alg alg, struct note_verifier *ret, struct im_err *err)
 {
 	struct note_verifier v = { .alg = alg };
 	uint32_t id;
-	enum im_rc rc;
 
+	if (sodium_init() < 0)
+		return err_set(err, IM_EUNAVAILABLE, "libsodium cannot start");
 	if (!parse_key(vkey, alg, v.name, &v.key_id, v.pub))
 		return err_set(err, IM_EINVAL,
 			       "not a verifier key: it reads NAME+HASH+KEY, with %s", kind(alg));
-	if (!key_id(v.name, alg, v.pub, &id))
-		return err_set(err, IM_ENOMEM, "no memory for a verifier key");
+	id = key_id(v.name, alg, v.pub);
 	if (id != v.key_id)
 		return err_set(err, IM_EINVAL, "not a verifier key: its hash is %08x, not %08x", id,
 			       v.key_id);
-	rc = make_verifier(&v, err);
-	if (rc == IM_OK)
-		*ret = v;
-	return rc;
+	*ret = v;
+	return IM_OK;
 }
 
 enum im_rc
@@ -114,25 +101,12 @@ note_cosigner_parse(const char *vkey, struct note_verifier *ret, struct im_err *
 	return parse_verifier(vkey, NOTE_COSIGNATURE, ret, err);
 }
 
-enum im_rc
-note_verifier_of(const struct note_signer *s, struct note_verifier *ret, struct im_err *err)
-{
-	struct note_verifier v = { .alg = s->alg, .key_id = s->key_id };
-	enum im_rc rc;
-
-	memcpy(v.name, s->name, sizeof(v.name));
-	memcpy(v.pub, s->pub, sizeof(v.pub));
-	rc = make_verifier(&v, err);
-	if (rc == IM_OK)
-		*ret = v;
-	return rc;
-}
-
 void
-note_verifier_done(struct note_verifier *v)
+note_verifier_of(const struct note_signer *s, struct note_verifier *ret)
 {
-	EVP_PKEY_free(v->key);
-	v->key = NULL;
+	*ret = (struct note_verifier){ .alg = s->alg, .key_id = s->key_id };
+	memcpy(ret->name, s->name, sizeof(ret->name));
+	memcpy(ret->pub, s->pub, sizeof(ret->pub));
 }
 
 static enum im_rc
@@ -140,22 +114,21 @@ make_signer(const char *name, enum note_alg alg, const uint8_t seed[NOTE_KEY_BYT
 	    struct note_signer *ret, struct im_err *err)
 {
 	struct note_signer s = { .alg = alg };
-	size_t pub_len = NOTE_KEY_BYTES;
+	uint8_t secret[crypto_sign_SECRETKEYBYTES];
 
 	if (!note_name_ok(name))
 		return err_set(err, IM_EINVAL,
 			       "'%s' cannot be the name of a %s: 1 to %d bytes, no blanks and no +",
 			       name, alg == NOTE_SIGNATURE ? "log" : "witness", NOTE_NAME_MAX);
+	if (sodium_init() < 0)
+		return err_set(err, IM_EUNAVAILABLE, "libsodium cannot start");
 	memcpy(s.name, name, strlen(name) + 1);
 	memcpy(s.seed, seed, NOTE_KEY_BYTES);
-	s.key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, NOTE_KEY_BYTES);
-	if (s.key == NULL || EVP_PKEY_get_raw_public_key(s.key, s.pub, &pub_len) != 1 ||
-	    !key_id(s.name, alg, s.pub, &s.key_id)) {
-		note_signer_done(&s);
-		return err_set(err, IM_ENOMEM, "no memory for a signing key");
-	}
+	(void)crypto_sign_seed_keypair(s.pub, secret, seed);
+	sodium_memzero(secret, sizeof(secret));
+	s.key_id = key_id(s.name, alg, s.pub);
 	*ret = s;
-	OPENSSL_cleanse(s.seed, sizeof(s.seed));
+	sodium_memzero(s.seed, sizeof(s.seed));
 	return IM_OK;
 }
 
@@ -174,7 +147,7 @@ parse_signer(const char *skey, enum note_alg alg, struct note_signer *ret, struc
 			       "not a signing key: it reads PRIVATE+KEY+NAME+HASH+KEY, with %s",
 			       kind(alg));
 	rc = make_signer(name, alg, seed, &s, err);
-	OPENSSL_cleanse(seed, sizeof(seed));
+	sodium_memzero(seed, sizeof(seed));
 	if (rc != IM_OK)
 		return rc;
 	if (s.key_id != id) {
@@ -182,7 +155,7 @@ parse_signer(const char *skey, enum note_alg alg, struct note_signer *ret, struc
 		return err_set(err, IM_EINVAL, "not a signing key: its hash does not fit the key");
 	}
 	*ret = s;
-	OPENSSL_cleanse(s.seed, sizeof(s.seed));
+	sodium_memzero(s.seed, sizeof(s.seed));
 	return IM_OK;
 }
 
@@ -215,8 +188,7 @@ note_cosigner_skey_parse(const char *skey, struct note_signer *ret, struct im_er
 void
 note_signer_done(struct note_signer *s)
 {
-	EVP_PKEY_free(s->key);
-	OPENSSL_cleanse(s, sizeof(*s));
+	sodium_memzero(s, sizeof(*s));
 }
 
 static void
@@ -230,8 +202,8 @@ key_text(const char *prefix, const struct note_signer *s, const uint8_t key[NOTE
 	memcpy(raw + 1, key, NOTE_KEY_BYTES);
 	base64_encode(raw, sizeof(raw), b64);
 	(void)snprintf(ret, NOTE_KEYTEXT_MAX, "%s%s+%08x+%s", prefix, s->name, s->key_id, b64);
-	OPENSSL_cleanse(raw, sizeof(raw));
-	OPENSSL_cleanse(b64, sizeof(b64));
+	sodium_memzero(raw, sizeof(raw));
+	sodium_memzero(b64, sizeof(b64));
 }
 
 void

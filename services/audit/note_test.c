@@ -54,7 +54,6 @@ test_checkpoint_of_tessera_verifies_and_signs_identically(void **state)
 	assert_string_equal(text, SKEY);
 	buf_done(&out);
 	note_signer_done(&s);
-	note_verifier_done(&v);
 }
 
 static void
@@ -72,7 +71,6 @@ test_note_with_a_cosignature_keeps_both(void **state)
 	assert_int_equal(n.sig[1].sig_len, 72);
 	assert_int_equal(n.text_len, strlen(BODY));
 	assert_int_equal(note_verify(&n, &v, NULL), IM_OK);
-	note_verifier_done(&v);
 }
 
 static void
@@ -92,7 +90,6 @@ test_note_with_any_bit_flipped_does_not_verify(void **state)
 				fail_msg("bit %d of byte %zu", bit, i);
 		}
 	}
-	note_verifier_done(&v);
 }
 
 static void
@@ -177,7 +174,6 @@ test_note_of_another_key_is_not_found(void **state)
 	note_signer_vkey(&s, vkey);
 	assert_int_equal(note_verifier_parse(vkey, &v, NULL), IM_OK);
 	assert_int_equal(checkpoint_open(golden, strlen(golden), &v, &c, NULL), IM_ENOTFOUND);
-	note_verifier_done(&v);
 	note_signer_done(&s);
 }
 

@@ -46,7 +46,6 @@ static void
 teardown(struct fixture *f)
 {
 	hasher_done(&f->h);
-	note_verifier_done(&f->key);
 	testlog_done(&f->t);
 }
 
@@ -252,7 +251,6 @@ test_proof_file_golden_of_tesseras_test_log_is_accepted(void **state)
 	assert_int_equal(cp.size, 15);
 	proof_file_done(&p);
 	hasher_done(&h);
-	note_verifier_done(&key);
 	buf_done(&file);
 }
 

@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct checkpoint cp;
 	struct im_err err;
 
-	if (key.key == NULL &&
+	if (key.name[0] == '\0' &&
 	    (note_verifier_parse(VKEY, &key, NULL) != IM_OK || hasher_init(&h, NULL) != IM_OK))
 		abort();
 	if (proof_file_parse((const char *)data, size, &p, &err) != IM_OK)

@@ -201,7 +201,6 @@ link_check(struct hasher *h, const struct proof_file *p, const struct note_verif
 	if (rc == IM_OK && strcmp(next.name, ret->next_origin) != 0)
 		rc = err_set(err, IM_ECORRUPT, "the next shard is %s, and the key of %s",
 			     ret->next_origin, next.name);
-	note_verifier_done(&next);
 	arena_done(&arena);
 	return rc;
 }
@@ -253,7 +252,6 @@ follow(struct shards *s, struct hasher *h, const struct audit_source *log, bool 
 	if (rc == IM_OK)
 		rc = shard_link_read(h, &last->source, last->vkey[0] != '\0' ? &key : NULL, &link,
 				     err);
-	note_verifier_done(&key);
 	if (rc == IM_ECORRUPT)
 		err_prefix(err, "%s", last->source.name);
 	if (rc != IM_OK)

@@ -34,7 +34,6 @@ static void
 turn_done(struct turn *t)
 {
 	note_signer_done(&t->signer);
-	note_verifier_done(&t->verifier);
 	buf_done(&t->records);
 	buf_done(&t->checkpoint);
 	chunk_free(t->chunk);
@@ -61,8 +60,8 @@ name_shard(const struct audit_log *log, const struct note_signer *key, struct tu
 	if (rc != IM_OK)
 		return rc;
 	note_signer_vkey(&t->signer, t->vkey);
-	rc = note_verifier_parse(t->vkey, &t->verifier, err);
-	return rc == IM_OK ? disk_path(t->dir, log->dir, t->name, err) : rc;
+	note_verifier_of(&t->signer, &t->verifier);
+	return disk_path(t->dir, log->dir, t->name, err);
 }
 
 /* The last record of the shard, as the only one of its frame. */
@@ -179,8 +178,8 @@ go_over(struct audit_log *log, struct turn *t)
 	memcpy(s->dir, t->dir, sizeof(s->dir));
 	s->signer = t->signer;
 	s->verifier = t->verifier;
-	t->signer = (struct note_signer){ .key = NULL };
-	t->verifier = (struct note_verifier){ .key = NULL };
+	t->signer = (struct note_signer){ .name = "" };
+	t->verifier = (struct note_verifier){ .name = "" };
 	publisher_turn(p, &t->store, s->first, &ended->store, &ended->chunks);
 	publisher_push(p, t->chunk);
 	wal_close(&log->wal);

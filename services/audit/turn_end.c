@@ -67,7 +67,6 @@ turn_forget(struct audit_log *log)
 	while ((node = list_pop_front(&e->chunks)) != NULL)
 		chunk_free(CONTAINER_OF(node, struct chunk, node));
 	store_done(&e->store);
-	note_verifier_done(&e->verifier);
 	free(e->pruning);
 	free(e);
 	log->ended = NULL;

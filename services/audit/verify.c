@@ -159,7 +159,6 @@ next_name(struct chain *c)
 
 	if (c->next_origin[0] == '\0')
 		return NULL;
-	note_verifier_done(&c->key);
 	name = shard_name_of(v->place[0].origin, c->next_origin);
 	if (name == NULL && v->count == 1 && v->ordinal > 0) {
 		v->report->continues = true;
@@ -330,7 +329,6 @@ verify_once(const struct audit_source *source, const struct note_verifier *key,
 	*ret_again = rc == IM_OK && (v->turned || (v->lost && verify_grown(v)));
 	ret->within = "";
 	verify_records_done(&v->records);
-	note_verifier_done(&c->key);
 	buf_done(&v->bundle);
 	buf_done(&v->tile);
 	buf_done(&v->other);
@@ -360,7 +358,6 @@ audit_verify_source(const struct audit_source *source, const char *vkey,
 		rc = verify_once(source, vkey != NULL ? &key : NULL, options, ret, &again, err);
 	if (rc == IM_OK && options->progress != NULL)
 		(void)options->progress(options->user, ret->size, ret->size);
-	note_verifier_done(&key);
 	return rc;
 }
 

@@ -353,9 +353,6 @@ release(struct witness *w)
 	while ((node = list_pop_front(&w->todo)) != NULL ||
 	       (node = list_pop_front(&w->done)) != NULL)
 		request_free(CONTAINER_OF(node, struct request, node));
-	for (size_t i = 0; i < w->log_count; i++)
-		for (size_t k = 0; k < w->logs[i].key_count; k++)
-			note_verifier_done(&w->logs[i].key[k]);
 	free(w->logs);
 	free(w->sizes);
 	free(w->path);

@@ -85,6 +85,6 @@ witness_rig_log(const struct witness_rig *r, struct witness_log *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->origin, r->key.name, sizeof(ret->origin));
-	CHECK(note_verifier_of(&r->key, &ret->key[0], NULL) == IM_OK);
+	note_verifier_of(&r->key, &ret->key[0]);
 	ret->key_count = 1;
 }

@@ -67,12 +67,8 @@ check(const struct witness_store *s, const char *text, size_t len, struct checkp
 		rc = checkpoint_parse_any(note.text, note.text_len, ret, err);
 	if (rc != IM_OK)
 		return rc;
-	rc = note_verifier_of(s->key, &own, err);
-	if (rc != IM_OK)
-		return rc;
-	rc = cosignature_verify(&note, &own, ret_time_s, err);
-	note_verifier_done(&own);
-	return rc;
+	note_verifier_of(s->key, &own);
+	return cosignature_verify(&note, &own, ret_time_s, err);
 }
 
 enum im_rc

@@ -128,7 +128,7 @@ begin(struct witnesses *w, struct im_err *err)
 	w->multi = w->curl ? curl_late.multi_init() : NULL;
 	if (w->multi == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for witnesses");
-	rc = note_verifier_of(w->params.key, &w->log_key, err);
+	note_verifier_of(w->params.key, &w->log_key);
 	for (size_t i = 0; i < w->params.count && rc == IM_OK; i++)
 		rc = open_one(w, i, err);
 	if (rc == IM_OK)
@@ -177,7 +177,6 @@ witnesses_close(struct witnesses *w)
 	}
 	for (size_t i = 0; i < w->params.count; i++) {
 		witness_call_done(&w->one[i].call);
-		note_verifier_done(&w->one[i].key);
 		buf_done(&w->one[i].line);
 	}
 	(void)curl_late.multi_cleanup(w->multi);
@@ -186,7 +185,6 @@ witnesses_close(struct witnesses *w)
 	buf_done(&w->target.text);
 	buf_done(&w->latest.text);
 	buf_done(&w->published);
-	note_verifier_done(&w->log_key);
 	hasher_done(&w->hasher);
 	(void)pthread_mutex_destroy(&w->lock);
 	free(w);

@@ -450,7 +450,6 @@ main(int argc, char **argv)
 	for (unsigned i = 0; i < PROOFS; i++)
 		free(x.proof[i].text);
 	buf_done(&x.changed);
-	note_verifier_done(&x.verifier);
 	keyfile_done(&x.keys);
 	hasher_done(&x.hasher);
 	evidence_remove(x.home);
