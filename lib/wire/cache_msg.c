@@ -89,6 +89,8 @@ cache_store_encode(const struct cache_store *s, struct buf *out)
 	m.key = bytes_out(s->key, sizeof(s->key));
 	m.value = bytes_out(s->value.data, s->value.len);
 	m.ttl_ms = s->ttl_ms;
+	m.tenant = text_out(s->tenant);
+	m.model = text_out(s->model);
 	wire_pack(&m.base, out);
 }
 
@@ -110,6 +112,8 @@ cache_store_decode(const uint8_t *buf, size_t len, struct arena *arena, struct c
 		return rc;
 	out.value = (struct wire_bytes){ m->value.data, m->value.len };
 	out.ttl_ms = m->ttl_ms;
+	out.tenant = m->tenant;
+	out.model = m->model;
 	*ret = out;
 	return IM_OK;
 }

@@ -132,6 +132,7 @@ struct cache_store {
 	uint8_t key[CACHE_KEY_BYTES];
 	struct wire_bytes value; /* decoded: in the arena */
 	uint32_t ttl_ms;
+	const char *tenant, *model;
 };
 struct cache_stats {
 	uint64_t entries, bytes, max_bytes, hits, misses, stored, evicted, expired, corrupt;

@@ -286,7 +286,8 @@ cache_found_sample(struct buf *out)
 static void
 cache_store_sample(struct buf *out)
 {
-	cache_store_encode(&(struct cache_store){ { 1 }, { (const uint8_t *)"v", 1 }, 9 }, out);
+	cache_store_encode(
+	    &(struct cache_store){ { 1 }, { (const uint8_t *)"v", 1 }, 9, "acme", "demo" }, out);
 }
 
 static void

@@ -8,57 +8,106 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cache/l1.h"
-#include "cache/value.h"
+#include "cache/chain.h"
+#include "cache/tier_l1.h"
 #include "wire/mesh.h"
 
-#define SWEEP_US      1000000
-#define SWEEP_ENTRIES 10000
 /* Besides twice the request: what decoding a store may take. The value itself is copied once. */
 #define STORE_ARENA_SLACK ((size_t)64 * 1024)
+
+/* A lookup on its way. Kept for the next one when it is over. */
+struct asked {
+	struct chain_get get;
+	struct list node; /* in 'spare' or 'waiting' of its cache */
+	struct cache *cache;
+	struct served *served;
+};
 
 struct cache {
 	struct loop *loop;
 	struct endpoint *listener;
-	struct loop_timer sweep;
-	struct l1 *l1;
-	uint64_t ttl_ms;
-	size_t entry_bytes;
-	uint64_t corrupt;
-	struct arena arena; /* of one request */
-	struct buf scratch; /* value, packed or raw */
+	struct chain chain;
+	struct list spare, waiting; /* asked.node */
+	struct arena arena;         /* of one request */
 	struct buf reply;
+	loop_fn stopped;
+	void *stopped_arg;
 };
+
+/* Lookups. */
+
+static void
+on_found(struct chain_get *get, const struct chain_found *found)
+{
+	struct asked *a = CONTAINER_OF(get, struct asked, get);
+	struct cache *c = a->cache;
+	struct cache_found reply = { 0 };
+	struct im_err err;
+
+	if (found != NULL)
+		reply = (struct cache_found){ .hit = true,
+					      .value = { found->payload, found->len },
+					      .age_ms = found->age_ms,
+					      .tier = found->tier };
+	buf_clear(&c->reply);
+	cache_found_encode(&reply, &c->reply);
+	(void)err_set(&err, IM_ENOMEM, "no memory for a cached answer");
+	served_end(a->served, buf_ok(&c->reply) ? NULL : &err, c->reply.data, c->reply.len);
+	a->served = NULL;
+	list_remove(&a->node);
+	list_push_front(&c->spare, &a->node);
+}
+
+/* The router has stopped waiting. */
+static void
+on_cancelled(void *user, struct served *served)
+{
+	struct asked *a = user;
+
+	chain_cancel(&a->get);
+	served_end(served, NULL, NULL, 0);
+	list_remove(&a->node);
+	list_push_front(&a->cache->spare, &a->node);
+}
+
+static struct asked *
+asked_take(struct cache *c)
+{
+	struct list *node = list_pop_front(&c->spare);
+	struct asked *a =
+	    node != NULL ? CONTAINER_OF(node, struct asked, node) : malloc(sizeof(struct asked));
+
+	if (a == NULL)
+		return NULL;
+	memset(a, 0, sizeof(*a));
+	a->cache = c;
+	list_push_back(&c->waiting, &a->node);
+	return a;
+}
 
 static void
 lookup(struct cache *c, struct served *served, const struct served_request *req)
 {
-	struct cache_found found = { .tier = "l1" };
+	static const struct served_ops ops = { .cancelled = on_cancelled };
 	struct cache_lookup ask;
-	struct l1_found kept;
+	struct asked *a = NULL;
 	struct im_err err;
 	enum im_rc rc = cache_lookup_decode(req->body, req->body_len, &ask, &err);
 
+	if (rc == IM_OK && (a = asked_take(c)) == NULL)
+		rc = err_set(&err, IM_ENOMEM, "no memory for a lookup");
 	if (rc != IM_OK) {
 		served_end(served, &err, NULL, 0);
 		return;
 	}
-	if (l1_get(c->l1, ask.key, clock_mono_ms(), ask.max_age_ms, &kept)) {
-		rc = value_unpack(ask.key, kept.data, kept.len, c->entry_bytes, &c->scratch);
-		found.hit = rc == IM_OK;
-		found.age_ms = kept.age_ms;
-		if (rc == IM_ECORRUPT || rc == IM_ETOOBIG) {
-			c->corrupt++;
-			l1_remove(c->l1, ask.key);
-			log_error(
-			    "a cached value failed its checksum: check the memory of this machine",
-			    LOG_UINT("infermesh.cache.corrupt", c->corrupt));
-		}
-	}
-	found.value = (struct wire_bytes){ c->scratch.data, found.hit ? c->scratch.len : 0 };
-	cache_found_encode(&found, &c->reply);
-	(void)err_set(&err, IM_ENOMEM, "no memory for a cached answer");
-	served_end(served, buf_ok(&c->reply) ? NULL : &err, c->reply.data, c->reply.len);
+	a->served = served;
+	memcpy(a->get.key, ask.key, sizeof(a->get.key));
+	a->get.max_age_ms = ask.max_age_ms;
+	a->get.deadline_us = req->budget_ms != 0 ? clock_mono_us() + req->budget_ms * 1000ULL : 0;
+	a->get.done = on_found;
+	chain_lookup(&c->chain, &a->get);
+	if (a->served != NULL)
+		served_accept(served, &ops, a);
 }
 
 static void
@@ -66,41 +115,29 @@ store(struct cache *c, struct served *served, const struct served_request *req)
 {
 	struct cache_store put;
 	struct im_err err;
-	bool stored = false;
 	enum im_rc rc;
 
 	arena_init(&c->arena, 2 * req->body_len + STORE_ARENA_SLACK);
 	rc = cache_store_decode(req->body, req->body_len, &c->arena, &put, &err);
-	if (rc != IM_OK) {
-		served_end(served, &err, NULL, 0);
-		return;
-	}
-	if (put.value.len <= c->entry_bytes &&
-	    value_pack(put.key, put.value.data, put.value.len, &c->scratch) == IM_OK)
-		stored = l1_put(c->l1, put.key, c->scratch.data, c->scratch.len, clock_mono_ms(),
-				put.ttl_ms != 0 ? put.ttl_ms : c->ttl_ms) == IM_OK;
-	cache_stored_encode(stored, &c->reply);
-	served_end(served, NULL, c->reply.data, c->reply.len);
+	if (rc == IM_OK)
+		cache_stored_encode(chain_store(&c->chain, &put), &c->reply);
+	served_end(served, rc == IM_OK ? NULL : &err, c->reply.data, c->reply.len);
+	arena_done(&c->arena);
 }
 
-/* A corrupt value was found in L1 and is a miss all the same. */
-static void
-count(const struct cache *c, struct l1_counters *ret)
-{
-	l1_counters(c->l1, ret);
-	ret->hits -= c->corrupt;
-	ret->misses += c->corrupt;
-}
-
+/* Of the memory tier, which is always the first. */
 static void
 stats(struct cache *c, struct served *served)
 {
-	struct l1_counters n;
+	const struct chain_tier *l1 = &c->chain.tiers[0];
+	struct tier_stats n;
 	struct cache_stats s;
 
-	count(c, &n);
-	s = (struct cache_stats){ n.entries, n.bytes,   n.max_bytes, n.hits,    n.misses,
-				  n.stored,  n.evicted, n.expired,   c->corrupt };
+	l1->tier->ops->stats(l1->tier, &n);
+	s = (struct cache_stats){
+		n.entries, n.bytes,   n.max_bytes, l1->n.hits,   l1->n.misses + l1->n.corrupt,
+		n.stored,  n.evicted, n.expired,   l1->n.corrupt
+	};
 	cache_stats_encode(&s, &c->reply);
 	served_end(served, NULL, c->reply.data, c->reply.len);
 }
@@ -112,13 +149,11 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	struct im_err err;
 
 	(void)link;
-	buf_clear(&c->scratch);
 	buf_clear(&c->reply);
 	if (strcmp(req->method, METHOD_CACHE_LOOKUP) == 0) {
 		lookup(c, served, req);
 	} else if (strcmp(req->method, METHOD_CACHE_STORE) == 0) {
 		store(c, served, req);
-		arena_done(&c->arena);
 	} else if (strcmp(req->method, METHOD_CACHE_STATS) == 0) {
 		stats(c, served);
 	} else {
@@ -135,25 +170,55 @@ on_trouble(void *user, const struct im_err *why)
 }
 
 static void
-on_sweep(void *arg)
+on_tiers_stopped(void *arg)
 {
 	struct cache *c = arg;
+	loop_fn stopped = c->stopped;
+	void *stopped_arg = c->stopped_arg;
+	struct list *node;
 
-	(void)l1_sweep(c->l1, clock_mono_ms(), SWEEP_ENTRIES);
-	if (loop_timer_set(c->loop, &c->sweep, SWEEP_US) != IM_OK)
-		log_warn("no memory for a timer: expired answers leave memory only when asked for");
+	while ((node = list_pop_front(&c->spare)) != NULL)
+		free(CONTAINER_OF(node, struct asked, node));
+	arena_done(&c->arena);
+	buf_done(&c->reply);
+	free(c);
+	stopped(stopped_arg);
 }
 
 static void
-release(struct cache *c)
+release(struct cache *c, loop_fn stopped, void *arg)
 {
-	loop_timer_cancel(c->loop, &c->sweep);
+	struct im_err err;
+
+	c->stopped = stopped;
+	c->stopped_arg = arg;
+	(void)err_set(&err, IM_EUNAVAILABLE, "the cache is being stopped");
+	LIST_FOREACH_SAFE (&c->waiting, a, struct asked, node) {
+		chain_cancel(&a->get);
+		served_end(a->served, &err, NULL, 0);
+		list_remove(&a->node);
+		list_push_front(&c->spare, &a->node);
+	}
 	endpoint_close(c->listener);
-	l1_free(c->l1);
-	arena_done(&c->arena);
-	buf_done(&c->scratch);
-	buf_done(&c->reply);
-	free(c);
+	chain_stop(&c->chain, on_tiers_stopped, c);
+}
+
+static void
+on_half_made_stopped(void *arg)
+{
+	(void)arg;
+}
+
+static enum im_rc
+add_tiers(struct cache *c, const struct service_env *env, struct im_err *err)
+{
+	struct tier *tier;
+	enum im_rc rc = tier_l1_new(env->loop, (size_t)config_int(env->config, "cache.bytes"),
+				    (uint64_t)config_int(env->config, "cache.ttl_ms"), &tier, err);
+
+	if (rc == IM_OK)
+		chain_add(&c->chain, tier);
+	return rc;
 }
 
 static enum im_rc
@@ -166,22 +231,17 @@ cache_start(const struct service_env *env, void **ret_service, struct im_err *er
 	if (c == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the cache");
 	c->loop = env->loop;
-	c->sweep.fn = on_sweep;
-	c->sweep.arg = c;
-	c->ttl_ms = (uint64_t)config_int(env->config, "cache.ttl_ms");
-	c->entry_bytes = (size_t)config_int(env->config, "cache.entry_bytes");
-	rc = l1_new((size_t)config_int(env->config, "cache.bytes"), &c->l1);
-	if (rc != IM_OK)
-		(void)err_set(err, rc, "no memory for the cache");
+	list_init(&c->spare);
+	list_init(&c->waiting);
+	chain_init(&c->chain, env->loop, (size_t)config_int(env->config, "cache.entry_bytes"));
+	rc = add_tiers(c, env, err);
 	if (rc == IM_OK)
 		rc = net_listen(env->net,
 				env->single_process ? mesh_address(env, "cache")
 						    : config_str(env->config, "cache.listen"),
 				&ops, c, &c->listener, err);
-	if (rc == IM_OK && (rc = loop_timer_set(c->loop, &c->sweep, SWEEP_US)) != IM_OK)
-		(void)err_set(err, rc, "no memory for the cache");
 	if (rc != IM_OK) {
-		release(c);
+		release(c, on_half_made_stopped, NULL);
 		return rc;
 	}
 	*ret_service = c;
@@ -191,43 +251,80 @@ cache_start(const struct service_env *env, void **ret_service, struct im_err *er
 static bool
 cache_drained(const void *service)
 {
-	(void)service; /* nothing here outlives its callback */
-	return true;
+	const struct cache *c = service;
+
+	return list_empty(&c->waiting);
 }
 
 static void
 cache_stop(void *service, loop_fn stopped, void *arg)
 {
 	if (service != NULL)
-		release(service);
-	stopped(arg);
+		release(service, stopped, arg);
+	else
+		stopped(arg);
+}
+
+static void
+count_lookups(const struct chain_tier *t, struct metrics_page *page)
+{
+	const struct {
+		const char *result;
+		uint64_t n;
+	} rows[] = { { "hit", t->n.hits },
+		     { "miss", t->n.misses },
+		     { "failed", t->n.failed },
+		     { "corrupt", t->n.corrupt } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct metrics_label labels[] = { { "tier", t->tier->name },
+							{ "result", rows[i].result } };
+
+		metrics_value(page, "infermesh_cache_lookups_total", labels, 2, (double)rows[i].n);
+	}
 }
 
 static void
 cache_metrics(const void *service, struct metrics_page *page)
 {
-	const struct cache *c = service;
-	const struct metrics_label hit[] = { { "tier", "l1" }, { "result", "hit" } };
-	const struct metrics_label miss[] = { { "tier", "l1" }, { "result", "miss" } };
-	struct l1_counters n;
+	static const struct {
+		const char *name, *type, *help;
+		size_t at; /* of a uint64_t in struct tier_stats */
+	} families[] = {
+		{ "infermesh_cache_stored_total", "counter", "Answers taken.",
+		  offsetof(struct tier_stats, stored) },
+		{ "infermesh_cache_dropped_total", "counter", "Answers not taken.",
+		  offsetof(struct tier_stats, dropped) },
+		{ "infermesh_cache_evicted_total", "counter", "Answers dropped for room.",
+		  offsetof(struct tier_stats, evicted) },
+		{ "infermesh_cache_expired_total", "counter", "Answers dropped for age.",
+		  offsetof(struct tier_stats, expired) },
+		{ "infermesh_cache_entries", "gauge", "Answers kept.",
+		  offsetof(struct tier_stats, entries) },
+		{ "infermesh_cache_bytes", "gauge", "Bytes in use, overhead included.",
+		  offsetof(struct tier_stats, bytes) },
+		{ "infermesh_cache_max_bytes", "gauge", "Bound of infermesh_cache_bytes.",
+		  offsetof(struct tier_stats, max_bytes) },
+	};
+	const struct chain *chain = &((const struct cache *)service)->chain;
+	struct tier_stats s[CHAIN_TIERS_MAX];
 
-	count(c, &n);
 	metrics_family(page, "infermesh_cache_lookups_total", "counter",
 		       "Lookups by tier and result.");
-	metrics_value(page, "infermesh_cache_lookups_total", hit, 2, (double)n.hits);
-	metrics_value(page, "infermesh_cache_lookups_total", miss, 2, (double)n.misses);
-	metrics_counter(page, "infermesh_cache_stored_total", "Answers taken.", n.stored);
-	metrics_counter(page, "infermesh_cache_evicted_total", "Answers dropped for room.",
-			n.evicted);
-	metrics_counter(page, "infermesh_cache_expired_total", "Answers dropped for age.",
-			n.expired);
-	metrics_counter(page, "infermesh_cache_corrupt_total",
-			"Answers that failed their checksum.", c->corrupt);
-	metrics_gauge(page, "infermesh_cache_entries", "Answers kept.", (double)n.entries);
-	metrics_gauge(page, "infermesh_cache_bytes", "Memory in use, overhead included.",
-		      (double)n.bytes);
-	metrics_gauge(page, "infermesh_cache_max_bytes", "Bound of infermesh_cache_bytes.",
-		      (double)n.max_bytes);
+	for (size_t t = 0; t < chain->count; t++) {
+		count_lookups(&chain->tiers[t], page);
+		chain->tiers[t].tier->ops->stats(chain->tiers[t].tier, &s[t]);
+	}
+	for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
+		metrics_family(page, families[f].name, families[f].type, families[f].help);
+		for (size_t t = 0; t < chain->count; t++) {
+			const struct metrics_label tier = { "tier", chain->tiers[t].tier->name };
+			uint64_t v;
+
+			memcpy(&v, (const char *)&s[t] + families[f].at, sizeof(v));
+			metrics_value(page, families[f].name, &tier, 1, (double)v);
+		}
+	}
 }
 
 static void

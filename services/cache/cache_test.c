@@ -148,7 +148,7 @@ ask(const char *method, struct buf *body)
 static bool
 store(uint8_t mark, const char *value, size_t len)
 {
-	struct cache_store s = { { mark }, { (const uint8_t *)value, len }, 0 };
+	struct cache_store s = { { mark }, { (const uint8_t *)value, len }, 0, "acme", "demo" };
 	struct buf body = { 0 };
 	bool stored = false;
 

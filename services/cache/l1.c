@@ -15,7 +15,6 @@ struct entry {
 	struct entry *chain;
 	struct list order; /* newest at the back */
 	uint8_t key[CACHE_KEY_BYTES];
-	uint64_t stored_ms;
 	uint64_t expires_ms;
 	bool visited;
 	uint32_t len;
@@ -29,6 +28,7 @@ struct l1 {
 	struct list
 	    *hand; /* of SIEVE: where the next search for a victim begins; &order = at the oldest */
 	struct list *sweep; /* of l1_sweep() */
+	struct list *purge; /* of l1_purge(); &order = nothing follows */
 	uint64_t seed;      /* keys are digests already, but whose is not ours to trust */
 	struct l1_counters n;
 };
@@ -49,6 +49,7 @@ l1_new(size_t max_bytes, struct l1 **ret_l1)
 	list_init(&l1->order);
 	l1->hand = &l1->order;
 	l1->sweep = &l1->order;
+	l1->purge = &l1->order;
 	l1->n.max_bytes = max_bytes;
 	random_bytes(&l1->seed, sizeof(l1->seed));
 	*ret_l1 = l1;
@@ -93,6 +94,8 @@ drop(struct l1 *l1, struct entry **at)
 		l1->hand = e->order.next;
 	if (l1->sweep == &e->order)
 		l1->sweep = e->order.next;
+	if (l1->purge == &e->order)
+		l1->purge = e->order.next;
 	list_remove(&e->order);
 	l1->n.entries--;
 	l1->n.bytes -= entry_cost(e);
@@ -114,26 +117,23 @@ l1_free(struct l1 *l1)
 }
 
 bool
-l1_get(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_ms, uint32_t max_age_ms,
-       struct l1_found *ret)
+l1_get(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_ms, struct l1_found *ret)
 {
 	struct entry **at = find(l1, key);
 	struct entry *e = *at;
-	uint64_t age_ms;
 
 	if (e != NULL && now_ms >= e->expires_ms) {
 		drop(l1, at);
 		l1->n.expired++;
 		e = NULL;
 	}
-	age_ms = e == NULL || now_ms < e->stored_ms ? 0 : now_ms - e->stored_ms;
-	if (e == NULL || (max_age_ms != 0 && age_ms > max_age_ms)) {
+	if (e == NULL) {
 		l1->n.misses++;
 		return false;
 	}
 	e->visited = true;
 	l1->n.hits++;
-	*ret = (struct l1_found){ e->data, e->len, age_ms };
+	*ret = (struct l1_found){ e->data, e->len };
 	return true;
 }
 
@@ -194,7 +194,6 @@ l1_put(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], const uint8_t *data, s
 	while (l1->n.bytes + len + L1_ENTRY_OVERHEAD > l1->n.max_bytes)
 		evict_one(l1);
 	memcpy(e->key, key, CACHE_KEY_BYTES);
-	e->stored_ms = now_ms;
 	e->expires_ms = ttl_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ttl_ms;
 	e->visited = false;
 	e->len = (uint32_t)len;
@@ -242,6 +241,29 @@ l1_sweep(struct l1 *l1, uint64_t now_ms, size_t max)
 	}
 	l1->n.expired += dropped;
 	return dropped;
+}
+
+void
+l1_purge_begin(struct l1 *l1)
+{
+	l1->purge = l1->order.next;
+}
+
+bool
+l1_purge(struct l1 *l1, size_t max, bool (*selected)(void *arg, const uint8_t *data, size_t len),
+	 void *arg, uint64_t *removed)
+{
+	for (; max > 0 && l1->purge != &l1->order; max--) {
+		struct entry *e = CONTAINER_OF(l1->purge, struct entry, order);
+
+		if (selected(arg, e->data, e->len)) {
+			drop(l1, find(l1, e->key)); /* moves the walk on */
+			(*removed)++;
+		} else {
+			l1->purge = l1->purge->next;
+		}
+	}
+	return l1->purge == &l1->order;
 }
 
 void

@@ -21,7 +21,6 @@ struct l1;
 struct l1_found {
 	const uint8_t *data; /* valid until the next call on this l1 */
 	size_t len;
-	uint64_t age_ms;
 };
 
 /** 'max_bytes' bounds values and overhead together. IM_OK or IM_ENOMEM. */
@@ -30,8 +29,8 @@ IM_MUST_CHECK enum im_rc l1_new(size_t max_bytes, struct l1 **ret_l1);
 /** NULL is fine. */
 void l1_free(struct l1 *l1);
 
-/** Look up. An entry that has expired, or is older than 'max_age_ms' (0 = any), is no hit. */
-bool l1_get(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_ms, uint32_t max_age_ms,
+/** Look up. An entry that has expired is no hit. */
+bool l1_get(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_ms,
 	    struct l1_found *ret);
 
 /**
@@ -46,6 +45,15 @@ void l1_remove(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES]);
 
 /** Drop expired entries among the next 'max' of a walk that goes round and round. Returns how many it dropped. */
 size_t l1_sweep(struct l1 *l1, uint64_t now_ms, size_t max);
+
+/** A walk over all entries from the oldest to the newest begins. There is one at a time. */
+void l1_purge_begin(struct l1 *l1);
+
+/** Drop what 'selected' says among the next 'max' entries of the walk and add their number to '*removed'. True when the walk
+ *  is over. */
+bool l1_purge(struct l1 *l1, size_t max,
+	      bool (*selected)(void *arg, const uint8_t *data, size_t len), void *arg,
+	      uint64_t *removed);
 
 struct l1_counters {
 	uint64_t entries, bytes, max_bytes, hits, misses, stored, evicted, expired;

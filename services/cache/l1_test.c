@@ -48,7 +48,7 @@ has(struct l1 *l1, uint32_t n, uint64_t now_ms)
 	struct l1_found f;
 
 	key_of(n, key);
-	return l1_get(l1, key, now_ms, 0, &f);
+	return l1_get(l1, key, now_ms, &f);
 }
 
 static void
@@ -65,23 +65,6 @@ test_l1_entry_is_there_until_its_time_is_up(void **state)
 	assert_int_equal(n.entries, 0);
 	assert_int_equal(n.bytes, 0);
 	assert_int_equal(n.expired, 1);
-	l1_free(l1);
-}
-
-static void
-test_l1_max_age_makes_an_old_entry_a_miss_and_keeps_it(void **state)
-{
-	struct l1 *l1 = l1_with(10000);
-	uint8_t key[CACHE_KEY_BYTES];
-	struct l1_found f;
-
-	(void)state;
-	put(l1, 1, 10, 1000, 5000);
-	key_of(1, key);
-	assert_false(l1_get(l1, key, 1200, 100, &f));
-	assert_true(l1_get(l1, key, 1200, 200, &f));
-	assert_int_equal(f.age_ms, 200);
-	assert_int_equal(f.len, 10);
 	l1_free(l1);
 }
 
@@ -183,7 +166,7 @@ test_l1_random_operations_never_give_a_wrong_value(void **state)
 			assert_int_equal(l1_put(l1, key, data, model[n].len, now_ms,
 						model[n].expires_ms - now_ms),
 					 IM_OK);
-		} else if (l1_get(l1, key, now_ms, 0, &f)) {
+		} else if (l1_get(l1, key, now_ms, &f)) {
 			hits++;
 			assert_true(model[n].there && now_ms < model[n].expires_ms);
 			assert_int_equal(f.len, model[n].len);
@@ -202,7 +185,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_l1_entry_is_there_until_its_time_is_up),
-		cmocka_unit_test(test_l1_max_age_makes_an_old_entry_a_miss_and_keeps_it),
 		cmocka_unit_test(test_l1_put_again_replaces),
 		cmocka_unit_test(test_l1_larger_than_the_cache_is_refused_and_forgets_the_old),
 		cmocka_unit_test(test_l1_scan_does_not_push_out_what_is_asked_for),

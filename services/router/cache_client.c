@@ -106,20 +106,17 @@ store_end(void *user, struct call *call, const struct im_err *err, const uint8_t
 }
 
 void
-cache_client_store(struct cache_client *cc, const uint8_t key[CACHE_KEY_BYTES],
-		   const uint8_t *value, size_t len)
+cache_client_store(struct cache_client *cc, const struct cache_store *store)
 {
 	static const struct call_ops ops = { .end = store_end };
 	struct call_request req = { .method = METHOD_CACHE_STORE, .budget_ms = STORE_MS };
-	struct cache_store store = { .value = { .data = value, .len = len } };
 	struct buf body = BUF_INIT(0);
 	struct call *call;
 
 	if (cc->link == NULL) {
 		return;
 	}
-	memcpy(store.key, key, sizeof(store.key));
-	cache_store_encode(&store, &body);
+	cache_store_encode(store, &body);
 	req.body = body.data;
 	req.body_len = body.len;
 	if (buf_ok(&body) && call_start(cc->link, &req, &ops, NULL, &call, NULL) == IM_OK) {

@@ -37,7 +37,6 @@ bool cache_client_found(struct cache_client *cc, const struct im_err *err, const
 			size_t len, struct arena *arena, struct cache_found *ret);
 
 /** Store and forget. */
-void cache_client_store(struct cache_client *cc, const uint8_t key[CACHE_KEY_BYTES],
-			const uint8_t *value, size_t len);
+void cache_client_store(struct cache_client *cc, const struct cache_store *store);
 
 #endif

@@ -350,6 +350,7 @@ router_request_ask_cache(struct request *r)
 void
 router_request_fill_cache(struct request *r)
 {
+	struct cache_store store = { .tenant = r->tenant, .model = r->model->id };
 	struct buf value = BUF_INIT(0);
 
 	if (!r->cacheable || r->st.outcome != OUTCOME_OK || r->answer == NULL ||
@@ -362,7 +363,9 @@ router_request_fill_cache(struct request *r)
 	}
 	router_answer_value_encode(r->answer, &r->usage, &value);
 	if (buf_ok(&value) && value.len <= r->router->set.cache_answer_bytes) {
-		cache_client_store(&r->router->cache, r->key, value.data, value.len);
+		memcpy(store.key, r->key, sizeof(store.key));
+		store.value = (struct wire_bytes){ value.data, value.len };
+		cache_client_store(&r->router->cache, &store);
 	}
 	buf_done(&value);
 }
