@@ -27,17 +27,19 @@ up_single(const struct up *up)
 {
 	size_t workers = config_items(up->config, "workers"), n = 0;
 	struct process_spec *specs = calloc(workers + 5, sizeof(*specs));
+	char(*names)[NET_NAME_MAX] = calloc(workers + 1, sizeof(*names));
 	struct process_params params = { .config = up->config,
 					 .specs = specs,
 					 .single_process = true,
 					 .stop_on_hangup = true,
 					 .ready = on_ready,
 					 .arg = (void *)up };
-	int status;
+	struct im_err err;
+	int status = EXIT_TROUBLE;
 
-	if (specs == NULL) {
+	if (specs == NULL || names == NULL) {
 		(void)fprintf(stderr, "infermesh up: not enough memory\n");
-		return EXIT_TROUBLE;
+		goto out;
 	}
 	/* Ended in reverse: the gateway first, audit last, so that every record lands. */
 	specs[n++] = (struct process_spec){ .ops = &audit_service, .name = "audit" };
@@ -45,9 +47,14 @@ up_single(const struct up *up)
 	for (size_t i = 0; i < workers; i++) {
 		const struct config *item = config_item(up->config, "workers", i);
 
+		if (daemon_worker_name(item, names[i], &err) != IM_OK) {
+			(void)fprintf(stderr, "infermesh up: %s\n", err.text);
+			status = EXIT_USAGE;
+			goto out;
+		}
 		specs[n++] = (struct process_spec){ .ops = &inference_service,
 						    .item = item,
-						    .name = config_str(item, "workers[].name") };
+						    .name = names[i] };
 	}
 	if (workers == 0)
 		specs[n++] = (struct process_spec){ .ops = &inference_service, .name = "demo" };
@@ -56,6 +63,8 @@ up_single(const struct up *up)
 	params.count = n;
 	process_prepare(true);
 	status = process_run(&params);
+out:
+	free(names);
 	free(specs);
 	return status;
 }

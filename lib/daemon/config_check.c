@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "daemon/config_routes.h"
-#include "net/net.h"
+#include "daemon/worker_name.h"
 
 bool
 config_is_off(const char *s)
@@ -56,15 +56,6 @@ is_mesh_url(const char *s)
 	if (strncmp(s, "tcp://", 6) == 0)
 		return config_is_host_port(s + 6);
 	return strncmp(s, "inproc://", 9) == 0 && s[9] != '\0';
-}
-
-static bool
-is_name(const char *s)
-{
-	size_t n = strlen(s);
-
-	return n > 0 && n < NET_NAME_MAX &&
-	       strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == n;
 }
 
 static bool
@@ -285,7 +276,7 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 	if (name == NULL)
 		return config_fail_key(w, "workers[].name", err,
 				       "missing: each worker needs a name");
-	if (!is_name(name))
+	if (!worker_name_is(name))
 		return config_fail_found(w, "workers[].name", name, err,
 					 "1 to 63 letters, digits, '-', '_' and '.'");
 	for (size_t k = 0; k < i; k++)

@@ -169,6 +169,8 @@ const struct config_key config_schema[] = {
 
 	/* One worker process each. Without any, one local worker serves the bundled demo model. */
 	STR("workers[].name", NULL, "Unique name: letters, digits, '-', '_' and '.'"),
+	BOOL("workers[].per_host", "false",
+	    "Several machines or containers run this entry: each announces itself as NAME-HOSTNAME"),
 	ENUM("workers[].backend", "local", "local|upstream", "A GGUF file in this process, or an OpenAI-compatible server"),
 	STR("workers[].admin", "auto", "Metrics and health pages: HOST:PORT, unix:PATH or off; auto: unix:RUN_DIR/NAME.http"),
 	STRS("workers[].models", NULL, "upstream: models it serves; local: the one name of the model, by default that of the file"),

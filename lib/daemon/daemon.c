@@ -3,6 +3,7 @@
  */
 #include "daemon/daemon.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/health.h"
 #include "daemon/process.h"
+#include "daemon/worker_name.h"
 
 #define HEALTH_TIMEOUT_MS 3000
 
@@ -208,6 +210,31 @@ choose_worker(const struct config *config, const char *name, const struct config
 	return false;
 }
 
+/* Which entry of 'workers' this process is, and what it is called. False with a message when that cannot be told. */
+static bool
+name_worker(const struct config *config, const char *name, const struct config **ret_item,
+	    char ret_name[NET_NAME_MAX])
+{
+	struct im_err err;
+
+	if (!choose_worker(config, name, ret_item))
+		return false;
+	if (daemon_worker_name(*ret_item, ret_name, &err) == IM_OK)
+		return true;
+	(void)fprintf(stderr, "infermesh-inference: %s\n", err.text);
+	return false;
+}
+
+enum im_rc
+daemon_worker_name(const struct config *item, char ret_name[NET_NAME_MAX], struct im_err *err)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(host, sizeof(host)) < 0)
+		return err_errno(err, IM_EIO, errno, "cannot find out what this machine is called");
+	return worker_name(item, host, ret_name, err);
+}
+
 const char *
 daemon_admin_key(const struct config *config, const struct config *item,
 		 const struct service_ops *ops)
@@ -281,15 +308,15 @@ run(const struct config *config, const struct options *o, const struct service_o
 {
 	struct process_spec spec = { .ops = ops };
 	const struct process_params params = { .config = config, .specs = &spec, .count = 1 };
-	char admin[PATH_MAX];
+	char admin[PATH_MAX], worker[NET_NAME_MAX];
 
-	if (is_inference(ops) && !choose_worker(config, o->name, &spec.item))
+	if (is_inference(ops) && !name_worker(config, o->name, &spec.item, worker))
 		return EXIT_USAGE;
 	spec.admin_listen = daemon_admin_key(config, spec.item, ops);
-	if (spec.item != NULL)
-		spec.name = config_str(spec.item, "workers[].name");
+	if (is_inference(ops))
+		spec.name = worker;
 	else
-		spec.name = o->name != NULL ? o->name : is_inference(ops) ? "demo" : ops->name;
+		spec.name = o->name != NULL ? o->name : ops->name;
 	if (strlen(spec.name) >= NET_NAME_MAX) {
 		(void)fprintf(stderr, "infermesh-%s: --name is longer than %d bytes\n",
 			      program(ops), NET_NAME_MAX - 1);

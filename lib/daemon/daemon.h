@@ -66,6 +66,10 @@ int daemon_run(int argc, char **argv, const struct service_ops *ops);
 const char *daemon_admin_key(const struct config *config, const struct config *item,
 			     const struct service_ops *ops);
 
+/** worker_name() on this machine. IM_EINVAL, IM_EIO. */
+IM_MUST_CHECK enum im_rc daemon_worker_name(const struct config *item, char ret_name[NET_NAME_MAX],
+					    struct im_err *err);
+
 /* One service on a given loop: daemon_run() and 'infermesh up --single-process' are made of it. */
 struct host;
 
