@@ -28,7 +28,7 @@ struct backend {
 	size_t info_count;
 	char id[GENERATE_MODEL_MAX + 1];
 	char fingerprint[24];
-	uint32_t capacity, queue_max, seats;
+	uint32_t capacity, queue_max;
 	uint32_t in_flight; /* submitted and not delivered as done; cancelled ones do not count */
 	struct local_stats stats;
 
@@ -145,6 +145,7 @@ local_start(struct loop *loop, const struct config *item, struct backend **ret, 
 		.sha256 = item != NULL ? config_str(item, "workers[].sha256") : NULL,
 		.sequences = setting(item, "workers[].max_batch_size"),
 		.context_tokens = setting(item, "workers[].max_context_length"),
+		.batch_tokens = setting(item, "workers[].batch_tokens"),
 		.threads = setting(item, "workers[].threads"),
 	};
 	struct backend *b = calloc(1, sizeof(*b));
@@ -153,21 +154,21 @@ local_start(struct loop *loop, const struct config *item, struct backend **ret, 
 	if (b == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the local backend");
 	b->loop = loop;
-	b->seats = p.sequences;
 	b->queue_max = setting(item, "workers[].queue_max");
 	b->capacity = setting(item, "workers[].capacity");
-	if (b->capacity == 0)
-		b->capacity = b->seats;
 	b->reap.fn = reap;
 	b->reap.arg = b;
 	rc = local_model_load(&p, &b->model, err);
+	if (b->capacity == 0)
+		b->capacity = b->model.sequences;
 	if (rc == IM_OK)
 		rc = name_model(b, item, file, err);
 	(void)snprintf(b->fingerprint, sizeof(b->fingerprint), "fp_%.12s", b->model.digest);
 	if (rc == IM_OK && loop_timer_set(loop, &b->reap, NEVER_US) != IM_OK)
 		rc = err_set(err, IM_ENOMEM, "no memory for the local backend");
 	if (rc == IM_OK)
-		rc = engine_start(&b->engine, loop, &b->model, b->seats, on_piece, on_done, err);
+		rc = engine_start(&b->engine, loop, &b->model, setting(item, "workers[].step_ms"),
+				  on_piece, on_done, err);
 	if (rc != IM_OK) {
 		backend_free(b);
 		return rc;
@@ -262,7 +263,7 @@ check_room(struct backend *b, const struct generate_request *req, struct im_err 
 		return err_reason(err, IM_ENOTFOUND, "model_not_found",
 				  "this worker does not serve the model '%.200s', only '%s'",
 				  req->model, b->id);
-	if (b->in_flight < b->seats + b->queue_max)
+	if (b->in_flight < b->model.sequences + b->queue_max)
 		return IM_OK;
 	b->stats.refused++;
 	(void)err_reason(

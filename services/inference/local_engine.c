@@ -100,7 +100,8 @@ free_seat(const struct engine *e)
 	return i;
 }
 
-/* Give free seats to waiting jobs, the eldest first. */
+/* Give free seats to waiting jobs, the eldest first; one that wants several choices queues up again for each, so that it does not
+ * keep others out. */
 static void
 admit(struct engine *e)
 {
@@ -114,84 +115,13 @@ admit(struct engine *e)
 			(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
 			job_end(e, job, &err);
 		}
+		list_remove(&job->node);
 		if (job->ending)
 			drop_job(e, job);
-		else if (job->started == job->params.choices)
-			list_remove(&job->node);
+		else if (job->started < job->params.choices)
+			list_push_back(&e->waiting, &job->node);
 		i = free_seat(e);
 	}
-}
-
-static void
-batch_add(struct engine *e, uint32_t index, llama_token token, bool output)
-{
-	struct llama_batch *b = e->batch;
-	struct seat *s = &e->seats[index];
-	int32_t at = b->n_tokens++;
-
-	b->token[at] = token;
-	b->pos[at] = (llama_pos)(s->fed + s->in_batch);
-	b->n_seq_id[at] = 1;
-	b->seq_id[at][0] = (llama_seq_id)index;
-	b->logits[at] = output ? 1 : 0;
-	s->in_batch++;
-	if (output)
-		s->output = at;
-}
-
-static bool
-runnable(const struct seat *s)
-{
-	return s->job != NULL && !atomic_load(&s->job->paused);
-}
-
-static void
-feed_prompt(struct engine *e, uint32_t index, uint32_t most)
-{
-	struct seat *s = &e->seats[index];
-	const struct job *job = s->job;
-
-	while (most-- > 0 && s->fed + s->in_batch < job->token_count) {
-		uint32_t at = s->fed + s->in_batch;
-
-		batch_add(e, index, job->tokens[at], at + 1 == job->token_count);
-	}
-}
-
-/* One token of every answer under way, then as much of the prompts as fits, shared evenly. */
-static void
-build_batch(struct engine *e)
-{
-	uint32_t prompts = 0, left;
-
-	e->batch->n_tokens = 0;
-	for (uint32_t i = 0; i < e->seat_count; i++) {
-		struct seat *s = &e->seats[i];
-
-		s->output = -1;
-		s->in_batch = 0;
-		s->runs = runnable(s); /* the loop may change it while we are here */
-		if (!s->runs)
-			continue;
-		if (s->fed >= s->job->token_count)
-			batch_add(e, i, s->last, true);
-		else
-			prompts++;
-	}
-	left = e->model->batch_tokens - (uint32_t)e->batch->n_tokens;
-	for (uint32_t n = 0; n < e->seat_count && prompts > 0; n++) {
-		uint32_t i = (e->next_prompt + n) % e->seat_count;
-		struct seat *s = &e->seats[i];
-		uint32_t share = (left + prompts - 1) / prompts;
-
-		if (!s->runs || s->in_batch > 0)
-			continue;
-		feed_prompt(e, i, share);
-		left -= s->in_batch;
-		prompts--;
-	}
-	if (++e->next_prompt >= e->seat_count)
-		e->next_prompt = 0;
 }
 
 static bool
@@ -250,14 +180,18 @@ static void
 step(struct engine *e)
 {
 	int rc;
+	uint64_t began_us;
+	uint32_t prompt_tokens = batch_build(e);
 
-	build_batch(e);
 	if (e->batch->n_tokens == 0)
 		return;
+	began_us = clock_mono_us();
 	atomic_store(&e->abortable, e->batch->n_tokens >= ABORTABLE_TOKENS);
 	rc = llama_decode(e->model->context, *e->batch);
 	atomic_fetch_add(&e->stats.steps, 1);
 	if (rc == 0) {
+		pace_took(&e->pace, (uint32_t)e->batch->n_tokens, prompt_tokens,
+			  clock_mono_us() - began_us);
 		take_outputs(e);
 		return;
 	}
@@ -306,7 +240,7 @@ take_inbox(struct engine *e)
 	bool stopping;
 
 	for (uint32_t i = 0; i < e->seat_count; i++)
-		busy = busy || runnable(&e->seats[i]);
+		busy = busy || seat_runnable(&e->seats[i]);
 	(void)pthread_mutex_lock(&e->lock);
 	while (!busy && !e->wake)
 		(void)pthread_cond_wait(&e->changed, &e->lock);
@@ -374,13 +308,15 @@ deliver(void *arg)
 }
 
 enum im_rc
-engine_start(struct engine *e, struct loop *loop, struct local_model *model, uint32_t seats,
+engine_start(struct engine *e, struct loop *loop, struct local_model *model, uint32_t step_ms,
 	     void (*on_piece)(struct job *, struct buf *), void (*on_done)(struct job *),
 	     struct im_err *err)
 {
 	pthread_attr_t attr;
 
-	*e = (struct engine){ .loop = loop, .model = model, .seat_count = seats };
+	*e = (struct engine){ .loop = loop, .model = model, .seat_count = model->sequences };
+	e->pace.step_us = step_ms * 1000;
+	e->pace.batch_tokens = model->batch_tokens;
 	e->on_piece = on_piece;
 	e->on_done = on_done;
 	e->deliver.fn = deliver;
@@ -391,9 +327,10 @@ engine_start(struct engine *e, struct loop *loop, struct local_model *model, uin
 	list_init(&e->touched);
 	(void)pthread_mutex_init(&e->lock, NULL);
 	(void)pthread_cond_init(&e->changed, NULL);
-	e->seats = calloc(seats, sizeof(*e->seats));
+	e->seats = calloc(e->seat_count, sizeof(*e->seats));
+	e->prompts = calloc(e->seat_count, sizeof(*e->prompts));
 	e->batch = calloc(1, sizeof(*e->batch));
-	if (e->seats != NULL && e->batch != NULL) {
+	if (e->seats != NULL && e->prompts != NULL && e->batch != NULL) {
 		*e->batch = llama_batch_init((int32_t)model->batch_tokens, 0, 1);
 		llama_set_abort_callback(model->context, abort_step, e);
 		(void)pthread_attr_init(&attr);
@@ -454,6 +391,7 @@ engine_join(struct engine *e)
 		llama_batch_free(*e->batch);
 	free(e->batch);
 	free(e->seats);
+	free(e->prompts);
 	(void)pthread_cond_destroy(&e->changed);
 	(void)pthread_mutex_destroy(&e->lock);
 	*e = (struct engine){ 0 };

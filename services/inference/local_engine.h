@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "inference/backend.h"
 #include "inference/local_model.h"
+#include "inference/local_pace.h"
 #include "inference/local_params.h"
 #include "inference/local_prompt.h"
 #include "inference/local_text.h"
@@ -83,6 +84,7 @@ struct job {
 struct seat {
 	struct job *job; /* NULL = free */
 	uint32_t choice;
+	uint64_t age;      /* the lower, the earlier it sat down */
 	bool runs;         /* in this step: not paused */
 	uint32_t fed;      /* tokens in the context, prompt and answer */
 	uint32_t in_batch; /* tokens of this step */
@@ -127,16 +129,18 @@ struct engine {
 	struct list touched;
 	struct seat *seats;
 	uint32_t seat_count;
-	uint32_t next_prompt; /* the seat whose prompt is fed first, so that all get their turn */
+	uint64_t next_age;
+	struct pace pace;
+	struct pace_prompt *prompts; /* room for one of each seat */
 	struct llama_batch *batch;
 };
 
 /**
- * Start the thread over 'model', which stays the caller's and is not touched by others until the end. 'on_piece' and
- * 'on_done' are called on the loop. IM_OK or IM_ENOMEM.
+ * Start the thread over 'model', which stays the caller's and is not touched by others until the end. 'step_ms': how long a
+ * step may take that feeds prompts beside answers under way. 'on_piece' and 'on_done' are called on the loop. IM_OK or IM_ENOMEM.
  */
 IM_MUST_CHECK enum im_rc engine_start(struct engine *e, struct loop *loop,
-				      struct local_model *model, uint32_t seats,
+				      struct local_model *model, uint32_t step_ms,
 				      void (*on_piece)(struct job *, struct buf *),
 				      void (*on_done)(struct job *), struct im_err *err);
 
@@ -152,6 +156,15 @@ void engine_stop(struct engine *e, loop_fn exited, void *arg);
 
 /** Wait for the thread's last instructions and free. A zeroed engine is fine. */
 void engine_join(struct engine *e);
+
+/* local_batch.c: what goes into a step. For the engine. */
+
+/** A choice sits there, and its reader is not slow. */
+bool seat_runnable(const struct seat *s);
+
+/** Fill e->batch: the next token of every answer under way, then as much of the prompts as local_pace.h allows. Returns how many
+ *  tokens of prompts there are. */
+uint32_t batch_build(struct engine *e);
 
 /* local_seat.c: one choice on its sequence. For the engine. */
 

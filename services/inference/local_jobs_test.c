@@ -92,6 +92,83 @@ test_local_many_jobs_with_random_cancels_all_end(void **state)
 }
 
 static void
+test_local_long_prompt_does_not_stall_an_answer(void **state)
+{
+	static char text[1500];
+	struct answer running, late;
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, "    max_batch_size: 2\n    batch_tokens: 16\n");
+	for (size_t i = 0; i + 1 < sizeof(text); i++)
+		text[i] = "where is my order "[i % 18];
+	answer_init(&running, &r, questions[0]);
+	running.req.temperature.v = 2; /* wild, so that it goes on */
+	running.req.top_k = (struct opt_u32){ true, 0 };
+	running.req.top_p = (struct opt_double){ true, 1 };
+	running.req.seed = (struct opt_i64){ true, 1 };
+	running.req.max_tokens.v = 300;
+	answer_init(&late, &r, text);
+	late.beside = &running;
+	late.req.max_tokens.v = 2;
+	assert_int_equal(answer_submit(&running), IM_OK);
+	assert_int_equal(answer_submit(&late), IM_OK);
+	rig_run(&r);
+	assert_false(running.failed || late.failed);
+	/* So many steps its prompt took, and each gave the other a token; some make no text. */
+	assert_true(late.usage.prompt_tokens > 200);
+	assert_in_range(late.beside_frames, late.usage.prompt_tokens / 15 / 2,
+			late.usage.prompt_tokens / 15 + 10);
+	answer_done(&running);
+	answer_done(&late);
+	rig_stop(&r);
+}
+
+static void
+test_local_many_choices_do_not_keep_others_out(void **state)
+{
+	struct answer many, one;
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, "    max_batch_size: 2\n");
+	answer_init(&many, &r, questions[3]);
+	many.req.n = RIG_CHOICES;
+	answer_init(&one, &r, questions[0]);
+	one.req.max_tokens.v = 2;
+	assert_int_equal(answer_submit(&many), IM_OK);
+	assert_int_equal(answer_submit(&one), IM_OK);
+	loop_enter(r.loop);
+	r.open--; /* 'many' is not waited for */
+	loop_leave(r.loop);
+	rig_run(&r);
+	assert_true(one.ended && !one.failed);
+	assert_false(many.ended);
+	loop_enter(r.loop);
+	r.open++;
+	loop_leave(r.loop);
+	rig_run(&r);
+	assert_true(many.ended && !many.failed);
+	answer_done(&many);
+	answer_done(&one);
+	rig_stop(&r);
+}
+
+static void
+test_local_without_a_word_as_many_run_as_fit_the_machine(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, NULL);
+	assert_in_range(backend_local.capacity(r.backend), 4, 32);
+	rig_stop(&r);
+	rig_start(&r, "    max_batch_size: 3\n    batch_tokens: 1\n");
+	assert_int_equal(backend_local.capacity(r.backend), 3);
+	rig_stop(&r);
+}
+
+static void
 test_local_paused_job_waits_while_others_go_on(void **state)
 {
 	struct answer a, b;
@@ -291,6 +368,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_local_cancel_frees_the_seat_for_the_next),
 		cmocka_unit_test(test_local_many_jobs_with_random_cancels_all_end),
+		cmocka_unit_test(test_local_long_prompt_does_not_stall_an_answer),
+		cmocka_unit_test(test_local_many_choices_do_not_keep_others_out),
+		cmocka_unit_test(test_local_without_a_word_as_many_run_as_fit_the_machine),
 		cmocka_unit_test(test_local_paused_job_waits_while_others_go_on),
 		cmocka_unit_test(test_local_budget_over_ends_with_deadline),
 		cmocka_unit_test(test_local_full_queue_is_refused),

@@ -22,9 +22,9 @@
 
 #include "base/hex.h"
 #include "inference/gguf_header.h"
+#include "inference/local_fit.h"
 
-#define SHA256_BYTES     32
-#define SMALL_PARAMETERS 50000000 /* one thread is enough */
+#define SHA256_BYTES 32
 
 /* llama.cpp's last complaint in this thread: the cause of a failed load. Its log goes nowhere else. */
 static __thread char complaint[256];
@@ -160,25 +160,32 @@ check_file(FILE *f, const char *want, struct local_model *m, struct im_err *err)
 	return rc;
 }
 
-/* How many tokens one step takes at most: enough to be quick, few enough that a long prompt stalls nobody for long. */
-static uint32_t
-step_tokens(const struct llama_model *llama, uint32_t sequences)
+/* Keys and values of one token in all layers, as 16-bit numbers. */
+static uint64_t
+kv_bytes_per_token(const struct llama_model *llama)
 {
-	uint64_t parameters = llama_model_n_params(llama);
-	uint32_t n = parameters < 100000000 ? 256 : parameters < 1000000000 ? 128 : 64;
+	uint64_t heads = (uint64_t)llama_model_n_head(llama),
+		 width = (uint64_t)llama_model_n_embd(llama);
 
-	return n > sequences ? n : sequences;
+	return heads == 0 ? 0
+			  : 2 * sizeof(uint16_t) * (uint64_t)llama_model_n_layer(llama) *
+				(uint64_t)llama_model_n_head_kv(llama) * (width / heads);
 }
 
-/* Threads of one step wait for each other by spinning, some hundred times a token. That pays for a large model; with a
- * small one, and neighbours on the same processors, it costs a thousand times what it brings. */
-static uint32_t
-default_threads(const struct llama_model *llama)
+static struct local_fit
+look_around(const struct llama_model *llama, uint32_t context_tokens)
 {
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	cpu_set_t set;
-	int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 
-	return n < 1 || llama_model_n_params(llama) < SMALL_PARAMETERS ? 1 : (uint32_t)n;
+	return (struct local_fit){
+		.processors =
+		    sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1,
+		.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0,
+		.parameters = llama_model_n_params(llama),
+		.kv_bytes_per_token = kv_bytes_per_token(llama),
+		.context_tokens = context_tokens,
+	};
 }
 
 static uint32_t
@@ -200,18 +207,23 @@ static enum im_rc
 make_context(const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
 	struct llama_context_params cp = llama_context_default_params();
-	struct ggml_threadpool_params tp = ggml_threadpool_params_default(
-	    (int)(p->threads > 0 ? p->threads : default_threads(m->llama)));
+	struct ggml_threadpool_params tp;
 	int32_t trained = llama_model_n_ctx_train(m->llama);
+	struct local_fit fit;
 
 	m->context_tokens = p->context_tokens;
 	if (trained > 0 && m->context_tokens > (uint32_t)trained)
 		m->context_tokens = (uint32_t)trained;
-	m->batch_tokens = step_tokens(m->llama, p->sequences);
-	cp.n_ctx = m->context_tokens * p->sequences;
+	fit = look_around(m->llama, m->context_tokens);
+	m->sequences = p->sequences > 0 ? p->sequences : fit_sequences(&fit);
+	m->batch_tokens = p->batch_tokens > m->sequences ? p->batch_tokens
+			  : p->batch_tokens > 0          ? m->sequences
+							 : fit_batch_tokens(&fit, m->sequences);
+	tp = ggml_threadpool_params_default((int)(p->threads > 0 ? p->threads : fit_threads(&fit)));
+	cp.n_ctx = m->context_tokens * m->sequences;
 	cp.n_batch = cp.n_ubatch = m->batch_tokens;
-	cp.n_seq_max = p->sequences;
-	cp.n_outputs_max = p->sequences;
+	cp.n_seq_max = m->sequences;
+	cp.n_outputs_max = m->sequences;
 	cp.n_threads = cp.n_threads_batch = tp.n_threads;
 	cp.kv_unified =
 	    false; /* independent prompts: one buffer for all is slower the more there are */
@@ -223,7 +235,7 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 		return err_set(
 		    err, IM_ENOMEM,
 		    "no context for %u sequences of %u tokens (%s); lower workers[].max_batch_size or max_context_length",
-		    p->sequences, m->context_tokens, complaint);
+		    m->sequences, m->context_tokens, complaint);
 	/* Threads that wait for work by spinning starve the rest of the machine: ours sleep. */
 	tp.poll = 0;
 	m->threads = ggml_threadpool_new(&tp);

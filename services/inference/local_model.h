@@ -17,10 +17,10 @@ struct llama_model;
 struct local_model_params {
 	const char *file;        /* NULL = the bundled demo model */
 	const char *sha256;      /* 64 hexadecimal digits that the file must have, or NULL */
-	uint32_t sequences;      /* decoded together */
+	uint32_t sequences;      /* decoded together; 0 = as fits the machine */
 	uint32_t context_tokens; /* of one sequence, at most */
-	uint32_t
-	    threads; /* 0 = one for each processor that this process may use; for a small model one */
+	uint32_t batch_tokens;   /* of one step; 0 = as fits the model */
+	uint32_t threads;        /* 0 = as fits machine and model */
 };
 
 struct local_model {
@@ -31,6 +31,7 @@ struct local_model {
 	struct local_template chat;
 	uint32_t
 	    context_tokens; /* of one sequence: what was asked for, or what the model was trained on if that is less */
+	uint32_t sequences;
 	uint32_t batch_tokens; /* of one step */
 	uint32_t token_bytes;  /* of the longest token */
 	uint64_t created;      /* modification time of the file, seconds since 1970 */

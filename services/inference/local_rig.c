@@ -67,7 +67,8 @@ on_frame(void *user, const struct generate_frame *frame)
 	must(!a->ended && !a->cancelled, "no frame after the end");
 	for (size_t i = 0; i < frame->delta_count; i++)
 		take_delta(a, &frame->deltas[i]);
-	a->frames++;
+	if (a->frames++ == 0 && a->beside != NULL)
+		a->beside_frames = a->beside->frames;
 	if (a->frames == a->pause_at)
 		backend_local.pause(a->job, true);
 	if (a->frames == a->cancel_at) {

@@ -30,7 +30,9 @@ struct answer {
 	const char *finish[RIG_CHOICES]; /* NULL = none came */
 	bool role[RIG_CHOICES];
 	unsigned frames;
-	unsigned cancel_at; /* cancel after so many frames; 0 = never */
+	const struct answer *beside; /* another one */
+	unsigned beside_frames;      /* how many frames that had when our first came */
+	unsigned cancel_at;          /* cancel after so many frames; 0 = never */
 	unsigned pause_at;
 	bool cancelled;
 	bool ended;

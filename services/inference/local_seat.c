@@ -70,7 +70,8 @@ seat_take(struct engine *e, uint32_t index, struct job *job)
 {
 	struct seat *s = &e->seats[index];
 
-	*s = (struct seat){ .job = job, .choice = job->started, .output = -1 };
+	*s =
+	    (struct seat){ .job = job, .choice = job->started, .age = e->next_age++, .output = -1 };
 	s->sampler = make_sampler(e, &job->params, s->choice);
 	if (s->sampler == NULL) {
 		s->job = NULL;
