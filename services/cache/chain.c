@@ -61,6 +61,8 @@ reject(struct chain_get *get, struct chain_tier *t)
 {
 	t->n.corrupt++;
 	t->tier->ops->remove(t->tier, get->key);
+	if ((t->n.corrupt & (t->n.corrupt - 1)) != 0)
+		return; /* said for the 1st, 2nd, 4th, 8th…: a tier may answer garbage all day */
 	log_error(
 	    "a cached value is corrupt and was removed: check the memory or disk that keeps it",
 	    LOG_STR("infermesh.cache.tier", t->tier->name),

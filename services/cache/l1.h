@@ -2,9 +2,14 @@
  * cache/l1.h - the memory tier: values by key, bounded in bytes, with time to live. Pure: 'now' is an argument. It does not
  * know what it keeps.
  *
- * Eviction is SIEVE (Zhang et al., NSDI 2024): a queue in order of arrival and a hand that walks from the oldest to the
- * newest; a hit marks an entry, the hand spares a marked one once and unmarks it. One hit wonders leave early, a scan does
- * not push out what is asked for, and a hit moves nothing.
+ * Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023, algorithm 1):
+ *
+ *      put ──▶ small, a tenth of the bytes ──not asked for──▶ gone; its fingerprint stays a while
+ *       │                  │ asked for
+ *       └──remembered──▶ main ──▶ round again once for each time it was asked for, at most three; then gone
+ *
+ * What is asked for once leaves soon, a scan does not push out what is asked for, and a hit moves nothing. Why not SIEVE
+ * or LRU: docs/cache.md.
  */
 #ifndef CACHE_L1_H
 #define CACHE_L1_H
@@ -15,15 +20,15 @@
 
 struct l1;
 
-/* What an entry costs besides its bytes: its own fields and its share of the table. Counted against the bound. */
-#define L1_ENTRY_OVERHEAD 128
+/* What an entry costs besides the memory that malloc() gave for it: its share of the tables. Counted against the bound. */
+#define L1_SHARE_BYTES 32
 
 struct l1_found {
 	const uint8_t *data; /* valid until the next call on this l1 */
 	size_t len;
 };
 
-/** 'max_bytes' bounds values and overhead together. IM_OK or IM_ENOMEM. */
+/** 'max_bytes' bounds all memory. IM_OK or IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc l1_new(size_t max_bytes, struct l1 **ret_l1);
 
 /** NULL is fine. */
@@ -43,15 +48,15 @@ IM_MUST_CHECK enum im_rc l1_put(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES
 /** Drop one entry; nothing happens if it is not there. */
 void l1_remove(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES]);
 
-/** Drop expired entries among the next 'max' of a walk that goes round and round. Returns how many it dropped. */
-size_t l1_sweep(struct l1 *l1, uint64_t now_ms, size_t max);
+/** Drop expired entries in the next 'places' of the table, which is walked round and round and has about as many places
+ *  as entries. Returns how many it dropped. */
+size_t l1_sweep(struct l1 *l1, uint64_t now_ms, size_t places);
 
-/** A walk over all entries from the oldest to the newest begins. There is one at a time. */
-void l1_purge_begin(struct l1 *l1);
-
-/** Drop what 'selected' says among the next 'max' entries of the walk and add their number to '*removed'. True when the walk
- *  is over. */
-bool l1_purge(struct l1 *l1, size_t max,
+/**
+ * Drop what 'selected' says in the next 'places' of a walk through the table that begins with '*cursor' = 0. True when the
+ * walk is over: all entries that were there at its beginning, and are still, were looked at. '*removed' grows by their number.
+ */
+bool l1_purge(struct l1 *l1, size_t *cursor, size_t places,
 	      bool (*selected)(void *arg, const uint8_t *data, size_t len), void *arg,
 	      uint64_t *removed);
 

@@ -79,7 +79,7 @@ test_l1_put_again_replaces(void **state)
 	put(l1, 1, 20, 0, 5000);
 	l1_counters(l1, &n);
 	assert_int_equal(n.entries, 1);
-	assert_int_equal(n.bytes, 20 + L1_ENTRY_OVERHEAD);
+	assert_in_range(n.bytes, 20 + L1_SHARE_BYTES, 200);
 	l1_free(l1);
 }
 
@@ -100,7 +100,7 @@ test_l1_larger_than_the_cache_is_refused_and_forgets_the_old(void **state)
 static void
 test_l1_scan_does_not_push_out_what_is_asked_for(void **state)
 {
-	struct l1 *l1 = l1_with((size_t)100 * (100 + L1_ENTRY_OVERHEAD));
+	struct l1 *l1 = l1_with((size_t)100 * (200 + L1_SHARE_BYTES));
 
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++)
@@ -123,61 +123,136 @@ test_l1_sweep_drops_what_nobody_asks_for(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		put(l1, i, 10, 0, i % 2 == 0 ? 100 : 1000);
 	for (int i = 0; i < 10; i++)
-		dropped += l1_sweep(l1, 500, 10);
+		dropped += l1_sweep(l1, 500, 103); /* of 1024 places */
 	assert_int_equal(dropped, 50);
 	l1_counters(l1, &n);
 	assert_int_equal(n.entries, 50);
 	l1_free(l1);
 }
 
-/* Against a model that remembers what was put last under each key: a hit is always that, never older, never another's. */
-static void
-test_l1_random_operations_never_give_a_wrong_value(void **state)
+static bool
+is_odd(void *arg, const uint8_t *data, size_t len)
 {
-	enum {
-		KEYS = 3000,
-		MAX = 200000
-	};
-	static struct {
-		uint32_t len;
-		uint64_t expires_ms;
-		uint8_t mark;
-		bool there;
-	} model[KEYS];
-	struct l1 *l1 = l1_with(MAX);
-	uint64_t now_ms = 0, hits = 0;
-	unsigned seed = 42;
+	(void)arg;
+	return len > 0 && data[0] % 2 == 1;
+}
+
+static void
+test_l1_purge_in_slices_finds_all_while_the_table_grows(void **state)
+{
+	struct l1 *l1 = l1_with(1 << 20);
+	uint64_t removed = 0;
+	size_t cursor = 0;
+	uint32_t n = 0;
 
 	(void)state;
-	for (int i = 0; i < 300000; i++) {
-		uint32_t n = (uint32_t)rand_r(&seed) % KEYS;
-		uint8_t key[CACHE_KEY_BYTES], data[512];
-		struct l1_counters c;
-		struct l1_found f;
-
-		now_ms += (uint64_t)rand_r(&seed) % 3;
-		key_of(n, key);
-		if (rand_r(&seed) % 3 == 0) {
-			model[n].len = (uint32_t)rand_r(&seed) % sizeof(data);
-			model[n].mark = (uint8_t)i;
-			model[n].expires_ms = now_ms + (uint64_t)rand_r(&seed) % 5000;
-			model[n].there = true;
-			memset(data, model[n].mark, sizeof(data));
-			assert_int_equal(l1_put(l1, key, data, model[n].len, now_ms,
-						model[n].expires_ms - now_ms),
-					 IM_OK);
-		} else if (l1_get(l1, key, now_ms, &f)) {
-			hits++;
-			assert_true(model[n].there && now_ms < model[n].expires_ms);
-			assert_int_equal(f.len, model[n].len);
-			for (size_t b = 0; b < f.len; b++)
-				assert_int_equal(f.data[b], model[n].mark);
-		}
-		l1_counters(l1, &c);
-		assert_true(c.bytes <= MAX);
-	}
-	assert_true(hits > 10000);
+	for (; n < 1000; n++)
+		put(l1, n, 10, 0, 1000);
+	for (unsigned slice = 0; !l1_purge(l1, &cursor, 100, is_odd, NULL, &removed); slice++)
+		for (unsigned i = 0; i < 200 && slice < 10; i++, n++)
+			put(l1, n, 10, 0, 1000);
+	assert_true(n > 2048); /* it grew, twice */
+	assert_true(removed >= 500);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(has(l1, i, 0), i % 2 == 0);
 	l1_free(l1);
+}
+
+/* What a cache without a bound would have. */
+enum {
+	MODEL_KEYS = 3000
+};
+static struct model {
+	uint32_t len;
+	uint64_t expires_ms;
+	uint8_t mark;
+	bool there;
+} model[MODEL_KEYS];
+
+static struct model *
+model_at(uint32_t n, uint64_t now_ms)
+{
+	return model[n].there && now_ms < model[n].expires_ms ? &model[n] : NULL;
+}
+
+static void
+check_hit(const struct model *m, const struct l1_found *f)
+{
+	assert_non_null(m);
+	assert_int_equal(f->len, m->len);
+	for (size_t b = 0; b < f->len; b++)
+		if (f->data[b] != m->mark)
+			fail_msg("byte %zu of a hit is %d instead of %d", b, f->data[b], m->mark);
+}
+
+/* One request of a random kind; 'exact': every answer that the model has is there. Returns whether it was a hit. */
+static bool
+step(struct l1 *l1, unsigned *seed, uint64_t now_ms, bool exact)
+{
+	uint32_t n = (uint32_t)rand_r(seed) % MODEL_KEYS;
+	const struct model *m = model_at(n, now_ms);
+	uint8_t key[CACHE_KEY_BYTES], data[512];
+	struct l1_found f;
+	int kind = rand_r(seed) % 30;
+
+	key_of(n, key);
+	if (kind < 10) {
+		model[n] = (struct model){ (uint32_t)rand_r(seed) % sizeof(data),
+					   now_ms + (uint64_t)rand_r(seed) % 5000,
+					   (uint8_t)rand_r(seed), true };
+		memset(data, model[n].mark, sizeof(data));
+		assert_int_equal(
+		    l1_put(l1, key, data, model[n].len, now_ms, model[n].expires_ms - now_ms),
+		    IM_OK);
+		return false;
+	}
+	if (kind == 10) {
+		model[n].there = false;
+		l1_remove(l1, key);
+		return false;
+	}
+	if (!l1_get(l1, key, now_ms, &f)) {
+		assert_true(m == NULL || !exact);
+		return false;
+	}
+	check_hit(m, &f);
+	return true;
+}
+
+static void
+run_model(size_t max_bytes, bool exact, unsigned requests)
+{
+	struct l1 *l1 = l1_with(max_bytes);
+	uint64_t now_ms = 0, hits = 0;
+	unsigned seed = 42;
+	struct l1_counters c;
+
+	memset(model, 0, sizeof(model));
+	for (unsigned i = 0; i < requests; i++) {
+		now_ms += (uint64_t)rand_r(&seed) % 3;
+		hits += step(l1, &seed, now_ms, exact);
+		if (i % 1000 == 0)
+			(void)l1_sweep(l1, now_ms, 100);
+		l1_counters(l1, &c);
+		assert_true(c.bytes <= max_bytes);
+	}
+	assert_true(hits > requests / 30);
+	assert_true(exact == (c.evicted == 0));
+	l1_free(l1);
+}
+
+static void
+test_l1_with_room_a_million_requests_hit_what_the_model_has(void **state)
+{
+	(void)state;
+	run_model((size_t)64 << 20, true, 1000000);
+}
+
+static void
+test_l1_short_of_room_never_gives_a_wrong_value(void **state)
+{
+	(void)state;
+	run_model(200000, false, 300000);
 }
 
 int
@@ -189,7 +264,9 @@ main(void)
 		cmocka_unit_test(test_l1_larger_than_the_cache_is_refused_and_forgets_the_old),
 		cmocka_unit_test(test_l1_scan_does_not_push_out_what_is_asked_for),
 		cmocka_unit_test(test_l1_sweep_drops_what_nobody_asks_for),
-		cmocka_unit_test(test_l1_random_operations_never_give_a_wrong_value),
+		cmocka_unit_test(test_l1_purge_in_slices_finds_all_while_the_table_grows),
+		cmocka_unit_test(test_l1_with_room_a_million_requests_hit_what_the_model_has),
+		cmocka_unit_test(test_l1_short_of_room_never_gives_a_wrong_value),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

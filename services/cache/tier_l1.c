@@ -1,8 +1,8 @@
 /*
  * cache/tier_l1.c - memory as a tier; see tier_l1.h.
  *
- * A purge walks from the oldest entry to the newest with a cursor of its own; the next one waits in line for it. What is put
- * meanwhile comes behind the cursor or is walked over too: either is right, as it was not there before the purge.
+ * A purge walks through the table in slices; the next one waits in line for it. What is put meanwhile may be walked over too
+ * or not: either is right, as it was not there before.
  */
 #include "cache/tier_l1.h"
 
@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "cache/l1.h"
 
-#define SWEEP_US      1000000
-#define SWEEP_ENTRIES 10000
-#define PURGE_ENTRIES 2000 /* of one slice: some 200 us */
+#define SWEEP_US     1000000
+#define SWEEP_PLACES 10000
+#define PURGE_PLACES 2000 /* of one slice: some 200 us */
 
 struct tier_l1 {
 	struct tier tier;
@@ -22,6 +22,7 @@ struct tier_l1 {
 	struct loop_timer sweep;
 	struct loop_task slice;
 	struct list purges; /* tier_purge.node; the first is under way */
+	size_t cursor;      /* of the first */
 	uint64_t dropped;
 };
 
@@ -80,17 +81,13 @@ on_slice(void *arg)
 {
 	struct tier_l1 *t = arg;
 	struct tier_purge *purge = CONTAINER_OF(t->purges.next, struct tier_purge, node);
-	uint64_t removed = 0;
 
 	if (list_empty(&t->purges))
 		return;
-	if (l1_purge(t->l1, PURGE_ENTRIES, selected, purge, &removed)) {
-		purge->removed += removed;
+	if (l1_purge(t->l1, &t->cursor, PURGE_PLACES, selected, purge, &purge->removed)) {
 		(void)list_pop_front(&t->purges);
-		l1_purge_begin(t->l1);
+		t->cursor = 0;
 		purge->done(purge, NULL, purge->removed);
-	} else {
-		purge->removed += removed;
 	}
 	if (!list_empty(&t->purges))
 		loop_post(t->loop, &t->slice);
@@ -102,8 +99,6 @@ purge(struct tier *tier, struct tier_purge *p)
 	struct tier_l1 *t = of(tier);
 
 	p->removed = 0;
-	if (list_empty(&t->purges))
-		l1_purge_begin(t->l1);
 	list_push_back(&t->purges, &p->node);
 	loop_post(t->loop, &t->slice);
 }
@@ -113,7 +108,7 @@ on_sweep(void *arg)
 {
 	struct tier_l1 *t = arg;
 
-	(void)l1_sweep(t->l1, clock_mono_ms(), SWEEP_ENTRIES);
+	(void)l1_sweep(t->l1, clock_mono_ms(), SWEEP_PLACES);
 	/* Cannot fail: the timer that has just fired gave its place back. */
 	(void)!loop_timer_set(t->loop, &t->sweep, SWEEP_US);
 }
