@@ -29,7 +29,7 @@ ONLY = {
     r"<curl/": r"services/(inference|cache)/|services/audit/curl_late|cli/audit_http|tests/",
     r"<llama\.h>|\"llama\.h\"": r"services/inference/local",
     r"<cJSON|<cjson/": r"services/(gateway|inference)/|cli/",
-    r"<hiredis/": r"services/cache/|services/router/(limiter_script|redis_loop|redis_rig)",
+    r"<hiredis/": r"lib/daemon/redis_|services/cache/|services/router/limiter_script",
     r"<sqlite3\.h>": r"services/audit/search_(index|test)",
     r"<systemd/": r"lib/daemon/|cli/",
 }

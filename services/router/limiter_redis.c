@@ -10,12 +10,13 @@
 
 #include "base/clock.h"
 #include "base/prng.h"
+#include "daemon/redis_loop.h"
 #include "net/resolve.h"
 #include "router/limiter_script.h"
-#include "router/redis_loop.h"
 
 #define PAUSE_MIN_MS 50
 #define HOST_MAX     300
+#define REPLY_BYTES  65536
 
 enum redis_state {
 	REDIS_AWAY,
@@ -344,7 +345,7 @@ on_resolved(void *arg, const char *ip, const struct im_err *why)
 		return;
 	}
 	r->ac->data = r;
-	if (redis_loop_attach(r->ac, r->with.loop, &err) != IM_OK) {
+	if (redis_loop_attach(r->ac, r->with.loop, REPLY_BYTES, &err) != IM_OK) {
 		go_away(r, &err);
 		return;
 	}

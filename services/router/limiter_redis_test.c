@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "daemon/redis_rig.h"
 #include "router/limiter_redis.h"
-#include "router/redis_rig.h"
 
 #define GRAINS      ((int64_t)LIMIT_GRAINS)
 #define PATIENCE_US 20000000

@@ -1,7 +1,7 @@
 /*
- * router/redis_rig.c - see redis_rig.h.
+ * daemon/redis_rig.c - see redis_rig.h.
  */
-#include "router/redis_rig.h"
+#include "daemon/redis_rig.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

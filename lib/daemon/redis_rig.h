@@ -1,9 +1,9 @@
 /*
- * router/redis_rig.h - for tests: a real redis-server on a free port of this host, without files, which a test may stop, freeze, kill
+ * daemon/redis_rig.h - for tests: a real redis-server on a free port of this host, without files, which a test may stop, freeze, kill
  * and ask. Not part of any program.
  */
-#ifndef ROUTER_REDIS_RIG_H
-#define ROUTER_REDIS_RIG_H
+#ifndef DAEMON_REDIS_RIG_H
+#define DAEMON_REDIS_RIG_H
 
 #include <stdint.h>
 #include <sys/types.h>
