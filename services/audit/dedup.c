@@ -38,7 +38,7 @@ hash_id(const struct dedup *d, const uint8_t *id)
 enum im_rc
 dedup_init(struct dedup *d, uint64_t next, struct im_err *err)
 {
-	*d = (struct dedup){ .next = next, .begin = next, .settled = next };
+	*d = (struct dedup){ .next = next, .begin = next, .settled = next, .recalled = true };
 	random_bytes(&d->seed, sizeof(d->seed));
 	d->recent = malloc(DEDUP_RECENT * sizeof(*d->recent));
 	d->bucket = malloc(DEDUP_RECENT * sizeof(*d->bucket));
@@ -192,6 +192,7 @@ dedup_add(struct dedup *d, const uint8_t *id, enum record_kind kind)
 	struct dedup_recent *e = &d->recent[pos];
 	uint32_t *bucket;
 
+	d->recalled = false;
 	if (e->kind != 0) {
 		if (e->open) {
 			if (old_grow(d) != IM_OK)
@@ -229,12 +230,24 @@ dedup_pop(struct dedup *d)
 	d->next--;
 }
 
+static void
+close_old(struct dedup *d, const uint8_t *id)
+{
+	size_t place;
+
+	if (d->old_count == 0)
+		return;
+	place = old_place(d, id);
+	if (d->old[place].index_plus != 0) {
+		old_remove(d, place);
+		d->open--;
+	}
+}
+
 /* The REQUEST of 'id' has its terminal record. */
 static void
 close_request(struct dedup *d, const uint8_t *id)
 {
-	size_t place;
-
 	for (uint32_t at = d->bucket[hash_id(d, id) & MASK]; at != 0; at = d->recent[at - 1].next) {
 		struct dedup_recent *e = &d->recent[at - 1];
 
@@ -244,13 +257,7 @@ close_request(struct dedup *d, const uint8_t *id)
 			return;
 		}
 	}
-	if (d->old_count == 0)
-		return;
-	place = old_place(d, id);
-	if (d->old[place].index_plus != 0) {
-		old_remove(d, place);
-		d->open--;
-	}
+	close_old(d, id);
 }
 
 void
@@ -262,4 +269,31 @@ dedup_settle(struct dedup *d)
 		if (e->kind != 0 && record_is_terminal((enum record_kind)e->kind))
 			close_request(d, e->id);
 	}
+}
+
+enum im_rc
+dedup_recall(struct dedup *d, const uint8_t *id, enum record_kind kind, uint64_t end)
+{
+	enum im_rc rc;
+	size_t was;
+
+	if (!d->recalled || d->next + DEDUP_RECENT >= end) {
+		rc = dedup_add(d, id, kind);
+		if (rc == IM_OK)
+			dedup_settle(d);
+		return rc;
+	}
+	if (id != NULL && kind == RECORD_REQUEST) {
+		if (old_grow(d) != IM_OK)
+			return IM_ENOMEM;
+		was = d->old_count;
+		old_put(d, id, d->next);
+		d->open += d->old_count - was;
+	} else if (id != NULL && record_is_terminal(kind)) {
+		close_old(d, id);
+	}
+	d->settled = ++d->next;
+	if ((d->next & MASK) == 0)
+		old_sweep(d);
+	return IM_OK;
 }

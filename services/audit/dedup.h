@@ -20,11 +20,12 @@ struct dedup_recent;
 struct dedup_old;
 
 struct dedup {
-	uint64_t next;               /* index of the next entry */
-	uint64_t begin;              /* index of the first entry that it was told of */
-	uint64_t settled;            /* entries below are durable */
-	uint64_t open;               /* REQUESTs without a terminal record */
-	uint64_t seed;               /* so that nobody can aim at one bucket */
+	uint64_t next;    /* index of the next entry */
+	uint64_t begin;   /* index of the first entry that it was told of */
+	uint64_t settled; /* entries below are durable */
+	uint64_t open;    /* REQUESTs without a terminal record */
+	uint64_t seed;    /* so that nobody can aim at one bucket */
+	bool recalled;    /* all entries so far came by dedup_recall(), and 'recent' is empty */
 	struct dedup_recent *recent; /* entry i is at recent[i % DEDUP_RECENT] */
 	uint32_t *bucket;            /* first entry of each chain, as position + 1 */
 	struct dedup_old *old;       /* open REQUESTs that left 'recent': open addressing */
@@ -47,5 +48,10 @@ void dedup_pop(struct dedup *d);
 
 /** All that was added is durable: terminal records close their REQUESTs. */
 void dedup_settle(struct dedup *d);
+
+/** As dedup_add() and dedup_settle(), for entries that are durable already, the last of which is 'end' - 1: before anything else was
+ *  added what the last DEDUP_RECENT ones will displace is not put there, which takes a third of the time. */
+IM_MUST_CHECK enum im_rc dedup_recall(struct dedup *d, const uint8_t *id, enum record_kind kind,
+				      uint64_t end);
 
 #endif

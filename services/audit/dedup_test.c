@@ -149,6 +149,47 @@ test_dedup_against_a_plain_list_on_random_operations(void **state)
 	dedup_done(&d);
 }
 
+/* What a start recalls answers as what was added one after the other: about the newest, about old open ones, and forgets the same. */
+static void
+test_dedup_recalled_knows_what_one_that_was_told_all_knows(void **state)
+{
+	const uint64_t end = 1000 + 3 * DEDUP_RECENT;
+	struct dedup told, recalled;
+	unsigned seed = 20261122;
+
+	(void)state;
+	assert_int_equal(dedup_init(&told, 1000, NULL), IM_OK);
+	assert_int_equal(dedup_init(&recalled, 1000, NULL), IM_OK);
+	for (uint64_t i = 1000; i < end; i++) {
+		unsigned r = (unsigned)rand_r(&seed);
+		/* Some of the requests are answered, late or at once; some records are about none. */
+		bool answer = i % 2 != 0;
+		uint64_t about = answer ? i - 1 - 2 * (uint64_t)(r % 8 == 0 ? i / 4 : r % 3) : i;
+		const uint8_t *id = r % 50 == 0 ? NULL : id_of(about);
+		enum record_kind kind = answer ? RECORD_RESPONSE : RECORD_REQUEST;
+
+		assert_int_equal(dedup_add(&told, id, kind), IM_OK);
+		dedup_settle(&told);
+		assert_int_equal(dedup_recall(&recalled, id, kind, end), IM_OK);
+	}
+	assert_int_equal(told.next, recalled.next);
+	assert_int_equal(told.settled, recalled.settled);
+	assert_int_equal(told.open, recalled.open);
+	assert_int_equal(told.old_count, recalled.old_count);
+	assert_true(told.old_count > 0);
+	for (uint64_t i = 0; i < end; i++) {
+		uint64_t a = 0, b = 0;
+
+		for (enum record_kind kind = RECORD_REQUEST; kind <= RECORD_RESPONSE; kind++) {
+			assert_int_equal(dedup_find(&told, id_of(i), kind, &a),
+					 dedup_find(&recalled, id_of(i), kind, &b));
+			assert_int_equal(a, b);
+		}
+	}
+	dedup_done(&told);
+	dedup_done(&recalled);
+}
+
 int
 main(void)
 {
@@ -156,6 +197,7 @@ main(void)
 		cmocka_unit_test(test_dedup_finds_by_id_and_kind),
 		cmocka_unit_test(test_dedup_pop_reopens_nothing_and_forgets),
 		cmocka_unit_test(test_dedup_keeps_open_requests_longer_than_closed_ones),
+		cmocka_unit_test(test_dedup_recalled_knows_what_one_that_was_told_all_knows),
 		cmocka_unit_test(test_dedup_against_a_plain_list_on_random_operations),
 	};
 

@@ -47,13 +47,9 @@ static enum im_rc
 count_record(struct audit_log *log, const uint8_t *request_id, enum record_kind kind,
 	     uint64_t log_time_us)
 {
-	enum im_rc rc;
-
 	log->log_time_us = log_time_us;
 	log->begun_us = log->begun_us != 0 ? log->begun_us : log_time_us;
-	rc = dedup_add(&log->dedup, request_id, kind);
-	dedup_settle(&log->dedup);
-	return rc;
+	return dedup_recall(&log->dedup, request_id, kind, log->shard.first + log->range.size);
 }
 
 static enum im_rc

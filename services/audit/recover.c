@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/crew.h"
 #include "audit/log.h"
 #include "audit/record.h"
 
@@ -14,8 +15,10 @@
 struct replay {
 	struct audit_log *log;
 	uint64_t published;
-	uint64_t end;               /* after the last frame seen; 0 = none */
-	struct list live;           /* chunks that the tiles do not have */
+	uint64_t end;     /* after the last frame seen; 0 = none */
+	uint64_t given;   /* after the last frame that the crew was given */
+	struct crew crew; /* hashes them */
+	struct list live; /* chunks that the tiles do not have, with the root that was signed */
 	struct chunk *last_covered; /* the frame that ends at 'published' */
 	uint64_t first;             /* entries below were pruned */
 	struct store store;
@@ -32,13 +35,11 @@ damaged(enum im_rc rc, struct im_err *err)
 	return IM_ECORRUPT;
 }
 
+/* Its leaf hashes are still to be computed. */
 static struct chunk *
-chunk_of(const struct wal_frame *f, struct hasher *h)
+chunk_of(const struct wal_frame *f)
 {
 	struct chunk *c = calloc(1, sizeof(*c));
-	struct bundle_iter it;
-	const uint8_t *entry;
-	size_t len;
 
 	if (c == NULL)
 		return NULL;
@@ -55,9 +56,6 @@ chunk_of(const struct wal_frame *f, struct hasher *h)
 	}
 	c->checkpoint_len = strlen(c->checkpoint);
 	memcpy(c->records, f->records, f->records_len);
-	it = (struct bundle_iter){ c->records, c->records_len };
-	for (uint32_t i = 0; i < c->count && bundle_next(&it, &entry, &len); i++)
-		tlog_leaf(h, entry, len, &c->leaf[i]);
 	return c;
 }
 
@@ -79,30 +77,53 @@ frame_trusted(void *user, const struct wal_frame *f)
 	return frame_fits(f, &r->log->shard.verifier);
 }
 
+/* What the crew has hashed becomes part of the tree, in order; with 'all' also what it has not hashed yet. */
+static enum im_rc
+take_hashed(struct replay *r, bool all, struct im_err *err)
+{
+	struct audit_log *log = r->log;
+	enum im_rc rc = IM_OK;
+	struct crew_job *j;
+	struct hash root;
+
+	while (rc == IM_OK && (j = crew_take(&r->crew, all)) != NULL) {
+		tlog_range_join(&log->range, &log->hasher, j->piece, j->pieces);
+		tlog_range_root(&log->range, &log->hasher, &root);
+		if (!tlog_equal(&root, &j->chunk->root)) {
+			rc = err_set(err, IM_ECORRUPT,
+				     "%s: the records do not have the root that was signed",
+				     j->where);
+		} else {
+			list_push_back(&r->live, &j->chunk->node);
+			j->chunk = NULL;
+		}
+		crew_job_free(j);
+	}
+	return rc;
+}
+
 static enum im_rc
 on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
 {
 	struct replay *r = user;
-	struct audit_log *log = r->log;
 	uint64_t end = f->first + f->count;
-	struct hash root;
 	struct chunk *c;
+	enum im_rc rc;
 
-	/* Every root is recomputed, so the last frame's signature, checked at the end, vouches for all before it. */
-	if (!frame_fits(f, NULL))
-		return err_set(err, IM_ECORRUPT, "%s: the frame's checkpoint does not fit", where);
 	if (r->end != 0 && f->first != r->end)
 		return err_set(err, IM_ECORRUPT, "%s: the frame begins at record %llu, not at %llu",
 			       where, (unsigned long long)f->first, (unsigned long long)r->end);
 	r->end = end;
 	if (end < r->published)
-		return IM_OK;
-	if (end > r->published && f->first != log->range.size)
+		return IM_OK; /* the tiles have its records, and they were checked */
+	/* Every root is recomputed, so the last frame's signature, checked at the end, vouches for all before it. */
+	if (!frame_fits(f, NULL))
+		return err_set(err, IM_ECORRUPT, "%s: the frame's checkpoint does not fit", where);
+	if (end > r->published && f->first != r->given)
 		return err_set(err, IM_ECORRUPT,
 			       "%s: the frame begins at record %llu, but the log ends at %llu",
-			       where, (unsigned long long)f->first,
-			       (unsigned long long)log->range.size);
-	c = chunk_of(f, &log->hasher);
+			       where, (unsigned long long)f->first, (unsigned long long)r->given);
+	c = chunk_of(f);
 	if (c == NULL)
 		return err_set(err, IM_ENOMEM, "no memory to recover the log");
 	if (end == r->published) {
@@ -110,14 +131,9 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 		r->last_covered = c;
 		return IM_OK;
 	}
-	for (uint32_t i = 0; i < c->count; i++)
-		tlog_range_add(&log->range, &log->hasher, &c->leaf[i], NULL, NULL);
-	list_push_back(&r->live, &c->node);
-	tlog_range_root(&log->range, &log->hasher, &root);
-	if (!tlog_equal(&root, &f->root))
-		return err_set(err, IM_ECORRUPT,
-			       "%s: the records do not have the root that was signed", where);
-	return IM_OK;
+	r->given = end;
+	rc = crew_give(&r->crew, c, where, err);
+	return rc == IM_OK ? take_hashed(r, false, err) : rc;
 }
 
 /* Sizes and text of the checkpoint file; size 0 when there is none yet. */
@@ -265,10 +281,13 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 	if (rc != IM_OK)
 		return damaged(rc, err);
 	log->range = r->store.edge.range;
+	r->given = log->range.size;
 	rc = store_first(log->shard.dir, cp.size, false, &r->first, err);
 	if (rc != IM_OK)
 		return rc;
 	rc = wal_read(log->shard.dir, &scan, &log->recovered, err);
+	if (rc == IM_OK)
+		rc = take_hashed(r, true, err);
 	if (rc != IM_OK)
 		return rc;
 	if (r->end < r->published)
@@ -322,6 +341,7 @@ audit_log_recover(struct audit_log *log, const struct shards *shards, struct im_
 	enum im_rc rc;
 
 	list_init(&r.live);
+	crew_init(&r.crew, &log->hasher);
 	rc = replay_all(log, shards, &r, &text, err);
 	if (rc == IM_OK)
 		rc = hand_over(log, &r, err);
@@ -333,6 +353,7 @@ audit_log_recover(struct audit_log *log, const struct shards *shards, struct im_
 		else
 			chunk_free(c);
 	}
+	crew_done(&r.crew);
 	store_done(&r.store);
 	chunk_free(r.last_covered);
 	buf_done(&text);

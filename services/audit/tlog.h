@@ -37,6 +37,26 @@ typedef void (*tlog_node_fn)(void *user, unsigned height, uint64_t index, const 
 void tlog_range_add(struct tlog_range *r, struct hasher *h, const struct hash *leaf,
 		    tlog_node_fn fn, void *user);
 
+/* A complete subtree of 2^height leaves. */
+struct tlog_piece {
+	unsigned height;
+	struct hash hash;
+};
+
+/** Room that tlog_pieces() needs for 'count' leaves. */
+size_t tlog_pieces_max(uint64_t count);
+
+/**
+ * The complete subtrees, as large as they can be, that the 'count' leaves from number 'first' on make up, from left to right:
+ * what can be computed of them without those before. Returns how many; 'ret' has room for tlog_pieces_max(count).
+ */
+size_t tlog_pieces(struct hasher *h, uint64_t first, const struct hash *leaf, size_t count,
+		   struct tlog_piece *ret);
+
+/** Add 'count' pieces from tlog_pieces() whose first leaf is number r->size: as adding the leaves, and cheap. */
+void tlog_range_join(struct tlog_range *r, struct hasher *h, const struct tlog_piece *piece,
+		     size_t count);
+
 /** The root; SHA256("") of an empty tree. */
 void tlog_range_root(const struct tlog_range *r, struct hasher *h, struct hash *ret);
 

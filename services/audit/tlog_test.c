@@ -254,6 +254,37 @@ test_tlog_range_of_every_size_has_the_recursive_root(void **state)
 	}
 }
 
+/* Wherever a run of leaves begins and ends: joined to the tree before it, it makes the tree that one leaf after the other makes. */
+static void
+test_tlog_pieces_of_any_run_join_to_the_same_tree(void **state)
+{
+	struct tlog_piece piece[32];
+	struct tlog_range before = { 0 };
+
+	(void)state;
+	fill_leaves();
+	for (size_t first = 0; first < 80; first++) {
+		struct tlog_range one_by_one = before;
+
+		for (size_t count = 1; first + count <= 220; count++) {
+			struct tlog_range joined = before;
+			size_t n;
+
+			assert_in_range(tlog_pieces_max(count), 1, 32);
+			n = tlog_pieces(&h, first, &leaves[first], count, piece);
+			assert_in_range(n, 1, tlog_pieces_max(count) - 1);
+			tlog_range_join(&joined, &h, piece, n);
+			tlog_range_add(&one_by_one, &h, &leaves[first + count - 1], NULL, NULL);
+			assert_int_equal(joined.size, one_by_one.size);
+			for (unsigned k = 0; k < TLOG_HEIGHT_MAX; k++)
+				if ((joined.size >> k & 1) != 0)
+					assert_memory_equal(&joined.peak[k], &one_by_one.peak[k],
+							    HASH_BYTES);
+		}
+		tlog_range_add(&before, &h, &leaves[first], NULL, NULL);
+	}
+}
+
 static void
 test_tlog_every_inclusion_proof_verifies_and_no_other_leaf(void **state)
 {
@@ -379,6 +410,7 @@ main(void)
 		cmocka_unit_test(test_tlog_known_hashes_match),
 		cmocka_unit_test(test_tlog_tessera_roots_and_proofs_match),
 		cmocka_unit_test(test_tlog_range_of_every_size_has_the_recursive_root),
+		cmocka_unit_test(test_tlog_pieces_of_any_run_join_to_the_same_tree),
 		cmocka_unit_test(test_tlog_every_inclusion_proof_verifies_and_no_other_leaf),
 		cmocka_unit_test(test_tlog_every_consistency_proof_verifies_and_no_fork),
 		cmocka_unit_test(test_tlog_large_roots_and_tile_counts_match),

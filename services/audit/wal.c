@@ -168,6 +168,26 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 	return IM_OK;
 }
 
+#define COPY_BYTES                                                                                 \
+	((size_t)1024 *                                                                            \
+	 1024) /* that are written at once: whole pages, half the price of odd pieces */
+
+/* Write what was gathered in w->out, whole pieces or 'all' of it. */
+static enum im_rc
+copy_out(struct wal *w, const char *tmp, bool all, struct im_err *err)
+{
+	size_t len = all ? w->out.len : w->out.len - w->out.len % COPY_BYTES;
+	enum im_rc rc;
+
+	if (len == 0)
+		return IM_OK;
+	rc = disk_write(w->ops, w->fd, tmp, w->out.data, len, w->offset, err);
+	w->ops->writeback(w->fd); /* the disk works while we go on */
+	w->offset += len;
+	buf_consume(&w->out, len);
+	return rc;
+}
+
 static enum im_rc
 copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size_t count,
 	    struct im_err *err)
@@ -178,13 +198,12 @@ copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size
 		struct wal_frame f = frames[i];
 
 		f.generation = w->generation;
-		buf_clear(&w->out);
-		if (!wal_frame_put(&w->out, &f))
-			return err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
-		rc = disk_write(w->ops, w->fd, tmp, w->out.data, w->out.len, w->offset, err);
-		w->offset += w->out.len;
+		rc = wal_frame_put(&w->out, &f)
+			 ? copy_out(w, tmp, i + 1 == count, err)
+			 : err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
 		w->end = f.first + f.count;
 	}
+	buf_done(&w->out); /* frames to come are smaller */
 	return rc;
 }
 

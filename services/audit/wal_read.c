@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WINDOW_BYTES ((size_t)256 * 1024)
+#define WINDOW_BYTES ((size_t)1024 * 1024) /* that are read at once */
 
 struct segment_reader {
 	const struct wal_scan *scan;
@@ -24,7 +24,8 @@ struct segment_reader {
 	uint64_t generation;
 	uint64_t size; /* of the file */
 	int fd;
-	struct buf frame;
+	struct buf window;
+	uint64_t window_at; /* of its first byte */
 	struct im_err *err;
 };
 
@@ -54,36 +55,57 @@ read_at(const struct segment_reader *r, void *out, size_t len, uint64_t at)
 static bool
 all_zero(const uint8_t *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (p[i] != 0)
-			return false;
-	return true;
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
-/* The whole frame at 'at' into r->frame. IM_EPROTO: there is none. */
+/* The 'len' bytes at 'at', which are there, valid until the next call. Whoever reads on finds what follows read already. */
+static enum im_rc
+look_at(struct segment_reader *r, uint64_t at, size_t len, const uint8_t **ret)
+{
+	struct buf *w = &r->window;
+	size_t fill = len > WINDOW_BYTES ? len : WINDOW_BYTES;
+	enum im_rc rc;
+
+	if (at >= r->window_at && at - r->window_at <= w->len &&
+	    w->len - (size_t)(at - r->window_at) >= len) {
+		*ret = w->data + (size_t)(at - r->window_at);
+		return IM_OK;
+	}
+	if (fill > r->size - at)
+		fill = (size_t)(r->size - at);
+	buf_clear(w);
+	if (buf_reserve(w, fill) == NULL)
+		return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
+	rc = read_at(r, w->data, fill, at);
+	if (rc != IM_OK)
+		return rc;
+	w->len = fill;
+	r->window_at = at;
+	*ret = w->data;
+	return IM_OK;
+}
+
+/* The whole frame at 'at'; 'ret' points into the window. IM_EPROTO: there is none. */
 static enum im_rc
 read_frame(struct segment_reader *r, uint64_t at, struct wal_frame *ret)
 {
-	uint8_t header[WAL_HEADER_BYTES];
+	const uint8_t *data;
 	struct im_err why;
 	size_t total;
 	enum im_rc rc;
 
 	if (r->size - at < WAL_HEADER_BYTES)
 		return IM_EPROTO;
-	rc = read_at(r, header, sizeof(header), at);
+	rc = look_at(r, at, WAL_HEADER_BYTES, &data);
 	if (rc != IM_OK)
 		return rc;
-	if (!wal_header_get(header, ret, &total) || ret->generation != r->generation ||
+	if (!wal_header_get(data, ret, &total) || ret->generation != r->generation ||
 	    total > r->size - at)
 		return IM_EPROTO;
-	buf_clear(&r->frame);
-	if (buf_reserve(&r->frame, total) == NULL)
-		return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
-	rc = read_at(r, r->frame.data, total, at);
+	rc = look_at(r, at, total, &data);
 	if (rc != IM_OK)
 		return rc;
-	return wal_frame_get(r->frame.data, total, ret, &why) == IM_OK ? IM_OK : IM_EPROTO;
+	return wal_frame_get(data, total, ret, &why) == IM_OK ? IM_OK : IM_EPROTO;
 }
 
 /* Is there anything but zeros from 'at' on, and is there a frame of ours? */
@@ -106,7 +128,9 @@ search_rest(struct segment_reader *r, uint64_t at, bool *ret_nonzero, uint64_t *
 		rc = read_at(r, win, len, pos);
 		if (rc != IM_OK)
 			break;
-		*ret_nonzero = *ret_nonzero || !all_zero(win, len);
+		if (all_zero(win, len))
+			continue;
+		*ret_nonzero = true;
 		while (*ret_frame_at == 0 &&
 		       (hit = memmem(hit, len - (size_t)(hit - win), WAL_MAGIC, 8)) != NULL) {
 			struct wal_frame f;
@@ -189,6 +213,27 @@ judge_tail(struct segment_reader *r, uint64_t at, bool *ret_torn)
 	return rc;
 }
 
+/* The next frame. IM_EPROTO: there is none, and that is as it should be. */
+static enum im_rc
+next_frame(struct segment_reader *r, uint64_t at, struct wal_frame *ret, bool *ret_torn)
+{
+	enum im_rc verdict, rc = read_frame(r, at, ret);
+
+	*ret_torn = false;
+	if (rc != IM_EPROTO)
+		return rc;
+	/* What was read ahead may be older than what the service has written meanwhile; and so may what was judged. */
+	buf_clear(&r->window);
+	rc = read_frame(r, at, ret);
+	if (rc != IM_EPROTO)
+		return rc;
+	verdict = judge_tail(r, at, ret_torn);
+	if (verdict == IM_OK)
+		return IM_EPROTO;
+	buf_clear(&r->window);
+	return verdict == IM_ECORRUPT && read_frame(r, at, ret) == IM_OK ? IM_OK : verdict;
+}
+
 static enum im_rc
 read_segment(struct segment_reader *r, bool last, struct wal_found *found)
 {
@@ -198,7 +243,7 @@ read_segment(struct segment_reader *r, bool last, struct wal_found *found)
 	bool torn;
 	enum im_rc rc;
 
-	while ((rc = read_frame(r, at, &f)) == IM_OK) {
+	while ((rc = next_frame(r, at, &f, &torn)) == IM_OK) {
 		(void)snprintf(where, sizeof(where), "%s at byte %llu", r->path,
 			       (unsigned long long)at);
 		rc = r->scan->frame(r->scan->user, &f, where, r->err);
@@ -209,9 +254,8 @@ read_segment(struct segment_reader *r, bool last, struct wal_found *found)
 	}
 	if (rc != IM_EPROTO)
 		return rc;
-	rc = judge_tail(r, at, &torn);
-	if (rc != IM_OK || !torn)
-		return rc;
+	if (!torn)
+		return IM_OK;
 	/* The next segment is begun only when everything in this one is durable. */
 	if (!last)
 		return corrupt(r, at, "a torn frame, but later segments exist");
@@ -298,7 +342,7 @@ open_and_read(const char *dir, uint64_t generation, bool last, const struct wal_
 		rc = read_segment(&r, last, found);
 	}
 	(void)close(r.fd);
-	buf_done(&r.frame);
+	buf_done(&r.window);
 	return rc;
 }
 

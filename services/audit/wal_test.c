@@ -222,6 +222,58 @@ test_wal_damage_that_no_crash_explains_is_refused(void **state)
 	expect_corrupt(&w, w.at[5]);
 }
 
+/* Whoever writes goes on while somebody reads. */
+struct reading {
+	struct testlog *t;
+	struct audit_log *log;
+	uint64_t frames, records;
+};
+
+static enum im_rc
+append_meanwhile(void *user, const struct wal_frame *f, const char *where, struct im_err *err)
+{
+	struct reading *r = user;
+
+	(void)where;
+	(void)err;
+	assert_int_equal(f->first, r->records);
+	r->records += f->count;
+	/* While what was read ahead is taken in, and after the last frame in it. */
+	if (r->frames++ % 5 == 2)
+		assert_int_equal(testlog_pairs(r->t, r->log, 100 + r->frames, 1, 2), IM_OK);
+	return IM_OK;
+}
+
+static bool
+any_frame(void *user, const struct wal_frame *f)
+{
+	(void)user;
+	(void)f;
+	return true;
+}
+
+static void
+test_wal_frames_that_are_written_while_it_is_read_are_no_damage(void **state)
+{
+	struct walled w;
+	struct wal_found found;
+	struct reading r = { .t = &w.t };
+	const struct wal_scan scan = { append_meanwhile, any_frame, &r };
+
+	(void)state;
+	walled_init(&w);
+	r.log = testlog_open(&w.t);
+	assert_non_null(r.log);
+	if (wal_read(w.t.dir, &scan, &found, &w.t.err) != IM_OK)
+		fail_msg("%s", w.t.err.text);
+	assert_false(found.torn);
+	assert_int_equal(found.frames,
+			 15); /* 12, and 3 that came meanwhile: after the 3rd, the 8th, the 13th */
+	assert_int_equal(r.records, audit_log_size(r.log));
+	audit_log_close(r.log);
+	testlog_done(&w.t);
+}
+
 static void
 test_wal_older_epochs_do_not_count(void **state)
 {
@@ -275,6 +327,7 @@ main(void)
 		cmocka_unit_test(test_wal_frame_golden_bytes_cut_and_flipped),
 		cmocka_unit_test(test_wal_last_frame_without_a_sector_is_a_torn_tail),
 		cmocka_unit_test(test_wal_damage_that_no_crash_explains_is_refused),
+		cmocka_unit_test(test_wal_frames_that_are_written_while_it_is_read_are_no_damage),
 		cmocka_unit_test(test_wal_older_epochs_do_not_count),
 		cmocka_unit_test(test_wal_names_have_one_spelling),
 	};

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|router|gateway|audit|verify] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway|audit|verify|recovery] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | router | gateway | audit | verify) ;;
+all | link | router | gateway | audit | verify | recovery) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery" >&2
 	exit 2
 	;;
 esac
@@ -25,4 +25,7 @@ if [ "$which" = all ] || [ "$which" = audit ]; then
 fi
 if [ "$which" = all ] || [ "$which" = verify ]; then
 	build/release/bench/verify_bench # prints text only
+fi
+if [ "$which" = all ] || [ "$which" = recovery ]; then
+	build/release/evidence/audit-recovery --dir /var/tmp # prints JSON only
 fi
