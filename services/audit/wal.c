@@ -110,6 +110,7 @@ rotate(struct wal *w, struct im_err *err)
 	w->generation++;
 	w->offset = 0;
 	w->limit = w->segment_bytes;
+	w->zeroed = 0;
 	return IM_OK;
 out_free:
 	free(old);
@@ -128,6 +129,27 @@ cut(struct wal *w, struct im_err *err)
 		return disk_failed(err, errno, true, "sync", w->path);
 	/* Without it the reserve of this segment is gone, no more. */
 	(void)!set_aside(w, w->fd, w->path, w->offset, w->limit, &ignored);
+	w->zeroed = w->offset;
+	return IM_OK;
+}
+
+/* Write zeros behind the frame that ends at 'end', unless they are there. IM_OK, or IM_EIO: any other failure costs only time. */
+static enum im_rc
+zero_ahead(struct wal *w, uint64_t end, struct im_err *err)
+{
+	static uint8_t zeros
+	    [WAL_AHEAD_BYTES]; /* not const: never touched, it is no part of the file and of no page */
+	uint64_t stop = end + sizeof(zeros) < w->limit ? end + sizeof(zeros) : w->limit;
+	struct im_err why;
+
+	if (end <= w->zeroed || end >= w->limit)
+		return IM_OK;
+	if (disk_write(w->ops, w->fd, w->path, zeros, (size_t)(stop - end), end, &why) == IM_EIO) {
+		if (err != NULL)
+			*err = why;
+		return IM_EIO;
+	}
+	w->zeroed = stop;
 	return IM_OK;
 }
 
@@ -161,6 +183,8 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 			*err = cut_err;
 		return IM_EIO;
 	}
+	if (zero_ahead(w, w->offset + total, err) != IM_OK)
+		return IM_EIO;
 	if (w->ops->fdatasync(w->fd) < 0)
 		return disk_failed(err, errno, true, "sync", w->path);
 	w->offset += total;
