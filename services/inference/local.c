@@ -147,6 +147,7 @@ local_start(struct loop *loop, const struct config *item, struct backend **ret, 
 		.context_tokens = setting(item, "workers[].max_context_length"),
 		.batch_tokens = setting(item, "workers[].batch_tokens"),
 		.threads = setting(item, "workers[].threads"),
+		.sinks = setting(item, "workers[].context_sinks"),
 	};
 	struct backend *b = calloc(1, sizeof(*b));
 	enum im_rc rc;
@@ -280,12 +281,16 @@ local_submit(struct backend *b, const struct generate_request *req, uint32_t bud
 	     const char *traceparent, const struct job_ops *ops, void *user, struct job **ret_job,
 	     struct im_err *err)
 {
+	const char *tenant = req->tenant != NULL ? req->tenant : "";
 	struct job *job;
 	enum im_rc rc = check_room(b, req, err);
 
 	(void)traceparent; /* it goes to no other process */
 	if (rc != IM_OK)
 		return rc;
+	if (strlen(tenant) > LOCAL_TENANT_MAX)
+		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
+			       LOCAL_TENANT_MAX);
 	job = calloc(1, sizeof(*job));
 	if (job == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
@@ -300,6 +305,7 @@ local_submit(struct backend *b, const struct generate_request *req, uint32_t bud
 		job_free(job);
 		return rc;
 	}
+	memcpy(job->tenant, tenant, strlen(tenant) + 1);
 	job->owner = b;
 	job->ops = ops;
 	job->user = user;
@@ -469,6 +475,9 @@ local_metrics(const struct backend *b, struct metrics_page *page)
 			atomic_load(&s->steps));
 	metrics_counter(page, "infermesh_local_prompt_tokens_total", "Tokens read",
 			atomic_load(&s->prompt_tokens));
+	metrics_counter(page, "infermesh_local_cached_tokens_total",
+			"Tokens of prompts that a sequence held already",
+			atomic_load(&s->cached_tokens));
 	metrics_counter(page, "infermesh_local_generated_tokens_total", "Tokens generated",
 			atomic_load(&s->generated_tokens));
 	metrics_gauge(page, "infermesh_local_sequences", "Choices that are being generated",

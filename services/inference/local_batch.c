@@ -45,7 +45,7 @@ feed_prompt(struct engine *e, uint32_t index, uint32_t count)
 static bool
 wants_feeding(const struct seat *s)
 {
-	return s->runs && s->fed < s->job->token_count;
+	return s->runs && !s->answering;
 }
 
 uint32_t
@@ -59,7 +59,8 @@ batch_build(struct engine *e)
 
 		s->output = -1;
 		s->in_batch = 0;
-		s->runs = seat_runnable(s); /* the loop may change it while we are here */
+		s->runs = seat_runnable(s) && /* the loop may change it while we are here */
+			  !reuse_waits(e, i);
 		if (wants_feeding(s))
 			e->prompts[prompts++] =
 			    (struct pace_prompt){ .age = s->age,

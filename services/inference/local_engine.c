@@ -89,15 +89,21 @@ begin_job(struct engine *e, struct job *job)
 	return true;
 }
 
-/* Index of a free seat; seat_count if there is none. */
-static uint32_t
-free_seat(const struct engine *e)
+static bool
+has_free_seat(const struct engine *e)
 {
-	uint32_t i = 0;
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (e->seats[i].job == NULL)
+			return true;
+	return false;
+}
 
-	while (i < e->seat_count && e->seats[i].job != NULL)
-		i++;
-	return i;
+static bool
+seat_next(struct engine *e, struct job *job)
+{
+	struct prefix_choice c = reuse_choose(e, job);
+
+	return seat_take(e, &c, job);
 }
 
 /* Give free seats to waiting jobs, the eldest first; one that wants several choices queues up again for each, so that it does not
@@ -106,21 +112,19 @@ static void
 admit(struct engine *e)
 {
 	struct im_err err;
-	uint32_t i = free_seat(e);
 
-	while (i < e->seat_count && !list_empty(&e->waiting)) {
+	while (has_free_seat(e) && !list_empty(&e->waiting)) {
 		struct job *job = CONTAINER_OF(e->waiting.next, struct job, node);
 
-		if (begin_job(e, job) && !seat_take(e, i, job)) {
+		list_remove(&job->node);
+		if (begin_job(e, job) && !seat_next(e, job)) {
 			(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
 			job_end(e, job, &err);
 		}
-		list_remove(&job->node);
 		if (job->ending)
 			drop_job(e, job);
 		else if (job->started < job->params.choices)
 			list_push_back(&e->waiting, &job->node);
-		i = free_seat(e);
 	}
 }
 
@@ -155,8 +159,10 @@ fail_step(struct engine *e, int code)
 	    "llama.cpp could not decode (code %d); if it happens again, lower workers[].max_batch_size",
 	    code);
 	for (uint32_t i = 0; i < e->seat_count; i++)
-		if (e->seats[i].job != NULL && e->seats[i].in_batch > 0)
+		if (e->seats[i].job != NULL && e->seats[i].in_batch > 0) {
 			job_end(e, e->seats[i].job, &err);
+			reuse_forget(e, i);
+		}
 	check_jobs(e);
 }
 
@@ -168,9 +174,9 @@ take_outputs(struct engine *e)
 
 		if (s->job == NULL || s->in_batch == 0)
 			continue;
-		if (s->fed < s->job->token_count)
+		if (!s->answering)
 			atomic_fetch_add(&e->stats.prompt_tokens, s->in_batch);
-		s->fed += s->in_batch;
+		reuse_fed(e, i);
 		if (s->output >= 0)
 			seat_sample(e, i);
 	}
@@ -236,7 +242,7 @@ take_inbox(struct engine *e)
 {
 	struct list *node;
 	/* A seat that became free in the last step is for whoever waits. */
-	bool busy = !list_empty(&e->waiting) && free_seat(e) < e->seat_count;
+	bool busy = !list_empty(&e->waiting) && has_free_seat(e);
 	bool stopping;
 
 	for (uint32_t i = 0; i < e->seat_count; i++)
@@ -307,6 +313,23 @@ deliver(void *arg)
 	}
 }
 
+/* What is left on failure engine_join() frees. */
+static bool
+make_seats(struct engine *e, const struct local_model *model)
+{
+	bool ok;
+
+	e->seats = calloc(model->sequences, sizeof(*e->seats));
+	e->prompts = calloc(model->sequences, sizeof(*e->prompts));
+	e->views = calloc(model->sequences, sizeof(*e->views));
+	ok = e->seats != NULL && e->prompts != NULL && e->views != NULL;
+	for (uint32_t i = 0; ok && i < model->sequences; i++) {
+		e->seats[i].past.tokens = calloc(model->context_tokens, sizeof(int32_t));
+		ok = e->seats[i].past.tokens != NULL;
+	}
+	return ok;
+}
+
 enum im_rc
 engine_start(struct engine *e, struct loop *loop, struct local_model *model, uint32_t step_ms,
 	     void (*on_piece)(struct job *, struct buf *), void (*on_done)(struct job *),
@@ -327,10 +350,8 @@ engine_start(struct engine *e, struct loop *loop, struct local_model *model, uin
 	list_init(&e->touched);
 	(void)pthread_mutex_init(&e->lock, NULL);
 	(void)pthread_cond_init(&e->changed, NULL);
-	e->seats = calloc(e->seat_count, sizeof(*e->seats));
-	e->prompts = calloc(e->seat_count, sizeof(*e->prompts));
 	e->batch = calloc(1, sizeof(*e->batch));
-	if (e->seats != NULL && e->prompts != NULL && e->batch != NULL) {
+	if (make_seats(e, model) && e->batch != NULL) {
 		*e->batch = llama_batch_init((int32_t)model->batch_tokens, 0, 1);
 		llama_set_abort_callback(model->context, abort_step, e);
 		(void)pthread_attr_init(&attr);
@@ -390,8 +411,11 @@ engine_join(struct engine *e)
 	if (e->batch != NULL && e->batch->token != NULL)
 		llama_batch_free(*e->batch);
 	free(e->batch);
+	for (uint32_t i = 0; e->seats != NULL && i < e->seat_count; i++)
+		free(e->seats[i].past.tokens);
 	free(e->seats);
 	free(e->prompts);
+	free(e->views);
 	(void)pthread_cond_destroy(&e->changed);
 	(void)pthread_mutex_destroy(&e->lock);
 	*e = (struct engine){ 0 };

@@ -24,8 +24,11 @@
 #include "inference/local_model.h"
 #include "inference/local_pace.h"
 #include "inference/local_params.h"
+#include "inference/local_prefix.h"
 #include "inference/local_prompt.h"
 #include "inference/local_text.h"
+
+#define LOCAL_TENANT_MAX 256 /* bytes of a tenant's name */
 
 struct llama_sampler;
 
@@ -56,6 +59,7 @@ struct job {
 	char **stops;
 	size_t stop_count;
 	uint64_t deadline_us; /* UINT64_MAX = none */
+	char tenant[LOCAL_TENANT_MAX + 1];
 
 	/* Set by the loop, read by the engine. */
 	atomic_bool cancelled;
@@ -80,13 +84,28 @@ struct job {
 	bool done;
 };
 
+/* What a sequence holds, also when nobody sits there. The engine's. */
+struct past {
+	int32_t *tokens; /* room for a whole context */
+	uint32_t count;
+	uint64_t used; /* the age of who sat there last */
+	char tenant[LOCAL_TENANT_MAX + 1];
+};
+
 /* A sequence of the context and the choice that it generates. The engine's. */
 struct seat {
+	struct past past;
 	struct job *job; /* NULL = free */
 	uint32_t choice;
-	uint64_t age;      /* the lower, the earlier it sat down */
-	bool runs;         /* in this step: not paused */
-	uint32_t fed;      /* tokens in the context, prompt and answer */
+	uint64_t age;   /* the lower, the earlier it sat down */
+	bool runs;      /* in this step: not paused */
+	uint32_t fed;   /* tokens in the context, prompt and answer */
+	bool answering; /* the prompt is fed */
+	bool slid;      /* the oldest tokens were dropped */
+	/* An elder one that is just feeding the same first 'leader_tokens': they are copied then. */
+	bool follows;
+	uint32_t leader, leader_tokens;
+	uint64_t leader_age;
 	uint32_t in_batch; /* tokens of this step */
 	int32_t output;    /* index in the batch whose logits are ours; -1 = none */
 	uint32_t generated;
@@ -98,7 +117,7 @@ struct seat {
 
 /* Written by the engine, read by anybody. */
 struct engine_stats {
-	atomic_ullong steps, prompt_tokens, generated_tokens;
+	atomic_ullong steps, prompt_tokens, cached_tokens, generated_tokens;
 	atomic_uint seated, waiting; /* choices that sit, jobs that did not begin */
 };
 
@@ -131,7 +150,8 @@ struct engine {
 	uint32_t seat_count;
 	uint64_t next_age;
 	struct pace pace;
-	struct pace_prompt *prompts; /* room for one of each seat */
+	struct pace_prompt *prompts; /* room for one of each seat, as the next */
+	struct prefix_view *views;
 	struct llama_batch *batch;
 };
 
@@ -166,12 +186,32 @@ bool seat_runnable(const struct seat *s);
  *  tokens of prompts there are. */
 uint32_t batch_build(struct engine *e);
 
+/* local_reuse.c: what sequences hold. For the engine. */
+
+/** Where the next choice of 'job', whose tokens are known, is to sit. One seat at least is free. */
+struct prefix_choice reuse_choose(struct engine *e, const struct job *job);
+
+/** Somebody sat down there: use again what was chosen. */
+void reuse_begin(struct engine *e, const struct prefix_choice *c);
+
+/** True while the prompt of a seat waits for another one with the same beginning. Takes that over when it is there. */
+bool reuse_waits(struct engine *e, uint32_t index);
+
+/** The tokens of this step are in the context. */
+void reuse_fed(struct engine *e, uint32_t index);
+
+/** The context is full: drop the oldest tokens but the first ones. False: that is not configured. */
+bool reuse_slide(struct engine *e, uint32_t index);
+
+/** Empty the sequence. */
+void reuse_forget(struct engine *e, uint32_t index);
+
 /* local_seat.c: one choice on its sequence. For the engine. */
 
 /** Seat the next choice of 'job'. False when memory ran out. */
-bool seat_take(struct engine *e, uint32_t index, struct job *job);
+bool seat_take(struct engine *e, const struct prefix_choice *c, struct job *job);
 
-/** The choice is over. Frees the sequence. */
+/** The choice is over. The sequence keeps what it holds. */
 void seat_leave(struct engine *e, uint32_t index, enum finish finish);
 
 /** Sample from the logits of this step and take the token in. */

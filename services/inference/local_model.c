@@ -204,6 +204,24 @@ longest_token(const struct llama_vocab *vocab)
 }
 
 static enum im_rc
+check_sinks(const struct local_model_params *p, struct local_model *m, struct im_err *err)
+{
+	m->sinks = p->sinks;
+	if (p->sinks == 0)
+		return IM_OK;
+	if (!m->reuse || !llama_memory_can_shift(llama_get_memory(m->context)))
+		return err_set(
+		    err, IM_EINVAL,
+		    "this kind of model cannot drop old tokens; leave workers[].context_sinks out");
+	if (p->sinks > m->context_tokens / 2)
+		return err_set(
+		    err, IM_EINVAL,
+		    "workers[].context_sinks is %u, more than half of its context of %u tokens; lower it",
+		    p->sinks, m->context_tokens);
+	return IM_OK;
+}
+
+static enum im_rc
 make_context(const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
 	struct llama_context_params cp = llama_context_default_params();
@@ -243,7 +261,8 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 		return err_set(err, IM_ENOMEM, "cannot start %d threads; lower workers[].threads",
 			       tp.n_threads);
 	llama_attach_threadpool(m->context, m->threads, m->threads);
-	return IM_OK;
+	m->reuse = !llama_model_is_recurrent(m->llama) && !llama_model_is_hybrid(m->llama);
+	return check_sinks(p, m, err);
 }
 
 static enum im_rc

@@ -21,6 +21,7 @@ struct local_model_params {
 	uint32_t context_tokens; /* of one sequence, at most */
 	uint32_t batch_tokens;   /* of one step; 0 = as fits the model */
 	uint32_t threads;        /* 0 = as fits machine and model */
+	uint32_t sinks; /* first tokens that stay when a context is full; 0 = it ends then */
 };
 
 struct local_model {
@@ -32,6 +33,8 @@ struct local_model {
 	uint32_t
 	    context_tokens; /* of one sequence: what was asked for, or what the model was trained on if that is less */
 	uint32_t sequences;
+	uint32_t sinks;        /* as asked for */
+	bool reuse;            /* a sequence can be cut back to its beginning */
 	uint32_t batch_tokens; /* of one step */
 	uint32_t token_bytes;  /* of the longest token */
 	uint64_t created;      /* modification time of the file, seconds since 1970 */

@@ -65,22 +65,31 @@ make_sampler(const struct engine *e, const struct local_params *p, uint32_t choi
 	return chain;
 }
 
-bool
-seat_take(struct engine *e, uint32_t index, struct job *job)
+/* Nobody sits there. What the sequence holds stays. */
+static void
+empty(struct seat *s)
 {
-	struct seat *s = &e->seats[index];
+	*s = (struct seat){ .past = s->past, .output = -1 };
+}
 
-	*s =
-	    (struct seat){ .job = job, .choice = job->started, .age = e->next_age++, .output = -1 };
-	s->sampler = make_sampler(e, &job->params, s->choice);
-	if (s->sampler == NULL) {
-		s->job = NULL;
+bool
+seat_take(struct engine *e, const struct prefix_choice *c, struct job *job)
+{
+	struct seat *s = &e->seats[c->seat];
+	struct llama_sampler *sampler = make_sampler(e, &job->params, job->started);
+
+	if (sampler == NULL)
 		return false;
-	}
+	empty(s);
+	s->job = job;
+	s->choice = job->started;
+	s->age = s->past.used = e->next_age++;
+	s->sampler = sampler;
 	s->text.stops = (const char *const *)job->stops;
 	s->text.stop_count = job->stop_count;
 	job->started++;
 	atomic_fetch_add(&e->stats.seated, 1);
+	reuse_begin(e, c);
 	return true;
 }
 
@@ -147,8 +156,9 @@ seat_leave(struct engine *e, uint32_t index, enum finish finish)
 	job->finished++;
 	llama_sampler_free(s->sampler);
 	local_text_done(&s->text);
-	(void)llama_memory_seq_rm(llama_get_memory(e->model->context), (llama_seq_id)index, -1, -1);
-	*s = (struct seat){ .output = -1 };
+	if (!e->model->reuse)
+		reuse_forget(e, index);
+	empty(s);
 	atomic_fetch_sub(&e->stats.seated, 1);
 	if (finish != FINISH_NONE && job->finished == job->params.choices)
 		job_end(e, job, NULL);
@@ -174,6 +184,14 @@ take_token(struct engine *e, struct seat *s, llama_token token, struct buf *out)
 	ok = n < 0 || local_text_push(&s->text, large, (size_t)n, out);
 	free(large);
 	return ok;
+}
+
+/* One that goes on when its context is full would do so for ever unless the caller said how far. */
+static uint32_t
+tokens_max(const struct engine *e, const struct job *job)
+{
+	return job->params.max_tokens == UINT32_MAX ? e->model->context_tokens
+						    : job->params.max_tokens;
 }
 
 void
@@ -203,6 +221,7 @@ seat_sample(struct engine *e, uint32_t index)
 	buf_done(&text);
 	if (s->text.stopped)
 		seat_leave(e, index, FINISH_STOP);
-	else if (s->generated >= job->params.max_tokens || s->fed >= e->model->context_tokens)
+	else if (s->generated >= tokens_max(e, job) ||
+		 (s->fed >= e->model->context_tokens && !reuse_slide(e, index)))
 		seat_leave(e, index, FINISH_LENGTH);
 }

@@ -37,7 +37,9 @@ test_local_greedy_answer_is_whole_and_the_same_again(void **state)
 	assert_true(a.usage.prompt_tokens > 5 && a.usage.completion_tokens > 3);
 	assert_true(a.frames > 3); /* a stream, not one lump */
 	assert_string_equal(answer_ask(&b), buf_cstr(&a.text[0]));
-	assert_memory_equal(&a.usage, &b.usage, sizeof(a.usage));
+	assert_int_equal(a.usage.cached_tokens, 0);
+	assert_int_equal(a.usage.prompt_tokens, b.usage.prompt_tokens);
+	assert_int_equal(a.usage.completion_tokens, b.usage.completion_tokens);
 	answer_done(&a);
 	answer_done(&b);
 	rig_stop(&r);
