@@ -13,4 +13,5 @@ find_library(MIMALLOC_LIBRARY mimalloc REQUIRED)
 find_program(PROTOC_C protoc-c REQUIRED)
 if(INFERMESH_TESTS)
   pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET GLOBAL cmocka)
+  pkg_check_modules(zstd REQUIRED IMPORTED_TARGET GLOBAL libzstd) # compared with by a benchmark
 endif()

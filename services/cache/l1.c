@@ -4,23 +4,29 @@
 #include "cache/l1.h"
 
 #include <assert.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/hex.h"
+#include "cache/blocks.h"
 
 #define TABLE_MIN    1024 /* a power of two */
-#define ASKED_MAX    3
-#define SMALL_SHARE  10 /* one part in so many */
+#define ASKED_MAX    2
 #define GHOSTS_A_SET 8  /* one cache line */
+#define SHARE_LEAST  20 /* either queue has at least one part in so many */
+#define MAIN_GHOSTS  4  /* those of 'main' are remembered so many times shorter */
 
-/* Of an entry that left 'small': that it was there, and when. */
+/* Of an entry that is gone: that it was in one of the queues, and when it left. */
 struct ghost {
-	uint32_t print, when;
+	uint32_t print;
+	uint32_t when : 31;
+	uint32_t from_main : 1;
 };
 
+/* Lies at the beginning of a run of blocks, with the value behind it. */
 struct entry {
+	struct block *next; /* of the run, as in any block */
 	struct entry *chain;
 	struct list order; /* in 'small' or 'main', newest at the back */
 	uint64_t expires_ms;
@@ -30,16 +36,23 @@ struct entry {
 	uint8_t key[CACHE_KEY_BYTES];
 	uint8_t data[];
 };
+_Static_assert(offsetof(struct block, next) == 0 && sizeof(struct entry) < BLOCK_BYTES,
+	       "an entry begins a block");
+
+#define FIRST_DATA                                                                                 \
+	(BLOCK_BYTES - offsetof(struct entry, data)) /* of the value, in the first block */
 
 struct l1 {
+	struct blocks blocks;
+	struct buf whole; /* a value of several blocks, put together; has room for the largest */
 	struct entry **table;
 	struct ghost *ghosts; /* as many as places of the table, in sets */
 	size_t mask;
 	struct list small, main;
-	size_t small_bytes;
-	uint32_t ghost_clock; /* ghosts ever made; those of the last n.entries count */
-	size_t sweep;         /* place in the table */
-	uint64_t seed;        /* keys are digests already, but whose is not ours to trust */
+	size_t small_bytes, small_share; /* what it has, what it should have */
+	uint32_t left[2];                /* how many ever left 'small', 'main' as ghosts */
+	size_t sweep;                    /* place in the table */
+	uint64_t seed; /* keys are digests already, but whose is not ours to trust */
 	struct l1_counters n;
 };
 
@@ -65,7 +78,12 @@ l1_new(size_t max_bytes, struct l1 **ret_l1)
 {
 	struct l1 *l1 = calloc(1, sizeof(*l1));
 
-	if (l1 == NULL || !tables_new(TABLE_MIN, &l1->table, &l1->ghosts)) {
+	if (l1 == NULL || blocks_init(&l1->blocks, max_bytes) != IM_OK) {
+		free(l1);
+		return IM_ENOMEM;
+	}
+	if (!tables_new(TABLE_MIN, &l1->table, &l1->ghosts)) {
+		blocks_done(&l1->blocks);
 		free(l1);
 		return IM_ENOMEM;
 	}
@@ -73,15 +91,22 @@ l1_new(size_t max_bytes, struct l1 **ret_l1)
 	list_init(&l1->small);
 	list_init(&l1->main);
 	l1->n.max_bytes = max_bytes;
+	l1->small_share = max_bytes / 10;
 	random_bytes(&l1->seed, sizeof(l1->seed));
 	*ret_l1 = l1;
 	return IM_OK;
 }
 
 static size_t
-entry_cost(struct entry *e)
+blocks_of(size_t len)
 {
-	return malloc_usable_size(e) + L1_SHARE_BYTES;
+	return len <= FIRST_DATA ? 1 : 1 + (len - FIRST_DATA + BLOCK_DATA - 1) / BLOCK_DATA;
+}
+
+size_t
+l1_cost(size_t len)
+{
+	return blocks_of(len) * BLOCK_BYTES + L1_SHARE_BYTES;
 }
 
 static uint64_t
@@ -113,7 +138,7 @@ enqueue(struct l1 *l1, struct entry *e, bool in_main)
 	e->asked = 0;
 	list_push_back(in_main ? &l1->main : &l1->small, &e->order);
 	if (!in_main)
-		l1->small_bytes += entry_cost(e);
+		l1->small_bytes += l1_cost(e->len);
 }
 
 static void
@@ -121,7 +146,7 @@ dequeue(struct l1 *l1, struct entry *e)
 {
 	list_remove(&e->order);
 	if (!e->in_main)
-		l1->small_bytes -= entry_cost(e);
+		l1->small_bytes -= l1_cost(e->len);
 }
 
 static void
@@ -133,8 +158,44 @@ drop(struct l1 *l1, struct entry **at)
 	*at = e->chain;
 	dequeue(l1, e);
 	l1->n.entries--;
-	l1->n.bytes -= entry_cost(e);
-	free(e);
+	l1->n.bytes -= l1_cost(e->len);
+	blocks_give(&l1->blocks, (struct block *)(void *)e);
+}
+
+/* Into the run of 'e', out of it. */
+static void
+value_in(struct entry *e, const uint8_t *data)
+{
+	struct block *b = e->next;
+	size_t left = e->len, part = left < FIRST_DATA ? left : FIRST_DATA;
+
+	if (part > 0)
+		memcpy(e->data, data, part);
+	for (left -= part, data += part; left > 0; left -= part, data += part, b = b->next) {
+		part = left < BLOCK_DATA ? left : BLOCK_DATA;
+		memcpy(b->data, data, part);
+	}
+}
+
+/* The first 'left' bytes of the value: in its block or, if it does not lie in one, copied to 'whole'. */
+static const uint8_t *
+value_out(struct l1 *l1, const struct entry *e, size_t left)
+{
+	size_t part;
+	uint8_t *out = l1->whole.data;
+
+	if (left <= FIRST_DATA)
+		return e->data;
+	memcpy(out, e->data, FIRST_DATA);
+	out += FIRST_DATA;
+	left -= FIRST_DATA;
+	for (const struct block *b = e->next; left > 0; b = b->next) {
+		part = left < BLOCK_DATA ? left : BLOCK_DATA;
+		memcpy(out, b->data, part);
+		out += part;
+		left -= part;
+	}
+	return l1->whole.data;
 }
 
 void
@@ -142,9 +203,8 @@ l1_free(struct l1 *l1)
 {
 	if (l1 == NULL)
 		return;
-	for (size_t i = 0; i <= l1->mask; i++)
-		while (l1->table[i] != NULL)
-			drop(l1, &l1->table[i]);
+	blocks_done(&l1->blocks);
+	buf_done(&l1->whole);
 	free(l1->table);
 	free(l1->ghosts);
 	free(l1);
@@ -168,7 +228,7 @@ l1_get(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_ms, struc
 	if (e->asked < ASKED_MAX)
 		e->asked++;
 	l1->n.hits++;
-	*ret = (struct l1_found){ e->data, e->len };
+	*ret = (struct l1_found){ value_out(l1, e, e->len), e->len };
 	return true;
 }
 
@@ -180,31 +240,54 @@ ghost_set(const struct l1 *l1, uint64_t h)
 	return &l1->ghosts[(h & l1->mask) & ~(size_t)(GHOSTS_A_SET - 1)];
 }
 
-static void
-ghost_add(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES])
+/* How many left the same queue since, as if both were remembered for as long. */
+static uint64_t
+ghost_age(const struct l1 *l1, const struct ghost *g)
 {
-	uint64_t h = hash(l1, key);
+	uint64_t since = (l1->left[g->from_main] - g->when) & 0x7fffffff;
+
+	return g->from_main ? since * MAIN_GHOSTS : since;
+}
+
+static void
+ghost_add(struct l1 *l1, const struct entry *e)
+{
+	uint64_t h = hash(l1, e->key);
 	struct ghost *set = ghost_set(l1, h), *oldest = set;
 
 	for (size_t i = 1; i < GHOSTS_A_SET; i++)
-		if (l1->ghost_clock - set[i].when > l1->ghost_clock - oldest->when)
+		if (ghost_age(l1, &set[i]) > ghost_age(l1, oldest))
 			oldest = &set[i];
-	*oldest = (struct ghost){ (uint32_t)(h >> 32), ++l1->ghost_clock };
+	*oldest = (struct ghost){ .print = (uint32_t)(h >> 32),
+				  .when = ++l1->left[e->in_main] & 0x7fffffff,
+				  .from_main = e->in_main };
 }
 
-/* Was it there of late? Then it is no more. */
+/* Was it there of late? Then it left a queue that is too small. */
 static bool
 ghost_take(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES])
 {
 	uint64_t h = hash(l1, key);
 	struct ghost *set = ghost_set(l1, h);
+	size_t least = l1->n.max_bytes / SHARE_LEAST, most = l1->n.max_bytes - least;
+	size_t step = l1->n.entries > 0 ? (size_t)(l1->n.bytes / l1->n.entries) : 0;
 
 	for (size_t i = 0; i < GHOSTS_A_SET; i++) {
-		if (set[i].print == (uint32_t)(h >> 32) &&
-		    l1->ghost_clock - set[i].when < l1->n.entries) {
-			set[i] = (struct ghost){ 0 };
-			return true;
-		}
+		struct ghost *g = &set[i];
+
+		if (g->print != (uint32_t)(h >> 32) || ghost_age(l1, g) >= l1->n.entries)
+			continue;
+		if (!g->from_main)
+			l1->small_share += step;
+		else
+			l1->small_share -= MAIN_GHOSTS * step < l1->small_share ? MAIN_GHOSTS * step
+										: l1->small_share;
+		if (l1->small_share < least)
+			l1->small_share = least;
+		if (l1->small_share > most)
+			l1->small_share = most;
+		*g = (struct ghost){ 0 };
+		return true;
 	}
 	return false;
 }
@@ -214,15 +297,13 @@ static void
 evict_one(struct l1 *l1)
 {
 	for (;;) {
-		bool small =
-		    l1->small_bytes > l1->n.max_bytes / SMALL_SHARE || list_empty(&l1->main);
+		bool small = l1->small_bytes > l1->small_share || list_empty(&l1->main);
 		struct list *oldest = small ? l1->small.next : l1->main.next;
 		struct entry *e = CONTAINER_OF(oldest, struct entry, order);
 		uint8_t asked = e->asked;
 
 		if (asked == 0) {
-			if (small)
-				ghost_add(l1, e->key);
+			ghost_add(l1, e);
 			drop(l1, find(l1, e->key));
 			l1->n.evicted++;
 			return;
@@ -269,24 +350,25 @@ l1_put(struct l1 *l1, const uint8_t key[CACHE_KEY_BYTES], const uint8_t *data, s
 	bool again = ghost_take(l1, key);
 
 	l1_remove(l1, key);
-	if (len > UINT32_MAX || len + sizeof(*e) + L1_SHARE_BYTES > l1->n.max_bytes)
+	if (len > UINT32_MAX || l1_cost(len) > l1->n.max_bytes)
 		return IM_ETOOBIG;
-	e = malloc(sizeof(*e) + len);
-	if (e == NULL)
+	if (buf_reserve(&l1->whole, len) == NULL) {
+		buf_clear(&l1->whole);
 		return IM_ENOMEM;
-	while (l1->n.entries > 0 && l1->n.bytes + entry_cost(e) > l1->n.max_bytes)
+	}
+	while (l1->n.bytes + l1_cost(len) > l1->n.max_bytes)
 		evict_one(l1);
+	e = (struct entry *)(void *)blocks_take(&l1->blocks, blocks_of(len));
 	memcpy(e->key, key, CACHE_KEY_BYTES);
 	e->expires_ms = ttl_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ttl_ms;
 	e->len = (uint32_t)len;
-	if (len > 0)
-		memcpy(e->data, data, len);
+	value_in(e, data);
 	at = &l1->table[hash(l1, key) & l1->mask];
 	e->chain = *at;
 	*at = e;
 	enqueue(l1, e, again);
 	l1->n.entries++;
-	l1->n.bytes += entry_cost(e);
+	l1->n.bytes += l1_cost(e->len);
 	l1->n.stored++;
 	grow(l1);
 	return IM_OK;
@@ -333,7 +415,9 @@ l1_purge(struct l1 *l1, size_t *cursor, size_t places,
 		struct entry **at = &l1->table[(*cursor)++];
 
 		while (*at != NULL) {
-			if (selected(arg, (*at)->data, (*at)->len)) {
+			size_t len = (*at)->len < L1_SEEN_BYTES ? (*at)->len : L1_SEEN_BYTES;
+
+			if (selected(arg, value_out(l1, *at, len), len)) {
 				drop(l1, at);
 				(*removed)++;
 			} else {

@@ -79,14 +79,14 @@ test_l1_put_again_replaces(void **state)
 	put(l1, 1, 20, 0, 5000);
 	l1_counters(l1, &n);
 	assert_int_equal(n.entries, 1);
-	assert_in_range(n.bytes, 20 + L1_SHARE_BYTES, 200);
+	assert_int_equal(n.bytes, l1_cost(20));
 	l1_free(l1);
 }
 
 static void
 test_l1_larger_than_the_cache_is_refused_and_forgets_the_old(void **state)
 {
-	struct l1 *l1 = l1_with(1000);
+	struct l1 *l1 = l1_with(1100);
 	uint8_t key[CACHE_KEY_BYTES], data[1000] = { 0 };
 
 	(void)state;
@@ -100,7 +100,7 @@ test_l1_larger_than_the_cache_is_refused_and_forgets_the_old(void **state)
 static void
 test_l1_scan_does_not_push_out_what_is_asked_for(void **state)
 {
-	struct l1 *l1 = l1_with((size_t)100 * (200 + L1_SHARE_BYTES));
+	struct l1 *l1 = l1_with(100 * l1_cost(100));
 
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++)
@@ -140,7 +140,7 @@ is_odd(void *arg, const uint8_t *data, size_t len)
 static void
 test_l1_purge_in_slices_finds_all_while_the_table_grows(void **state)
 {
-	struct l1 *l1 = l1_with(1 << 20);
+	struct l1 *l1 = l1_with(4 << 20);
 	uint64_t removed = 0;
 	size_t cursor = 0;
 	uint32_t n = 0;
@@ -191,7 +191,7 @@ step(struct l1 *l1, unsigned *seed, uint64_t now_ms, bool exact)
 {
 	uint32_t n = (uint32_t)rand_r(seed) % MODEL_KEYS;
 	const struct model *m = model_at(n, now_ms);
-	uint8_t key[CACHE_KEY_BYTES], data[512];
+	uint8_t key[CACHE_KEY_BYTES], data[2048];
 	struct l1_found f;
 	int kind = rand_r(seed) % 30;
 
@@ -252,7 +252,7 @@ static void
 test_l1_short_of_room_never_gives_a_wrong_value(void **state)
 {
 	(void)state;
-	run_model(200000, false, 300000);
+	run_model(1000000, false, 300000);
 }
 
 int

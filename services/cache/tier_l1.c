@@ -15,6 +15,8 @@
 #define SWEEP_PLACES 10000
 #define PURGE_PLACES 2000 /* of one slice: some 200 us */
 
+_Static_assert(L1_SEEN_BYTES >= VALUE_HEAD_MAX, "a purge sees all that it asks about");
+
 struct tier_l1 {
 	struct tier tier;
 	struct loop *loop;

@@ -15,7 +15,7 @@
  *     16   8  created, microseconds since 1970
  *     24   8  expires, microseconds since 1970
  *     32  32  key
- *     64   8  XXH3-64 of bytes 0 to 63 and of everything from 72 on
+ *     64   8  XXH3-64 of everything from 72 on, its seed the XXH3-64 of bytes 0 to 63
  *     72      tenant, model, payload
  *
  * Tenant and model are there for people and for purging; the cache does not know what they mean.

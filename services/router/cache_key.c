@@ -1,5 +1,5 @@
 /*
- * router/cache_key.c - the canonical encoding behind a key; see cache_key.h and docs/cache-key.md.
+ * router/cache_key.c - the canonical encoding behind a key; see cache_key.h and docs/cache.md.
  */
 #include "router/cache_key.h"
 

@@ -1,6 +1,6 @@
 /*
  * router/cache_key.h - under which key an answer is cached: SHA-256 of everything that shapes it, and the rule for which
- * answers are cached at all. Pure. The encoding that is hashed is described in docs/cache-key.md and is injective: two
+ * answers are cached at all. Pure. The encoding that is hashed is described in docs/cache.md and is injective: two
  * requests share a key only if they ask for the same in every respect.
  */
 #ifndef ROUTER_CACHE_KEY_H

@@ -29,3 +29,7 @@ fi
 if [ "$which" = all ] || [ "$which" = recovery ]; then
 	build/release/evidence/audit-recovery --dir /var/tmp # prints JSON only
 fi
+if [ "$which" = all ] || [ "$which" = cache ]; then
+	build/release/bench/cache_bench "$@"
+	[ "$which" = all ] && build/release/bench/cache_bench --trace "$@"
+fi
