@@ -46,7 +46,7 @@ setup(void **state)
 	assert_int_equal(loop_new(&rig.loop, &err), IM_OK);
 	loop_enter(rig.loop);
 	chain_init(&rig.chain, rig.loop, 1000);
-	assert_int_equal(tier_l1_new(rig.loop, 1 << 20, L1_TTL_MS, &l1, &err), IM_OK);
+	assert_int_equal(tier_l1_new(rig.loop, 16 << 20, L1_TTL_MS, &l1, &err), IM_OK);
 	chain_add(&rig.chain, l1);
 	chain_add(&rig.chain, fake_tier_init(&rig.below, "below", FAKE_TTL_MS));
 	return 0;

@@ -31,5 +31,5 @@ if [ "$which" = all ] || [ "$which" = recovery ]; then
 fi
 if [ "$which" = all ] || [ "$which" = cache ]; then
 	build/release/bench/cache_bench "$@"
-	[ "$which" = all ] && build/release/bench/cache_bench --trace "$@"
+	[ "$which" != all ] || build/release/bench/cache_bench --trace "$@"
 fi
