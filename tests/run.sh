@@ -41,6 +41,18 @@ py() {
 		[ -s "$out/$name.xml" ] || failed "$name"
 }
 
+# The images and the stack of deploy/compose: wherever a Docker engine runs or can be started; with --all it must.
+compose() {
+	local status=0
+	deploy/compose/test.sh "$PWD/$out/compose.xml" || status=$?
+	if [ $status = 77 ] && [ $all = 0 ]; then
+		echo "compose: NOT RUN: there is no Docker engine"
+	elif [ ! -s "$out/compose.xml" ]; then
+		failed compose
+	fi
+}
+
+composing=
 if build release; then
 	units release
 	py sim tests/sim
@@ -52,16 +64,26 @@ if build release; then
 	fi
 	say interop
 	tests/interop/tlog/run.sh "$PWD/$out/interop.xml" || [ -s "$out/interop.xml" ] || failed interop
+	# Beside the next build: most of its time it waits.
+	compose >"$out/compose.log" 2>&1 &
+	composing=$!
 fi
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/tsan.supp" LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp"
 for preset in asan tsan; do
 	if build $preset; then
+		if [ -n "$composing" ]; then
+			wait "$composing"
+			composing=
+			say compose
+			cat "$out/compose.log"
+		fi
 		units $preset
 		[ $preset = tsan ] || INFERMESH_BUILD=$PWD/build/$preset py "sim-$preset" tests/sim -k "worlds or replays_exactly"
 		INFERMESH_BUILD=$PWD/build/$preset INFERMESH_PATIENCE=5 py "mesh-$preset" tests/mesh -m short
 	fi
 done
+[ -z "$composing" ] || wait "$composing"
 if [ $all = 1 ]; then
 	say evidence
 	tests/evidence/run.py build/release --percent 15 --only tamper faults power kill >"$out/evidence.md" || failed evidence
