@@ -57,6 +57,7 @@ if build release; then
 	units release
 	py sim tests/sim
 	py mesh tests/mesh
+	py deploy tests/deploy
 	if tests/clients/setup.sh; then
 		py clients tests/clients
 	else
