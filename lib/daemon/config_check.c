@@ -84,6 +84,33 @@ config_fail_found(const struct config *c, const char *path, const char *value, s
 			   config_quote(value, strlen(value), quoted, sizeof(quoted)), allowed);
 }
 
+#define CACHE_RULES_MAX 256
+
+static enum im_rc
+check_cache_rules(const struct config *c, struct im_err *err)
+{
+	static const char path[] = "router.cache_rules";
+	size_t count = config_map_len(c, path);
+
+	if (count > CACHE_RULES_MAX)
+		return config_fail_key(c, path, err, "has more than 256 rules");
+	for (size_t i = 0; i < count; i++) {
+		const char *name, *what;
+		char *end;
+		double t;
+
+		config_map_at(c, path, i, &name, &what);
+		t = strtod(what, &end);
+		if (strcmp(what, "off") == 0 || strcmp(what, "all") == 0)
+			continue;
+		if (*what == '\0' || *end != '\0' || strspn(what, "0123456789.") != strlen(what) ||
+		    t > 2)
+			return config_fail_found(c, path, what, err,
+						 "off, all or a temperature from 0 to 2");
+	}
+	return IM_OK;
+}
+
 #define MESH_URL "ipc://PATH (shorter than 108 bytes) or tcp://HOST:PORT"
 
 static enum im_rc
@@ -339,6 +366,8 @@ config_check(const struct config *c, struct im_err *err)
 		rc = config_check_log(c, err);
 	if (rc == IM_OK)
 		rc = check_policies(c, err);
+	if (rc == IM_OK)
+		rc = check_cache_rules(c, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "workers"); i++)
 		rc = check_worker(c, i, err);
 	for (size_t i = 0; rc == IM_OK && i < config_items(c, "routes"); i++)

@@ -91,6 +91,7 @@ const struct config_key config_schema[] = {
 	MS("router.suspect_ms", "3s", 100, 600000, "A worker that is silent for so long gets no requests until it speaks"),
 	MS("router.cache_ms", "20ms", 1, 10000, "A cache that has not answered by then is taken as a miss"),
 	DBL("router.cache_temperature", "0.3", 0, 2, "Answers up to this temperature, or with a seed, are cached"),
+	MAP("router.cache_rules", "Models or routes where another rule holds: NAME: off, all or a temperature"),
 	BYTES("router.cache_answer_bytes", "1MiB", KIB, GIB, "Longer answers are not cached"),
 	BOOL("router.coalesce", "true", "Identical requests that could be cached share one generation while it runs"),
 	BYTES("router.coalesce_bytes", "1MiB", 64 * KIB, GIB,

@@ -211,6 +211,8 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 	if (frame->has_head && is_header_word(frame->head.cache))
 		(void)snprintf(rq->cache, sizeof(rq->cache), "%s", frame->head.cache);
 	if (frame->has_head)
+		rq->age_ms = frame->head.age_ms;
+	if (frame->has_head)
 		(void)snprintf(rq->fallback, sizeof(rq->fallback), "%s", frame->head.fallback);
 	if (frame->has_head)
 		rq->rates = frame->head.limits;

@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define EXPOSED                                                                                           \
-	"x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, "               \
-	"x-infermesh-cache, x-infermesh-fallback, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, " \
-	"x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "                                  \
+#define EXPOSED                                                                                                \
+	"x-request-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, "                    \
+	"x-infermesh-cache, age, x-infermesh-fallback, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, " \
+	"x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "                                       \
 	"x-ratelimit-reset-requests, x-ratelimit-reset-tokens"
 
 static const char *

@@ -201,6 +201,10 @@ gateway_request_common_headers(struct gateway *g, const struct gateway_request *
 	(void)http_put_header(headers, "openai-processing-ms", ms);
 	if (rq != NULL && rq->cache[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-cache", rq->cache);
+	if (rq != NULL && strncmp(rq->cache, "hit-", 4) == 0) {
+		(void)snprintf(ms, sizeof(ms), "%" PRIu64, rq->age_ms / 1000);
+		(void)http_put_header(headers, "age", ms);
+	}
 	if (rq != NULL && rq->fallback[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-fallback", rq->fallback);
 	if (rq != NULL)

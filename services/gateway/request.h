@@ -43,6 +43,7 @@ struct gateway_request {
 	char trace_id[33];
 	char model[GENERATE_MODEL_MAX + 1];
 	char cache[24];
+	uint64_t age_ms;                       /* of a cached answer */
 	char fallback[GENERATE_MODEL_MAX + 1]; /* "model:" and at most 250 bytes */
 	bool has_usage;
 	struct usage usage;

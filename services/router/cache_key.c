@@ -160,8 +160,10 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 bool
 cache_wanted(const struct generate_request *req, double max_temperature)
 {
-	bool settled =
-	    req->seed.set || (req->temperature.set && req->temperature.v <= max_temperature);
+	bool settled = req->seed.set || req->cache_max_age_ms != 0 ||
+		       max_temperature >= CACHE_ALL ||
+		       (req->temperature.set && req->temperature.v <= max_temperature);
 
-	return settled && !req->cache_no_store && !(req->logprobs.set && req->logprobs.v);
+	return settled && max_temperature >= 0 && !req->cache_no_store &&
+	       !(req->logprobs.set && req->logprobs.v);
 }

@@ -16,8 +16,12 @@
 bool cache_key_make(const struct generate_request *req, const char *tenant,
 		    const char *model_digest, uint8_t ret[CACHE_KEY_BYTES]);
 
+#define CACHE_OFF (-1.0)
+#define CACHE_ALL 3.0 /* above every temperature */
+
 /** True if answers to 'req' may be kept and reused: little chance is involved (temperature up to 'max_temperature', or a
- *  seed), the caller does not forbid it, and no part of the answer is lost on the way (logprobs are). */
+ *  seed) or the caller says by max-age that one given before will do; nobody forbids it (CACHE_OFF, no-store); and no part of
+ *  the answer is lost on the way (logprobs are). CACHE_ALL: whatever chance is involved. */
 bool cache_wanted(const struct generate_request *req, double max_temperature);
 
 #endif

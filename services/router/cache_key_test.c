@@ -271,6 +271,13 @@ test_cache_wanted_follows_temperature_seed_and_policy(void **state)
 	req = plain();
 	req.temperature.set = false; /* the model's default is not known */
 	assert_false(cache_wanted(&req, 2));
+	assert_true(cache_wanted(&req, CACHE_ALL));
+	req.cache_max_age_ms = 1000; /* an answer given before will do */
+	assert_true(cache_wanted(&req, 0));
+	assert_false(cache_wanted(&req, CACHE_OFF));
+	req = plain();
+	req.seed.set = true;
+	assert_false(cache_wanted(&req, CACHE_OFF));
 }
 
 int

@@ -8,6 +8,7 @@
 #include "net/door.h"
 #include "router/audit_client.h"
 #include "router/cache_client.h"
+#include "router/cache_rules.h"
 #include "router/coalesce.h"
 #include "router/limits.h"
 #include "router/policy_rules.h"
@@ -56,7 +57,6 @@ enum turned_away {
 struct router_settings {
 	uint32_t calls_max, request_ms, retries;
 	uint32_t silence_ms; /* of a worker at a deadline, that counts against it */
-	double cache_temperature;
 	bool coalesce;
 	size_t cache_answer_bytes, once_bytes;
 	enum audit_mode audit_mode;
@@ -88,6 +88,7 @@ struct router {
 	struct coalesce coalesce;
 	struct audit_client audit;
 	struct cache_client cache;
+	struct cache_rules cache_rules;
 	struct limits limits;
 	struct routes routes;
 	struct list requests; /* struct request.node */

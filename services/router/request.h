@@ -198,6 +198,7 @@ struct route_choice {
 	struct route *route; /* NULL: it asks for no route */
 	size_t arm;
 	const char *alias;
+	double cache_temperature; /* up to which answers are cached: cache_rules.h */
 };
 
 /** If 'req' asks for a route: let it ask for the arm instead, whose model is made known. IM_OK or IM_ENOMEM. */

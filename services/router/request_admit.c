@@ -45,26 +45,27 @@ budget_of(const struct router *router, const struct served_request *in)
 
 /* May its answer come from a generation that is shared? As what is cached; a caller who wants no other's answer has his own. */
 static bool
-may_share(const struct router *router, const struct generate_request *req)
+may_share(const struct router *router, const struct generate_request *req, double max_temperature)
 {
-	return router->set.coalesce && !req->cache_no_cache &&
-	       cache_wanted(req, router->set.cache_temperature);
+	return router->set.coalesce && !req->cache_no_cache && cache_wanted(req, max_temperature);
 }
 
 /* Is there a generation that it can follow, so that it needs no worker? */
 static bool
-can_follow(const struct router *router, const struct model *m, const struct generate_request *req)
+can_follow(const struct router *router, const struct model *m, const struct generate_request *req,
+	   double max_temperature)
 {
 	uint8_t key[CACHE_KEY_BYTES];
 
-	return may_share(router, req) && cache_key_make(req, req->tenant, m->digest, key) &&
+	return may_share(router, req, max_temperature) &&
+	       cache_key_make(req, req->tenant, m->digest, key) &&
 	       router_request_may_follow(router, key, req->stream);
 }
 
 /* If it has to wait: may it? REFUSED_COUNT: yes. */
 static enum refused
 check_queue(const struct router *router, const struct model *m, const struct served_request *in,
-	    const struct generate_request *req, struct im_err *err)
+	    const struct generate_request *req, double max_temperature, struct im_err *err)
 {
 	uint64_t now_ms = clock_mono_ms();
 
@@ -73,7 +74,7 @@ check_queue(const struct router *router, const struct model *m, const struct ser
 		return REFUSED_COUNT;
 	}
 	if ((!queue_line_blocks(&m->waiting) && workers_any_room(m)) ||
-	    can_follow(router, m, req)) {
+	    can_follow(router, m, req, max_temperature)) {
 		return REFUSED_COUNT;
 	}
 	return strcmp(err->reason, "queue_full") == 0 ? REFUSED_QUEUE : REFUSED_DEADLINE;
@@ -274,7 +275,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 {
 	struct router *router = r->router;
 	uint32_t budget_ms = budget_of(router, in);
-	bool lookup, keepable = cache_wanted(req, router->set.cache_temperature);
+	bool lookup, keepable = cache_wanted(req, choice->cache_temperature);
 
 	r->caller = *caller;
 	r->priority = in->priority;
@@ -282,7 +283,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	model->users++;
 	r->max_age_ms = req->cache_max_age_ms;
 	r->cacheable = keepable && router->cache.ep != NULL;
-	r->shareable = may_share(router, req);
+	r->shareable = may_share(router, req, choice->cache_temperature);
 	r->streams = req->stream;
 	r->has_key = r->cacheable || r->shareable;
 	if (r->has_key && !cache_key_make(req, req->tenant, model->digest, r->key)) {
@@ -361,7 +362,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 		known = why != REFUSED_COUNT || identify(req, peer, in, own);
 	}
 	if (known && why == REFUSED_COUNT) {
-		why = check_queue(router, model, in, req, &err);
+		why = check_queue(router, model, in, req, choice.cache_temperature, &err);
 	}
 	if (!known) {
 		refuse_memory(router, caller);

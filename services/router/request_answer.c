@@ -268,6 +268,7 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 		ok = buf_ok(&bytes) && hold(r, bytes.data, bytes.len, 0, false);
 		buf_done(&bytes);
 	}
+	r->usage.cached_tokens = r->usage.prompt_tokens; /* nobody read the prompt again */
 	r->has_usage = ok;
 	r->age_ms = found->age_ms;
 	if (ok) {

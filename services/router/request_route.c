@@ -49,7 +49,10 @@ router_request_choose_arm(struct router *router, const struct link_peer *peer,
 {
 	struct route *route = route_table_find(&router->routes.table, req->model);
 
-	*ret = (struct route_choice){ .route = route };
+	*ret = (struct route_choice){
+		.route = route,
+		.cache_temperature = cache_rules_of(&router->cache_rules, req->model),
+	};
 	if (route == NULL) {
 		return IM_OK;
 	}

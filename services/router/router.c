@@ -97,7 +97,6 @@ read_settings(struct router *router, const struct config *c)
 	router->set.retries = (uint32_t)config_int(c, "router.retries");
 	router->set.coalesce = config_bool(c, "router.coalesce");
 	coalesce_init(&router->coalesce, (size_t)config_int(c, "router.coalesce_bytes"));
-	router->set.cache_temperature = config_double(c, "router.cache_temperature");
 	router->set.cache_answer_bytes = (size_t)config_int(c, "router.cache_answer_bytes");
 	router->set.once_bytes = (size_t)config_int(c, "mesh.max_frame_bytes");
 	router->set.once_bytes -= router->set.once_bytes > (size_t)2 * ONCE_SLACK_BYTES
@@ -192,6 +191,7 @@ router_free(struct router *router)
 	routes_done(router);
 	workers_done(&router->workers);
 	policy_rules_done(&router->policies);
+	cache_rules_done(&router->cache_rules);
 	door_free(router->door);
 	free(router);
 }
@@ -238,6 +238,8 @@ router_start(const struct service_env *env, void **ret_service, struct im_err *e
 	rc = routes_start(router, env->config, err);
 	if (rc == IM_OK) {
 		rc = policy_rules_load(&router->policies, env->config, err);
+		if (rc == IM_OK)
+			rc = cache_rules_load(&router->cache_rules, env->config, err);
 	}
 	if (rc == IM_OK) {
 		rc = limits_start(&router->limits, env, err);
