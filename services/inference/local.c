@@ -13,7 +13,6 @@
 
 #define NEVER_US     (UINT64_MAX / 2)
 #define ALIASES_MAX  64
-#define STOP_BYTES   4096 /* of one stop string */
 #define FRAME_DELTAS 64
 
 struct local_stats {
@@ -216,43 +215,6 @@ local_queued(const struct backend *b)
 
 /* Jobs. */
 
-static void
-job_free(struct job *job)
-{
-	prompt_done(&job->prompt);
-	for (size_t i = 0; i < job->stop_count; i++)
-		free(job->stops[i]);
-	free(job->stops);
-	free(job->tokens);
-	buf_done(&job->stage);
-	buf_done(&job->out);
-	free(job);
-}
-
-static enum im_rc
-copy_stops(struct job *job, const struct generate_request *req, struct im_err *err)
-{
-	if (req->stop_count == 0)
-		return IM_OK;
-	job->stops = calloc(req->stop_count, sizeof(*job->stops));
-	for (size_t i = 0; job->stops != NULL && i < req->stop_count; i++) {
-		if (strlen(req->stop[i]) > STOP_BYTES) {
-			(void)err_set(err, IM_EINVAL, "a stop string has at most %d bytes",
-				      STOP_BYTES);
-			if (err != NULL)
-				(void)snprintf(err->param, sizeof(err->param), "stop[%zu]", i);
-			return IM_EINVAL;
-		}
-		job->stops[i] = strdup(req->stop[i]);
-		if (job->stops[i] == NULL)
-			break;
-		job->stop_count++;
-	}
-	if (job->stop_count < req->stop_count)
-		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
-	return IM_OK;
-}
-
 static enum im_rc
 check_room(struct backend *b, const struct generate_request *req, struct im_err *err)
 {
@@ -281,31 +243,14 @@ local_submit(struct backend *b, const struct generate_request *req, uint32_t bud
 	     const char *traceparent, const struct job_ops *ops, void *user, struct job **ret_job,
 	     struct im_err *err)
 {
-	const char *tenant = req->tenant != NULL ? req->tenant : "";
-	struct job *job;
+	struct job *job = NULL;
 	enum im_rc rc = check_room(b, req, err);
 
 	(void)traceparent; /* it goes to no other process */
+	if (rc == IM_OK)
+		rc = job_new(&b->model, req, &job, err);
 	if (rc != IM_OK)
 		return rc;
-	if (strlen(tenant) > LOCAL_TENANT_MAX)
-		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
-			       LOCAL_TENANT_MAX);
-	job = calloc(1, sizeof(*job));
-	if (job == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
-	rc = local_params_read(req, &job->params, err);
-	if (rc == IM_OK)
-		rc = copy_stops(job, req, err);
-	if (rc == IM_OK)
-		rc = prompt_render(&b->model.chat, req->messages, req->message_count,
-				   (size_t)b->model.context_tokens * b->model.token_bytes,
-				   b->model.context_tokens, &job->prompt, err);
-	if (rc != IM_OK) {
-		job_free(job);
-		return rc;
-	}
-	memcpy(job->tenant, tenant, strlen(tenant) + 1);
 	job->owner = b;
 	job->ops = ops;
 	job->user = user;
@@ -376,7 +321,8 @@ framing_has(const struct framing *f, uint32_t choice)
 }
 
 static void
-add_delta(struct job *job, struct framing *f, const struct piece *p, const char *text)
+add_delta(struct job *job, struct framing *f, const struct piece *p, const char *text,
+	  const char *logprobs)
 {
 	static const char *const finish[] = {
 		[FINISH_NONE] = "", [FINISH_STOP] = "stop", [FINISH_LENGTH] = "length"
@@ -390,7 +336,7 @@ add_delta(struct job *job, struct framing *f, const struct piece *p, const char 
 		.content = text,
 		.reasoning_content = "",
 		.finish_reason = finish[p->finish],
-		.logprobs_json = "",
+		.logprobs_json = logprobs,
 		.refusal = "",
 	};
 }
@@ -406,11 +352,20 @@ fail_job(struct job *job, const struct im_err *err)
 	ops->end(user, err, &(struct usage){ 0 });
 }
 
+/* Copy and end a text. Returns where the next one goes. */
+static char *
+take_text(char *to, const uint8_t *at, uint32_t len)
+{
+	memcpy(to, at, len);
+	to[len] = '\0';
+	return to + len + 1;
+}
+
 static void
 on_piece(struct job *job, struct buf *pieces)
 {
 	struct framing f = { .count = 0 };
-	/* A text and its NUL take less room than a piece's head and the text. */
+	/* Texts and their NULs take less room than a piece's head and the texts. */
 	char *texts = malloc(pieces->len), *to = texts;
 	const uint8_t *at = pieces->data, *end = pieces->data + pieces->len;
 	struct im_err err;
@@ -426,12 +381,14 @@ on_piece(struct job *job, struct buf *pieces)
 		return;
 	}
 	while (job->ops != NULL && at < end) {
+		const char *text = to, *logprobs;
+
 		memcpy(&p, at, sizeof(p));
-		memcpy(to, at + sizeof(p), p.len);
-		to[p.len] = '\0';
-		add_delta(job, &f, &p, to);
-		to += p.len + 1;
-		at += sizeof(p) + p.len;
+		to = take_text(to, at + sizeof(p), p.len);
+		logprobs = to;
+		to = take_text(to, at + sizeof(p) + p.len, p.logprobs_len);
+		add_delta(job, &f, &p, text, logprobs);
+		at += sizeof(p) + p.len + p.logprobs_len;
 	}
 	flush(job, &f);
 	free(texts);

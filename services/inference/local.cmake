@@ -1,17 +1,19 @@
 # The local backend: llama.cpp in the worker's process. What needs no llama.cpp is built and tested always.
-im_library(im_inference_pure gguf_header.c local_fit.c local_pace.c local_params.c local_prefix.c local_text.c
-  LINK im_wire im_base)
+im_library(im_inference_pure gguf_header.c local_fit.c local_grammar.c local_pace.c local_params.c local_prefix.c
+  local_schema.c local_text.c LINK im_wire im_base PkgConfig::cjson)
 im_test(gguf_header_test gguf_header_test.c LINK im_inference_pure)
+im_test(local_grammar_test local_grammar_test.c LINK im_inference_pure)
 im_test(local_pace_test local_pace_test.c LINK im_inference_pure)
 im_test(local_prefix_test local_prefix_test.c LINK im_inference_pure)
 im_test(local_text_test local_text_test.c LINK im_inference_pure)
 im_test(local_params_test local_params_test.c LINK im_inference_pure)
 im_fuzz(gguf_header_fuzz gguf_header_fuzz.c LINK im_inference_pure)
+im_fuzz(local_grammar_fuzz local_grammar_fuzz.c LINK im_inference_pure)
 im_fuzz(local_text_fuzz local_text_fuzz.c LINK im_inference_pure)
 
 if(LLAMA_PROVIDER)
-  im_library(im_inference_local local.c local_batch.c local_engine.c local_model.c local_prompt.c local_reuse.c
-  local_seat.c
+  im_library(im_inference_local local.c local_batch.c local_engine.c local_job.c local_logprobs.c local_model.c local_prompt.c local_reuse.c
+  local_sample.c local_seat.c
     LINK im_inference_pure im_llama im_daemon im_wire im_base PkgConfig::cjson PkgConfig::crypto)
   # Relative, so that a tree of installed files may be moved; then where it was meant to be; then the source tree.
   file(RELATIVE_PATH demo_beside "${CMAKE_INSTALL_FULL_BINDIR}"
@@ -24,6 +26,7 @@ if(LLAMA_PROVIDER)
     INFERMESH_DEMO_MODEL_INSTALLED="${CMAKE_INSTALL_FULL_DATADIR}/infermesh/models/demo-q8_0.gguf")
   im_test(local_test local_test.c local_rig.c LINK im_inference_local)
   im_test(local_jobs_test local_jobs_test.c local_rig.c LINK im_inference_local)
+  im_test(local_format_test local_format_test.c local_rig.c LINK im_inference_local)
   im_test(local_reuse_test local_reuse_test.c local_rig.c LINK im_inference_local)
   im_test(local_model_test local_model_test.c local_rig.c LINK im_inference_local)
 endif()

@@ -99,11 +99,11 @@ has_free_seat(const struct engine *e)
 }
 
 static bool
-seat_next(struct engine *e, struct job *job)
+seat_next(struct engine *e, struct job *job, struct im_err *err)
 {
 	struct prefix_choice c = reuse_choose(e, job);
 
-	return seat_take(e, &c, job);
+	return seat_take(e, &c, job, err);
 }
 
 /* Give free seats to waiting jobs, the eldest first; one that wants several choices queues up again for each, so that it does not
@@ -117,10 +117,8 @@ admit(struct engine *e)
 		struct job *job = CONTAINER_OF(e->waiting.next, struct job, node);
 
 		list_remove(&job->node);
-		if (begin_job(e, job) && !seat_next(e, job)) {
-			(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
+		if (begin_job(e, job) && !seat_next(e, job, &err))
 			job_end(e, job, &err);
-		}
 		if (job->ending)
 			drop_job(e, job);
 		else if (job->started < job->params.choices)
@@ -322,7 +320,8 @@ make_seats(struct engine *e, const struct local_model *model)
 	e->seats = calloc(model->sequences, sizeof(*e->seats));
 	e->prompts = calloc(model->sequences, sizeof(*e->prompts));
 	e->views = calloc(model->sequences, sizeof(*e->views));
-	ok = e->seats != NULL && e->prompts != NULL && e->views != NULL;
+	e->candidates = calloc((size_t)llama_vocab_n_tokens(model->vocab), sizeof(*e->candidates));
+	ok = e->seats != NULL && e->prompts != NULL && e->views != NULL && e->candidates != NULL;
 	for (uint32_t i = 0; ok && i < model->sequences; i++) {
 		e->seats[i].past.tokens = calloc(model->context_tokens, sizeof(int32_t));
 		ok = e->seats[i].past.tokens != NULL;
@@ -416,6 +415,7 @@ engine_join(struct engine *e)
 	free(e->seats);
 	free(e->prompts);
 	free(e->views);
+	free(e->candidates);
 	(void)pthread_cond_destroy(&e->changed);
 	(void)pthread_mutex_destroy(&e->lock);
 	*e = (struct engine){ 0 };

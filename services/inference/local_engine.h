@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "inference/backend.h"
+#include "inference/local_logprobs.h"
 #include "inference/local_model.h"
 #include "inference/local_pace.h"
 #include "inference/local_params.h"
@@ -31,6 +32,7 @@
 #define LOCAL_TENANT_MAX 256 /* bytes of a tenant's name */
 
 struct llama_sampler;
+struct llama_token_data;
 
 enum finish {
 	FINISH_NONE, /* not yet; or never, because it was cancelled or failed */
@@ -38,10 +40,11 @@ enum finish {
 	FINISH_LENGTH,
 };
 
-/* A piece of an answer in job.out: this, then 'len' bytes of text. */
+/* A piece of an answer in job.out: this, then 'len' bytes of text and 'logprobs_len' of JSON. */
 struct piece {
 	uint32_t choice;
 	uint32_t len;
+	uint32_t logprobs_len;
 	bool first; /* of its choice: carries the role */
 	enum finish finish;
 };
@@ -58,6 +61,7 @@ struct job {
 	struct local_params params;
 	char **stops;
 	size_t stop_count;
+	char *grammar;        /* that answers follow; NULL = none */
 	uint64_t deadline_us; /* UINT64_MAX = none */
 	char tenant[LOCAL_TENANT_MAX + 1];
 
@@ -111,8 +115,9 @@ struct seat {
 	uint32_t generated;
 	int32_t last; /* the token to feed next, once the prompt is fed */
 	bool said;    /* the role went out */
-	struct llama_sampler *sampler;
+	struct llama_sampler *sampler, *grammar; /* grammar: NULL = none */
 	struct local_text text;
+	struct logprobs logprobs;
 };
 
 /* Written by the engine, read by anybody. */
@@ -152,6 +157,7 @@ struct engine {
 	struct pace pace;
 	struct pace_prompt *prompts; /* room for one of each seat, as the next */
 	struct prefix_view *views;
+	struct llama_token_data *candidates; /* the whole vocabulary */
 	struct llama_batch *batch;
 };
 
@@ -176,6 +182,16 @@ void engine_stop(struct engine *e, loop_fn exited, void *arg);
 
 /** Wait for the thread's last instructions and free. A zeroed engine is fine. */
 void engine_join(struct engine *e);
+
+/* local_job.c: on the loop. */
+
+/** A job for 'req', which may go afterwards. IM_OK; IM_EINVAL with err->param: what the backend cannot do; IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc job_new(const struct local_model *model,
+				 const struct generate_request *req, struct job **ret,
+				 struct im_err *err);
+
+/** Free one that the engine does not know (any more). NULL is fine. */
+void job_free(struct job *job);
 
 /* local_batch.c: what goes into a step. For the engine. */
 
@@ -206,10 +222,22 @@ bool reuse_slide(struct engine *e, uint32_t index);
 /** Empty the sequence. */
 void reuse_forget(struct engine *e, uint32_t index);
 
+/* local_sample.c: the draw. For the engine. */
+
+/** Make what draws the tokens of choice 's', whose job is set. False with 's' as it was: 'err' says why. */
+bool sample_begin(const struct engine *e, struct seat *s, struct im_err *err);
+
+/** Free it. */
+void sample_end(struct seat *s);
+
+/** Draw from the logits of this step. False: no token fits the grammar, 'err' says so. */
+bool sample_next(struct engine *e, struct seat *s, int32_t *ret_token, struct im_err *err);
+
 /* local_seat.c: one choice on its sequence. For the engine. */
 
-/** Seat the next choice of 'job'. False when memory ran out. */
-bool seat_take(struct engine *e, const struct prefix_choice *c, struct job *job);
+/** Seat the next choice of 'job'. False: 'err' says why not. */
+bool seat_take(struct engine *e, const struct prefix_choice *c, struct job *job,
+	       struct im_err *err);
 
 /** The choice is over. The sequence keeps what it holds. */
 void seat_leave(struct engine *e, uint32_t index, enum finish finish);

@@ -39,16 +39,6 @@ has_members(const char *json)
 	       json_iter_next(&it, &name, &value);
 }
 
-/* {"type":"text"}, which is what everybody gets anyway. */
-static bool
-format_is_text(const char *json)
-{
-	struct json_span type;
-
-	return json_member((struct json_span){ json, strlen(json) }, "type", &type) &&
-	       type.len == 6 && memcmp(type.at, "\"text\"", 6) == 0;
-}
-
 static bool
 wants_bias(const char *extra_json)
 {
@@ -66,12 +56,6 @@ check_supported(const struct generate_request *req, struct im_err *err)
 {
 	if (has_members(req->tools_json))
 		return refuse(err, "tools", "tools");
-	if (given(req->response_format_json) && !format_is_text(req->response_format_json))
-		return refuse(err, "response_format", "answers in JSON");
-	if (req->logprobs.set && req->logprobs.v)
-		return refuse(err, "logprobs", "logprobs");
-	if (req->top_logprobs.set && req->top_logprobs.v > 0)
-		return refuse(err, "top_logprobs", "logprobs");
 	if (wants_bias(req->extra_json))
 		return refuse(err, "logit_bias", "logit_bias");
 	return IM_OK;
@@ -103,6 +87,9 @@ local_params_read(const struct generate_request *req, struct local_params *ret, 
 		.max_tokens = req->max_tokens.set ? req->max_tokens.v : UINT32_MAX,
 		.choices = req->n == 0 ? 1 : req->n,
 	};
+	/* As OpenAI's API has it, top_logprobs needs logprobs; who asks for it alone wants them all the same. */
+	ret->top_logprobs = req->top_logprobs.set ? req->top_logprobs.v : 0;
+	ret->logprobs = (req->logprobs.set && req->logprobs.v) || ret->top_logprobs > 0;
 	if (ret->repeat_penalty <= 0)
 		ret->repeat_penalty = 1; /* 0 and less have no meaning: it divides */
 	if (req->seed.set)

@@ -21,12 +21,14 @@ struct local_params {
 	float frequency_penalty, presence_penalty, repeat_penalty;
 	uint32_t max_tokens; /* UINT32_MAX = as many as fit */
 	uint32_t choices;
-	uint64_t seed; /* choice i draws with seed + i */
+	bool logprobs;
+	uint32_t top_logprobs; /* of the likeliest tokens, beside that which came */
+	uint64_t seed;         /* choice i draws with seed + i */
 };
 
 /**
  * Read the parameters of 'req', whose ranges were checked when it was decoded. Without a seed a random one is taken.
- * IM_OK, or IM_EINVAL with err->param for what this backend does not do: tools, JSON answers, logprobs, logit_bias.
+ * IM_OK, or IM_EINVAL with err->param for what this backend does not do: tools, logit_bias.
  */
 IM_MUST_CHECK enum im_rc local_params_read(const struct generate_request *req,
 					   struct local_params *ret, struct im_err *err);

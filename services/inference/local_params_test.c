@@ -71,19 +71,29 @@ assert_refused(const struct generate_request *req, const char *param)
 }
 
 static void
+test_params_top_logprobs_alone_ask_for_logprobs(void **state)
+{
+	struct local_params p;
+
+	(void)state;
+	assert_int_equal(
+	    local_params_read(&(struct generate_request){ .top_logprobs = { true, 2 } }, &p, NULL),
+	    IM_OK);
+	assert_true(p.logprobs && p.top_logprobs == 2);
+	assert_int_equal(
+	    local_params_read(&(struct generate_request){ .logprobs = { true, true } }, &p, NULL),
+	    IM_OK);
+	assert_true(p.logprobs && p.top_logprobs == 0);
+	assert_int_equal(local_params_read(&(struct generate_request){ .model = "m" }, &p, NULL),
+			 IM_OK);
+	assert_false(p.logprobs);
+}
+
+static void
 test_params_unsupported_ones_are_named(void **state)
 {
 	(void)state;
 	assert_refused(&(struct generate_request){ .tools_json = "[{}]" }, "tools");
-	assert_refused(
-	    &(struct generate_request){ .response_format_json = "{\"type\":\"json_object\"}" },
-	    "response_format");
-	assert_refused(
-	    &(struct generate_request){ .response_format_json =
-					    "{\"type\":\"text\",\"type\":\"json_schema\"}" },
-	    "response_format");
-	assert_refused(&(struct generate_request){ .logprobs = { true, true } }, "logprobs");
-	assert_refused(&(struct generate_request){ .top_logprobs = { true, 2 } }, "top_logprobs");
 	assert_refused(&(struct generate_request){ .extra_json = "{\"logit_bias\":{\"5\":1}}" },
 		       "logit_bias");
 }
@@ -94,6 +104,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_params_defaults_are_sensible),
 		cmocka_unit_test(test_params_given_ones_are_taken),
+		cmocka_unit_test(test_params_top_logprobs_alone_ask_for_logprobs),
 		cmocka_unit_test(test_params_unsupported_ones_are_named),
 	};
 

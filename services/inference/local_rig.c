@@ -54,6 +54,16 @@ take_delta(struct answer *a, const struct delta *d)
 	must(utf8_valid(d->content, strlen(d->content)), "a delta is whole UTF-8");
 	a->role[i] = true;
 	must(buf_append_str(&a->text[i], d->content), "memory");
+	if (d->logprobs_json[0] != '\0') {
+		static const char before[] = "{\"content\":[";
+		size_t len = strlen(d->logprobs_json);
+
+		must(strncmp(d->logprobs_json, before, sizeof(before) - 1) == 0, "logprobs");
+		must(buf_append_byte(&a->logprobs, a->logprobs.len == 0 ? '[' : ',') &&
+			 buf_append(&a->logprobs, d->logprobs_json + sizeof(before) - 1,
+				    len - (sizeof(before) - 1) - 2),
+		     "memory");
+	}
 	if (d->finish_reason[0] != '\0')
 		a->finish[i] = strcmp(d->finish_reason, "stop") == 0 ? "stop" : "length";
 }
@@ -86,6 +96,7 @@ on_end(void *user, const struct im_err *err, const struct usage *usage)
 	must(loop_is_held(a->rig->loop), "the end comes on the loop");
 	must(!a->ended && !a->cancelled, "one end, and none after a cancel");
 	a->ended = true;
+	must(a->logprobs.len == 0 || buf_append_byte(&a->logprobs, ']'), "memory");
 	a->failed = err != NULL;
 	if (err != NULL)
 		a->err = *err;
@@ -211,6 +222,7 @@ answer_done(struct answer *a)
 {
 	for (size_t i = 0; i < RIG_CHOICES; i++)
 		buf_done(&a->text[i]);
+	buf_done(&a->logprobs);
 }
 
 enum im_rc

@@ -27,6 +27,7 @@ struct answer {
 
 	struct job *job;
 	struct buf text[RIG_CHOICES];
+	struct buf logprobs;             /* a JSON array of all entries, once it ended */
 	const char *finish[RIG_CHOICES]; /* NULL = none came */
 	bool role[RIG_CHOICES];
 	unsigned frames;

@@ -7,63 +7,8 @@
 
 #include "inference/local_engine.h"
 
-#define PENALTY_TOKENS  4096 /* how far back penalties look, at most */
-#define PIECE_BYTES     256  /* nearly every token's text */
+#define PIECE_BYTES     256 /* nearly every token's text */
 #define PIECE_BYTES_MAX 65536
-
-static bool
-chain_add(struct llama_sampler *chain, struct llama_sampler *s)
-{
-	if (s == NULL)
-		return false;
-	llama_sampler_chain_add(chain, s);
-	return true;
-}
-
-/* llama.cpp takes 32 bits, and one value of them means "choose one". */
-static uint32_t
-fold_seed(uint64_t seed)
-{
-	uint32_t v = (uint32_t)(seed ^ seed >> 32);
-
-	return v == LLAMA_DEFAULT_SEED ? 0 : v;
-}
-
-/* In llama.cpp's own order: penalties, top_k, top_p, min_p, temperature, the draw. */
-static struct llama_sampler *
-make_sampler(const struct engine *e, const struct local_params *p, uint32_t choice)
-{
-	struct llama_sampler_chain_params cp = llama_sampler_chain_default_params();
-	struct llama_sampler *chain;
-	bool ok = true;
-
-	cp.no_perf = true;
-	chain = llama_sampler_chain_init(cp);
-	if (chain == NULL)
-		return NULL;
-	if (p->repeat_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0)
-		ok = chain_add(
-		    chain, llama_sampler_init_penalties(llama_vocab_n_tokens(e->model->vocab),
-							PENALTY_TOKENS, p->repeat_penalty,
-							p->frequency_penalty, p->presence_penalty));
-	if (p->temperature <= 0) {
-		ok = ok && chain_add(chain, llama_sampler_init_greedy());
-	} else {
-		if (p->top_k > 0)
-			ok = ok && chain_add(chain, llama_sampler_init_top_k(p->top_k));
-		if (p->top_p < 1)
-			ok = ok && chain_add(chain, llama_sampler_init_top_p(p->top_p, 1));
-		if (p->min_p > 0)
-			ok = ok && chain_add(chain, llama_sampler_init_min_p(p->min_p, 1));
-		ok = ok && chain_add(chain, llama_sampler_init_temp(p->temperature)) &&
-		     chain_add(chain, llama_sampler_init_dist(fold_seed(p->seed + choice)));
-	}
-	if (!ok) {
-		llama_sampler_free(chain);
-		return NULL;
-	}
-	return chain;
-}
 
 /* Nobody sits there. What the sequence holds stays. */
 static void
@@ -73,18 +18,19 @@ empty(struct seat *s)
 }
 
 bool
-seat_take(struct engine *e, const struct prefix_choice *c, struct job *job)
+seat_take(struct engine *e, const struct prefix_choice *c, struct job *job, struct im_err *err)
 {
 	struct seat *s = &e->seats[c->seat];
-	struct llama_sampler *sampler = make_sampler(e, &job->params, job->started);
 
-	if (sampler == NULL)
-		return false;
 	empty(s);
 	s->job = job;
 	s->choice = job->started;
+	if (!sample_begin(e, s, err)) {
+		empty(s);
+		return false;
+	}
 	s->age = s->past.used = e->next_age++;
-	s->sampler = sampler;
+	s->logprobs.top = job->params.top_logprobs;
 	s->text.stops = (const char *const *)job->stops;
 	s->text.stop_count = job->stop_count;
 	job->started++;
@@ -120,18 +66,26 @@ job_no_memory(struct engine *e, struct job *job)
 	job_end(e, job, &err);
 }
 
-/* Append a piece: its head, and the text that 'text' holds. */
+/* Append a piece: its head, the text that 'text' holds, and the logprobs of that. */
 static void
 put_piece(struct engine *e, struct seat *s, const struct buf *text, enum finish finish)
 {
 	struct piece p = { .choice = s->choice, .first = !s->said, .finish = finish };
+	struct buf json = BUF_INIT(0);
+	struct job *job = s->job;
 
+	if (job->params.logprobs && !logprobs_take(&s->logprobs, s->text.given, &json))
+		job_no_memory(e, job);
 	p.len = text != NULL ? (uint32_t)text->len : 0;
+	p.logprobs_len = (uint32_t)json.len;
 	s->said = true;
-	(void)buf_append(&s->job->stage, &p, sizeof(p));
+	(void)buf_append(&job->stage, &p, sizeof(p));
 	if (p.len > 0)
-		(void)buf_append(&s->job->stage, text->data, p.len);
-	job_touch(e, s->job);
+		(void)buf_append(&job->stage, text->data, p.len);
+	if (p.logprobs_len > 0)
+		(void)buf_append(&job->stage, json.data, json.len);
+	buf_done(&json);
+	job_touch(e, job);
 }
 
 void
@@ -154,8 +108,9 @@ seat_leave(struct engine *e, uint32_t index, enum finish finish)
 	buf_done(&text);
 	job->usage.completion_tokens += s->generated;
 	job->finished++;
-	llama_sampler_free(s->sampler);
+	sample_end(s);
 	local_text_done(&s->text);
+	logprobs_done(&s->logprobs);
 	if (!e->model->reuse)
 		reuse_forget(e, index);
 	empty(s);
@@ -200,13 +155,17 @@ seat_sample(struct engine *e, uint32_t index)
 	struct seat *s = &e->seats[index];
 	struct job *job = s->job;
 	struct buf text = BUF_INIT(0);
-	llama_token token;
+	struct im_err err;
+	int32_t token = 0;
 
 	if (job->params.max_tokens == 0) {
 		seat_leave(e, index, FINISH_LENGTH);
 		return;
 	}
-	token = llama_sampler_sample(s->sampler, e->model->context, s->output);
+	if (!sample_next(e, s, &token, &err)) {
+		job_end(e, job, &err);
+		return;
+	}
 	if (llama_vocab_is_eog(e->model->vocab, token)) {
 		seat_leave(e, index, FINISH_STOP);
 		return;
@@ -214,7 +173,12 @@ seat_sample(struct engine *e, uint32_t index)
 	s->last = token;
 	s->generated++;
 	atomic_fetch_add(&e->stats.generated_tokens, 1);
-	if (!take_token(e, s, token, &text) || !buf_ok(&text))
+	if (job->params.logprobs &&
+	    !logprobs_add(&s->logprobs, e->model->vocab,
+			  llama_get_logits_ith(e->model->context, s->output), token,
+			  s->text.given + s->text.held.len))
+		job_no_memory(e, job);
+	else if (!take_token(e, s, token, &text) || !buf_ok(&text))
 		job_no_memory(e, job);
 	else if (text.len > 0 || !s->said)
 		put_piece(e, s, &text, FINISH_NONE);

@@ -56,6 +56,7 @@ give(struct local_text *t, size_t len, struct buf *out)
 	bool ok = utf8_mend(out, (const char *)t->held.data, len);
 
 	buf_consume(&t->held, len);
+	t->given += len;
 	return ok;
 }
 

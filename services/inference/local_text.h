@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -15,6 +16,7 @@ struct local_text {
 	const char *const *stops;
 	size_t stop_count;
 	struct buf held; /* came, but was not given out yet */
+	uint64_t given;  /* bytes that came and were given out */
 	bool stopped;
 };
 

@@ -109,3 +109,19 @@ def test_chat_through_a_pipe(start):
     assert done.returncode == 0 and re.search(r"[A-Za-z]{3}", done.stdout), done
     done = mesh.command("chat", "-m", "nonesuch", "Hello")
     assert done.returncode == 1 and "nonesuch" in done.stderr
+
+
+def test_demo_model_follows_a_schema_and_tells_its_odds(start):
+    mesh = start()
+    schema = {"type": "object", "required": ["found"], "properties": {"found": {"type": "boolean"}}, "additionalProperties": False}
+    status, _, text = mesh.chat({**ASK, "stream": False, "logprobs": True, "top_logprobs": 2, "response_format": {
+        "type": "json_schema", "json_schema": {"name": "order", "strict": True, "schema": schema}}})
+    assert status == 200, text
+    choice = json.loads(text)["choices"][0]
+    assert isinstance(json.loads(choice["message"]["content"])["found"], bool)
+    entries = choice["logprobs"]["content"]
+    assert bytes(b for e in entries for b in e["bytes"]).decode() == choice["message"]["content"]
+    assert all(len(e["top_logprobs"]) == 2 and e["logprob"] <= 0 for e in entries)
+    status, _, text = mesh.chat({**ASK, "stream": False, "response_format": {
+        "type": "json_schema", "json_schema": {"name": "order", "schema": {"type": "string", "pattern": "x"}}}})
+    assert status == 400 and "pattern" in json.loads(text)["error"]["message"]

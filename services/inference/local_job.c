@@ -1,0 +1,109 @@
+/*
+ * inference/local_job.c - a request made ready for the local backend, and its end; see local_engine.h. On the loop.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inference/local_engine.h"
+#include "inference/local_grammar.h"
+
+#define STOP_BYTES 4096 /* of one stop string */
+
+void
+job_free(struct job *job)
+{
+	if (job == NULL)
+		return;
+	prompt_done(&job->prompt);
+	for (size_t i = 0; i < job->stop_count; i++)
+		free(job->stops[i]);
+	free(job->stops);
+	free(job->tokens);
+	free(job->grammar);
+	buf_done(&job->stage);
+	buf_done(&job->out);
+	free(job);
+}
+
+static enum im_rc
+copy_stops(struct job *job, const struct generate_request *req, struct im_err *err)
+{
+	if (req->stop_count == 0)
+		return IM_OK;
+	job->stops = calloc(req->stop_count, sizeof(*job->stops));
+	for (size_t i = 0; job->stops != NULL && i < req->stop_count; i++) {
+		if (strlen(req->stop[i]) > STOP_BYTES) {
+			(void)err_set(err, IM_EINVAL, "a stop string has at most %d bytes",
+				      STOP_BYTES);
+			if (err != NULL)
+				(void)snprintf(err->param, sizeof(err->param), "stop[%zu]", i);
+			return IM_EINVAL;
+		}
+		job->stops[i] = strdup(req->stop[i]);
+		if (job->stops[i] == NULL)
+			break;
+		job->stop_count++;
+	}
+	if (job->stop_count < req->stop_count)
+		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
+	return IM_OK;
+}
+
+static enum im_rc
+make_grammar(struct job *job, const char *format_json, struct im_err *err)
+{
+	struct buf text = BUF_INIT(GRAMMAR_MAX);
+	enum im_rc rc;
+
+	if (format_json == NULL || format_json[0] == '\0')
+		return IM_OK;
+	rc = grammar_from_format(format_json, &text, err);
+	if (rc == IM_OK && text.len > 0) {
+		job->grammar = strdup(buf_cstr(&text));
+		if (job->grammar == NULL)
+			rc = err_set(err, IM_ENOMEM, "no memory for the request; try again later");
+	}
+	buf_done(&text);
+	return rc;
+}
+
+static enum im_rc
+fill(struct job *job, const struct local_model *model, const struct generate_request *req,
+     struct im_err *err)
+{
+	const char *tenant = req->tenant != NULL ? req->tenant : "";
+	enum im_rc rc;
+
+	if (strlen(tenant) > LOCAL_TENANT_MAX)
+		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
+			       LOCAL_TENANT_MAX);
+	memcpy(job->tenant, tenant, strlen(tenant) + 1);
+	rc = local_params_read(req, &job->params, err);
+	if (rc == IM_OK)
+		rc = make_grammar(job, req->response_format_json, err);
+	if (rc == IM_OK)
+		rc = copy_stops(job, req, err);
+	if (rc == IM_OK)
+		rc = prompt_render(&model->chat, req->messages, req->message_count,
+				   (size_t)model->context_tokens * model->token_bytes,
+				   model->context_tokens, &job->prompt, err);
+	return rc;
+}
+
+enum im_rc
+job_new(const struct local_model *model, const struct generate_request *req, struct job **ret,
+	struct im_err *err)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	enum im_rc rc;
+
+	if (job == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
+	rc = fill(job, model, req, err);
+	if (rc == IM_OK)
+		*ret = job;
+	else
+		job_free(job);
+	return rc;
+}
