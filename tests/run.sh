@@ -88,6 +88,8 @@ done
 if [ $all = 1 ]; then
 	say evidence
 	tests/evidence/run.py build/release --percent 15 --only tamper faults power kill >"$out/evidence.md" || failed evidence
+	say memory
+	build/release/bench/audit_bench --memory --rounds 15 || failed memory
 	say fuzz
 	./dev fuzz 60 || failed fuzz
 fi

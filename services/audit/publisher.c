@@ -3,6 +3,7 @@
  */
 #include "audit/publisher.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -221,6 +222,7 @@ first_chunk(struct publisher *p)
 static void
 drop_chunk(struct publisher *p, struct chunk *c)
 {
+	p->dropped += chunk_bytes(c);
 	(void)pthread_mutex_lock(&p->lock);
 	list_remove(&c->node);
 	p->backlog -= chunk_bytes(c);
@@ -229,41 +231,83 @@ drop_chunk(struct publisher *p, struct chunk *c)
 	chunk_free(c);
 }
 
-/* Take in all chunks but the last, whose checkpoint is needed to publish. */
-static enum im_rc
-take_in(struct publisher *p, struct chunk **ret_last, struct im_err *err)
+static struct chunk *
+last_chunk(struct publisher *p)
 {
-	struct chunk *c, *last = NULL;
-	enum im_rc rc = IM_OK;
+	struct chunk *c = NULL;
 
-	while ((c = first_chunk(p)) != NULL && c != last) {
-		bool more;
+	(void)pthread_mutex_lock(&p->lock);
+	if (!list_empty(&p->chunks))
+		c = CONTAINER_OF(p->chunks.prev, struct chunk, node);
+	(void)pthread_mutex_unlock(&p->lock);
+	return c;
+}
 
-		rc = store_add(&p->store, c, err);
+/* Take in some chunks up to 'last', which stays: its checkpoint is needed to publish. '*ret_all': it was the last. */
+static enum im_rc
+take_in(struct publisher *p, const struct chunk *last, bool *ret_all, struct im_err *err)
+{
+	size_t taken = 0;
+
+	*ret_all = false;
+	while (!*ret_all && taken < PUBLISHER_PORTION) {
+		struct chunk *c = first_chunk(p);
+		enum im_rc rc = store_add(&p->store, c, err);
+
 		if (rc != IM_OK)
 			return rc;
-		(void)pthread_mutex_lock(&p->lock);
-		more = c->node.next != &p->chunks;
-		(void)pthread_mutex_unlock(&p->lock);
-		if (more)
+		taken += chunk_bytes(c);
+		*ret_all = c == last;
+		if (c != last)
 			drop_chunk(p, c);
-		else
-			last = c;
 	}
-	*ret_last = last;
 	return IM_OK;
+}
+
+/*
+ * What waits now becomes tiles, all of it but not what comes meanwhile: else no checkpoint would ever be published. In portions,
+ * each of which is written before the next is taken in: what the store holds counts to nobody's bound.
+ */
+static enum im_rc
+write_tiles(struct publisher *p, const struct chunk *last, struct im_err *err)
+{
+	enum im_rc rc = store_flush(&p->store, err); /* what an earlier pass could not write */
+	bool all = last == NULL;
+
+	while (rc == IM_OK && !all) {
+		rc = take_in(p, last, &all, err);
+		if (rc == IM_OK)
+			rc = store_flush(&p->store, err);
+	}
+	return rc;
+}
+
+/*
+ * After a burst most of the heap is free, but its end is not: one small block there, the newest checkpoint, and free() gives nothing
+ * back of what 64 MiB of chunks took. Only when little waits: else it would be needed again at once.
+ */
+static void
+trim(struct publisher *p)
+{
+	size_t waiting;
+
+	(void)pthread_mutex_lock(&p->lock);
+	waiting = p->backlog;
+	(void)pthread_mutex_unlock(&p->lock);
+	if (p->dropped < PUBLISHER_TRIM || waiting > PUBLISHER_PORTION)
+		return;
+	(void)malloc_trim(0);
+	p->dropped = 0;
 }
 
 enum im_rc
 publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 {
-	struct chunk *last = NULL;
+	struct chunk *last = last_chunk(p);
 	struct im_err why = { 0 };
 	enum im_rc rc;
 
-	rc = take_in(p, &last, &why);
-	if (rc == IM_OK)
-		rc = store_flush(&p->store, &why);
+	rc = write_tiles(p, last, &why);
 	if (rc == IM_OK && publish && last != NULL)
 		rc = store_publish(&p->store, last->checkpoint, last->checkpoint_len, &why);
 	if (rc == IM_OK && publish && last != NULL && p->told != NULL)
@@ -272,6 +316,8 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 		drop_chunk(p, last);
 	if (rc == IM_OK)
 		rc = prune_some(p, &why);
+	if (rc == IM_OK && publish)
+		trim(p);
 	(void)pthread_mutex_lock(&p->lock);
 	p->published = p->store.published;
 	p->trouble = why;

@@ -11,6 +11,10 @@
 
 #define PUBLISHER_BACKLOG_MAX                                                                      \
 	((size_t)64 * 1024 * 1024) /* bytes that wait; then commits wait too */
+#define PUBLISHER_PORTION                                                                          \
+	((size_t)4 * 1024 * 1024) /* of these that are made into tiles before they are written */
+#define PUBLISHER_TRIM                                                                             \
+	((size_t)4 * 1024 * 1024)  /* of these after which memory goes back to the system */
 #define PUBLISHER_PATIENCE_MS 1000 /* that a commit waits for room; then the log takes no records */
 #define PUBLISHER_EARLY                                                                            \
 	((size_t)512 * 1024) /* bytes; then they are taken in before the time is up */
@@ -34,6 +38,7 @@ struct pruning {
 
 struct publisher {
 	struct store store; /* the thread's own */
+	size_t dropped;     /* bytes of chunks since memory went back; the thread's own too */
 	uint64_t publish_ms;
 	audit_fatal_fn fatal;
 	void *user;
@@ -91,7 +96,7 @@ uint64_t publisher_minimum(struct publisher *p);
  *  thread. */
 IM_MUST_CHECK enum im_rc publisher_trouble(struct publisher *p, struct im_err *err);
 
-/** Take in what is waiting, write full tiles, and publish if 'publish'. IM_OK, or why not. Its thread, or its owner while
+/** Write full tiles of what is waiting now, and publish if 'publish'. IM_OK, or why not. Its thread, or its owner while
  *  there is none. */
 IM_MUST_CHECK enum im_rc publisher_pass(struct publisher *p, bool publish, struct im_err *err);
 

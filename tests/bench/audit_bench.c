@@ -1,12 +1,15 @@
 /*
  * tests/bench/audit_bench.c - durable records a second and the time to an acknowledgement, through the real audit daemon's link
  * from four clients, fdatasync on; beside a bare loop of writes and fdatasync and beside SQLite on the same disk. Rounds of all
- * of them take turns, and the medians are reported; the times to an acknowledgement are those of all rounds together.
+ * of them take turns, and the medians are reported; the times to an acknowledgement are those of all rounds together. And the daemon's
+ * memory, at most and after each round, when all is published.
  *
  * usage: audit_bench [--json] [--dir DIR] [--rounds N]   (default: /var/tmp, 5)
+ *        audit_bench --memory [--dir DIR] [--rounds N]   only what memory does under full load; 1 if it is not bounded or grows
  */
 #include <ftw.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +30,13 @@
 #define TARGET_BATCH 100000.0
 #define TARGET_ONE   20000.0
 #define TARGET_RATIO 3.0
+#define SETTLE_MS    60000 /* for the tiles of a round to be written */
+#define SETTLE_LOOKS 20
+#define MEMORY_WARM  3    /* rounds; by then all tables have the size that they keep */
+#define MEMORY_GROWS 8192 /* KiB at most, from then on */
+#define MEMORY_MAX                                                                                 \
+	(112L *                                                                                    \
+	 1024) /* KiB: the backlog of the publisher, 64 MiB, and what comes and goes beside it */
 
 enum row {
 	ROW_BATCH,
@@ -50,7 +60,8 @@ struct bench {
 	double rate[ROWS][ROUNDS_MAX];
 	struct times ack, sync;
 	uint64_t records, refused;
-	long rss_kib[ROUNDS_MAX];
+	long rss_kib[ROUNDS_MAX]; /* at rest */
+	long rss_most_kib;
 };
 
 static int
@@ -94,19 +105,63 @@ keep(struct times *t, const uint32_t *us, size_t len)
 	t->len += len;
 }
 
+/* VmRSS or VmHWM. */
 static long
-rss_kib(const struct audit_daemon *d)
+memory_kib(const struct audit_daemon *d, const char *what)
 {
-	char path[64], line[128] = "", *resident;
+	char path[64], line[128];
+	long kib = -1;
 	FILE *f;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)d->pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)d->pid);
 	f = fopen(path, "re");
-	if (f == NULL || fgets(line, sizeof(line), f) == NULL ||
-	    (resident = strchr(line, ' ')) == NULL)
+	while (f != NULL && kib < 0 && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, what, strlen(what)) == 0)
+			kib = strtol(line + strlen(what) + 1, NULL, 10);
+	if (f == NULL || kib < 0)
 		evidence_die("cannot read %s", path);
 	(void)fclose(f);
-	return strtol(resident, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
+	return kib;
+}
+
+static uint64_t
+published(const struct audit_daemon *d)
+{
+	char path[512], line[256] = "";
+	uint64_t size = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/checkpoint", d->dir);
+	f = fopen(path, "re");
+	if (f != NULL && fgets(line, sizeof(line), f) != NULL &&
+	    fgets(line, sizeof(line), f) != NULL)
+		size = strtoull(line, NULL, 10);
+	if (f != NULL)
+		(void)fclose(f);
+	return size;
+}
+
+/* Wait until all that was acknowledged is published, and note what memory is left. */
+static void
+note_rest(struct bench *b, unsigned round)
+{
+	uint64_t until_ms = clock_mono_ms() + SETTLE_MS;
+
+	while (published(&b->daemon) < b->records) {
+		if (clock_mono_ms() >= until_ms)
+			evidence_die("what was acknowledged is not published: see %s",
+				     b->daemon.log);
+		(void)usleep(20000);
+	}
+	b->rss_kib[round] = LONG_MAX;
+	for (int i = 0; i < SETTLE_LOOKS;
+	     i++) { /* memory goes back after the checkpoint is there */
+		long now = memory_kib(&b->daemon, "VmRSS");
+
+		b->rss_kib[round] = now < b->rss_kib[round] ? now : b->rss_kib[round];
+		(void)usleep(20000);
+	}
+	b->rss_most_kib = memory_kib(&b->daemon, "VmHWM");
 }
 
 static double
@@ -139,7 +194,26 @@ run_round(struct bench *b, unsigned round)
 	(void)run_load(b, 1, 0, PACE);
 	(void)base_sync(home, PACE_BYTES, PACE, ROUND_US, took_us, &len);
 	keep(&b->sync, took_us, len);
-	b->rss_kib[round] = rss_kib(&b->daemon);
+	note_rest(b, round);
+}
+
+/* Full load, one record and many in a call; what is left at rest must not grow. */
+static int
+report_memory(const struct bench *b)
+{
+	unsigned last = b->rounds - 1, warm = last < MEMORY_WARM ? last : MEMORY_WARM;
+	long grown = b->rss_kib[last] - b->rss_kib[warm];
+	int ok = grown <= MEMORY_GROWS && b->rss_most_kib <= MEMORY_MAX;
+
+	(void)printf("memory: %u rounds, %" PRIu64 " records, %" PRIu64 " calls refused\n",
+		     b->rounds, b->records, b->refused);
+	(void)printf(
+	    "memory: at rest %ld KiB after round 1, %ld after round %u, %ld after the last (at most %d more)\n",
+	    b->rss_kib[0], b->rss_kib[warm], warm + 1, b->rss_kib[last], MEMORY_GROWS);
+	(void)printf("memory: never more than %ld KiB (at most %ld)\n", b->rss_most_kib,
+		     MEMORY_MAX);
+	(void)printf("memory: %s\n", ok ? "flat and bounded" : "NOT BOUNDED");
+	return ok ? 0 : 1;
 }
 
 static uint64_t blocks;
@@ -178,11 +252,11 @@ report(struct bench *b, double disk_bytes, int json)
 		    "\"single_records_per_s\":%.0f,\"ack_p50_ms\":%.3f,\"ack_p99_ms\":%.3f,\"sync_p50_ms\":%.3f,"
 		    "\"sync_p99_ms\":%.3f,\"syncs_per_s\":%.0f,\"sqlite_batched_per_s\":%.0f,\"sqlite_single_per_s\":%.0f,"
 		    "\"refused\":%" PRIu64
-		    ",\"disk_bytes_a_record\":%.0f,\"rss_first_kib\":%ld,\"rss_last_kib\":%ld,\"ok\":%s}\n",
+		    ",\"disk_bytes_a_record\":%.0f,\"rss_first_kib\":%ld,\"rss_last_kib\":%ld,\"rss_most_kib\":%ld,\"ok\":%s}\n",
 		    LOAD_CLIENTS, b->rounds, BATCH, row[ROW_BATCH], row[ROW_ONE], ack50, ack99,
 		    sync50, sync99, row[ROW_SYNC], row[ROW_SQLITE_BATCH], row[ROW_SQLITE_ONE],
 		    b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1],
-		    ok ? "true" : "false");
+		    b->rss_most_kib, ok ? "true" : "false");
 		return ok ? 0 : 1;
 	}
 	(void)printf("audit: records/s, %d in a call       %9.0f     (at least %.0f)\n", BATCH,
@@ -201,9 +275,11 @@ report(struct bench *b, double disk_bytes, int json)
 	(void)printf("audit: bare fdatasync, %d/s, p99     %9.3f ms\n", PACE, sync99);
 	(void)printf("audit: p99 against p99                %9.2f     (at most %.1f)\n",
 		     ack99 / sync99, TARGET_RATIO);
-	(void)printf("audit: %" PRIu64 " records, %" PRIu64
-		     " calls refused, %.0f bytes of disk each, RSS %ld to %ld KiB\n",
-		     b->records, b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1]);
+	(void)printf(
+	    "audit: %" PRIu64 " records, %" PRIu64
+	    " calls refused, %.0f bytes of disk each; RSS %ld to %ld KiB at rest, at most %ld\n",
+	    b->records, b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1],
+	    b->rss_most_kib);
 	(void)printf("audit: %s\n", ok ? "targets met" : "TARGETS MISSED");
 	return ok ? 0 : 1;
 }
@@ -213,19 +289,22 @@ main(int argc, char **argv)
 {
 	static struct bench b = { .rounds = 5 };
 	struct evidence_args args = { .dir = "/var/tmp" };
-	int json = 0, status;
+	int json = 0, memory = 0, status;
 	char home[64];
 	double disk_bytes;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			json = 1;
+		else if (strcmp(argv[i], "--memory") == 0)
+			memory = 1;
 		else if (i + 1 < argc && strcmp(argv[i], "--dir") == 0)
 			args.dir = argv[++i];
 		else if (i + 1 < argc && strcmp(argv[i], "--rounds") == 0)
 			b.rounds = (unsigned)strtoul(argv[++i], NULL, 10);
 		else
-			evidence_die("usage: audit_bench [--json] [--dir DIR] [--rounds N]");
+			evidence_die(
+			    "usage: audit_bench [--json | --memory] [--dir DIR] [--rounds N]");
 	}
 	if (b.rounds < 1 || b.rounds > ROUNDS_MAX)
 		evidence_die("audit_bench: --rounds is 1 to %d", ROUNDS_MAX);
@@ -235,13 +314,18 @@ main(int argc, char **argv)
 	audit_daemon_wait(&b.daemon);
 	b.load = audit_load_new(b.daemon.url);
 	(void)run_load(&b, 1, 128, 0); /* warm */
-	for (unsigned i = 0; i < b.rounds; i++)
+	for (unsigned i = 0; i < b.rounds && !memory; i++)
 		run_round(&b, i);
+	for (unsigned i = 0; i < b.rounds && memory; i++) {
+		(void)run_load(&b, BATCH, 8, 0);
+		(void)run_load(&b, 1, 128, 0);
+		note_rest(&b, i);
+	}
 	audit_load_free(b.load);
 	if (!audit_daemon_stop(&b.daemon))
 		evidence_die("the daemon did not end well: see %s", b.daemon.log);
 	disk_bytes = bytes_a_record(&b);
-	status = report(&b, disk_bytes, json);
+	status = memory ? report_memory(&b) : report(&b, disk_bytes, json);
 	free(b.ack.us);
 	free(b.sync.us);
 	evidence_remove(home);

@@ -142,7 +142,8 @@ def bench(run):
             "synchronous=FULL on the same disk.\n\n" + table(["", "measured", "wanted", "beside it"], rows) +
             f"\n{number(r['refused'])} calls were refused. A bare loop writes and syncs as many bytes as a batch has "
             f"{number(r['syncs_per_s'])} times a second. A record takes {r['disk_bytes_a_record']} bytes of disk once it is published; the "
-            f"daemon's RSS was {number(r['rss_first_kib'])} KiB after the first round and {number(r['rss_last_kib'])} KiB after the last.\n")
+            f"daemon's RSS was {number(r['rss_first_kib'])} KiB at rest after the first round, {number(r['rss_last_kib'])} KiB after the last, and "
+            f"never more than {number(r['rss_most_kib'])} KiB.\n")
 
 
 CHAPTERS = {"tamper": ("Tampering", tamper), "faults": ("Faults of system calls", faults), "power": ("Power cuts", power),
