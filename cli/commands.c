@@ -215,6 +215,64 @@ const struct command commands[] = {
 	    .run = run_worker_weight,
 	},
 	{
+	    .name = "cache stats",
+	    .summary = "show the tiers of the cache and how they do",
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"Since the cache was started. MISSES of a tier are asked of the next one below. FAILED are lookups that it did not answer\n"
+		"in time, or not at all; CORRUPT are entries that were none and were removed; both are misses for who asked.",
+	    .examples = "infermesh cache stats\n"
+			"infermesh cache stats --json",
+	    .run = run_cache_stats,
+	},
+	{
+	    .name = "cache get",
+	    .summary = "show one cached answer",
+	    .rest = "KEY",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"KEY is 64 hexadecimal digits; 'infermesh explain' shows that of a request. Asks as a request would, so the tiers count it.\n"
+		"The exit status is 1 when no tier has it.",
+	    .examples =
+		"infermesh cache get cbe39fbf9e8140f6887c7c1cb947bc47772437c351908df3ece5ce570880d84b",
+	    .run = run_cache_get,
+	},
+	{
+	    .name = "cache purge",
+	    .summary = "forget cached answers, in every tier",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "model", 'm', "MODEL", "answers of this model" },
+			 { "tenant", 't', "TENANT", "answers for this tenant" },
+			 { "key", 'k', "KEY", "the answer under this key" },
+			 { "older-than", 'o', "WHEN", "answers made before: 2026-01-31, or 30m, 2h, 7d ago" },
+			 { "all", 0, NULL, "every answer" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"All that is given must hold. Answers that are made meanwhile may stay. The purge is in the audit log, as a CONFIG record of\n"
+		"the cache. The exit status is 1 when a tier cannot say that all is gone: it is away, for example.",
+	    .examples = "infermesh cache purge --model demo\n"
+			"infermesh cache purge --tenant acme --older-than 1h\n"
+			"infermesh cache purge --all",
+	    .run = run_cache_purge,
+	},
+	{
+	    .name = "cache warm",
+	    .summary = "ask the questions of a file, so that their answers are cached",
+	    .rest = "FILE",
+	    .rest_max = 1,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "tenant", 't', "TENANT", "whose answers they will be (default)" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description =
+		"Each line of FILE (- is standard input) is the JSON body of a chat completion, as callers send it. They are asked one after the\n"
+		"other, as requests like any other: limits hold, and each is in the audit log. The exit status is 1 when one failed.",
+	    .examples = "infermesh cache warm questions.jsonl --tenant acme",
+	    .run = run_cache_warm,
+	},
+	{
 	    .name = "audit verify",
 	    .summary = "recompute an audit log from its bytes",
 	    .rest = "[DIR|URL]",

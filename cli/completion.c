@@ -120,7 +120,7 @@ print_bash(void)
 	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
 	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\"|\"audit reconcile\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
-	    "\t\t\"audit check\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\t\t\"audit check\"|\"cache warm\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
 	    "\t\t\"audit keys\") COMPREPLY+=($(compgen -W 'show rotate' -- \"$cur\"));;\n"
 	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"

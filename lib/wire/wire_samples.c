@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "wire/audit_admin.h"
+#include "wire/cache_admin.h"
 #include "wire/operator.h"
+#include "wire/wire_samples_cache.h"
 #include "wire/wire_samples_operator.h"
 
 /* A recoder for a decoder with an arena, and one for a decoder without. */
@@ -47,6 +49,11 @@ RECODE_FLAT(cache_lookup, cache_lookup)
 RECODE(cache_found, cache_found)
 RECODE(cache_store, cache_store)
 RECODE_FLAT(cache_stats, cache_stats)
+RECODE(cache_tiers, cache_tiers)
+RECODE(cache_get, cache_get)
+RECODE(cache_got, cache_got)
+RECODE(cache_purge, cache_purge)
+RECODE(cache_purged, cache_purged)
 RECODE(audit_append, audit_append)
 RECODE(audit_appended, audit_appended)
 RECODE(audit_status, audit_status)
@@ -509,6 +516,11 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(audit_prune_reply),
 	SAMPLE(audit_witnesses),
 	SAMPLE(audit_rotate_reply),
+	SAMPLE(cache_tiers),
+	SAMPLE(cache_get),
+	SAMPLE(cache_got),
+	SAMPLE(cache_purge),
+	SAMPLE(cache_purged),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

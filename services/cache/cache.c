@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/chain.h"
+#include "cache/operator.h"
 #include "cache/tier_l1.h"
 #include "wire/mesh.h"
 
@@ -26,7 +27,9 @@ struct asked {
 struct cache {
 	struct loop *loop;
 	struct endpoint *listener;
+	struct endpoint *inside; /* NULL but in a single process */
 	struct chain chain;
+	struct cache_operator operators;
 	struct list spare, waiting; /* asked.node */
 	struct arena arena;         /* of one request */
 	struct buf reply;
@@ -148,7 +151,6 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 	struct cache *c = user;
 	struct im_err err;
 
-	(void)link;
 	buf_clear(&c->reply);
 	if (strcmp(req->method, METHOD_CACHE_LOOKUP) == 0) {
 		lookup(c, served, req);
@@ -156,7 +158,7 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 		store(c, served, req);
 	} else if (strcmp(req->method, METHOD_CACHE_STATS) == 0) {
 		stats(c, served);
-	} else {
+	} else if (!cache_operator_request(&c->operators, link_peer(link), served, req)) {
 		(void)err_set(&err, IM_EMETHOD, "the cache has no method %.64s", req->method);
 		served_end(served, &err, NULL, 0);
 	}
@@ -179,6 +181,7 @@ on_tiers_stopped(void *arg)
 
 	while ((node = list_pop_front(&c->spare)) != NULL)
 		free(CONTAINER_OF(node, struct asked, node));
+	cache_operator_done(&c->operators);
 	arena_done(&c->arena);
 	buf_done(&c->reply);
 	free(c);
@@ -199,7 +202,9 @@ release(struct cache *c, loop_fn stopped, void *arg)
 		list_remove(&a->node);
 		list_push_front(&c->spare, &a->node);
 	}
+	cache_operator_stop(&c->operators);
 	endpoint_close(c->listener);
+	endpoint_close(c->inside);
 	chain_stop(&c->chain, on_tiers_stopped, c);
 }
 
@@ -234,12 +239,13 @@ cache_start(const struct service_env *env, void **ret_service, struct im_err *er
 	list_init(&c->spare);
 	list_init(&c->waiting);
 	chain_init(&c->chain, env->loop, (size_t)config_int(env->config, "cache.entry_bytes"));
+	cache_operator_init(&c->operators, &c->chain, env->reporter);
 	rc = add_tiers(c, env, err);
 	if (rc == IM_OK)
-		rc = net_listen(env->net,
-				env->single_process ? mesh_address(env, "cache")
-						    : config_str(env->config, "cache.listen"),
-				&ops, c, &c->listener, err);
+		rc = net_listen(env->net, config_str(env->config, "cache.listen"), &ops, c,
+				&c->listener, err);
+	if (rc == IM_OK && env->single_process)
+		rc = net_listen(env->net, mesh_address(env, "cache"), &ops, c, &c->inside, err);
 	if (rc != IM_OK) {
 		release(c, on_half_made_stopped, NULL);
 		return rc;
@@ -253,7 +259,7 @@ cache_drained(const void *service)
 {
 	const struct cache *c = service;
 
-	return list_empty(&c->waiting);
+	return list_empty(&c->waiting) && cache_operator_idle(&c->operators);
 }
 
 static void
@@ -335,7 +341,7 @@ cache_drain(void *service)
 
 const struct service_ops cache_service = {
 	.name = "cache",
-	.summary = "keeps answers in memory, by key, with time to live",
+	.summary = "keeps answers in tiers, by key, with time to live",
 	.reports = true,
 	.start = cache_start,
 	.drain = cache_drain,

@@ -5,14 +5,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "cache/cache.h"
-#include "wire/mesh.h"
+#include "wire/cache_admin.h"
 
 /* A peer on the same loop as the service. The test thread runs the loop itself. */
 static struct peer {
@@ -81,18 +83,21 @@ run_until(const bool *done)
 static int
 setup(void **state)
 {
-	static const char yaml[] = "cache: {bytes: 1MiB, entry_bytes: 64KiB, ttl_ms: 5s}\n";
+	char yaml[256];
 	static const struct endpoint_ops ops = { .up = on_up };
 	const struct net_params params = { .role = "router", .name = "test" };
 	struct im_err err;
 	bool up = false;
 
 	(void)state;
+	(void)snprintf(yaml, sizeof(yaml),
+		       "cache: {bytes: 1MiB, entry_bytes: 64KiB, ttl_ms: 5s, listen: "
+		       "'ipc:///tmp/im-cache-test-%d.ipc'}\n",
+		       (int)getpid());
 	memset(&peer, 0, sizeof(peer));
 	peer.alarm.fn = on_alarm;
 	assert_int_equal(loop_new(&peer.loop, &err), IM_OK);
-	assert_int_equal(config_parse("test.yaml", yaml, sizeof(yaml) - 1, &peer.config, &err),
-			 IM_OK);
+	assert_int_equal(config_parse("test.yaml", yaml, strlen(yaml), &peer.config, &err), IM_OK);
 	loop_enter(peer.loop);
 	assert_int_equal(host_start(peer.loop, peer.config, NULL, &cache_service, "cache", true,
 				    NULL, &peer.host, &err),
@@ -252,7 +257,7 @@ test_cache_unknown_method_is_an_error(void **state)
 	struct buf body = { 0 };
 
 	(void)state;
-	ask("Cache/Purge", &body);
+	ask("Cache/Burn", &body);
 	assert_true(peer.failed);
 	assert_int_equal(peer.err.rc, IM_EMETHOD);
 }
@@ -279,6 +284,24 @@ test_cache_stats_count_what_happened(void **state)
 	arena_done(&arena);
 }
 
+/* What an operator may do, nobody else may: this peer is a router. */
+static void
+test_cache_methods_of_operators_are_refused_to_others(void **state)
+{
+	static const char *const methods[] = { METHOD_CACHE_TIERS, METHOD_CACHE_GET,
+					       METHOD_CACHE_PURGE };
+
+	(void)state;
+	assert_true(store(1, "kept", 4));
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		struct buf body = { 0 };
+
+		ask(methods[i], &body);
+		assert_true(peer.failed);
+		assert_int_equal(peer.err.rc, IM_EPERM);
+	}
+}
+
 int
 main(void)
 {
@@ -295,6 +318,8 @@ main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cache_stats_count_what_happened, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_cache_methods_of_operators_are_refused_to_others, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

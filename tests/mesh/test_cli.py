@@ -17,7 +17,7 @@ import yaml
 from mesh import BUILD, PATIENCE, Mesh, Process, wait_for
 
 PROGRAM = BUILD / "bin/infermesh"
-COMMANDS = ("up", "status", "chat", "audit verify", "audit open", "audit erase", "audit prune", "key create", "completion", "help")
+COMMANDS = ("up", "status", "chat", "cache stats", "cache purge", "audit verify", "audit open", "audit erase", "audit prune", "key create", "completion", "help")
 
 
 def run(*args, env=None, **kwargs):
