@@ -376,5 +376,7 @@ config_check(const struct config *c, struct im_err *err)
 		rc = check_http_addresses(c, err);
 	if (rc == IM_OK)
 		rc = config_check_limits(c, err);
+	if (rc == IM_OK)
+		rc = config_check_cache(c, err);
 	return rc;
 }

@@ -94,6 +94,9 @@ bool config_is_off(const char *s);
 /* HOST:PORT, [V6]:PORT */
 bool config_is_host_port(const char *s);
 
+/* config_cache.c: where the cache keeps answers. */
+IM_MUST_CHECK enum im_rc config_check_cache(const struct config *c, struct im_err *err);
+
 /* config_limits.c: limits[] and where they are kept. */
 IM_MUST_CHECK enum im_rc config_check_limits(const struct config *c, struct im_err *err);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/redis_url.h"
+
 #define MATCH         "limits[].match"
 #define NAME_MAX_LEN  256 /* bytes of a caller or tenant, as the router takes them */
 #define MATCH_ALLOWED "global, tenant:NAME, tenant:*, key:NAME or key:*"
@@ -61,35 +63,17 @@ check_limit(const struct config *c, size_t i, struct im_err *err)
 	return rc;
 }
 
-/* redis://HOST:PORT[/DB] */
-static bool
-is_redis_url(const char *s)
-{
-	char host_port[300];
-	const char *db;
-	size_t n;
-
-	if (strncmp(s, "redis://", 8) != 0)
-		return false;
-	n = strcspn(s + 8, "/");
-	if (n >= sizeof(host_port))
-		return false;
-	(void)snprintf(host_port, sizeof(host_port), "%.*s", (int)n, s + 8);
-	db = s[8 + n] == '/' ? s + 8 + n + 1 : "0";
-	return config_is_host_port(host_port) && strchr(host_port, '@') == NULL && strlen(db) > 0 &&
-	       strlen(db) <= 5 && strspn(db, "0123456789") == strlen(db);
-}
-
 enum im_rc
 config_check_limits(const struct config *c, struct im_err *err)
 {
 	const char *redis = config_str(c, "router.limits_redis");
 	enum im_rc rc = IM_OK;
 
-	if (!config_is_off(redis) && !is_redis_url(redis))
+	if (!config_is_off(redis) && !redis_url_is(redis))
 		return config_fail_found(
 		    c, "router.limits_redis", redis, err,
-		    "redis://HOST:PORT, redis://HOST:PORT/DB or off (a password goes to router.limits_redis_password_file)");
+		    REDIS_URL_ALLOWED
+		    " or off (a password goes to router.limits_redis_password_file)");
 	if (config_is_off(redis) && config_str(c, "router.limits_redis_password_file") != NULL)
 		return config_fail_key(c, "router.limits_redis_password_file", err,
 				       "needs router.limits_redis beside it, which is off");

@@ -246,7 +246,12 @@ on_disconnect(const redisAsyncContext *ac, int status)
 	(void)status; /* of a connection that we cut it says nothing */
 	if (!l->freeing) {
 		l->ac = NULL;
-		fail(l, "the connection is lost", ac->err == 0 ? "closed" : ac->errstr);
+		/* hiredis has no words of its own for what redis_loop.c does not take. */
+		fail(l, "the connection is lost",
+		     ac->err == 0 ? "closed"
+		     : ac->err == REDIS_ERR_OOM
+			 ? "a reply that is too large, or that nobody asked for"
+			 : ac->errstr);
 	}
 }
 

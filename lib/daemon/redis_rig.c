@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,17 +47,33 @@ connect_to(struct redis_rig *r)
 }
 
 static void
-run_server(const struct redis_rig *r)
+run_server(struct redis_rig *r)
 {
-	const char *lock = r->password != NULL ? "--requirepass" : NULL;
 	char port[16];
+	const char *argv[32] = { "redis-server", "--port",     port,     "--bind",
+				 "127.0.0.1",    "--save",     "",       "--appendonly",
+				 "no",           "--loglevel", "warning" };
+	size_t n = 11;
+	/* execvp()'s prototype lacks a const. */
+	union {
+		const char **ours;
+		char *const *theirs;
+	} words = { .ours = argv };
 
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves none behind */
 	(void)snprintf(port, sizeof(port), "%d", r->port);
-	if (freopen("/dev/null", "w", stdout) != NULL) {
-		(void)execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1",
-			     "--save", "", "--appendonly", "no", "--loglevel", "warning", lock,
-			     r->password, (char *)NULL);
+	if (r->password != NULL) {
+		argv[n++] = "--requirepass";
+		argv[n++] = r->password;
 	}
+	if (r->dir[0] != '\0') {
+		argv[n++] = "--dir";
+		argv[n++] = r->dir;
+	}
+	for (size_t i = 0; r->more != NULL && r->more[i] != NULL && n + 1 < 32; i++)
+		argv[n++] = r->more[i];
+	if (freopen("/dev/null", "w", stdout) != NULL)
+		(void)execvp("redis-server", words.theirs);
 	_exit(127);
 }
 
@@ -89,6 +106,7 @@ redis_rig_reserve(struct redis_rig *r)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	memset(r, 0, sizeof(*r));
+	(void)signal(SIGPIPE, SIG_IGN); /* as daemon_run() has it: hiredis writes to what is gone */
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);

@@ -1,5 +1,5 @@
 /*
- * daemon/redis_rig.h - for tests: a real redis-server on a free port of this host, without files, which a test may stop, freeze, kill
+ * daemon/redis_rig.h - for tests: a real redis-server on a free port of this host, without files unless the test asks for some, which a test may stop, freeze, kill
  * and ask. Not part of any program.
  */
 #ifndef DAEMON_REDIS_RIG_H
@@ -13,6 +13,9 @@ struct redis_rig {
 	int port;
 	char url[48];
 	const char *password; /* NULL = none */
+	/* Between redis_rig_reserve() and redis_rig_up() a test may set: */
+	const char *const *more; /* further arguments, NULL at the end */
+	char dir[64];            /* its working folder; "" = ours */
 };
 
 /** Take a free port, start a server there and wait until it answers. Fails the test if there is none. */

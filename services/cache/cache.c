@@ -11,6 +11,7 @@
 #include "cache/chain.h"
 #include "cache/operator.h"
 #include "cache/tier_l1.h"
+#include "cache/tier_redis.h"
 #include "wire/mesh.h"
 
 /* Besides twice the request: what decoding a store may take. The value itself is copied once. */
@@ -221,7 +222,11 @@ add_tiers(struct cache *c, const struct service_env *env, struct im_err *err)
 	enum im_rc rc = tier_l1_new(env->loop, (size_t)config_int(env->config, "cache.bytes"),
 				    (uint64_t)config_int(env->config, "cache.ttl_ms"), &tier, err);
 
-	if (rc == IM_OK)
+	if (rc == IM_OK) {
+		chain_add(&c->chain, tier);
+		rc = tier_redis_config(env->loop, env->config, &tier, err);
+	}
+	if (rc == IM_OK && tier != NULL)
 		chain_add(&c->chain, tier);
 	return rc;
 }
@@ -309,6 +314,16 @@ cache_metrics(const void *service, struct metrics_page *page)
 		  offsetof(struct tier_stats, entries) },
 		{ "infermesh_cache_bytes", "gauge", "Bytes in use, overhead included.",
 		  offsetof(struct tier_stats, bytes) },
+		{ "infermesh_cache_waiting", "gauge", "Answers that wait to be written.",
+		  offsetof(struct tier_stats, waiting) },
+		{ "infermesh_cache_waiting_bytes", "gauge", "Bytes that wait to be written.",
+		  offsetof(struct tier_stats, waiting_bytes) },
+		{ "infermesh_cache_timeouts_total", "counter", "Lookups that were given up.",
+		  offsetof(struct tier_stats, timeouts) },
+		{ "infermesh_cache_errors_total", "counter", "What a tier refused or got wrong.",
+		  offsetof(struct tier_stats, errors) },
+		{ "infermesh_cache_reconnects_total", "counter", "Connections that were lost.",
+		  offsetof(struct tier_stats, reconnects) },
 		{ "infermesh_cache_max_bytes", "gauge", "Bound of infermesh_cache_bytes.",
 		  offsetof(struct tier_stats, max_bytes) },
 	};
@@ -320,6 +335,16 @@ cache_metrics(const void *service, struct metrics_page *page)
 	for (size_t t = 0; t < chain->count; t++) {
 		count_lookups(&chain->tiers[t], page);
 		chain->tiers[t].tier->ops->stats(chain->tiers[t].tier, &s[t]);
+	}
+	metrics_family(
+	    page, "infermesh_cache_tier_ready", "gauge",
+	    "1: the tier is used as it should be; 0: the label says what it is instead.");
+	for (size_t t = 0; t < chain->count; t++) {
+		const struct metrics_label labels[] = { { "tier", chain->tiers[t].tier->name },
+							{ "state", s[t].state } };
+
+		metrics_value(page, "infermesh_cache_tier_ready", labels, 2,
+			      strcmp(s[t].state, "ready") == 0);
 	}
 	for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
 		metrics_family(page, families[f].name, families[f].type, families[f].help);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/prng.h"
 #include "daemon/redis_loop.h"
+#include "daemon/redis_url.h"
 #include "net/resolve.h"
 #include "router/limiter_script.h"
 
@@ -28,7 +29,7 @@ enum redis_state {
 
 struct limiter_redis {
 	struct limiter_redis_params with;
-	char host[HOST_MAX], db[8];
+	char host[HOST_MAX], db[16];
 	int port;
 	struct api_key password;
 	struct prng prng;
@@ -404,26 +405,13 @@ limiter_redis_tick(struct limiter_redis *r)
 	}
 }
 
-/* redis://HOST:PORT[/DB], known to be well-formed. */
-static void
-read_url(struct limiter_redis *r, const char *url)
-{
-	const char *host = url + strlen("redis://");
-	const char *slash = strchr(host, '/');
-	size_t len = slash != NULL ? (size_t)(slash - host) : strlen(host);
-
-	(void)snprintf(r->host, sizeof(r->host), "%.*s", (int)len, host);
-	(void)snprintf(r->db, sizeof(r->db), "%s", slash != NULL ? slash + 1 : "0");
-	r->port = (int)strtol(strrchr(r->host, ':') + 1, NULL, 10);
-	*strrchr(r->host, ':') = '\0';
-}
-
 enum im_rc
 limiter_redis_start(const struct limiter_redis_params *params, struct limiter_redis **ret,
 		    struct im_err *err)
 {
 	struct limiter_redis *r = calloc(1, sizeof(*r));
 	enum im_rc rc;
+	int db;
 
 	if (r == NULL) {
 		return err_set(err, IM_ENOMEM, "no memory for the limits");
@@ -432,7 +420,8 @@ limiter_redis_start(const struct limiter_redis_params *params, struct limiter_re
 	r->ask_task = (struct loop_task){ .fn = ask_fire, .arg = r };
 	r->fail_task = (struct loop_task){ .fn = fail_fire, .arg = r };
 	prng_seed(&r->prng, params->seed);
-	read_url(r, params->url);
+	redis_url_read(params->url, r->host, sizeof(r->host), &r->port, &db);
+	(void)snprintf(r->db, sizeof(r->db), "%d", db);
 	rc = api_key_init(&r->password, params->password_file, NULL, err);
 	if (rc != IM_OK) {
 		free(r);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -497,6 +496,5 @@ main(void)
 		CASE(test_redis_that_holds_something_else_there_is_left_alone),
 	};
 
-	(void)signal(SIGPIPE, SIG_IGN); /* as daemon_run() has it */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

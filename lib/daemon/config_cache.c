@@ -1,0 +1,48 @@
+/*
+ * daemon/config_cache.c - checks of where the cache keeps answers; called by config_check.c. Pure.
+ */
+#include "daemon/config_internal.h"
+
+#include <string.h>
+
+#include "daemon/redis_url.h"
+
+#define REDIS_NODES_MAX  64
+#define REDIS_PREFIX_MAX 64
+
+static enum im_rc
+check_redis(const struct config *c, struct im_err *err)
+{
+	size_t n = config_strings_len(c, "cache.redis");
+	bool off = n == 1 && config_is_off(config_strings_at(c, "cache.redis", 0));
+
+	if (n == 0 || n > REDIS_NODES_MAX)
+		return config_fail_key(
+		    c, "cache.redis", err,
+		    "allowed: 1 to 64 addresses; the nodes of a cluster name the others");
+	for (size_t i = 0; !off && i < n; i++)
+		if (!redis_url_is(config_strings_at(c, "cache.redis", i)))
+			return config_fail_found(
+			    c, "cache.redis", config_strings_at(c, "cache.redis", i), err,
+			    REDIS_URL_ALLOWED
+			    " or off (a password goes to cache.redis_password_file)");
+	if (off && config_str(c, "cache.redis_password_file") != NULL)
+		return config_fail_key(c, "cache.redis_password_file", err,
+				       "needs cache.redis beside it, which is off");
+	return IM_OK;
+}
+
+enum im_rc
+config_check_cache(const struct config *c, struct im_err *err)
+{
+	const char *prefix = config_str(c, "cache.redis_prefix");
+	size_t n = strlen(prefix);
+
+	/* Nothing that a pattern of SCAN or a cluster's slots give a meaning to. */
+	if (n == 0 || n > REDIS_PREFIX_MAX ||
+	    strspn(prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/") !=
+		n)
+		return config_fail_found(c, "cache.redis_prefix", prefix, err,
+					 "1 to 64 letters, digits, '-', '_', '.', ':' and '/'");
+	return check_redis(c, err);
+}

@@ -1,0 +1,92 @@
+/*
+ * daemon/config_cache_test.c - the cache's tiers: what is read, and which mistakes are told how.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/config.h"
+#include "daemon/redis_url.h"
+
+static void
+expect_mistake(const char *text, const char *says)
+{
+	struct config *c = NULL;
+	struct im_err err = { .text = "" };
+
+	assert_int_equal(config_parse("t.yaml", text, strlen(text), &c, &err), IM_EINVAL);
+	assert_null(c);
+	if (strstr(err.text, says) == NULL)
+		fail_msg("'%s' does not say '%s'", err.text, says);
+}
+
+static void
+test_config_cache_wrong_redis_addresses_are_named(void **state)
+{
+	static const char *const wrong[] = { "localhost:6379",     "redis://",       "redis://h",
+					     "redis://h:70000",    "redis://h:1/x",  "redis://h:1/",
+					     "redis://u:p@h:6379", "rediss://h:6379" };
+	char text[160];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		(void)snprintf(text, sizeof(text), "cache:\n  redis: ['redis://a:1', '%s']\n",
+			       wrong[i]);
+		expect_mistake(text, "t.yaml:2: cache.redis: found \"");
+	}
+	expect_mistake("cache: {redis: []}", "cache.redis: allowed: 1 to 64 addresses");
+	expect_mistake("cache: {redis_password_file: /tmp/p}",
+		       "cache.redis_password_file: needs cache.redis beside it, which is off");
+}
+
+static void
+test_config_cache_prefix_that_is_a_pattern_is_refused(void **state)
+{
+	static const char *const wrong[] = { "a*", "{a}", "a b", "a?", "[a]", "" };
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		(void)snprintf(text, sizeof(text), "cache: {redis_prefix: '%s'}", wrong[i]);
+		expect_mistake(text, "cache.redis_prefix: found");
+	}
+}
+
+static void
+test_config_cache_redis_address_is_taken_apart(void **state)
+{
+	static const struct {
+		const char *url, *host;
+		int port, db;
+	} cases[] = { { "redis://h:6379", "h", 6379, 0 },
+		      { "redis://10.0.0.1:1/15", "10.0.0.1", 1, 15 },
+		      { "redis://[::1]:7000/2", "[::1]", 7000, 2 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char host[64];
+		int port, db;
+
+		assert_true(redis_url_is(cases[i].url));
+		redis_url_read(cases[i].url, host, sizeof(host), &port, &db);
+		assert_string_equal(host, cases[i].host);
+		assert_int_equal(port, cases[i].port);
+		assert_int_equal(db, cases[i].db);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config_cache_wrong_redis_addresses_are_named),
+		cmocka_unit_test(test_config_cache_prefix_that_is_a_pattern_is_refused),
+		cmocka_unit_test(test_config_cache_redis_address_is_taken_apart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
