@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "wire/reader.h"
 #include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
@@ -70,27 +71,20 @@ event_out(const struct audit_event *ev, struct event_out *e)
 	}
 }
 
+/* A message with several events is what messages with one each are behind each other. */
 void
 audit_append_encode(const struct audit_append *a, struct buf *out)
 {
+	struct event_out e;
+	Infermesh__V1__Event *event = &e.m;
 	Infermesh__V1__AppendRequest m = INFERMESH__V1__APPEND_REQUEST__INIT;
-	struct arena tmp = { 0 };
-	struct event_out *events = arena_calloc(&tmp, a->count, sizeof(*events));
-	Infermesh__V1__Event **list = arena_calloc(&tmp, a->count, sizeof(void *));
 
-	if (events == NULL || list == NULL) {
-		out->failed = true;
-		arena_done(&tmp);
-		return;
-	}
+	m.n_events = 1;
+	m.events = &event;
 	for (size_t i = 0; i < a->count; i++) {
-		event_out(&a->events[i], &events[i]);
-		list[i] = &events[i].m;
+		event_out(&a->events[i], &e);
+		wire_pack(&m.base, out);
 	}
-	m.n_events = a->count;
-	m.events = list;
-	wire_pack(&m.base, out);
-	arena_done(&tmp);
 }
 
 static enum im_rc
@@ -131,6 +125,19 @@ event_in(const Infermesh__V1__Event *m, struct audit_event *ev, struct im_err *e
 		    "routing: over %d loads or failed attempts, a name over %d bytes, an unknown state, or a cache key or leader of a wrong length",
 		    AUDIT_SEEN_MAX, AUDIT_ROUTE_MAX);
 	return IM_OK;
+}
+
+size_t
+audit_append_count(const uint8_t *buf, size_t len)
+{
+	const uint32_t events = infermesh__v1__append_request__descriptor.fields[0].id;
+	struct reader r = { .at = buf, .end = buf + len };
+	struct reader_field f;
+	size_t count = 0;
+
+	while (len > 0 && reader_next(&r, &f))
+		count += f.tag == events;
+	return len > 0 && reader_at_end(&r) && count <= AUDIT_EVENTS_MAX ? count : 0;
 }
 
 enum im_rc

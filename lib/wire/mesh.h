@@ -256,6 +256,8 @@ struct audit_status {
 	uint32_t witnesses, witnesses_fine;
 };
 void audit_append_encode(const struct audit_append *a, struct buf *out);
+/** Events in an untrusted AppendRequest, 1 to AUDIT_EVENTS_MAX; 0 = it is none. Cheap: what they hold is not looked at. */
+size_t audit_append_count(const uint8_t *buf, size_t len);
 IM_MUST_CHECK enum im_rc audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena,
 					     struct audit_append *ret, struct im_err *err);
 void audit_appended_encode(const struct audit_appended *a, struct buf *out);

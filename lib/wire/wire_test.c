@@ -435,6 +435,38 @@ test_frame_header_is_little_endian(void **state)
 	assert_int_equal(back.kind, h.kind);
 }
 
+static void
+test_append_count_is_what_decoding_finds(void **state)
+{
+	struct audit_event events[3] = { { .kind = RECORD_CONFIG },
+					 { .kind = RECORD_GAP },
+					 { .kind = RECORD_CONFIG } };
+	struct buf out = BUF_INIT(0);
+	size_t decoded = 0;
+
+	(void)state;
+	audit_append_encode(&(struct audit_append){ events, 3 }, &out);
+	assert_int_equal(audit_append_count(out.data, out.len), 3);
+	for (size_t len = 0; len < out.len; len++) {
+		struct arena arena;
+		struct audit_append back;
+
+		arena_init(&arena, 1 << 20);
+		if (audit_append_decode(out.data, len, &arena, &back, NULL) == IM_OK) {
+			decoded++;
+			assert_int_equal(audit_append_count(out.data, len), back.count);
+		}
+		arena_done(&arena);
+	}
+	assert_int_equal(decoded, 2); /* at the borders */
+	buf_clear(&out);
+	for (size_t i = 0; i <= AUDIT_EVENTS_MAX; i++)
+		audit_append_encode(&(struct audit_append){ events, 1 }, &out);
+	assert_int_equal(audit_append_count(out.data, out.len), 0); /* one too many */
+	assert_int_equal(audit_append_count(NULL, 0), 0);
+	buf_done(&out);
+}
+
 int
 main(void)
 {
@@ -456,6 +488,7 @@ main(void)
 		cmocka_unit_test(test_end_frame_error_of_code_zero_is_an_error),
 		cmocka_unit_test(test_end_frame_error_that_is_not_utf8_is_masked),
 		cmocka_unit_test(test_frame_header_is_little_endian),
+		cmocka_unit_test(test_append_count_is_what_decoding_finds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,9 @@ struct append {
 	struct audit *audit;
 	struct served
 	    *served; /* NULL after the caller gave up: its records are committed all the same */
+	size_t body_len;
+	uint8_t *body; /* behind the indices */
+	uint64_t index[];
 };
 
 static void
@@ -102,7 +105,8 @@ append_done(void *user, struct commit_job *job)
 	struct buf out = BUF_INIT(0);
 	struct im_err err = job->err;
 
-	note_trouble(a->audit, &job->err);
+	if (!job->malformed)
+		note_trouble(a->audit, &job->err);
 	note_publishing(a->audit);
 	if (err.rc == IM_OK) {
 		audit_appended_encode(&reply, &out);
@@ -146,52 +150,74 @@ check_event(const struct audit_event *e, struct im_err *err)
 	return IM_OK;
 }
 
+/* On the commit thread. */
 static enum im_rc
-append_start(struct append *a, const struct served_request *req, struct im_err *err)
+append_decode(struct commit_job *job, struct im_err *err)
 {
-	enum im_rc rc;
+	struct append *a = job->user;
+	struct audit_append events;
+	enum im_rc rc = audit_append_decode(a->body, a->body_len, &a->arena, &events, err);
 
-	arena_init(&a->arena, APPEND_ARENA_MAX);
-	rc = audit_append_decode(req->body, req->body_len, &a->arena, &a->job.events, err);
-	for (size_t i = 0; rc == IM_OK && i < a->job.events.count; i++) {
-		rc = check_event(&a->job.events.events[i], err);
+	for (size_t i = 0; rc == IM_OK && i < events.count; i++) {
+		rc = check_event(&events.events[i], err);
 		if (rc != IM_OK)
 			err_prefix(err, "events[%zu]", i);
 	}
+	if (rc == IM_OK && events.count != job->events.count) /* there are so many indices */
+		rc = err_set(err, IM_EPROTO, "events: %zu, and %zu were counted", events.count,
+			     job->events.count);
 	if (rc != IM_OK)
 		return rc;
-	a->job.index = arena_calloc(&a->arena, a->job.events.count, sizeof(*a->job.index));
-	if (a->job.index == NULL)
+	job->events = events;
+	return IM_OK;
+}
+
+static enum im_rc
+append_new(struct audit *audit, struct served *served, const struct served_request *req,
+	   struct append **ret, struct im_err *err)
+{
+	size_t count = audit_append_count(req->body, req->body_len);
+	size_t bytes = sizeof(struct append) + count * sizeof(uint64_t) + req->body_len;
+	struct append *a;
+
+	if (count == 0)
+		return err_set(err, IM_EINVAL, "events: allowed are 1 to %d, well-formed",
+			       AUDIT_EVENTS_MAX);
+	a = malloc(bytes);
+	if (a == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for an append");
-	a->job.bytes = sizeof(*a) + a->arena.used_bytes;
-	a->job.done = append_done;
-	a->job.user = a;
-	return committer_submit(a->audit->committer, &a->job, err);
+	*a = (struct append){ .audit = audit, .served = served, .body_len = req->body_len };
+	a->body = (uint8_t *)&a->index[count];
+	memcpy(a->body, req->body, req->body_len);
+	arena_init(&a->arena, APPEND_ARENA_MAX);
+	a->job = (struct commit_job){ .events.count = count,
+				      .prepare = append_decode,
+				      .index = a->index,
+				      .bytes = bytes,
+				      .done = append_done,
+				      .user = a };
+	*ret = a;
+	return IM_OK;
 }
 
 static void
 serve_append(struct audit *audit, struct served *served, const struct served_request *req)
 {
 	static const struct served_ops ops = { .cancelled = append_cancelled };
-	struct append *a = calloc(1, sizeof(*a));
+	struct append *a = NULL;
 	struct im_err err;
-	enum im_rc rc;
+	enum im_rc rc = append_new(audit, served, req, &a, &err);
 
-	if (a == NULL) {
-		(void)err_set(&err, IM_ENOMEM, "no memory for an append");
-		served_end(served, &err, NULL, 0);
-		return;
-	}
-	a->audit = audit;
-	a->served = served;
 	/* 'done' comes through the loop, so never before this callback returned. */
-	rc = append_start(a, req, &err);
-	if (rc != IM_OK) {
-		append_free(a);
-		served_end(served, &err, NULL, 0);
+	if (rc == IM_OK)
+		rc = committer_submit(audit->committer, &a->job, &err);
+	if (rc == IM_OK) {
+		served_accept(served, &ops, a);
 		return;
 	}
-	served_accept(served, &ops, a);
+	if (a != NULL)
+		append_free(a);
+	served_end(served, &err, NULL, 0);
 }
 
 static void

@@ -23,6 +23,9 @@ typedef enum im_rc (*commit_work_fn)(struct audit_log *log, void *user, struct i
 struct commit_job {
 	struct list node;
 	struct audit_append events; /* points into memory that the caller keeps until 'done' */
+	/* Not NULL: called once, on the commit thread, to decode the events, so that the loop need not; events.count is right
+	 * before. An error of its own does not speak of the log: 'malformed' is set. */
+	enum im_rc (*prepare)(struct commit_job *job, struct im_err *err);
 	uint64_t *index;            /* of each event; events.count of them, filled here */
 	size_t bytes;               /* memory that it takes, for the bound; set by the caller */
 	commit_work_fn work;        /* not NULL: called on the commit thread, instead of events */
@@ -33,6 +36,7 @@ struct commit_job {
 	/* The answer. */
 	struct im_err err; /* rc IM_OK: all events are durable, or the work is done */
 	char *checkpoint;  /* covers all events; the caller frees it; NULL after work */
+	bool malformed;    /* 'err' is what 'prepare' said */
 
 	size_t cursor; /* the committer's: events that are in the log or in the present frame */
 };
