@@ -246,7 +246,8 @@ const struct command commands[] = {
 			 { "model", 'm', "MODEL", "answers of this model" },
 			 { "tenant", 't', "TENANT", "answers for this tenant" },
 			 { "key", 'k', "KEY", "the answer under this key" },
-			 { "older-than", 'o', "WHEN", "answers made before: 2026-01-31, or 30m, 2h, 7d ago" },
+			 { "older-than", 'o', "WHEN",
+			   "answers made before: 2026-01-31, or 30m, 2h, 7d ago" },
 			 { "all", 0, NULL, "every answer" },
 			 { "json", 'j', NULL, "as one JSON object" } },
 	    .description =

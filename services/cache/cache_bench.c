@@ -167,14 +167,14 @@ read_texts(void)
 					     "ARCHITECTURE.md", "README.md" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		FILE *f = fopen(names[i], "r");
+		FILE *f = fopen(names[i], "re");
 
 		if (f == NULL)
 			die("run it at the root of the repository: the texts that it packs are there");
 		text_len += fread(text + text_len, 1, sizeof(text) - text_len, f);
 		(void)fclose(f);
 	}
-	if (text_len < 5 * DICT_BYTES)
+	if (text_len < (size_t)5 * DICT_BYTES)
 		die("the texts are too short");
 }
 
@@ -273,13 +273,14 @@ bench_hit(size_t len, size_t entries)
 static size_t
 resident_bytes(void)
 {
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
+	char line[128] = "", *at;
+	FILE *f = fopen("/proc/self/statm", "re");
 
-	if (f == NULL || fscanf(f, "%*u %lu", &pages) != 1)
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL)
 		die("/proc/self/statm cannot be read");
 	(void)fclose(f);
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
+	(void)strtoul(line, &at, 10); /* the size; resident pages follow */
+	return strtoul(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static void

@@ -60,7 +60,7 @@ struct l1 {
 static bool
 tables_new(size_t places, struct entry ***ret_table, struct ghost **ret_ghosts)
 {
-	struct entry **table = calloc(places, sizeof(*table));
+	struct entry **table = calloc(places, sizeof(struct entry *));
 	struct ghost *ghosts = calloc(places, sizeof(*ghosts));
 
 	if (table == NULL || ghosts == NULL) {

@@ -31,5 +31,9 @@ if [ "$which" = all ] || [ "$which" = recovery ]; then
 fi
 if [ "$which" = all ] || [ "$which" = cache ]; then
 	build/release/bench/cache_bench "$@"
+	case " $* " in
+	*" --trace "*) ;;
+	*) /usr/bin/python3 tests/bench/cache_mesh_bench.py "$@" ;;
+	esac
 	[ "$which" != all ] || build/release/bench/cache_bench --trace "$@"
 fi
