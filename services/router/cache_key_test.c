@@ -60,6 +60,55 @@ test_cache_key_golden(void **state)
 			    "cbe39fbf9e8140f6887c7c1cb947bc47772437c351908df3ece5ce570880d84b");
 }
 
+/* Computed from docs/cache.md alone, by another program. */
+static void
+test_cache_key_golden_with_every_member(void **state)
+{
+	struct message messages[] = { { .role = "system",
+					.content = "S",
+					.content_json = "",
+					.name = "n",
+					.tool_call_id = "",
+					.tool_calls_json = "",
+					.reasoning_content = "",
+					.extra_json = "{\"x\":1}" },
+				      { .role = "assistant",
+					.content_json = "[1]",
+					.name = "",
+					.tool_call_id = "i",
+					.tool_calls_json = "[2]",
+					.reasoning_content = "R",
+					.extra_json = "" } };
+	const char *stop[] = { "a", "\xc3\xa9" };
+	struct generate_request req = { .model = "m",
+					.messages = messages,
+					.message_count = 2,
+					.temperature = { true, 0.5 },
+					.top_p = { true, 0.25 },
+					.min_p = { true, 0.125 },
+					.frequency_penalty = { true, -1 },
+					.presence_penalty = { true, 1.5 },
+					.repeat_penalty = { true, 2 },
+					.top_k = { true, 40 },
+					.max_tokens = { true, 100 },
+					.top_logprobs = { true, 5 },
+					.seed = { true, -7 },
+					.logprobs = { true, true },
+					.stop = stop,
+					.stop_count = 2,
+					.n = 3,
+					.tools_json = "[3]",
+					.tool_choice_json = "\"auto\"",
+					.response_format_json = "{\"type\":\"text\"}",
+					.extra_json = "{\"y\":2}" };
+	char hex[2 * CACHE_KEY_BYTES + 1];
+
+	(void)state;
+	key_hex(&req, "acme", "00ff", hex);
+	assert_string_equal(hex,
+			    "cc83fb5809ce101ef5e316201b26bbee0a42fe4ca8ad6d80d4d2ee8ffa8998be");
+}
+
 static void
 test_cache_key_ignores_how_the_answer_is_wanted(void **state)
 {
@@ -285,6 +334,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cache_key_golden),
+		cmocka_unit_test(test_cache_key_golden_with_every_member),
 		cmocka_unit_test(test_cache_key_ignores_how_the_answer_is_wanted),
 		cmocka_unit_test(test_cache_key_every_member_counts),
 		cmocka_unit_test(test_cache_wanted_follows_temperature_seed_and_policy),
