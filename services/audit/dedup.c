@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
-
 #define MASK (DEDUP_RECENT - 1)
 
 struct dedup_recent {
@@ -26,20 +24,14 @@ struct dedup_old {
 static uint64_t
 hash_id(const struct dedup *d, const uint8_t *id)
 {
-	uint64_t a, b;
-
-	memcpy(&a, id, 8);
-	memcpy(&b, id + 8, 8);
-	a = (a ^ d->seed) * UINT64_C(0x9e3779b97f4a7c15);
-	a = (a ^ a >> 32 ^ b) * UINT64_C(0xbf58476d1ce4e5b9);
-	return a ^ a >> 29;
+	return id_hash(&d->hash, id);
 }
 
 enum im_rc
 dedup_init(struct dedup *d, uint64_t next, struct im_err *err)
 {
 	*d = (struct dedup){ .next = next, .begin = next, .settled = next, .recalled = true };
-	random_bytes(&d->seed, sizeof(d->seed));
+	id_hash_init(&d->hash);
 	d->recent = malloc(DEDUP_RECENT * sizeof(*d->recent));
 	d->bucket = malloc(DEDUP_RECENT * sizeof(*d->bucket));
 	if (d->recent == NULL || d->bucket == NULL) {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "audit/record.h"
+#include "audit/id_hash.h"
 #include "base/err.h"
 
 #define DEDUP_RECENT                                                                               \
@@ -20,12 +20,12 @@ struct dedup_recent;
 struct dedup_old;
 
 struct dedup {
-	uint64_t next;    /* index of the next entry */
-	uint64_t begin;   /* index of the first entry that it was told of */
-	uint64_t settled; /* entries below are durable */
-	uint64_t open;    /* REQUESTs without a terminal record */
-	uint64_t seed;    /* so that nobody can aim at one bucket */
-	bool recalled;    /* all entries so far came by dedup_recall(), and 'recent' is empty */
+	uint64_t next;       /* index of the next entry */
+	uint64_t begin;      /* index of the first entry that it was told of */
+	uint64_t settled;    /* entries below are durable */
+	uint64_t open;       /* REQUESTs without a terminal record */
+	struct id_hash hash; /* so that nobody can aim at one bucket */
+	bool recalled;       /* all entries so far came by dedup_recall(), and 'recent' is empty */
 	struct dedup_recent *recent; /* entry i is at recent[i % DEDUP_RECENT] */
 	uint32_t *bucket;            /* first entry of each chain, as position + 1 */
 	struct dedup_old *old;       /* open REQUESTs that left 'recent': open addressing */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "audit/dedup.h"
+#include "audit/open_requests.h"
 
 static uint8_t *
 id_of(uint64_t n)
@@ -190,6 +191,54 @@ test_dedup_recalled_knows_what_one_that_was_told_all_knows(void **state)
 	dedup_done(&recalled);
 }
 
+/* Ids that differ in their high bits, or in two halves that make up for each other: these met at one place, whatever the seed was. */
+static void
+chosen_id(unsigned n, bool halves, uint8_t id[RECORD_ID_BYTES])
+{
+	uint64_t a = 7, b = (uint64_t)n << 46;
+
+	if (halves) {
+		b = n;
+		a = b >> 31 ^ b << 33; /* a ^ rotated b is nought */
+	}
+	memcpy(id, &a, sizeof(a));
+	memcpy(id + 8, &b, sizeof(b));
+}
+
+#define CHOSEN 4096
+
+static void
+test_ids_that_a_stranger_chose_do_not_meet_at_one_place(void **state)
+{
+	struct open_requests o = { 0 };
+	size_t run = 0, longest = 0;
+	unsigned used = 0;
+	struct id_hash h;
+	bool seen[CHOSEN] = { false };
+	uint8_t id[RECORD_ID_BYTES];
+
+	(void)state;
+	id_hash_init(&h);
+	for (int halves = 0; halves < 2; halves++) {
+		memset(seen, 0, sizeof(seen));
+		used = 0;
+		for (unsigned n = 1; n <= CHOSEN; n++) {
+			chosen_id(n, halves, id);
+			used += !seen[id_hash(&h, id) % CHOSEN];
+			seen[id_hash(&h, id) % CHOSEN] = true;
+			assert_true(open_requests_reserve(&o));
+			open_requests_add(&o, id, n, 0);
+		}
+		assert_in_range(used, CHOSEN / 2, CHOSEN); /* 63 % of the places, by chance */
+	}
+	for (size_t i = 0; i < o.cap; i++) {
+		run = o.table[i].index_plus != 0 ? run + 1 : 0;
+		longest = run > longest ? run : longest;
+	}
+	assert_in_range(longest, 1, CHOSEN / 8);
+	open_requests_done(&o);
+}
+
 int
 main(void)
 {
@@ -198,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_dedup_pop_reopens_nothing_and_forgets),
 		cmocka_unit_test(test_dedup_keeps_open_requests_longer_than_closed_ones),
 		cmocka_unit_test(test_dedup_recalled_knows_what_one_that_was_told_all_knows),
+		cmocka_unit_test(test_ids_that_a_stranger_chose_do_not_meet_at_one_place),
 		cmocka_unit_test(test_dedup_against_a_plain_list_on_random_operations),
 	};
 

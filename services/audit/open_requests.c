@@ -6,21 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t
-hash_id(const uint8_t *id)
-{
-	uint64_t a, b;
-
-	memcpy(&a, id, 8);
-	memcpy(&b, id + 8, 8);
-	a = (a ^ b >> 31 ^ b << 33) * UINT64_C(0x9e3779b97f4a7c15);
-	return a ^ a >> 32;
-}
-
 static size_t
 place(const struct open_requests *o, const uint8_t *id)
 {
-	size_t at = hash_id(id) & (o->cap - 1);
+	size_t at = id_hash(&o->hash, id) & (o->cap - 1);
 
 	while (o->table[at].index_plus != 0 && memcmp(o->table[at].id, id, RECORD_ID_BYTES) != 0)
 		at = (at + 1) & (o->cap - 1);
@@ -41,6 +30,8 @@ open_requests_reserve(struct open_requests *o)
 		return false;
 	}
 	o->cap = cap;
+	if (was_cap == 0)
+		id_hash_init(&o->hash);
 	for (size_t i = 0; i < was_cap; i++)
 		if (was[i].index_plus != 0)
 			o->table[place(o, was[i].id)] = was[i];
@@ -74,7 +65,7 @@ open_requests_remove(struct open_requests *o, struct open_request *r)
 	size_t mask = o->cap - 1, hole = (size_t)(r - o->table);
 
 	for (size_t i = (hole + 1) & mask; o->table[i].index_plus != 0; i = (i + 1) & mask) {
-		size_t home = hash_id(o->table[i].id) & mask;
+		size_t home = id_hash(&o->hash, o->table[i].id) & mask;
 
 		if (((i - home) & mask) >= ((i - hole) & mask)) {
 			o->table[hole] = o->table[i];

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "audit/record.h"
+#include "audit/id_hash.h"
 
 struct open_request {
 	uint8_t id[RECORD_ID_BYTES];
@@ -20,6 +20,7 @@ struct open_request {
 struct open_requests {
 	struct open_request *table;
 	size_t count, cap;
+	struct id_hash hash;
 };
 
 /** Make room for one more. False without memory. */
