@@ -92,7 +92,13 @@ print_tree(const struct verify_report *r)
 		     r->published_size);
 	print_time("; from", r->first_time_us);
 	print_time(" to", r->last_time_us);
-	(void)printf("\nroot:      %s\n", root);
+	if (r->has_checkpoint)
+		(void)printf("\nroot:      %s\n", root);
+	else if (r->published_size == 0)
+		(void)printf(
+		    "\nroot:      nothing is published yet: all records are in the write-ahead log\n");
+	else
+		(void)printf("\nroot:      nothing of the newest shard is published yet\n");
 }
 
 /* The shards, if there is more than one, and why each is believed. */
@@ -216,15 +222,16 @@ print_json(const struct verify_report *r, const struct log_arg *log, const struc
 	(void)buf_append_str(&b, ",\"origin\":");
 	(void)json_put_cstr(&b, r->origin);
 	hex_encode((const uint8_t *)&r->root, sizeof(r->root), hex);
-	(void)buf_printf(&b,
-			 ",\"size\":%" PRIu64 ",\"published_size\":%" PRIu64
-			 ",\"root\":\"%s\",\"signature_checked\":%s,\"torn\":%s"
-			 ",\"first_time_us\":%" PRIu64 ",\"last_time_us\":%" PRIu64
-			 ",\"gap_records\":%" PRIu64 ",\"open\":%" PRIu64 ",\"orphans\":%" PRIu64
-			 ",\"pruned\":%" PRIu64,
-			 r->size, r->published_size, hex, r->signature_checked ? "true" : "false",
-			 r->torn ? "true" : "false", r->first_time_us, r->last_time_us,
-			 r->gap_records, r->open, r->orphans, r->pruned);
+	(void)buf_printf(
+	    &b,
+	    ",\"size\":%" PRIu64 ",\"published_size\":%" PRIu64
+	    ",\"root\":%s%s%s,\"signature_checked\":%s,\"torn\":%s"
+	    ",\"first_time_us\":%" PRIu64 ",\"last_time_us\":%" PRIu64 ",\"gap_records\":%" PRIu64
+	    ",\"open\":%" PRIu64 ",\"orphans\":%" PRIu64 ",\"pruned\":%" PRIu64,
+	    r->size, r->published_size, r->has_checkpoint ? "\"" : "",
+	    r->has_checkpoint ? hex : "null", r->has_checkpoint ? "\"" : "",
+	    r->signature_checked ? "true" : "false", r->torn ? "true" : "false", r->first_time_us,
+	    r->last_time_us, r->gap_records, r->open, r->orphans, r->pruned);
 	json_shards(&b, r);
 	json_counts(&b, "kinds", r->kinds, KINDS, true);
 	json_counts(&b, "outcomes", r->outcomes, OUTCOMES, false);
@@ -295,7 +302,8 @@ read_cosigned(const struct log_arg *log, const struct quorum_arg *q, struct kept
 
 	if (q->count == 0)
 		return IM_OK;
-	rc = cosigned_read_log(&log->source, log->vkey, q->key, q->count, &k->cosigned, err);
+	rc = cosigned_read_log(&log->source, log->vkey, q->key, q->count, q->needed, &k->cosigned,
+			       err);
 	if (rc != IM_OK || k->cosigned.count == 0)
 		return rc;
 	k->list[k->count] = k->cosigned.at;

@@ -82,23 +82,61 @@ read_shard(const struct shard *shard, const char *vkey, const struct note_verifi
 	return rc;
 }
 
+/* Shards of the log, and which one 'vkey' is of: earlier ones are not vouched for by it, later ones by what it signed. */
+static enum im_rc
+load(const struct audit_source *s, const char *vkey, struct shards *ret, size_t *ret_given,
+     struct im_err *err)
+{
+	struct note_verifier key;
+	enum im_rc rc = shards_load(s, NULL, ret, err);
+
+	*ret_given = 0;
+	if (rc != IM_OK || vkey == NULL)
+		return rc;
+	rc = note_verifier_parse(vkey, &key, err);
+	for (size_t i = 1; i < ret->count && rc == IM_OK; i++)
+		if (strcmp(ret->shard[i]->origin, key.name) == 0)
+			*ret_given = i;
+	if (rc == IM_OK && *ret_given > 0 && strcmp(ret->shard[*ret_given]->vkey, vkey) != 0)
+		rc = err_set(err, IM_ECORRUPT,
+			     "the shard before %s names another key than the one given", key.name);
+	if (rc == IM_OK && *ret_given > 0)
+		return IM_OK;
+	shards_done(ret);
+	return rc == IM_OK ? shards_load(s, vkey, ret, err) : rc;
+}
+
 enum im_rc
 cosigned_read_log(const struct audit_source *s, const char *vkey,
-		  const struct note_verifier *witness, size_t n, struct cosigned *ret,
-		  struct im_err *err)
+		  const struct note_verifier *witness, size_t n, unsigned enough,
+		  struct cosigned *ret, struct im_err *err)
 {
 	struct shards shards = { 0 };
-	enum im_rc rc = shards_load(s, vkey, &shards, err);
+	size_t given;
+	enum im_rc rc = load(s, vkey, &shards, &given, err);
+	bool found = false;
 
 	memset(ret, 0, sizeof(*ret));
-	for (size_t i = shards.count; i-- > 0;) {
+	for (size_t i = shards.count; i-- > 0 && rc == IM_OK && (!found || ret->count < enough);) {
 		const struct shard *shard = shards.shard[i];
+		struct cosigned c;
 
-		cosigned_done(ret);
-		rc = read_shard(shard, i == 0 ? vkey : shard->vkey, witness, n, ret, err);
+		rc = read_shard(shard,
+				i == 0 && given == 0 ? vkey
+				: i < given          ? NULL
+						     : shard->vkey,
+				witness, n, &c, err);
+		if (rc == IM_OK &&
+		    (!found || c.count > ret->count || (ret->count == 0 && i == 0))) {
+			cosigned_done(ret);
+			*ret = c;
+			found = true;
+		} else {
+			cosigned_done(&c);
+		}
 		/* A shard that has just begun may have no checkpoint yet. */
-		if ((rc != IM_OK && rc != IM_ENOTFOUND) || (rc == IM_OK && ret->count > 0))
-			break;
+		if (rc == IM_ENOTFOUND && (i > 0 || found))
+			rc = IM_OK;
 	}
 	shards_done(&shards);
 	return rc;

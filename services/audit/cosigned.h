@@ -36,11 +36,13 @@ IM_MUST_CHECK enum im_rc cosigned_read(const struct audit_source *s,
 				       const struct note_verifier *witness, size_t n,
 				       struct cosigned *ret, struct im_err *err);
 
-/** The same of the newest shard of the log at 's' that any of the witnesses has cosigned, else of its first one; that covers all shards
- *  before. 'vkey' is the first shard's key or NULL. Errors as shards_load() too. */
+/** The same of the newest shard of the log at 's' that 'enough' of the witnesses have cosigned, else of the one that most have; that
+ *  covers all shards before. 'vkey' is the key of any shard, or NULL: shards before that one are not vouched for, and their signatures
+ *  not checked. Errors as shards_load() too. */
 IM_MUST_CHECK enum im_rc cosigned_read_log(const struct audit_source *s, const char *vkey,
 					   const struct note_verifier *witness, size_t n,
-					   struct cosigned *ret, struct im_err *err);
+					   unsigned enough, struct cosigned *ret,
+					   struct im_err *err);
 
 /** The same of the 'len' bytes of one signed checkpoint. */
 IM_MUST_CHECK enum im_rc cosigned_open(const char *bytes, size_t len,

@@ -56,7 +56,8 @@ struct verify_report {
 	/* What the log is. */
 	char origin[256];        /* of the newest shard */
 	uint64_t published_size; /* of the checkpoint file; of all shards */
-	struct hash root;        /* of the newest shard's checkpoint */
+	bool has_checkpoint;     /* the newest shard's is there */
+	struct hash root;        /* which it says; zeros without it */
 	uint64_t size;   /* with the records of the write-ahead log behind it; of all shards */
 	unsigned shards; /* at least one; all of them count in what follows */
 	struct verify_shard shard[VERIFY_SHARDS_MAX]; /* the first ones */

@@ -361,7 +361,8 @@ verify_shard(struct verify *v)
 		return rc; /* nothing says what the rest should be */
 	if (found)
 		memcpy(place->origin, cp.origin, sizeof(place->origin));
-	r->root = cp.root;
+	r->has_checkpoint = found;
+	r->root = found ? cp.root : (struct hash){ { 0 } };
 	v->published = v->size = cp.size;
 	verify_seen_begin(&v->seen, place->origin);
 	rc = check_tree(v, cp.size, &whole);

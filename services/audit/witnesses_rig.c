@@ -210,7 +210,7 @@ rig_read_file(struct witnesses_rig *f, uint64_t *ret_size)
 	source_folder(&source, f->t.dir);
 	for (unsigned i = 0; i < WITNESSES; i++)
 		assert_int_equal(note_cosigner_parse(f->daemon[i].vkey, &key[i], NULL), IM_OK);
-	if (cosigned_read_log(&source, f->t.vkey, key, WITNESSES, &c, &f->t.err) != IM_OK)
+	if (cosigned_read_log(&source, f->t.vkey, key, WITNESSES, 1, &c, &f->t.err) != IM_OK)
 		fail_msg("%s", f->t.err.text);
 	for (unsigned i = 0; i < WITNESSES; i++) {
 		if (c.by[i].cosigned)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "audit/turn.h"
 #include "audit/witnesses_rig.h"
@@ -183,6 +184,68 @@ test_cosigned_file_whose_sync_fails_is_fatal(void **state)
 	testdisk_arm(0, 0);
 }
 
+/* Cut the last two lines off: only one witness has come to it yet. */
+static void
+cut_two_lines(const char *path)
+{
+	struct buf text = { 0 };
+	size_t len;
+
+	assert_int_equal(disk_read(path, NOTE_MAX_BYTES, &text, NULL), IM_OK);
+	len = text.len;
+	for (int lines = 0; lines < 3;)
+		if (text.data[--len] == '\n')
+			lines++;
+	assert_int_equal(truncate(path, (off_t)len + 1), 0);
+	buf_done(&text);
+}
+
+/* Whose key it is decides nothing: the newest shard that enough of them have cosigned is the one. */
+static void
+read_with_each_key(struct witnesses_rig *f, const struct audit_rotated *rotated, uint64_t size)
+{
+	const char *vkeys[] = { f->t.vkey, rotated->vkey, NULL };
+	struct note_verifier key[WITNESSES];
+	const uint8_t seed[NOTE_KEY_BYTES] = { 1 };
+	struct note_signer other;
+	char wrong[NOTE_KEYTEXT_MAX], path[DISK_PATH_MAX];
+	struct audit_source source;
+	struct cosigned c;
+
+	source_folder(&source, f->t.dir);
+	for (unsigned i = 0; i < WITNESSES; i++)
+		assert_int_equal(note_cosigner_parse(f->daemon[i].vkey, &key[i], NULL), IM_OK);
+	for (unsigned i = 0; i < 3; i++) {
+		if (cosigned_read_log(&source, vkeys[i], key, WITNESSES, 2, &c, &f->t.err) != IM_OK)
+			fail_msg("%s", f->t.err.text);
+		assert_int_equal(c.count, 3);
+		assert_string_equal(c.at.origin, rotated->origin);
+		assert_int_equal(c.at.size, size);
+		assert_int_equal(c.first, f->log->shard.first);
+		cosigned_done(&c);
+	}
+	/* The right name, another key. */
+	assert_int_equal(note_signer_new(rotated->origin, seed, &other, NULL), IM_OK);
+	note_signer_vkey(&other, wrong);
+	note_signer_done(&other);
+	assert_int_equal(cosigned_read_log(&source, wrong, key, WITNESSES, 2, &c, &f->t.err),
+			 IM_ECORRUPT);
+	cosigned_done(&c);
+	/* Too few have come to the new shard: then it is the one before. */
+	assert_int_equal(disk_path(path, f->log->shard.dir, COSIGNED_FILE, NULL), IM_OK);
+	cut_two_lines(path);
+	assert_int_equal(cosigned_read_log(&source, f->t.vkey, key, WITNESSES, 2, &c, &f->t.err),
+			 IM_OK);
+	assert_int_equal(c.count, 3);
+	assert_string_equal(c.at.origin, "test.example/log");
+	cosigned_done(&c);
+	assert_int_equal(cosigned_read_log(&source, f->t.vkey, key, WITNESSES, 1, &c, &f->t.err),
+			 IM_OK);
+	assert_int_equal(c.count, 1);
+	assert_string_equal(c.at.origin, rotated->origin);
+	cosigned_done(&c);
+}
+
 /* To a witness the next shard is another log: it cosigns that when it knows its key, and that covers the one before. */
 static void
 test_witnesses_follow_the_log_into_its_next_shard(void **state)
@@ -219,6 +282,9 @@ test_witnesses_follow_the_log_into_its_next_shard(void **state)
 	assert_int_equal(rig_read_file(f, &read_size), 3);
 	assert_int_equal(read_size, size);
 	testlog_verify(&f->t, &(struct verify_report){ 0 });
+	rig_close_log(f);
+	rig_open_log(f);
+	read_with_each_key(f, &rotated, size);
 }
 
 int
