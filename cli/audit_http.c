@@ -11,11 +11,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit/proof_file.h"
 #include "audit/shards.h"
 #include "daemon/daemon.h"
 
 #define CONNECT_MS      10000L
-#define STALL_S         30L /* without a byte */
+#define SLOW_BYTES      1024L /* a second; who is slower for SLOW_S is given up */
+#define SLOW_S          30L
 #define REDIRECT_MAX    5L
 #define CONNECTIONS_MAX 6L
 #define TRIES           3
@@ -35,11 +37,18 @@ struct slot {
 	char why[CURL_ERROR_SIZE];
 };
 
+struct sized {
+	char shard[SHARD_NAME_MAX];
+	uint64_t size;
+};
+
 struct http_log {
 	CURLM *multi;
-	char *base;       /* ends in '/' */
-	uint64_t size;    /* of the last checkpoint; nothing beyond is fetched ahead */
-	uint64_t next[2]; /* bundle, and tile of level 0, that a walk would ask for now */
+	char *base; /* ends in '/' */
+	struct buf
+	    sized; /* struct sized: of each shard that is known; nothing beyond is fetched ahead */
+	char shard[SHARD_NAME_MAX]; /* that a walk is in */
+	uint64_t next[2];           /* bundle, and tile of level 0, that it would ask for now */
 	struct slot slot[SLOTS];
 };
 
@@ -140,6 +149,13 @@ judge(const struct http_log *log, const struct slot *s, bool *ret_again, struct 
 		return err_set(err, IM_ETOOBIG, "%s%s is larger than such a file can be", log->base,
 			       s->path);
 	*ret_again = s->code != CURLE_OK || status >= 500 || status == 429;
+	if (s->code == CURLE_OPERATION_TIMEDOUT && s->body.len > 0) {
+		*ret_again = false;
+		return err_set(
+		    err, IM_EUNAVAILABLE,
+		    "%s%s: the server is too slow: it has sent less than %ld bytes a second for %ld seconds",
+		    log->base, s->path, SLOW_BYTES, SLOW_S);
+	}
 	if (s->code != CURLE_OK)
 		return err_set(err, IM_EUNAVAILABLE, "%s%s: %s", log->base, s->path,
 			       s->why[0] != '\0' ? s->why : curl_easy_strerror(s->code));
@@ -151,17 +167,61 @@ judge(const struct http_log *log, const struct slot *s, bool *ret_again, struct 
 	return IM_OK;
 }
 
+static struct sized *
+find_sized(struct http_log *log, const char *shard)
+{
+	struct sized *all = (struct sized *)log->sized.data;
+
+	for (size_t i = 0; i < log->sized.len / sizeof(*all); i++)
+		if (strcmp(all[i].shard, shard) == 0)
+			return &all[i];
+	return NULL;
+}
+
+/* What a checkpoint says, or the end of a shard, of its size. Of no use but for fetching ahead: whoever reads them checks them. */
+static void
+note_size(struct http_log *log, const char *path, const char *bytes, size_t len)
+{
+	struct sized new = { .size = 0 }, *known;
+	const char *file = shard_path_split(path, new.shard);
+	struct proof_file p = { 0 };
+	struct checkpoint cp;
+
+	if (strcmp(file, SHARD_NEXT) == 0) {
+		if (proof_file_parse(bytes, len, &p, NULL) != IM_OK)
+			return;
+		bytes = p.checkpoint;
+		len = p.checkpoint_len;
+	} else if (strcmp(file, "checkpoint") != 0) {
+		return;
+	}
+	if (checkpoint_open(bytes, len, NULL, &cp, NULL) == IM_OK) {
+		known = find_sized(log, new.shard);
+		new.size = cp.size;
+		if (known != NULL)
+			*known = new;
+		else if (log->sized.len < SHARDS_MAX * sizeof(new))
+			(void)buf_append(&log->sized, &new, sizeof(new));
+	}
+	proof_file_done(&p);
+}
+
 /* If 'path' is where a walk would go on, fetch what comes after it. */
 static void
 look_ahead(struct http_log *log, const char *path)
 {
 	char shard[SHARD_NAME_MAX];
 	const char *file = shard_path_split(path, shard);
+	const struct sized *sized = find_sized(log, shard);
 	struct tile t;
 	uint64_t *next;
 
-	if (!tile_path_parse(file, &t) || t.level > 0)
+	if (!tile_path_parse(file, &t) || t.level > 0 || sized == NULL)
 		return;
+	if (strcmp(shard, log->shard) != 0) {
+		memcpy(log->shard, shard, sizeof(shard));
+		log->next[0] = log->next[1] = 0;
+	}
 	next = &log->next[t.level == 0];
 	if (t.n != *next) {
 		*next = t.n + 1;
@@ -174,7 +234,7 @@ look_ahead(struct http_log *log, const char *path)
 		size_t before = (size_t)(file - path);
 
 		t.n++;
-		t.width = tile_width(log->size, t.level, t.n);
+		t.width = tile_width(sized->size, t.level, t.n);
 		if (t.width == 0 || s == NULL)
 			return;
 		memcpy(name, path, before);
@@ -230,8 +290,6 @@ read_http(const struct audit_source *s, const char *path, size_t max, struct buf
 {
 	struct http_log *log = s->user;
 	size_t had = out->len;
-	char shard[SHARD_NAME_MAX];
-	struct checkpoint cp;
 	bool again = true;
 	enum im_rc rc = IM_OK;
 
@@ -242,10 +300,8 @@ read_http(const struct audit_source *s, const char *path, size_t max, struct buf
 			(void)nanosleep(&pause, NULL);
 		rc = fetch(log, path, max, out, &again, err);
 	}
-	if (rc == IM_OK && strcmp(shard_path_split(path, shard), "checkpoint") == 0 &&
-	    checkpoint_open((const char *)out->data + had, out->len - had, NULL, &cp, NULL) ==
-		IM_OK)
-		log->size = cp.size;
+	if (rc == IM_OK)
+		note_size(log, path, (const char *)out->data + had, out->len - had);
 	return rc;
 }
 
@@ -263,8 +319,8 @@ set_options(struct slot *s)
 	(void)curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
 	(void)curl_easy_setopt(e, CURLOPT_MAXREDIRS, REDIRECT_MAX);
 	(void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, STALL_S);
+	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
+	(void)curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, SLOW_S);
 	(void)curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
 	(void)curl_easy_setopt(e, CURLOPT_USERAGENT, "infermesh/" INFERMESH_VERSION);
 	(void)curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
@@ -327,6 +383,7 @@ http_log_close(struct http_log *log)
 	}
 	if (log->multi != NULL)
 		(void)curl_multi_cleanup(log->multi);
+	buf_done(&log->sized);
 	free(log->base);
 	free(log);
 }

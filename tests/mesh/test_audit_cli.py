@@ -273,6 +273,51 @@ def test_verify_over_a_long_way_fetches_ahead_and_tries_again(mesh, tmp_path):
     assert not Slow.fails
 
 
+class Dripping(http.server.SimpleHTTPRequestHandler):
+    """A folder from which bundles come one byte a second."""
+
+    def do_GET(self):
+        path = pathlib.Path(self.translate_path(self.path))
+        if "entries" not in self.path or not path.is_file():
+            return super().do_GET()
+        data = path.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(1)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.skipif(os.environ.get("INFERMESH_TESTS_ALL") != "1", reason="30 s: only with --all")
+def test_verify_gives_a_server_up_that_sends_a_byte_a_second(mesh, tmp_path):
+    ask(mesh)
+    folder = copy_of(mesh, tmp_path / "log")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Dripping, directory=str(folder))) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        said = run(mesh, "verify", f"http://127.0.0.1:{server.server_address[1]}", status=1)
+        server.shutdown()
+    assert "the server is too slow: it has sent less than 1024 bytes a second for 30 seconds" in said
+    assert 29 <= time.monotonic() - began < 90
+
+
+def test_verify_of_what_was_never_published_says_so(start, instant):
+    workers = [{"name": "w", "backend": "upstream", "url": instant(), "models": ["m"]}]
+    mesh = start(workers=workers, config={"audit": {"publish_ms": "60s"}})
+    mesh.chat(QUESTION)
+    said = run(mesh, "verify")
+    assert "root:      nothing is published yet: all records are in the write-ahead log" in said
+    report = json.loads(run(mesh, "verify", "--json"))
+    assert report["verified"] and report["root"] is None and report["published_size"] == 0 < report["size"]
+
+
 def test_verify_on_a_terminal_shows_how_far_it_is(mesh):
     ask(mesh)
     primary, secondary = pty.openpty()

@@ -1,4 +1,6 @@
 """The log goes on in a new shard under a new key while the mesh answers: nothing is lost, and who has the first key follows."""
+import functools
+import http.server
 import json
 import shutil
 import threading
@@ -96,6 +98,39 @@ def test_rotation_under_load_loses_nothing_and_the_first_key_checks_all(mesh, tm
         shutil.rmtree(missing)
         said = run(mesh, "verify", url, "--vkey", first, status=1)
         assert f"{missing.name}/the log goes on in this shard, and it is missing" in said or "is missing" in said
+
+
+class Counting(http.server.SimpleHTTPRequestHandler):
+    missed, asked = [], 0
+
+    def send_error(self, code, *args, **kwargs):
+        Counting.missed.append((code, self.path))
+        super().send_error(code, *args, **kwargs)
+
+    def do_GET(self):
+        Counting.asked += 1
+        super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+def test_what_is_fetched_ahead_of_a_shard_is_there(mesh, tmp_path):
+    for _ in range(150):  # the first shard is larger than a tile, the second one smaller
+        ask(mesh)
+    rotated = rotate(mesh)
+    ask(mesh)
+    folder = tmp_path / "log"
+    shutil.copytree(mesh.state_dir / "audit", folder, ignore=shutil.ignore_patterns("wal", "lock"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Counting, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        assert json.loads(run(mesh, "verify", url, "--json"))["verified"]
+        run(mesh, "export", url)
+        server.shutdown()
+    newest = rotated["origin"].rsplit("/", 1)[1]
+    assert Counting.asked > 10
+    assert {path for _, path in Counting.missed} == {f"/{newest}/next.tlog-proof"}, Counting.missed
 
 
 def test_log_of_two_shards_survives_a_kill(mesh):
