@@ -284,26 +284,6 @@ cache_lookup_sample(struct buf *out)
 }
 
 static void
-cache_found_sample(struct buf *out)
-{
-	cache_found_encode(&(struct cache_found){ true, { (const uint8_t *)"v", 1 }, 3, "l1" },
-			   out);
-}
-
-static void
-cache_store_sample(struct buf *out)
-{
-	cache_store_encode(
-	    &(struct cache_store){ { 1 }, { (const uint8_t *)"v", 1 }, 9, "acme", "demo" }, out);
-}
-
-static void
-cache_stats_sample(struct buf *out)
-{
-	cache_stats_encode(&(struct cache_stats){ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, out);
-}
-
-static void
 audit_append_sample(struct buf *out)
 {
 	static struct audit_event events[1] = {

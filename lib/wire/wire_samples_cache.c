@@ -1,5 +1,5 @@
 /*
- * wire/wire_samples_cache.c - samples of what operators ask of the cache and are told.
+ * wire/wire_samples_cache.c - samples of what the cache is asked and told.
  */
 #include "wire/wire_samples_cache.h"
 
@@ -43,4 +43,24 @@ cache_purged_sample(struct buf *out)
 {
 	cache_purged_encode(
 	    &(struct cache_purged){ { { "l1", "", 3 }, { "redis", "it is away", 0 } }, 2 }, out);
+}
+
+void
+cache_found_sample(struct buf *out)
+{
+	cache_found_encode(&(struct cache_found){ true, { (const uint8_t *)"v", 1 }, 3, "l1" },
+			   out);
+}
+
+void
+cache_store_sample(struct buf *out)
+{
+	cache_store_encode(
+	    &(struct cache_store){ { 1 }, { (const uint8_t *)"v", 1 }, 9, "acme", "demo" }, out);
+}
+
+void
+cache_stats_sample(struct buf *out)
+{
+	cache_stats_encode(&(struct cache_stats){ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, out);
 }

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|router|gateway|audit|verify|recovery] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway|audit|verify|recovery|cache [--trace]] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | router | gateway | audit | verify | recovery) ;;
+all | link | router | gateway | audit | verify | recovery | cache) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery, cache" >&2
 	exit 2
 	;;
 esac

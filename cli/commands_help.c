@@ -1,0 +1,94 @@
+/*
+ * cli/commands_help.c - texts of the help; see commands_help.h.
+ */
+#include "cli/commands_help.h"
+
+const char cache_stats_help[] =
+    "Since the cache was started. MISSES of a tier are asked of the next one below. FAILED are lookups that it did not answer\n"
+    "in time, or not at all; CORRUPT are entries that were none and were removed; both are misses for who asked.";
+
+const char cache_get_help[] =
+    "KEY is 64 hexadecimal digits; 'infermesh explain' shows that of a request. Asks as a request would, so the tiers count it.\n"
+    "The exit status is 1 when no tier has it.";
+
+const char cache_purge_help[] =
+    "All that is given must hold. Answers that are made meanwhile may stay. The purge is in the audit log, as a CONFIG record of\n"
+    "the cache. The exit status is 1 when a tier cannot say that all is gone: it is away, for example.";
+
+const char cache_warm_help[] =
+    "Each line of FILE (- is standard input) is the JSON body of a chat completion, as callers send it. They are asked one after the\n"
+    "other, as requests like any other: limits hold, and each is in the audit log. The exit status is 1 when one failed.";
+
+const char audit_verify_help[] =
+    "Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
+    "publishes below URL, checks its signature, decodes every record and names requests without an end. Status 0: all is\n"
+    "as it was written; 1: it is not, and the first deviation is named. Needs no running mesh. Without --vkey the log of\n"
+    "this machine is checked against its own key (audit.key_file); the signature of any other log is not checked. The\n"
+    "report and 'infermesh status --json' show the key: keep a copy elsewhere, for only that proves that nobody wrote the\n"
+    "log anew. Not even who holds the key can roll a log back or rewrite it unseen by those who keep one of its checkpoints: give\n"
+    "it with --seen. With --witness the checkpoint that witnesses cosigned (checkpoint.cosigned) must be the beginning of the log\n"
+    "and carry enough of their cosignatures; this machine's log is compared with it in any case, if audit.witnesses names any.\n"
+    "All shards are verified, with the keys that follow from the first one's; records that were pruned by their hashes.";
+
+const char audit_show_help[] =
+    "INDEX counts the records from 0. REQUEST_ID is what clients see as x-request-id, also as chatcmpl-... Reads the log's\n"
+    "files as they are, those that are not published yet too, and proves nothing: 'audit prove' does. Needs no running mesh.";
+
+const char audit_search_help[] =
+    "All that is given must hold. A RESPONSE has the outcome, the status and the worker; it and its REQUEST have the\n"
+    "caller and the model. WHEN is 2026-01-31, 2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d ago. A name takes the right\n"
+    "to read audit.key_file, for the log holds pseudonyms; NAME of a caller is one of --tenant, or of 'default'.\n"
+    "The first search makes an index below mesh.state_dir, later ones add what is new to it; it may be deleted at any\n"
+    "time. What is found is read from the log: an index that lies can hide a record and not invent one. Proves\n"
+    "nothing: 'audit prove' does. Needs no running mesh.";
+
+const char audit_export_help[] =
+    "Writes the records of the log in DIR (default: audit.dir of the configuration), or of the one below URL, in\n"
+    "order, with the members that docs/audit-log.md lists. WHEN is 2026-01-31, 2026-01-31T12:00:00Z, or 90s, 30m, 2h,\n"
+    "7d ago. Memory does not grow with the log. Standard error says at the end, also when something failed, which\n"
+    "--from goes on behind the last record. Proves nothing: 'audit verify' does. Needs no running mesh.";
+
+const char audit_reconcile_help[] =
+    "Reads the whole log and names each request without an end, with its time, caller and model; requests and ends\n"
+    "that are there twice; and gaps. Without DIR and URL it is the log of this configuration, and the routers of\n"
+    "router.addresses that are reached are asked how many requests they have admitted since their start, and how many of\n"
+    "these are in flight: exactly these must be in the log. Status 0: every admitted request is there once and ended\n"
+    "once, or is in flight; 1: it is not so; 2: that could not be found out. Trusts the log: 'audit verify' first.";
+
+const char audit_prove_help[] =
+    "The proof is a text (c2sp.org/tlog-proof) with the record, the hashes beside its way to the root, and the signed\n"
+    "checkpoint. Who has the log's verifier key can check it offline, with 'infermesh audit check' or with other people's\n"
+    "software. It is checked before it is given out. A record can be proved when it is published, within a second.";
+
+const char audit_check_help[] =
+    "Checks the proof FILE ('-': standard input) offline: the log's signature, and that the record is in the log that was\n"
+    "signed. With --content and --opening also that the content is what the record holds a commitment to: for the input\n"
+    "the request as it was sent, for the output the answer manifest (docs/answer-manifest.md). With --witness the proof's\n"
+    "checkpoint must carry enough cosignatures: 'audit prove' takes a cosigned one if it covers the record. Status 0: all of\n"
+    "it holds; 1: it does not, and the output says why.";
+
+const char audit_open_help[] =
+    "A record holds commitments to what was asked and answered. The opening of one of them lets anybody who has\n"
+    "the content check that it is what was logged, and tells nothing of any other record. It takes the right to read\n"
+    "audit.key_file and the file of subjects' keys beside it; needs no running mesh. What was erased does not open.";
+
+const char audit_erase_help[] =
+    "From then on nobody can make an opening of a record of this tenant and caller. The records themselves, which\n"
+    "hold neither names nor contents, stay, and so does every proof; an ERASE record says that it was done. Asks the\n"
+    "running audit service. Once more is no error. Delete the backups of the file of subjects' keys too.";
+
+const char audit_prune_help[] =
+    "Deletes entry bundles, 256 entries each, all of whose entries are older; default: than audit.retention_days, as the\n"
+    "service does by itself every hour. Hash tiles stay for ever, so every proof that was handed out keeps verifying. A PRUNE\n"
+    "record says up to where; bundles go after it is published. Asks the running audit service.";
+
+const char audit_keys_help[] =
+    "A log goes on in a new shard each half-year (audit.shard) and under each new key. Each names the next one's key, so\n"
+    "whoever has the first can check all others. show prints them; needs no running mesh. rotate asks the running audit\n"
+    "service for a fresh key: the old one is destroyed, in audit.key_file too; make a new backup of that.";
+
+const char audit_witness_help[] =
+    "Asks the running audit service which witnesses (audit.witnesses) its log has: their state, the size of the last\n"
+    "checkpoint that each cosigned, since when there is one that it has not, and why it fails. Status 1 if one of them says\n"
+    "that the log was rolled back or forked. With keygen: makes witness.key_file for 'infermesh-audit --witness', unless it is\n"
+    "there, and prints its verifier key; needs no running mesh.";
