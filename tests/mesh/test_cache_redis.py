@@ -5,7 +5,14 @@ import pytest
 
 from mesh import wait_for
 from redis_server import RedisServer
-from test_cache import upstream, word  # noqa: F401: a fixture
+from test_cache import cli, word
+from upstream import Upstream
+
+
+@pytest.fixture
+def upstream():
+    with Upstream() as up:
+        yield up
 
 
 @pytest.fixture
@@ -25,7 +32,7 @@ def state(mesh):
                  if name.startswith('infermesh_cache_tier_ready{tier="redis"')), None)
 
 
-def test_answers_outlive_the_daemon_and_redis_may_go(start, upstream, redis):  # noqa: F811
+def test_answers_outlive_the_daemon_and_redis_may_go(start, upstream, redis):
     mesh = start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
                  config={"cache": {"redis": redis.url}})
     wait_for(lambda: state(mesh) == "ready", "the cache has Redis")
@@ -45,3 +52,23 @@ def test_answers_outlive_the_daemon_and_redis_may_go(start, upstream, redis):  #
         wait_for(lambda: state(mesh) in ("open", "connecting"), "the cache says so")
         getattr(redis, back)()
         wait_for(lambda: state(mesh) == "ready", "the cache finds Redis again")
+
+
+def test_purge_reaches_every_tier_and_says_when_it_is_not_sure(start, upstream, redis):
+    mesh = start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
+                 config={"cache": {"redis": redis.url}})
+    wait_for(lambda: state(mesh) == "ready", "the cache has Redis")
+    for n in range(5):
+        assert word(mesh, f"question {n}") == "miss"
+    wait_for(lambda: redis.ask("DBSIZE") == ":5", "the answers are in Redis")
+    assert cli(mesh, "purge", "--tenant", "other", "--json")["tiers"] == [
+        {"tier": "l1", "removed": 0, "error": ""}, {"tier": "redis", "removed": 0, "error": ""}]
+    assert cli(mesh, "purge", "--tenant", "acme", "--json")["tiers"] == [
+        {"tier": "l1", "removed": 5, "error": ""}, {"tier": "redis", "removed": 5, "error": ""}]
+    assert redis.ask("DBSIZE") == ":0" and word(mesh, "question 1") == "miss"
+    redis.kill()
+    wait_for(lambda: state(mesh) != "ready", "the cache says that Redis is away")
+    tiers = cli(mesh, "purge", "--all", "--json", status=1)["tiers"]
+    assert tiers[0] == {"tier": "l1", "removed": 1, "error": ""}
+    assert tiers[1]["tier"] == "redis" and tiers[1]["error"] != ""
+    assert "not all is gone for sure" in cli(mesh, "purge", "--all", status=1)
