@@ -240,9 +240,11 @@ check_backend(const struct config *w, bool upstream, struct im_err *err)
 		"workers[].extra"
 	};
 	static const char *const local_only[] = {
-		"workers[].model_file",         "workers[].sha256",  "workers[].max_batch_size",
-		"workers[].max_context_length", "workers[].threads", "workers[].queue_max",
-		"workers[].batch_tokens",       "workers[].step_ms", "workers[].context_sinks"
+		"workers[].model_file",     "workers[].sha256",
+		"workers[].max_batch_size", "workers[].max_context_length",
+		"workers[].threads",        "workers[].queue_max",
+		"workers[].batch_tokens",   "workers[].step_ms",
+		"workers[].context_sinks",  "workers[].exact"
 	};
 	const char *const *wrong = upstream ? local_only : upstream_only;
 	size_t n = upstream ? sizeof(local_only) / sizeof(local_only[0])

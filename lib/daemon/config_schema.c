@@ -200,8 +200,9 @@ const struct config_key config_schema[] = {
 	INT("workers[].max_context_length", "2048", 64, 1048576, "local: tokens of one sequence, prompt and answer"),
 	INT("workers[].context_sinks", "0", 0, 65536, "local: 0 = an answer ends where its context does; else it goes on with so many first tokens and the latest ones"),
 	INT("workers[].threads", "0", 0, 1024, "local: threads that decode; 0 = one for each processor, for a small model one"),
-	INT("workers[].batch_tokens", "0", 0, 8192, "local: tokens of one decode step, at least max_batch_size; 0 = 256, for a large model less"),
-	MS("workers[].step_ms", "100ms", 1, 60000, "local: a long prompt is fed in steps of about so long while answers are under way"),
+	INT("workers[].batch_tokens", "0", 0, 8192, "local: tokens of one decode step, at least max_batch_size; 0 = 512, from a billion parameters on 128"),
+	MS("workers[].step_ms", "250ms", 1, 60000, "local: a long prompt is fed in steps of about so long while answers are under way"),
+	BOOL("workers[].exact", "false", "local: the same answer to the last bit whatever is decoded beside it; takes up to half as long again"),
 	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
 };
 /* clang-format on */

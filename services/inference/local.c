@@ -146,6 +146,7 @@ local_start(struct loop *loop, const struct config *item, struct backend **ret, 
 		.context_tokens = setting(item, "workers[].max_context_length"),
 		.batch_tokens = setting(item, "workers[].batch_tokens"),
 		.threads = setting(item, "workers[].threads"),
+		.exact = item != NULL && config_bool(item, "workers[].exact"),
 		.sinks = setting(item, "workers[].context_sinks"),
 	};
 	struct backend *b = calloc(1, sizeof(*b));

@@ -69,7 +69,7 @@ batch_build(struct engine *e)
 			add(e, i, s->last, true);
 	}
 	answers = (uint32_t)e->batch->n_tokens;
-	pace_share(e->prompts, prompts, pace_room(&e->pace, answers));
+	pace_share(e->prompts, prompts, pace_room(&e->pace, answers), e->turn++);
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		if (wants_feeding(&e->seats[i]))
 			feed_prompt(e, i, e->prompts[next++].take);

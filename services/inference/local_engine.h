@@ -154,6 +154,7 @@ struct engine {
 	struct seat *seats;
 	uint32_t seat_count;
 	uint64_t next_age;
+	uint64_t turn; /* of feeding prompts */
 	struct pace pace;
 	struct pace_prompt *prompts; /* room for one of each seat, as the next */
 	struct prefix_view *views;

@@ -40,7 +40,7 @@ fit_sequences(const struct local_fit *f)
 uint32_t
 fit_batch_tokens(const struct local_fit *f, uint32_t sequences)
 {
-	uint32_t n = f->parameters < 100000000 ? 256 : f->parameters < 1000000000 ? 128 : 64;
+	uint32_t n = f->parameters < 1000000000 ? 512 : 128;
 
 	return n > sequences ? n : sequences;
 }

@@ -179,6 +179,12 @@ test_local_paused_job_waits_while_others_go_on(void **state)
 	rig_start(&r, NULL);
 	answer_init(&a, &r, questions[0]);
 	a.pause_at = 1;
+	a.req.temperature.v =
+	    2; /* wild, so that it is long: some of it comes before the pause is seen */
+	a.req.top_k = (struct opt_u32){ true, 0 };
+	a.req.top_p = (struct opt_double){ true, 1 };
+	a.req.seed = (struct opt_i64){ true, 1 };
+	a.req.max_tokens.v = 400;
 	answer_init(&b, &r, questions[2]);
 	assert_int_equal(answer_submit(&a), IM_OK);
 	loop_enter(r.loop);
@@ -187,7 +193,11 @@ test_local_paused_job_waits_while_others_go_on(void **state)
 	(void)answer_ask(&b);
 	assert_true(b.ended && !a.ended);
 	frames = a.frames;
-	assert_true(frames >= 1 && frames < 5); /* what was under way may still have come */
+	assert_true(frames >= 1);
+	answer_done(&b);
+	answer_init(&b, &r, questions[0]);
+	(void)answer_ask(&b);
+	assert_int_equal(a.frames, frames); /* not one more */
 	loop_enter(r.loop);
 	r.open++;
 	a.pause_at = 0;

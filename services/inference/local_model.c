@@ -245,8 +245,8 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 	cp.n_threads = cp.n_threads_batch = tp.n_threads;
 	cp.kv_unified =
 	    false; /* independent prompts: one buffer for all is slower the more there are */
-	cp.flash_attn_type =
-	    LLAMA_FLASH_ATTN_TYPE_DISABLED; /* its sums depend on what else is in the batch */
+	/* The sums of flash attention depend on how many are in the batch, in the last bits; it is up to 1.5 times as fast. */
+	cp.flash_attn_type = p->exact ? LLAMA_FLASH_ATTN_TYPE_DISABLED : LLAMA_FLASH_ATTN_TYPE_AUTO;
 	cp.no_perf = true;
 	m->context = llama_init_from_model(m->llama, cp);
 	if (m->context == NULL)

@@ -21,6 +21,7 @@ struct local_model_params {
 	uint32_t context_tokens; /* of one sequence, at most */
 	uint32_t batch_tokens;   /* of one step; 0 = as fits the model */
 	uint32_t threads;        /* 0 = as fits machine and model */
+	bool exact;              /* the same logits whatever else is in the batch */
 	uint32_t sinks; /* first tokens that stay when a context is full; 0 = it ends then */
 };
 

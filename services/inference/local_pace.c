@@ -76,14 +76,14 @@ shortest(struct pace_prompt *prompts, uint32_t count)
 }
 
 void
-pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room)
+pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint64_t turn)
 {
-	struct pace_prompt *p = eldest(prompts, count);
+	struct pace_prompt *p;
 
 	for (uint32_t i = 0; i < count; i++)
 		prompts[i].take = 0;
-	if (p != NULL)
-		room -= give(p, room - room / 2);
+	if (turn % 2 == 0 && (p = eldest(prompts, count)) != NULL)
+		room -= give(p, room);
 	while (room > 0 && (p = shortest(prompts, count)) != NULL)
 		room -= give(p, room);
 }

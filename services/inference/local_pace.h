@@ -30,10 +30,11 @@ struct pace_prompt {
 };
 
 /**
- * Share 'room' tokens among 'count' prompts. Half of it is for the eldest, so that each gets to its end; the rest goes to those
- * with the fewest tokens left, so that a short one is not kept waiting by a long one. Room is left over only when nothing is
- * left to feed. O(count) for each prompt that gets something.
+ * Share 'room' tokens among 'count' prompts in step number 'turn'. Every other step begins with the eldest, so that each gets to its
+ * end; all else goes to those with the fewest tokens left, so that a short one is not kept waiting by a long one. As few prompts
+ * as possible share a step: llama.cpp computes those of different lengths one after another, and reads all weights for
+ * each. Room is left over only when nothing is left to feed. O(count) for each prompt that gets something.
  */
-void pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room);
+void pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint64_t turn);
 
 #endif

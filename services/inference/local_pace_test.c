@@ -70,11 +70,11 @@ test_pace_one_prompt_gets_all_room(void **state)
 	struct pace_prompt one = { .age = 7, .left = 300 };
 
 	(void)state;
-	pace_share(&one, 1, 101);
+	pace_share(&one, 1, 101, 1);
 	assert_int_equal(one.take, 101);
-	pace_share(&one, 1, 400);
+	pace_share(&one, 1, 400, 2);
 	assert_int_equal(one.take, 300);
-	pace_share(NULL, 0, 10);
+	pace_share(NULL, 0, 10, 0);
 }
 
 static void
@@ -85,10 +85,13 @@ test_pace_short_prompt_passes_a_long_one_that_goes_on(void **state)
 				   { .age = 3, .left = 20 } };
 
 	(void)state;
-	pace_share(p, COUNT(p), 128);
-	assert_int_equal(p[0].take, 64);
-	assert_int_equal(p[1].take, 44);
+	pace_share(p, COUNT(p), 128, 1);
+	assert_int_equal(p[0].take, 0);
+	assert_int_equal(p[1].take, 108);
 	assert_int_equal(p[2].take, 20);
+	pace_share(p, COUNT(p), 128, 2);
+	assert_int_equal(p[0].take, 128);
+	assert_int_equal(p[1].take + p[2].take, 0);
 }
 
 static void
@@ -99,7 +102,7 @@ test_pace_equal_prompts_go_in_turn(void **state)
 				   { .age = 6, .left = 100 } };
 
 	(void)state;
-	pace_share(p, COUNT(p), 128);
+	pace_share(p, COUNT(p), 128, 1);
 	assert_int_equal(p[1].take, 100); /* the eldest is done first: its answer begins */
 	assert_int_equal(p[2].take, 28);
 	assert_int_equal(p[0].take, 0);
@@ -113,7 +116,7 @@ test_pace_eldest_ends_however_many_short_ones_come(void **state)
 
 	(void)state;
 	while (p[0].left > 0) {
-		pace_share(p, COUNT(p), 32);
+		pace_share(p, COUNT(p), 32, steps);
 		assert_int_equal(p[0].take + p[1].take, 32); /* nothing is wasted */
 		p[0].left -= p[0].take;
 		p[1] = (struct pace_prompt){ .age = 2 + steps, .left = 40 };
@@ -130,14 +133,14 @@ test_fit_follows_processors_memory_and_model(void **state)
 		uint32_t threads, sequences, batch;
 	} cases[] = {
 		/* the demo model on two processors, on a small board, on a server */
-		{ { 2, 8ULL << 30, 4000000, 4096, 512 }, 1, 8, 256 },
-		{ { 1, 1ULL << 30, 4000000, 4096, 512 }, 1, 4, 256 },
-		{ { 64, 256ULL << 30, 4000000, 4096, 512 }, 1, 32, 256 },
+		{ { 2, 8ULL << 30, 4000000, 4096, 512 }, 1, 8, 512 },
+		{ { 1, 1ULL << 30, 4000000, 4096, 512 }, 1, 4, 512 },
+		{ { 64, 256ULL << 30, 4000000, 4096, 512 }, 1, 32, 512 },
 		/* 8 billion parameters: 128 KiB a token */
-		{ { 8, 16ULL << 30, 8000000000, 131072, 2048 }, 8, 8, 64 },
-		{ { 8, 2ULL << 30, 8000000000, 131072, 8192 }, 8, 1, 64 },
+		{ { 8, 16ULL << 30, 8000000000, 131072, 2048 }, 8, 8, 128 },
+		{ { 8, 2ULL << 30, 8000000000, 131072, 8192 }, 8, 1, 128 },
 		/* nothing could be told */
-		{ { 0, 0, 0, 0, 0 }, 1, 4, 256 },
+		{ { 0, 0, 0, 0, 0 }, 1, 4, 512 },
 	};
 
 	(void)state;
@@ -146,7 +149,7 @@ test_fit_follows_processors_memory_and_model(void **state)
 		assert_int_equal(fit_sequences(&cases[i].f), cases[i].sequences);
 		assert_int_equal(fit_batch_tokens(&cases[i].f, 4), cases[i].batch);
 	}
-	assert_int_equal(fit_batch_tokens(&cases[0].f, 300), 300);
+	assert_int_equal(fit_batch_tokens(&cases[3].f, 200), 200);
 }
 
 int
