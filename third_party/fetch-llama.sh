@@ -5,9 +5,11 @@
 # it is taken from there with 'npm pack' (which runs no script of the package) and pinned three ways: the version of the
 # package, the sha512 of the tarball, the git commit in the bundle.
 #
-#   third_party/fetch-llama.sh        put include/, lib/ and LICENSE into .cache/llama of this tree
+#   third_party/fetch-llama.sh          put include/, lib/ and LICENSE into .cache/llama of this tree
+#   third_party/fetch-llama.sh --tools  build llama-server and llama-batched-bench from the same sources into .cache/llama-tools/bin,
+#                                       for './dev bench local' (10 minutes, once)
 #
-# INFERMESH_LLAMA_DIR   put them there instead
+# INFERMESH_LLAMA_DIR   put them there instead (the tools beside it)
 # XDG_CACHE_HOME        the result is also kept in $XDG_CACHE_HOME/infermesh (~/.cache/infermesh), so that the next clone
 #                       does not build again
 # INFERMESH_LLAMA_JOBS  compilers at once (default: 2)
@@ -74,7 +76,7 @@ is_whole() {
 	[ -s "$1/include/llama.h" ]
 }
 
-fetch() { # fetch TMP: the sources at TMP/src
+fetch() { # fetch TMP PATTERN...: the sources at TMP/src, those that the patterns of a sparse checkout name
 	need npm "it fetches the sources: apt-get install npm"
 	need git "it unpacks the sources: apt-get install git"
 	need openssl "it checks the sources: apt-get install openssl"
@@ -89,8 +91,10 @@ fetch() { # fetch TMP: the sources at TMP/src
 	tar -xzf "$tarball" -C "$1" package/llama/gitRelease.bundle || die "the package does not carry the sources"
 	git clone -q --no-checkout "$1/package/llama/gitRelease.bundle" "$1/src"
 	git -C "$1/src" config core.sparseCheckout true
-	printf '%s\n' /CMakeLists.txt /LICENSE /cmake/ /include/ /src/ /ggml/ /vendor/ '!/ggml/src/ggml-*/' \
-		/ggml/src/ggml-cpu/ >"$1/src/.git/info/sparse-checkout"
+	tmp=$1
+	shift
+	printf '%s\n' "$@" '!/ggml/src/ggml-*/' /ggml/src/ggml-cpu/ >"$tmp/src/.git/info/sparse-checkout"
+	set -- "$tmp"
 	git -C "$1/src" -c advice.detachedHead=false checkout -q "$COMMIT" ||
 		die "commit $COMMIT is not in the bundle; it is not used"
 	[ "$(git -C "$1/src" rev-parse HEAD)" = "$COMMIT" ] || die "the sources are not at commit $COMMIT"
@@ -118,6 +122,20 @@ build() { # build TMP: TMP/out with include/, lib/ and LICENSE
 	echo "$BUILD_ID" >"$1/out/build-id"
 }
 
+# tools TMP: TMP/out/bin with what './dev bench local' compares with.
+tools() {
+	need cmake "it configures the build: apt-get install cmake"
+	say "building llama-server and llama-batched-bench (about 10 minutes, once)"
+	# shellcheck disable=SC2086 # FLAGS is a list of words; the last of two settings counts
+	cmake -S "$1/src" -B "$1/build" $FLAGS -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON \
+		>"$1/log" 2>&1 || { tail -n 30 "$1/log" >&2; die "cmake failed"; }
+	nice cmake --build "$1/build" -j "${INFERMESH_LLAMA_JOBS:-2}" --target llama-server llama-batched-bench >"$1/log" 2>&1 ||
+		{ tail -n 30 "$1/log" >&2; die "the build failed"; }
+	mkdir -p "$1/out/bin"
+	cp "$1/build/bin/llama-server" "$1/build/bin/llama-batched-bench" "$1/out/bin/"
+	echo "$BUILD_ID" >"$1/out/build-id"
+}
+
 need sha256sum "it names the build: apt-get install coreutils"
 need c++ "it compiles llama.cpp: apt-get install g++"
 TOP=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -126,6 +144,21 @@ DEST=${DEST%/}
 FLAGS_ID=$( (echo "$FLAGS" && c++ -dumpmachine && c++ -dumpfullversion -dumpversion) | sha256sum | cut -c 1-12)
 BUILD_ID=llama-$COMMIT-$FLAGS_ID
 
+if [ "${1:-}" = --tools ]; then
+	DEST=$(dirname "$DEST")/llama-tools
+	if [ "$(cat "$DEST/build-id" 2>/dev/null)" = "$BUILD_ID" ]; then
+		say "$DEST is up to date"
+		exit 0
+	fi
+	TMP=$(mktemp -d)
+	trap 'rm -rf "$TMP"' EXIT
+	trap 'exit 130' INT TERM HUP
+	fetch "$TMP" '/*'
+	tools "$TMP"
+	place "$TMP/out" "$DEST"
+	say "$DEST is there"
+	exit 0
+fi
 if is_whole "$DEST"; then
 	say "$DEST is up to date"
 	exit 0
@@ -144,7 +177,7 @@ fi
 TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT
 trap 'exit 130' INT TERM HUP
-fetch "$TMP"
+fetch "$TMP" /CMakeLists.txt /LICENSE /cmake/ /include/ /src/ /ggml/ /vendor/
 build "$TMP"
 if [ -n "$KEPT" ]; then
 	place "$TMP/out" "$KEPT" || say "could not keep a copy in $KEPT; the next clone builds again"

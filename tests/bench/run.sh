@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|router|gateway|audit|verify|recovery|cache [--trace]] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway|audit|verify|recovery|cache [--trace]|local] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | router | gateway | audit | verify | recovery | cache) ;;
+all | link | router | gateway | audit | verify | recovery | cache | local) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery, cache" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery, cache, local" >&2
 	exit 2
 	;;
 esac
@@ -36,4 +36,7 @@ if [ "$which" = all ] || [ "$which" = cache ]; then
 	*) /usr/bin/python3 tests/bench/cache_mesh_bench.py "$@" ;;
 	esac
 	[ "$which" != all ] || build/release/bench/cache_bench --trace "$@"
+fi
+if [ "$which" = local ]; then # not of 'all': it needs llama-server
+	/usr/bin/python3 tests/bench/local_bench.py "$@"
 fi
