@@ -30,6 +30,7 @@ ONLY = {
     r"<llama\.h>|\"llama\.h\"": r"services/inference/local",
     r"<cJSON|<cjson/": r"services/(gateway|inference)/|cli/",
     r"<hiredis/": r"lib/daemon/redis_|services/cache/|services/router/limiter_script",
+    r"<rocksdb/": r"services/cache/rocks_late",
     r"<sqlite3\.h>": r"services/audit/search_(index|test)",
     r"<systemd/": r"lib/daemon/|cli/",
 }

@@ -44,5 +44,7 @@ config_check_cache(const struct config *c, struct im_err *err)
 		n)
 		return config_fail_found(c, "cache.redis_prefix", prefix, err,
 					 "1 to 64 letters, digits, '-', '_', '.', ':' and '/'");
+	if (config_str(c, "cache.l2_dir")[0] == '\0')
+		return config_fail_found(c, "cache.l2_dir", "", err, "a folder, or off");
 	return check_redis(c, err);
 }

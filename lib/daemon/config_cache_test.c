@@ -57,6 +57,14 @@ test_config_cache_prefix_that_is_a_pattern_is_refused(void **state)
 }
 
 static void
+test_config_cache_folder_without_a_name_is_refused(void **state)
+{
+	(void)state;
+	expect_mistake("cache: {l2_dir: ''}", "cache.l2_dir: found \"\"");
+	expect_mistake("cache: {l2_bytes: 1MiB}", "cache.l2_bytes");
+}
+
+static void
 test_config_cache_redis_address_is_taken_apart(void **state)
 {
 	static const struct {
@@ -85,6 +93,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_cache_wrong_redis_addresses_are_named),
 		cmocka_unit_test(test_config_cache_prefix_that_is_a_pattern_is_refused),
+		cmocka_unit_test(test_config_cache_folder_without_a_name_is_refused),
 		cmocka_unit_test(test_config_cache_redis_address_is_taken_apart),
 	};
 

@@ -124,6 +124,12 @@ const struct config_key config_schema[] = {
 	MS("cache.redis_ms", "5ms", 1, 10000, "A lookup that Redis has not answered by then is a miss"),
 	INT("cache.redis_connections", "2", 1, 16, "Connections to it, or to each node of the cluster; one of them writes"),
 	BYTES("cache.redis_queue_bytes", "8MiB", 64 * KIB, GIB, "What may wait to be written there; more is dropped"),
+	STR("cache.l2_dir", "off", "Folder of answers on disk, by RocksDB, made if it is not there; off = none"),
+	BYTES("cache.l2_bytes", "1GiB", 64 * MIB, 64 * GIB, "Its size; the oldest go first"),
+	MS("cache.l2_ttl_ms", "24h", 1000, 2592000000LL, "How long an answer is kept there"),
+	MS("cache.l2_ms", "10ms", 1, 10000, "A lookup that the disk has not answered by then is a miss"),
+	BYTES("cache.l2_memory_bytes", "16MiB", MIB, 64 * GIB, "Memory for what was read of it, indices included"),
+	BYTES("cache.l2_queue_bytes", "8MiB", 64 * KIB, GIB, "What may wait to be written there; more is dropped"),
 	BYTES("cache.entry_bytes", "1MiB", KIB, GIB, "Largest value that is kept, before compression"),
 
 	STR("audit.listen", "ipc://${run_dir}/audit.ipc", "Where the audit service listens"),
