@@ -60,12 +60,12 @@ image() { # image TARGET TAG [ARG...]
 	local target=$1 tag=$2
 	shift 2
 	docker build -q --network=host -f deploy/docker/Dockerfile --target "$target" -t "$tag" --build-arg "REVISION=$revision" \
-		--build-arg "SOURCE_DATE_EPOCH=$epoch" "$@" . >/dev/null
+		--build-arg "REVISION_TIME=$time" "$@" . >/dev/null
 }
 
 build_images() {
 	base_image
-	epoch=$(git log -1 --format=%ct)
+	time=$(git log -1 --format=%ct)
 	revision=$(git rev-parse HEAD)
 	local binaries=(--build-arg BINARIES=prebuilt)
 	if [ "$from_source" = 1 ]; then
@@ -77,7 +77,7 @@ build_images() {
 	image infermesh infermesh:test "${binaries[@]}"
 	image redis infermesh-redis:test
 	image prometheus infermesh-prometheus:test
-	# What rests on the newest layers only, once more without the cache: the same commit must give the same contents.
+	# Once more without docker's cache: the same commit must give the same contents.
 	[ "$all" = 0 ] || image infermesh infermesh:again --no-cache "${binaries[@]}"
 }
 

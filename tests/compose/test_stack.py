@@ -1,9 +1,12 @@
 """deploy/compose really run: the README's promises on real containers. Run by deploy/compose/test.sh."""
 import concurrent.futures
+import hashlib
+import io
 import json
 import os
 import re
 import subprocess
+import tarfile
 import threading
 import time
 
@@ -147,6 +150,15 @@ def test_a_rule_fires_for_the_worker_that_was_lost(stack):
     wait_for(lambda: name in workers(stack, "slow"), "it is back", 20, 0.2)
 
 
+def test_rules_ask_for_series_that_there_are(stack):
+    """But for those of witnesses, which this stack has not, and of GPUs."""
+    text = re.sub(r"^ *#.*|summary:.*|do:.*", "", (ROOT / "deploy/prometheus/rules.yml").read_text(), flags=re.M)
+    asked = set(re.findall(r"\b(?:infermesh|http|gen_ai)_[a-z_]+", text)) - {"gen_ai_request_model", "infermesh_audit_witness_alarm"}
+    found = stack.query('count by (__name__) ({__name__=~"infermesh_.+|http_.+|gen_ai_.+"})')
+    names = {re.search(r'__name__="(\w+)"|^(\w+)', labels).group(1) or labels.split("{")[0] for labels, _ in found}
+    assert len(asked) >= 10 and asked <= names, asked - names
+
+
 def test_redis_may_die(stack):
     redis = stack.containers("redis")[0]
     up = "infermesh_ratelimit_redis_up"
@@ -187,6 +199,13 @@ def test_without_its_log_the_mesh_answers_nothing_and_no_record_is_lost(stack):
     verified(stack)
 
 
+def test_the_log_is_looked_at_from_outside_of_its_container(stack):
+    found = json.loads(stack.cli("search", "--kind", "RESPONSE", "--limit", "1", "--json", service="log").stdout)["records"]
+    assert found[0]["request_id"] in stack.cli("show", found[0]["request_id"], service="log").stdout
+    key = stack.compose("run", "--rm", "-T", "--entrypoint", "cat", "log", "/var/lib/infermesh-keys/audit.key").stdout
+    assert "signer" in key, "the key can be kept elsewhere"
+
+
 def network(verb, container, *args):
     run("docker", "network", verb, *args, f"{PROJECT}_mesh", container)
 
@@ -222,6 +241,26 @@ def test_the_image_is_small_and_says_what_is_in_it(stack):
     listed = {p["name"] for p in sbom["packages"]}
     installed = run("docker", "exec", stack.containers("gateway")[0], "dpkg-query", "-W", "-f", "${Package}\n").stdout.split()
     assert set(installed) < listed and {"infermesh", "llama.cpp", "libnng1"} <= listed
+
+
+def layers(image):
+    """Of each layer of an image: what is in it, file by file."""
+    saved = subprocess.run(["docker", "save", image], capture_output=True, timeout=120, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(saved)) as outer:
+        manifest = json.load(outer.extractfile("manifest.json"))[0]
+        for name in manifest["Layers"]:
+            with tarfile.open(fileobj=io.BytesIO(outer.extractfile(name).read())) as layer:
+                yield [(m.name, m.type, m.mode, m.uid, m.gid, m.linkname, m.mtime if not m.isdir() else 0,
+                        hashlib.sha256(layer.extractfile(m).read()).hexdigest() if m.isfile() else "") for m in layer]
+
+
+# A second image, built without docker's cache, is there with --all only.
+if os.environ.get("INFERMESH_TESTS_ALL", "0") == "1":
+    def test_the_same_commit_gives_the_same_layers():
+        once, again = list(layers("infermesh:test")), list(layers("infermesh:again"))
+        assert len(once) == len(again) > 2
+        for a, b in zip(once, again):
+            assert a == b, sorted(set(a) ^ set(b))[:10]
 
 
 def test_down_ends_all_in_time_and_cleanly(stack):
