@@ -243,15 +243,21 @@ def test_the_image_is_small_and_says_what_is_in_it(stack):
     assert set(installed) < listed and {"infermesh", "llama.cpp", "libnng1"} <= listed
 
 
+def entry(layer, m):
+    """What a member of a layer says; of a mark that a file is gone only that, and a folder's time is the engine's."""
+    if "/.wh." in m.name:
+        return m.name, "gone"
+    digest = hashlib.sha256(layer.extractfile(m).read()).hexdigest() if m.isfile() else ""
+    return m.name, m.type, m.mode, m.uid, m.gid, m.linkname, 0 if m.isdir() else m.mtime, digest
+
+
 def layers(image):
     """Of each layer of an image: what is in it, file by file."""
     saved = subprocess.run(["docker", "save", image], capture_output=True, timeout=120, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(saved)) as outer:
-        manifest = json.load(outer.extractfile("manifest.json"))[0]
-        for name in manifest["Layers"]:
+        for name in json.load(outer.extractfile("manifest.json"))[0]["Layers"]:
             with tarfile.open(fileobj=io.BytesIO(outer.extractfile(name).read())) as layer:
-                yield [(m.name, m.type, m.mode, m.uid, m.gid, m.linkname, m.mtime if not m.isdir() else 0,
-                        hashlib.sha256(layer.extractfile(m).read()).hexdigest() if m.isfile() else "") for m in layer]
+                yield [entry(layer, m) for m in layer]
 
 
 # A second image, built without docker's cache, is there with --all only.
