@@ -59,8 +59,7 @@ test_recovery_by_several_threads_finds_the_tree_that_was_signed(void **state)
 	audit_log_close(log);
 	for (int i = 0; i < 2; i++) { /* the second finds what the first copied */
 		log = testlog_open(&t);
-		if (log == NULL)
-			fail_msg("%s", t.err.text);
+		assert_non_null(log);
 		assert_int_equal(audit_log_size(log), size);
 		assert_string_equal(log->checkpoint, checkpoint);
 		for (unsigned k = 0; k < TLOG_HEIGHT_MAX; k++)
