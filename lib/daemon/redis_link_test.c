@@ -89,7 +89,7 @@ teardown(void **state)
 	loop_enter(loop);
 	redis_link_free(peer.link);
 	loop_leave(loop);
-	memset(&peer.link, 0, sizeof(peer.link));
+	peer.link = NULL;
 	api_key_done(&peer.password);
 	redis_liar_stop(liar);
 	liar = NULL;
@@ -340,7 +340,7 @@ test_redis_link_nobody_there_is_tried_ever_less_often(void **state)
 	while (peer.fails < 4)
 		wait_for(has_failed_twice, 0);
 	assert_non_null(strstr(peer.why.text, "cannot connect"));
-	assert_true(clock_mono_us() - since_us >= 3 * 50000);
+	assert_true(clock_mono_us() - since_us >= UINT64_C(3) * 50000);
 	assert_int_equal(peer.downs, 0);
 }
 

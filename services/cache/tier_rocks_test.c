@@ -69,8 +69,8 @@ remove_all(const char *path)
 	char command[160];
 
 	(void)snprintf(command, sizeof(command), "rm -rf %s", path);
-	assert_int_equal(system(command),
-			 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe): a test's own words */
+	// NOLINTNEXTLINE(cert-env33-c,concurrency-mt-unsafe): a test's own words
+	assert_int_equal(system(command), 0);
 }
 
 static int

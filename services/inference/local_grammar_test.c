@@ -160,7 +160,7 @@ test_grammar_too_large_or_deep_is_refused(void **state)
 	n += (size_t)snprintf(text + n, sizeof(text) - n, "{}");
 	for (int i = 0; i < GRAMMAR_DEPTH_MAX + 1; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "]}");
-	n += (size_t)snprintf(text + n, sizeof(text) - n, "}}");
+	(void)snprintf(text + n, sizeof(text) - n, "}}");
 	expect_refusal(text, "too deep");
 	memset(text, ' ', sizeof(text) - 1);
 	expect_refusal(text, "64 KiB");
