@@ -292,7 +292,8 @@ come(struct redis_link *l)
 
 	l->state = LINK_RESOLVING;
 	arm(l, REDIS_LINK_GREET_MS);
-	if (resolve_start(l->with.loop, l->host, on_resolved, l, &l->resolve, &err) != IM_OK)
+	if (resolve_start(l->with.loop, l->host, l->attempts, on_resolved, l, &l->resolve, &err) !=
+	    IM_OK)
 		go_away(l, &err);
 }
 

@@ -22,6 +22,7 @@ struct resolve {
 	resolve_fn fn;
 	void *arg;
 	char host[HOST_MAX];
+	uint32_t attempt;
 
 	pthread_mutex_t lock; /* for what follows */
 	bool cancelled, done;
@@ -56,6 +57,19 @@ tell(void *arg)
 	resolve_free(r);
 }
 
+static const struct addrinfo *
+choose(const struct addrinfo *found, uint32_t attempt)
+{
+	const struct addrinfo *a;
+	uint32_t count = 0;
+
+	for (a = found; a != NULL; a = a->ai_next)
+		count++;
+	for (a = found, attempt %= count; attempt > 0; attempt--)
+		a = a->ai_next;
+	return a;
+}
+
 static void *
 look_up(void *arg)
 {
@@ -67,8 +81,10 @@ look_up(void *arg)
 	bool cancelled;
 
 	if (failed == 0) {
-		failed = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof(ip), NULL, 0,
-				     NI_NUMERICHOST);
+		const struct addrinfo *a = choose(found, r->attempt);
+
+		failed =
+		    getnameinfo(a->ai_addr, a->ai_addrlen, ip, sizeof(ip), NULL, 0, NI_NUMERICHOST);
 		freeaddrinfo(found);
 	}
 	(void)pthread_mutex_lock(&r->lock);
@@ -96,8 +112,8 @@ start_thread(struct resolve *r)
 }
 
 enum im_rc
-resolve_start(struct loop *loop, const char *host, resolve_fn fn, void *arg, struct resolve **ret,
-	      struct im_err *err)
+resolve_start(struct loop *loop, const char *host, uint32_t attempt, resolve_fn fn, void *arg,
+	      struct resolve **ret, struct im_err *err)
 {
 	struct resolve *r = calloc(1, sizeof(*r));
 	size_t len = strlen(host);
@@ -106,6 +122,7 @@ resolve_start(struct loop *loop, const char *host, resolve_fn fn, void *arg, str
 	if (r == NULL)
 		return err_set(err, IM_ENOMEM, "no memory to look up a host");
 	r->loop = loop;
+	r->attempt = attempt;
 	r->task = (struct loop_task){ .fn = tell, .arg = r };
 	r->fn = fn;
 	r->arg = arg;

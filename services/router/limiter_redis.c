@@ -364,7 +364,8 @@ come(struct limiter_redis *r)
 
 	r->since_ms = clock_mono_ms();
 	r->state = REDIS_RESOLVING;
-	if (resolve_start(r->with.loop, r->host, on_resolved, r, &r->resolve, &err) != IM_OK) {
+	if (resolve_start(r->with.loop, r->host, r->attempts, on_resolved, r, &r->resolve, &err) !=
+	    IM_OK) {
 		go_away(r, &err);
 	}
 }
