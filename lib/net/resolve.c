@@ -60,10 +60,10 @@ tell(void *arg)
 static const struct addrinfo *
 choose(const struct addrinfo *found, uint32_t attempt)
 {
-	const struct addrinfo *a;
-	uint32_t count = 0;
+	const struct addrinfo *a = found;
+	uint32_t count = 1;
 
-	for (a = found; a != NULL; a = a->ai_next)
+	while ((a = a->ai_next) != NULL)
 		count++;
 	for (a = found, attempt %= count; attempt > 0; attempt--)
 		a = a->ai_next;
