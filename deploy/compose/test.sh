@@ -40,11 +40,12 @@ base_image() {
 	root=$(mktemp -d /tmp/im-base-XXXXXX)
 	# shellcheck disable=SC2064 # this root
 	trap "rm -rf '$root' '$root.log'" EXIT
-	debootstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian >"$root.log" 2>&1 ||
+	debootstrap --variant=minbase bookworm "$root" >"$root.log" 2>&1 ||
 		{ tail -20 "$root.log" >&2; die "debootstrap failed"; }
+	# debootstrap names one archive; updates and security lie beside it.
+	local archive=$root/etc/apt/sources.list
+	sed -n -i 'p; s| bookworm main| bookworm-updates main|p; s|/debian bookworm-updates main|/debian-security bookworm-security main|p' "$archive"
 	# What the machine reaches its packages by, it may need in the image too.
-	printf 'deb http://deb.debian.org/debian %s main\n' bookworm bookworm-updates >"$root/etc/apt/sources.list"
-	echo 'deb http://deb.debian.org/debian-security bookworm-security main' >>"$root/etc/apt/sources.list"
 	if [ -n "$(ls /usr/local/share/ca-certificates 2>/dev/null)" ]; then
 		mkdir -p "$root/usr/local/share/ca-certificates" "$root/etc/ssl/certs"
 		cp /usr/local/share/ca-certificates/* "$root/usr/local/share/ca-certificates/"
@@ -145,6 +146,7 @@ again=()
 for program in docker docker-compose; do
 	command -v $program >/dev/null || { echo "compose test: there is no $program: apt-get install docker.io docker-compose" >&2; exit 77; }
 done
+tests/clients/setup.sh # the OpenAI SDK; later there is no way out
 if docker info >/dev/null 2>&1; then
 	build_images
 	run_tests
