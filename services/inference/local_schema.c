@@ -96,46 +96,28 @@ put_value(struct walk *w, const cJSON *v, struct buf *out)
 	return IM_OK;
 }
 
+/* Any of the list, each written by 'one'; 'refusal' says what else it was. */
 static enum im_rc
-put_enum(struct walk *w, const cJSON *values, struct buf *out)
+put_any_of(struct walk *w, const cJSON *list, const char *refusal,
+	   enum im_rc (*one)(struct walk *w, const cJSON *item, struct buf *out), struct buf *out)
 {
-	const cJSON *v = NULL;
+	const cJSON *item = NULL;
 	const char *between = "(";
-	enum im_rc rc = IM_OK;
 
-	if (!cJSON_IsArray(values) || values->child == NULL)
-		return refuse(w, "enum is to be a list that is not empty");
-	cJSON_ArrayForEach(v, values)
+	if (!cJSON_IsArray(list) || list->child == NULL)
+		return refuse(w, refusal);
+	cJSON_ArrayForEach(item, list)
 	{
+		enum im_rc rc;
+
 		(void)buf_append_str(out, between);
-		rc = put_value(w, v, out);
+		rc = one(w, item, out);
 		if (rc != IM_OK)
 			return rc;
 		between = " | ";
 	}
 	(void)buf_append_byte(out, ')');
-	return rc;
-}
-
-static enum im_rc
-put_any(struct walk *w, const cJSON *schemas, struct buf *out)
-{
-	const cJSON *s = NULL;
-	const char *between = "(";
-	enum im_rc rc = IM_OK;
-
-	if (!cJSON_IsArray(schemas) || schemas->child == NULL)
-		return refuse(w, "anyOf is to be a list that is not empty");
-	cJSON_ArrayForEach(s, schemas)
-	{
-		(void)buf_append_str(out, between);
-		rc = expression(w, s, out);
-		if (rc != IM_OK)
-			return rc;
-		between = " | ";
-	}
-	(void)buf_append_byte(out, ')');
-	return rc;
+	return IM_OK;
 }
 
 /* "minItems" and its like: '*ret_min' and '*ret_max' (UINT32_MAX = none). */
@@ -420,9 +402,9 @@ choose(struct walk *w, const cJSON *s, struct buf *out)
 	if ((v = get(s, "const")) != NULL)
 		return put_value(w, v, out);
 	if ((v = get(s, "enum")) != NULL)
-		return put_enum(w, v, out);
+		return put_any_of(w, v, "enum is to be a list that is not empty", put_value, out);
 	if ((v = get(s, "anyOf")) != NULL || (v = get(s, "oneOf")) != NULL)
-		return put_any(w, v, out);
+		return put_any_of(w, v, "anyOf is to be a list that is not empty", expression, out);
 	if (all != NULL && (!cJSON_IsArray(all) || cJSON_GetArraySize(all) != 1))
 		return refuse(w, "allOf is supported with one schema only");
 	if (all != NULL)
