@@ -26,7 +26,7 @@ ONLY = {
     r"pb-c\.h": r"lib/wire/|services/\w+/\w+_codec\.c|services/\w+/\w+_codec_test\.c",
     r"<protobuf-c/": r"lib/wire/|services/\w+/\w+_codec\.c",
     r"<yaml\.h>": r"lib/daemon/config",
-    r"<curl/": r"services/(inference|cache)/|services/audit/curl_late|cli/audit_http|tests/",
+    r"<curl/": r"lib/daemon/curl_|services/inference/|cli/audit_http|tests/",
     r"<llama\.h>|\"llama\.h\"": r"services/inference/local",
     r"<cJSON|<cjson/": r"services/(gateway|inference)/|cli/",
     r"<hiredis/": r"lib/daemon/redis_|services/cache/|services/router/limiter_script",

@@ -5,7 +5,7 @@
 #ifndef AUDIT_WITNESS_CALL_H
 #define AUDIT_WITNESS_CALL_H
 
-#include "audit/curl_late.h"
+#include "daemon/curl_late.h"
 
 #include "base/buf.h"
 #include "base/err.h"

@@ -65,7 +65,7 @@ backend_free(struct backend *b)
 	upstream_models_stop(b);
 	while (b->handle_count > 0)
 		curl_easy_cleanup(b->handles[--b->handle_count]);
-	transport_free(b->transport);
+	curl_loop_free(b->curl);
 	curl_slist_free_all(b->headers);
 	api_key_done(&b->key);
 	arena_done(&b->model_arena);
@@ -92,7 +92,7 @@ backend_setup(struct backend *b, struct im_err *err)
 	b->capacity = (uint32_t)config_int(b->item, "workers[].capacity");
 	if (b->capacity == 0)
 		b->capacity = UPSTREAM_CAPACITY;
-	rc = transport_new(b->loop, (long)b->capacity, &b->transport, err);
+	rc = curl_loop_new(b->loop, (long)b->capacity, &b->curl, err);
 	if (rc != IM_OK)
 		return rc;
 	return upstream_models_start(b, err);
@@ -224,7 +224,7 @@ upstream_setup(const struct backend *b, CURL *easy, const char *url)
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, b->ca_file);
 	if (!proxy_in_environment()) /* else libcurl looks there, for each request anew */
 		(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	transport_adopt(b->transport, easy);
+	curl_loop_adopt(b->curl, easy);
 }
 
 CURL *

@@ -11,9 +11,9 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "daemon/api_key.h"
+#include "daemon/curl_loop.h"
 #include "inference/backend.h"
 #include "inference/request_json.h"
-#include "inference/transport.h"
 
 #define UPSTREAM_CAPACITY    256                       /* when the configuration does not say */
 #define UPSTREAM_EVENT_MAX   ((size_t)1024 * 1024)     /* bytes of one event of a stream */
@@ -42,7 +42,7 @@ struct upstream_stats {
 
 struct backend {
 	struct loop *loop;
-	struct transport *transport;
+	struct curl_loop *curl;
 	const struct config *item; /* its strings are used in place */
 	uint64_t read_us;
 	long connect_ms;

@@ -15,7 +15,7 @@ job_free(struct job *j)
 {
 	bool whole = j->complete && !j->failed && !j->x.running;
 
-	transfer_stop(j->b->transport, &j->x);
+	transfer_stop(j->b->curl, &j->x);
 	loop_timer_cancel(j->b->loop, &j->timer);
 	loop_cancel(j->b->loop, &j->task);
 	if (list_linked(&j->node)) {
@@ -168,8 +168,7 @@ on_task(void *arg)
 		return;
 	j->curl_paused = false;
 	j->last_us = clock_mono_us();
-	transfer_resume(j->b->transport,
-			&j->x); /* may pause it again, or end in its 'done' later */
+	transfer_resume(j->b->curl, &j->x); /* may pause it again, or end in its 'done' later */
 }
 
 void
@@ -186,7 +185,7 @@ upstream_cancel(struct job *j)
 {
 	j->b->stats.cancelled++;
 	j->dead = true;
-	if (transport_busy(j->b->transport))
+	if (curl_loop_busy(j->b->curl))
 		loop_post(j->b->loop, &j->task);
 	else
 		job_free(j);
@@ -275,7 +274,7 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 		delay_us = budget_ms * UINT64_C(1000);
 	if (loop_timer_set(b->loop, &j->timer, delay_us) != IM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-	rc = transfer_start(b->transport, &j->x, err);
+	rc = transfer_start(b->curl, &j->x, err);
 	if (rc == IM_OK) {
 		list_push_back(&b->jobs, &j->node);
 		b->in_flight++;

@@ -137,7 +137,7 @@ fetch_release(struct backend *b)
 	struct models_fetch *f = &b->fetch;
 
 	if (f->x.easy != NULL)
-		transfer_stop(b->transport, &f->x);
+		transfer_stop(b->curl, &f->x);
 	curl_easy_cleanup(f->x.easy);
 	f->x.easy = NULL;
 	curl_slist_free_all(f->headers);
@@ -220,7 +220,7 @@ fetch_begin(struct backend *b, struct im_err *err)
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_HTTPHEADER, f->headers);
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_WRITEFUNCTION, on_list);
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_WRITEDATA, &f->body);
-	return transfer_start(b->transport, &f->x, err);
+	return transfer_start(b->curl, &f->x, err);
 }
 
 static void

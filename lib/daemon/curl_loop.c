@@ -1,7 +1,7 @@
 /*
- * inference/transport.c - see transport.h. Source: libcurl's curl_multi_socket_action(3).
+ * daemon/curl_loop.c - see curl_loop.h. Source: libcurl's curl_multi_socket_action(3).
  */
-#include "inference/transport.h"
+#include "daemon/curl_loop.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "daemon/curl_late.h"
 
 #define SOCK_BUCKETS 256
 
-struct transport {
+struct curl_loop {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer timer;         /* libcurl's */
@@ -30,39 +31,39 @@ struct transport {
 struct sock {
 	struct list node;
 	struct loop_fd w;
-	struct transport *t;
+	struct curl_loop *t;
 	bool ours;
 	uint32_t wanted;  /* events that libcurl waits for; 0 = none */
 	uint32_t watched; /* events that the loop waits for */
 };
 
 static void
-reap(struct transport *t)
+reap(struct curl_loop *t)
 {
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(t->multi, &left)) != NULL) {
+	while ((m = curl_late.multi_info_read(t->multi, &left)) != NULL) {
 		CURLcode code = m->data.result;
 		CURL *easy = m->easy_handle;
 		struct transfer *x = NULL;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
+		(void)curl_late.easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
 		transfer_stop(t, x); /* 'm' is gone after this */
 		x->done(x, code);
 	}
 }
 
 static void
-act(struct transport *t, curl_socket_t fd, int events)
+act(struct curl_loop *t, curl_socket_t fd, int events)
 {
 	int running;
 
 	assert(!t->busy);
 	t->busy = true;
-	(void)curl_multi_socket_action(t->multi, fd, events, &running);
+	(void)curl_late.multi_socket_action(t->multi, fd, events, &running);
 	t->busy = false;
 	reap(t);
 }
@@ -127,13 +128,13 @@ sock_free(struct sock *s)
 }
 
 static struct list *
-bucket_of(struct transport *t, curl_socket_t fd)
+bucket_of(struct curl_loop *t, curl_socket_t fd)
 {
 	return &t->socks[(unsigned)fd % SOCK_BUCKETS];
 }
 
 static struct sock *
-sock_find(struct transport *t, curl_socket_t fd)
+sock_find(struct curl_loop *t, curl_socket_t fd)
 {
 	LIST_FOREACH (bucket_of(t, fd), s, struct sock, node) {
 		if (s->w.fd == fd)
@@ -143,7 +144,7 @@ sock_find(struct transport *t, curl_socket_t fd)
 }
 
 static struct sock *
-sock_new(struct transport *t, curl_socket_t fd, bool ours)
+sock_new(struct curl_loop *t, curl_socket_t fd, bool ours)
 {
 	struct sock *s = calloc(1, sizeof(*s));
 
@@ -185,7 +186,7 @@ close_socket(void *user, curl_socket_t fd)
 static int
 want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *sock_user)
 {
-	struct transport *t = user;
+	struct curl_loop *t = user;
 	struct sock *s = sock_find(t, fd);
 	uint32_t events = 0;
 
@@ -210,7 +211,7 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *sock_user)
 static int
 want_timer(CURLM *multi, long timeout_ms, void *user)
 {
-	struct transport *t = user;
+	struct curl_loop *t = user;
 
 	(void)multi;
 	if (timeout_ms < 0) {
@@ -221,19 +222,23 @@ want_timer(CURLM *multi, long timeout_ms, void *user)
 }
 
 enum im_rc
-transport_new(struct loop *loop, long idle_max, struct transport **ret, struct im_err *err)
+curl_loop_new(struct loop *loop, long idle_max, struct curl_loop **ret, struct im_err *err)
 {
-	struct transport *t = calloc(1, sizeof(*t));
+	struct curl_loop *t;
+	enum im_rc rc = curl_late_load(err);
 
-	if (t == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	if (rc != IM_OK)
+		return rc;
+	t = calloc(1, sizeof(*t));
+	if (t == NULL || curl_late.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		free(t);
-		return err_set(err, IM_ENOMEM, "no memory for the upstream's connections");
+		return err_set(err, IM_ENOMEM, "no memory for connections");
 	}
-	t->multi = curl_multi_init();
+	t->multi = curl_late.multi_init();
 	if (t->multi == NULL) {
-		curl_global_cleanup();
+		curl_late.global_cleanup();
 		free(t);
-		return err_set(err, IM_ENOMEM, "no memory for the upstream's connections");
+		return err_set(err, IM_ENOMEM, "no memory for connections");
 	}
 	t->loop = loop;
 	t->timer.fn = on_timer;
@@ -242,21 +247,21 @@ transport_new(struct loop *loop, long idle_max, struct transport **ret, struct i
 	t->reap.arg = t;
 	for (size_t i = 0; i < SOCK_BUCKETS; i++)
 		list_init(&t->socks[i]);
-	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	(void)curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
-	(void)curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	(void)curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
-	(void)curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, idle_max);
+	(void)curl_late.multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	(void)curl_late.multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+	(void)curl_late.multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	(void)curl_late.multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+	(void)curl_late.multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, idle_max);
 	*ret = t;
 	return IM_OK;
 }
 
 void
-transport_free(struct transport *t)
+curl_loop_free(struct curl_loop *t)
 {
 	if (t == NULL)
 		return;
-	(void)curl_multi_cleanup(t->multi);
+	(void)curl_late.multi_cleanup(t->multi);
 	loop_timer_cancel(t->loop, &t->timer);
 	loop_cancel(t->loop, &t->reap);
 	for (size_t i = 0; i < SOCK_BUCKETS; i++) {
@@ -264,55 +269,55 @@ transport_free(struct transport *t)
 			sock_free(s);
 		}
 	}
-	curl_global_cleanup();
+	curl_late.global_cleanup();
 	free(t);
 }
 
 void
-transport_adopt(struct transport *t, CURL *easy)
+curl_loop_adopt(struct curl_loop *t, CURL *easy)
 {
-	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
-	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
+	(void)curl_late.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	(void)curl_late.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
+	(void)curl_late.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	(void)curl_late.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t);
 }
 
 enum im_rc
-transfer_start(struct transport *t, struct transfer *x, struct im_err *err)
+transfer_start(struct curl_loop *t, struct transfer *x, struct im_err *err)
 {
 	assert(!t->busy && !x->running);
-	(void)curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
-	if (curl_multi_add_handle(t->multi, x->easy) != CURLM_OK)
-		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+	(void)curl_late.easy_setopt(x->easy, CURLOPT_PRIVATE, x);
+	if (curl_late.multi_add_handle(t->multi, x->easy) != CURLM_OK)
+		return err_set(err, IM_ENOMEM, "no memory for a request over HTTP");
 	x->running = true;
 	return IM_OK;
 }
 
 void
-transfer_stop(struct transport *t, struct transfer *x)
+transfer_stop(struct curl_loop *t, struct transfer *x)
 {
 	if (!x->running)
 		return;
 	assert(!t->busy);
 	x->running = false;
-	(void)curl_multi_remove_handle(t->multi, x->easy);
+	(void)curl_late.multi_remove_handle(t->multi, x->easy);
 }
 
 void
-transfer_resume(struct transport *t, struct transfer *x)
+transfer_resume(struct curl_loop *t, struct transfer *x)
 {
 	if (!x->running)
 		return;
 	assert(!t->busy);
 	t->busy = true;
-	(void)curl_easy_pause(x->easy, CURLPAUSE_CONT);
+	(void)curl_late.easy_pause(x->easy, CURLPAUSE_CONT);
 	t->busy = false;
 	/* libcurl may have found the transfer's end in there. */
 	loop_post(t->loop, &t->reap);
 }
 
 bool
-transport_busy(const struct transport *t)
+curl_loop_busy(const struct curl_loop *t)
 {
 	return t->busy;
 }

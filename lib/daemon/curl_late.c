@@ -1,9 +1,11 @@
 /*
- * audit/curl_late.c - see curl_late.h.
+ * daemon/curl_late.c - see curl_late.h.
  */
-#include "audit/curl_late.h"
+#include "daemon/curl_late.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SONAME "libcurl.so.4"
@@ -16,13 +18,14 @@ cannot_load(struct im_err *err)
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it for each thread */
 	const char *why = dlerror();
 
-	return err_set(err, IM_EUNAVAILABLE,
-		       "audit.witnesses needs libcurl, which cannot be loaded: %s",
-		       why != NULL ? why : "no reason given");
+	return err_set(
+	    err, IM_EUNAVAILABLE,
+	    "libcurl is needed (for audit.witnesses, cache.l3 or an upstream) and cannot be loaded: %s",
+	    why != NULL ? why : "no reason given");
 }
 
-enum im_rc
-curl_late_load(struct im_err *err)
+static enum im_rc
+load(struct im_err *err)
 {
 #define WHERE(name) { "curl_" #name, (void **)&curl_late.name },
 	static const struct {
@@ -39,4 +42,19 @@ curl_late_load(struct im_err *err)
 			return cannot_load(err);
 	}
 	return IM_OK;
+}
+
+enum im_rc
+curl_late_load(struct im_err *err)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool loaded;
+	enum im_rc rc = IM_OK;
+
+	(void)pthread_mutex_lock(&lock);
+	if (!loaded)
+		rc = load(err);
+	loaded = rc == IM_OK;
+	(void)pthread_mutex_unlock(&lock);
+	return rc;
 }

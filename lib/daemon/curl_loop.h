@@ -1,11 +1,11 @@
 /*
- * inference/transport.h - HTTP transfers of libcurl on a loop: one multi handle, its sockets and its timer. Connections are
- * kept and shared by all transfers. Knows nothing of what is transferred.
+ * daemon/curl_loop.h - HTTP transfers of libcurl on a loop: one multi handle, its sockets and its timer. Connections are
+ * kept and shared by all transfers. Knows nothing of what is transferred. libcurl is loaded with the first one (curl_late.h).
  *
  * Threads: on the loop. libcurl's own thread is the one that looks up a host's name.
  */
-#ifndef INFERENCE_TRANSPORT_H
-#define INFERENCE_TRANSPORT_H
+#ifndef DAEMON_CURL_LOOP_H
+#define DAEMON_CURL_LOOP_H
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-struct transport;
+struct curl_loop;
 
 /* One request and its answer. Embedded in its owner, who makes and frees 'easy'. */
 struct transfer {
@@ -23,28 +23,28 @@ struct transfer {
 	bool running;
 };
 
-/** 'idle_max' connections are kept open without a transfer. IM_OK or IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc transport_new(struct loop *loop, long idle_max, struct transport **ret,
+/** 'idle_max' connections are kept open without a transfer. IM_OK, IM_EUNAVAILABLE (no libcurl) or IM_ENOMEM. */
+IM_MUST_CHECK enum im_rc curl_loop_new(struct loop *loop, long idle_max, struct curl_loop **ret,
 				       struct im_err *err);
 
 /** Closes all connections. No transfer may be running. NULL is fine. */
-void transport_free(struct transport *t);
+void curl_loop_free(struct curl_loop *t);
 
 /** Once for each handle, before its first transfer. */
-void transport_adopt(struct transport *t, CURL *easy);
+void curl_loop_adopt(struct curl_loop *t, CURL *easy);
 
 /** Begin; 'done' follows unless transfer_stop() comes first. Not inside a callback of libcurl. IM_OK or IM_ENOMEM. */
-IM_MUST_CHECK enum im_rc transfer_start(struct transport *t, struct transfer *x,
+IM_MUST_CHECK enum im_rc transfer_start(struct curl_loop *t, struct transfer *x,
 					struct im_err *err);
 
 /** Take it out: its connection is closed if an answer was under way, 'done' does not follow. Not inside a callback of
  *  libcurl. Does nothing if it is not running. */
-void transfer_stop(struct transport *t, struct transfer *x);
+void transfer_stop(struct curl_loop *t, struct transfer *x);
 
 /** Go on with a transfer whose write callback returned CURL_WRITEFUNC_PAUSE; that callback may be called in here. */
-void transfer_resume(struct transport *t, struct transfer *x);
+void transfer_resume(struct curl_loop *t, struct transfer *x);
 
 /** True inside a callback of libcurl. */
-bool transport_busy(const struct transport *t);
+bool curl_loop_busy(const struct curl_loop *t);
 
 #endif
