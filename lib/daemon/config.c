@@ -221,15 +221,16 @@ fill(struct config *c, const char *name, const char *text, size_t len, struct im
 	return rc;
 }
 
-enum im_rc
-config_parse(const char *name, const char *text, size_t len, struct config **ret_config,
-	     struct im_err *err)
+static enum im_rc
+parse(const char *name, const char *text, size_t len, bool manifest, struct config **ret_config,
+      struct im_err *err)
 {
 	struct config *c = calloc(1, sizeof(*c));
 	enum im_rc rc;
 
 	if (c == NULL)
 		return no_memory(name, err);
+	c->manifest = manifest;
 	rc = fill(c, name, text, len, err);
 	if (rc != IM_OK) {
 		config_free(c);
@@ -240,14 +241,19 @@ config_parse(const char *name, const char *text, size_t len, struct config **ret
 }
 
 enum im_rc
-config_load(const char *path, struct config **ret_config, struct im_err *err)
+config_parse(const char *name, const char *text, size_t len, struct config **ret_config,
+	     struct im_err *err)
+{
+	return parse(name, text, len, false, ret_config, err);
+}
+
+static enum im_rc
+load(const char *path, bool manifest, struct config **ret_config, struct im_err *err)
 {
 	struct buf text = BUF_INIT(CONFIG_FILE_MAX + 1);
 	enum im_rc rc = IM_OK;
 	int fd;
 
-	if (path == NULL)
-		return config_parse("(defaults)", "", 0, ret_config, err);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_errno(err, IM_EIO, errno, "%s: cannot read the configuration", path);
@@ -278,10 +284,24 @@ config_load(const char *path, struct config **ret_config, struct im_err *err)
 	}
 	(void)close(fd);
 	if (rc == IM_OK)
-		rc = config_parse(path, text.data != NULL ? (const char *)text.data : "", text.len,
-				  ret_config, err);
+		rc = parse(path, text.data != NULL ? (const char *)text.data : "", text.len,
+			   manifest, ret_config, err);
 	buf_done(&text);
 	return rc;
+}
+
+enum im_rc
+config_load(const char *path, struct config **ret_config, struct im_err *err)
+{
+	if (path == NULL)
+		return config_parse("(defaults)", "", 0, ret_config, err);
+	return load(path, false, ret_config, err);
+}
+
+enum im_rc
+config_load_manifest(const char *path, struct config **ret_config, struct im_err *err)
+{
+	return load(path, true, ret_config, err);
 }
 
 const char *

@@ -39,6 +39,8 @@ struct config_key {
 extern const struct config_key config_schema[];
 extern const size_t config_schema_len;
 
+#define CONFIG_MODELS_MAX 64 /* of a manifest */
+
 struct config;
 
 /**
@@ -47,6 +49,10 @@ struct config;
  */
 IM_MUST_CHECK enum im_rc config_load(const char *path, struct config **ret_config,
 				     struct im_err *err);
+
+/** As config_load(), for a file that workers[].manifest names: at least one of models[], and nothing else. */
+IM_MUST_CHECK enum im_rc config_load_manifest(const char *path, struct config **ret_config,
+					      struct im_err *err);
 
 /** As config_load() on text in memory; 'name' stands for the file in errors. */
 IM_MUST_CHECK enum im_rc config_parse(const char *name, const char *text, size_t len,

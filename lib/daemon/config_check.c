@@ -47,8 +47,8 @@ is_http_address(const char *s)
 	return strncmp(s, "unix:", 5) == 0 ? s[5] != '\0' : config_is_host_port(s);
 }
 
-static bool
-is_mesh_url(const char *s)
+bool
+config_is_mesh_url(const char *s)
 {
 	if (strncmp(s, "ipc://", 6) == 0)
 		/* sun_path holds 108 bytes with the NUL. */
@@ -58,8 +58,8 @@ is_mesh_url(const char *s)
 	return strncmp(s, "inproc://", 9) == 0 && s[9] != '\0';
 }
 
-static bool
-is_hex_sha256(const char *s)
+bool
+config_is_sha256(const char *s)
 {
 	return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
 }
@@ -127,7 +127,7 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *s = config_str(c, rows[i].path);
 
-		if (!is_mesh_url(s) && !(rows[i].may_be_off && config_is_off(s)))
+		if (!config_is_mesh_url(s) && !(rows[i].may_be_off && config_is_off(s)))
 			return config_fail_found(c, rows[i].path, s, err,
 						 rows[i].may_be_off ? MESH_URL " or off"
 								    : MESH_URL);
@@ -136,7 +136,7 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 		return config_fail_key(c, "router.addresses", err,
 				       "found no address, allowed: at least one");
 	for (size_t i = 0; i < n; i++) {
-		if (!is_mesh_url(config_strings_at(c, "router.addresses", i)))
+		if (!config_is_mesh_url(config_strings_at(c, "router.addresses", i)))
 			return config_fail_found(c, "router.addresses",
 						 config_strings_at(c, "router.addresses", i), err,
 						 MESH_URL);
@@ -240,11 +240,10 @@ check_backend(const struct config *w, bool upstream, struct im_err *err)
 		"workers[].extra"
 	};
 	static const char *const local_only[] = {
-		"workers[].model_file",     "workers[].sha256",
-		"workers[].max_batch_size", "workers[].max_context_length",
-		"workers[].threads",        "workers[].queue_max",
-		"workers[].batch_tokens",   "workers[].step_ms",
-		"workers[].context_sinks",  "workers[].exact"
+		"workers[].model_file", "workers[].sha256",         "workers[].manifest",
+		"workers[].operators",  "workers[].max_batch_size", "workers[].max_context_length",
+		"workers[].threads",    "workers[].queue_max",      "workers[].batch_tokens",
+		"workers[].step_ms",    "workers[].context_sinks",  "workers[].exact"
 	};
 	const char *const *wrong = upstream ? local_only : upstream_only;
 	size_t n = upstream ? sizeof(local_only) / sizeof(local_only[0])
@@ -294,6 +293,21 @@ check_upstream(const struct config *w, struct im_err *err)
 	return IM_OK;
 }
 
+/* Keys that say of one model what the manifest says of each. */
+static enum im_rc
+check_manifest(const struct config *w, struct im_err *err)
+{
+	static const char *const wrong[] = { "workers[].model_file", "workers[].sha256",
+					     "workers[].models" };
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (config_value_at(w, wrong[i])->line != 0)
+			return config_fail_key(
+			    w, wrong[i], err,
+			    "is given beside workers[].manifest, which says it of each model; remove one");
+	return IM_OK;
+}
+
 static enum im_rc
 check_worker(const struct config *c, size_t i, struct im_err *err)
 {
@@ -319,7 +333,9 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 	if (rc == IM_OK && !upstream && config_strings_len(w, "workers[].models") > 1)
 		rc = config_fail_key(w, "workers[].models", err,
 				     "a local worker serves one model; name one, or add a worker");
-	if (rc == IM_OK && sha256 != NULL && !is_hex_sha256(sha256))
+	if (rc == IM_OK && config_str(w, "workers[].manifest") != NULL)
+		rc = check_manifest(w, err);
+	if (rc == IM_OK && sha256 != NULL && !config_is_sha256(sha256))
 		rc = config_fail_found(w, "workers[].sha256", sha256, err, "64 hexadecimal digits");
 	return rc;
 }
@@ -378,6 +394,8 @@ config_check(const struct config *c, struct im_err *err)
 		rc = check_http_addresses(c, err);
 	if (rc == IM_OK)
 		rc = config_check_limits(c, err);
+	if (rc == IM_OK)
+		rc = config_check_models(c, err);
 	if (rc == IM_OK)
 		rc = config_check_cache(c, err);
 	return rc;

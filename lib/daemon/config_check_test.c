@@ -94,7 +94,7 @@ static const struct mistake shapes[] = {
 	  "t.yaml:2: router: \"queue_mx\" is no key here; did you mean \"queue_max\"?" },
 	{ "rooter: {}\n", "t.yaml:1: \"rooter\" is no key here; did you mean \"router\"?" },
 	{ "zzz: {}\n",
-	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, policies, cache, audit, witness, limits, routes, workers" },
+	  "t.yaml:1: \"zzz\" is no key here, allowed: mesh, log, gateway, router, policies, cache, audit, witness, limits, routes, workers, models" },
 	{ "log: {verbosity: 1}\n",
 	  "t.yaml:1: log: \"verbosity\" is no key here, allowed: level, format" },
 	{ "workers: [{nam: a}]",

@@ -16,6 +16,7 @@ static const char *const rows[] = {
 
 static const char *const worker_rows[] = {
 	"workers[].model_file",
+	"workers[].manifest",
 	"workers[].api_key_file",
 	"workers[].ca_file",
 };

@@ -12,7 +12,7 @@
 #define CONFIG_MEMORY_MAX  (32UL * 1024 * 1024) /* bytes of what it becomes */
 #define CONFIG_ITEMS_MAX   256                  /* of a list of maps */
 #define CONFIG_ENTRIES_MAX 1024                 /* of a list of texts or a map */
-#define CONFIG_LISTS_MAX   4                    /* lists of maps in the schema */
+#define CONFIG_LISTS_MAX   5                    /* lists of maps in the schema */
 
 /* The value of one row. Which members count depends on the row's type. */
 struct config_value {
@@ -40,6 +40,7 @@ struct config {
 	struct config_value *values; /* one for each row of the schema */
 
 	/* root only */
+	bool manifest; /* not infermesh.yaml but a file of models */
 	const char *file;
 	struct arena arena;
 	struct config_list lists[CONFIG_LISTS_MAX];
@@ -91,11 +92,17 @@ enum im_rc config_fail_key(const struct config *c, const char *path, struct im_e
 enum im_rc config_fail_found(const struct config *c, const char *path, const char *value,
 			     struct im_err *err, const char *allowed);
 bool config_is_off(const char *s);
+/* ipc://, tcp:// or inproc:// */
+bool config_is_mesh_url(const char *s);
+bool config_is_sha256(const char *s);
 /* HOST:PORT, [V6]:PORT */
 bool config_is_host_port(const char *s);
 
 /* config_cache.c: where the cache keeps answers. */
 IM_MUST_CHECK enum im_rc config_check_cache(const struct config *c, struct im_err *err);
+
+/* config_models.c: a manifest has models and nothing else, and infermesh.yaml has none. */
+IM_MUST_CHECK enum im_rc config_check_models(const struct config *c, struct im_err *err);
 
 /* config_limits.c: limits[] and where they are kept. */
 IM_MUST_CHECK enum im_rc config_check_limits(const struct config *c, struct im_err *err);

@@ -202,6 +202,7 @@ const struct config_key config_schema[] = {
 	MAP("workers[].extra", "upstream: members added to each request, as JSON, such as thinking: '{\"type\":\"disabled\"}'"),
 	STR("workers[].model_file", NULL, "local: the GGUF file; default: the bundled demo model"),
 	STR("workers[].sha256", NULL, "local: refuse the file unless its SHA-256 is this"),
+	STR("workers[].manifest", NULL, "local: a file of models[], which this worker serves instead of one model_file"),
 	INT("workers[].max_batch_size", "0", 0, 256, "local: sequences decoded together; 0 = 4 for each processor, at most 32, if memory allows"),
 	INT("workers[].max_context_length", "2048", 64, 1048576, "local: tokens of one sequence, prompt and answer"),
 	INT("workers[].context_sinks", "0", 0, 65536, "local: 0 = an answer ends where its context does; else it goes on with so many first tokens and the latest ones"),
@@ -210,6 +211,15 @@ const struct config_key config_schema[] = {
 	MS("workers[].step_ms", "250ms", 1, 60000, "local: a long prompt is fed in steps of about so long while answers are under way"),
 	BOOL("workers[].exact", "false", "local: the same answer to the last bit whatever is decoded beside it; takes up to half as long again"),
 	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
+
+	/* Not here: the keys of the file that workers[].manifest names, which has no others. */
+	STR("models[].name", NULL, "Name that callers ask for"),
+	STR("models[].file", NULL, "The GGUF file; a path without / in front begins in the manifest's folder"),
+	STR("models[].sha256", NULL, "Refuse the file unless its SHA-256 is this"),
+	STR("models[].template", NULL, "A chat template that llama.cpp knows, such as chatml, instead of the one in the file"),
+	INT("models[].context", "0", 0, 1048576, "Tokens of one sequence, from 64 on; 0 = workers[].max_context_length"),
+	STR("models[].quantisation", NULL, "How the weights are kept, such as q8_0: for people"),
+	BOOL("models[].load", "true", "Load it when the worker starts; else when an operator says so"),
 };
 /* clang-format on */
 

@@ -7,8 +7,10 @@
 
 #include "wire/audit_admin.h"
 #include "wire/cache_admin.h"
+#include "wire/model_admin.h"
 #include "wire/operator.h"
 #include "wire/wire_samples_cache.h"
+#include "wire/wire_samples_model.h"
 #include "wire/wire_samples_operator.h"
 
 /* A recoder for a decoder with an arena, and one for a decoder without. */
@@ -54,6 +56,9 @@ RECODE(cache_get, cache_get)
 RECODE(cache_got, cache_got)
 RECODE(cache_purge, cache_purge)
 RECODE(cache_purged, cache_purged)
+RECODE(model_states, model_states)
+RECODE(change_model, change_model)
+RECODE(model_changed, model_changed)
 RECODE(audit_append, audit_append)
 RECODE(audit_appended, audit_appended)
 RECODE(audit_status, audit_status)
@@ -501,6 +506,9 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(cache_got),
 	SAMPLE(cache_purge),
 	SAMPLE(cache_purged),
+	SAMPLE(model_states),
+	SAMPLE(change_model),
+	SAMPLE(model_changed),
 };
 
 const size_t wire_samples_len = sizeof(wire_samples) / sizeof(wire_samples[0]);

@@ -13,6 +13,7 @@
 #include "daemon/metrics.h"
 #include "wire/generate.h"
 #include "wire/mesh.h"
+#include "wire/model_admin.h"
 
 struct backend;
 struct job; /* one request that the backend works on */
@@ -24,6 +25,15 @@ struct job_ops {
 	/* The end, exactly once, unless job_cancel came first. err NULL = a whole answer. 'job' is gone afterwards. */
 	void (*end)(void *user, const struct im_err *err, const struct usage *usage);
 };
+
+/* How a change of a model went. Strings are valid inside the callback only. */
+struct backend_changed {
+	enum model_change what;
+	const char *model;
+	const char *before, *after; /* SHA-256 of the weights, lower-case hex; "" = none */
+};
+typedef void (*backend_changed_fn)(void *user, const struct im_err *err,
+				   const struct backend_changed *changed);
 
 struct backend_ops {
 	const char *name; /* upstream, local */
@@ -47,6 +57,11 @@ struct backend_ops {
 	/* The reader is slow: make no more frames until resumed (those under way may still come). */
 	void (*pause)(struct job *job, bool paused);
 	void (*metrics)(const struct backend *b, struct metrics_page *page);
+	/* Of operators. Both NULL: this backend loads no models. Strings of the list live until the next callback. 'done' is
+	 * called exactly once, also when the backend is stopped; not at all when 'change' fails. */
+	void (*list)(const struct backend *b, struct model_states *ret);
+	enum im_rc (*change)(struct backend *b, enum model_change what, const char *model,
+			     backend_changed_fn done, void *user, struct im_err *err);
 };
 
 extern const struct backend_ops backend_upstream;

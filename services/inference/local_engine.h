@@ -33,6 +33,7 @@
 
 struct llama_sampler;
 struct llama_token_data;
+struct resident;
 
 enum finish {
 	FINISH_NONE, /* not yet; or never, because it was cancelled or failed */
@@ -51,7 +52,7 @@ struct piece {
 
 struct job {
 	/* The loop's. */
-	struct backend *owner;
+	struct resident *owner;    /* the weights that answer it */
 	const struct job_ops *ops; /* NULL = cancelled */
 	void *user;
 	struct list loop_node; /* in a list of what is being delivered */

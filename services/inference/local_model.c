@@ -23,8 +23,12 @@
 #include "base/hex.h"
 #include "inference/gguf_header.h"
 #include "inference/local_fit.h"
+#include "inference/local_watch.h"
 
-#define SHA256_BYTES 32
+#define SHA256_BYTES   32
+#define HASH_BYTES     ((size_t)16 * 1024 * 1024) /* between two looks at the watch */
+#define TEMPLATES_MAX  256
+#define MEMORY_PERCENT 90 /* of the machine's, that weights and contexts may take */
 
 /* llama.cpp's last complaint in this thread: the cause of a failed load. Its log goes nowhere else. */
 static __thread char complaint[256];
@@ -103,14 +107,28 @@ find_file(const char *file, char *ret_path, size_t cap, struct im_err *err)
 }
 
 static enum im_rc
-hash(const uint8_t *data, size_t len, uint8_t digest[SHA256_BYTES], struct im_err *err)
+gave_up(struct im_err *err)
+{
+	return err_set(err, IM_ECANCELED, "loading it was given up: the worker is being stopped");
+}
+
+static enum im_rc
+hash(const uint8_t *data, size_t len, struct load_watch *watch, uint8_t digest[SHA256_BYTES],
+     struct im_err *err)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1, go_on = true;
 	unsigned n = 0;
-	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-		  EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, digest, &n) == 1;
 
+	for (size_t at = 0; ok && go_on && at < len; at += HASH_BYTES) {
+		go_on = watch_step(watch, WATCH_CHECKING, at, len);
+		ok = EVP_DigestUpdate(ctx, data + at,
+				      len - at < HASH_BYTES ? len - at : HASH_BYTES) == 1;
+	}
+	ok = ok && EVP_DigestFinal_ex(ctx, digest, &n) == 1;
 	EVP_MD_CTX_free(ctx);
+	if (!go_on)
+		return gave_up(err);
 	if (!ok || n != SHA256_BYTES)
 		return err_set(err, IM_ENOMEM, "cannot compute its SHA-256");
 	return IM_OK;
@@ -118,28 +136,29 @@ hash(const uint8_t *data, size_t len, uint8_t digest[SHA256_BYTES], struct im_er
 
 /* Check what the mapped file holds and fill in its digest. */
 static enum im_rc
-check_bytes(const uint8_t *data, size_t len, const char *want, struct local_model *m,
-	    struct im_err *err)
+check_bytes(const uint8_t *data, size_t len, const struct local_model_params *p,
+	    struct local_model *m, struct im_err *err)
 {
+	const char *want = p->sha256;
 	struct gguf_header header;
 	uint8_t digest[SHA256_BYTES];
 	enum im_rc rc = gguf_header_check(data, len, &header, err);
 
 	if (rc == IM_OK)
-		rc = hash(data, len, digest, err);
+		rc = hash(data, len, p->watch, digest, err);
 	if (rc != IM_OK)
 		return rc;
 	hex_encode(digest, sizeof(digest), m->digest);
 	if (want != NULL && strcasecmp(want, m->digest) != 0)
 		return err_set(
 		    err, IM_EINVAL,
-		    "its SHA-256 is %s, not %s as workers[].sha256 says: it is another file, or was changed",
+		    "its SHA-256 is %s, not %s as its key sha256 says: it is another file, or was changed",
 		    m->digest, want);
 	return IM_OK;
 }
 
 static enum im_rc
-check_file(FILE *f, const char *want, struct local_model *m, struct im_err *err)
+check_file(FILE *f, const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
 	struct stat st;
 	void *data;
@@ -155,7 +174,7 @@ check_file(FILE *f, const char *want, struct local_model *m, struct im_err *err)
 	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fileno(f), 0);
 	if (data == MAP_FAILED)
 		return err_errno(err, IM_EIO, errno, "cannot be mapped");
-	rc = check_bytes(data, (size_t)st.st_size, want, m, err);
+	rc = check_bytes(data, (size_t)st.st_size, p, m, err);
 	(void)munmap(data, (size_t)st.st_size);
 	return rc;
 }
@@ -173,7 +192,7 @@ kv_bytes_per_token(const struct llama_model *llama)
 }
 
 static struct local_fit
-look_around(const struct llama_model *llama, uint32_t context_tokens)
+look_around(const struct llama_model *llama, uint32_t context_tokens, uint32_t share)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	cpu_set_t set;
@@ -181,7 +200,9 @@ look_around(const struct llama_model *llama, uint32_t context_tokens)
 	return (struct local_fit){
 		.processors =
 		    sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1,
-		.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0,
+		.memory_bytes = pages > 0 && page > 0
+				    ? (uint64_t)pages * (uint64_t)page / (share > 0 ? share : 1)
+				    : 0,
 		.parameters = llama_model_n_params(llama),
 		.kv_bytes_per_token = kv_bytes_per_token(llama),
 		.context_tokens = context_tokens,
@@ -221,6 +242,25 @@ check_sinks(const struct local_model_params *p, struct local_model *m, struct im
 	return IM_OK;
 }
 
+/* The kernel gives memory that it does not have, and ends the process when it is used. */
+static enum im_rc
+check_memory(const struct local_model *m, const struct local_fit *fit, struct im_err *err)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t has = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+	uint64_t weights = llama_model_size(m->llama);
+	uint64_t keys = fit->kv_bytes_per_token * m->context_tokens * m->sequences;
+
+	if (weights + keys <= has / 100 * MEMORY_PERCENT)
+		return IM_OK;
+	return err_set(
+	    err, IM_ENOMEM,
+	    "it takes %llu MiB, and %llu MiB for %u sequences of %u tokens; this machine has %llu MiB: lower "
+	    "workers[].max_batch_size, or the context",
+	    (unsigned long long)(weights >> 20), (unsigned long long)(keys >> 20), m->sequences,
+	    m->context_tokens, (unsigned long long)(has >> 20));
+}
+
 static enum im_rc
 make_context(const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
@@ -228,12 +268,16 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 	struct ggml_threadpool_params tp;
 	int32_t trained = llama_model_n_ctx_train(m->llama);
 	struct local_fit fit;
+	enum im_rc rc;
 
 	m->context_tokens = p->context_tokens;
 	if (trained > 0 && m->context_tokens > (uint32_t)trained)
 		m->context_tokens = (uint32_t)trained;
-	fit = look_around(m->llama, m->context_tokens);
+	fit = look_around(m->llama, m->context_tokens, p->share);
 	m->sequences = p->sequences > 0 ? p->sequences : fit_sequences(&fit);
+	rc = check_memory(m, &fit, err);
+	if (rc != IM_OK)
+		return rc;
 	m->batch_tokens = p->batch_tokens > m->sequences ? p->batch_tokens
 			  : p->batch_tokens > 0          ? m->sequences
 							 : fit_batch_tokens(&fit, m->sequences);
@@ -265,17 +309,49 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 	return check_sinks(p, m, err);
 }
 
+static bool
+on_progress(float part, void *watch)
+{
+	return watch_step(watch, WATCH_LOADING, (uint64_t)(part * 100), 100);
+}
+
+/* The file's, or the one that llama.cpp has under this name. */
+static enum im_rc
+choose_template(const char *name, struct local_model *m, struct im_err *err)
+{
+	const char *known[TEMPLATES_MAX];
+	int32_t count;
+
+	if (name == NULL)
+		return local_template_init(&m->chat, llama_model_chat_template(m->llama, NULL),
+					   err);
+	count = llama_chat_builtin_templates(known, TEMPLATES_MAX);
+	for (int32_t i = 0; i < count && i < TEMPLATES_MAX; i++)
+		if (strcmp(known[i], name) == 0)
+			return local_template_init(&m->chat, known[i], err);
+	return err_set(
+	    err, IM_EINVAL,
+	    "there is no chat template '%s', allowed: chatml, llama3, mistral-v7, gemma, "
+	    "phi3, deepseek3 and others that llama.cpp has",
+	    name);
+}
+
 static enum im_rc
 load(FILE *f, const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
-	enum im_rc rc = check_file(f, p->sha256, m, err);
+	struct llama_model_params mp = llama_model_default_params();
+	enum im_rc rc = check_file(f, p, m, err);
 
 	if (rc != IM_OK)
 		return rc;
 	rewind(f);
 	complaint[0] = '\0';
+	mp.progress_callback = on_progress;
+	mp.progress_callback_user_data = p->watch;
 	/* The same open file that was checked, so that nobody can put another one in its place. */
-	m->llama = llama_model_load_from_file_ptr(f, llama_model_default_params());
+	m->llama = llama_model_load_from_file_ptr(f, mp);
+	if (m->llama == NULL && !watch_step(p->watch, WATCH_LOADING, 0, 1))
+		return gave_up(err);
 	if (m->llama == NULL)
 		return err_set(
 		    err, IM_ECORRUPT,
@@ -285,8 +361,41 @@ load(FILE *f, const struct local_model_params *p, struct local_model *m, struct 
 		return err_set(err, IM_EINVAL, "it does not generate text; take a chat model");
 	m->vocab = llama_model_get_vocab(m->llama);
 	m->token_bytes = longest_token(m->vocab);
-	rc = local_template_init(&m->chat, llama_model_chat_template(m->llama, NULL), err);
+	rc = choose_template(p->chat_template, m, err);
 	return rc == IM_OK ? make_context(p, m, err) : rc;
+}
+
+static enum im_rc
+open_file(const struct local_model_params *params, struct local_model *m, FILE **ret,
+	  struct im_err *err)
+{
+	enum im_rc rc = find_file(params->file, m->path, sizeof(m->path), err);
+
+	if (rc != IM_OK)
+		return rc;
+	*ret = fopen(m->path, "rbe");
+	if (*ret == NULL)
+		return err_errno(err, errno == ENOENT ? IM_ENOTFOUND : IM_EIO, errno,
+				 "model file %s cannot be opened; check its path", m->path);
+	return IM_OK;
+}
+
+enum im_rc
+local_model_verify(const struct local_model_params *params, char ret_digest[65], struct im_err *err)
+{
+	struct local_model m = { 0 };
+	FILE *f = NULL;
+	enum im_rc rc = open_file(params, &m, &f, err);
+
+	if (rc != IM_OK)
+		return rc;
+	rc = check_file(f, params, &m, err);
+	(void)fclose(f);
+	if (rc == IM_OK)
+		memcpy(ret_digest, m.digest, sizeof(m.digest));
+	else
+		err_prefix(err, "model file %s", m.path);
+	return rc;
 }
 
 enum im_rc
@@ -295,19 +404,14 @@ local_model_load(const struct local_model_params *params, struct local_model *re
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct local_model m = { 0 };
-	FILE *f;
+	FILE *f = NULL;
 	enum im_rc rc = check_processor(err);
 
 	if (rc == IM_OK)
-		rc = find_file(params->file, m.path, sizeof(m.path), err);
+		rc = open_file(params, &m, &f, err);
 	if (rc != IM_OK)
 		return rc;
 	(void)pthread_once(&once, init_llama);
-	f = fopen(m.path, "rbe");
-	if (f == NULL)
-		return err_errno(err, errno == ENOENT ? IM_ENOTFOUND : IM_EIO, errno,
-				 "model file %s cannot be opened; check workers[].model_file",
-				 m.path);
 	rc = load(f, params, &m, err);
 	(void)fclose(f);
 	if (rc != IM_OK) {

@@ -13,16 +13,20 @@
 struct ggml_threadpool;
 struct llama_context;
 struct llama_model;
+struct load_watch;
 
 struct local_model_params {
-	const char *file;        /* NULL = the bundled demo model */
-	const char *sha256;      /* 64 hexadecimal digits that the file must have, or NULL */
-	uint32_t sequences;      /* decoded together; 0 = as fits the machine */
-	uint32_t context_tokens; /* of one sequence, at most */
-	uint32_t batch_tokens;   /* of one step; 0 = as fits the model */
-	uint32_t threads;        /* 0 = as fits machine and model */
-	bool exact;              /* the same logits whatever else is in the batch */
+	const char *file;          /* NULL = the bundled demo model */
+	const char *sha256;        /* 64 hexadecimal digits that the file must have, or NULL */
+	const char *chat_template; /* one that llama.cpp knows by this name, or NULL: the file's */
+	uint32_t sequences;        /* decoded together; 0 = as fits the machine */
+	uint32_t context_tokens;   /* of one sequence, at most */
+	uint32_t batch_tokens;     /* of one step; 0 = as fits the model */
+	uint32_t threads;          /* 0 = as fits machine and model */
+	bool exact;                /* the same logits whatever else is in the batch */
 	uint32_t sinks; /* first tokens that stay when a context is full; 0 = it ends then */
+	uint32_t share; /* so many models have the machine's memory among them; 0 = 1 */
+	struct load_watch *watch; /* NULL = nobody asks how far it is */
 };
 
 struct local_model {
@@ -49,6 +53,13 @@ struct local_model {
  */
 IM_MUST_CHECK enum im_rc local_model_load(const struct local_model_params *params,
 					  struct local_model *ret, struct im_err *err);
+
+/**
+ * Read the file as it is now and compare: its SHA-256 is put into 'ret_digest', lower-case hex. IM_OK; IM_EINVAL: it is another one
+ * than params->sha256; IM_ECORRUPT: no whole GGUF file; else as local_model_load().
+ */
+IM_MUST_CHECK enum im_rc local_model_verify(const struct local_model_params *params,
+					    char ret_digest[65], struct im_err *err);
 
 /** Free. A zeroed one is fine. */
 void local_model_done(struct local_model *m);
