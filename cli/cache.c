@@ -9,87 +9,127 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "cli/cache_call.h"
 #include "cli/command.h"
-#include "cli/mesh.h"
 #include "cli/operator.h"
 #include "cli/print.h"
-#include "cli/user.h"
 #include "cli/when.h"
 #include "router/answer.h"
 #include "wire/cache_admin.h"
 
-#define DIAL_TIMEOUT_MS 5000
-#define CALL_TIMEOUT_MS 600000 /* a purge goes through every tier */
-#define MEMORY_MAX      (64UL << 20)
+#define MEMORY_MAX (64UL << 20)
 
-/* Ask the cache and wait. On failure the message is printed and the exit status returned. */
-static int
-ask(const struct cli_args *args, const char *method, const struct buf *body, struct buf *reply)
+/* False after a message; '*ret_status' is the exit status then. */
+static bool
+open_daemons(const struct cli_args *args, struct cache_daemons *ret, int *ret_status)
 {
 	struct config *config = cli_config(args);
-	struct mesh *mesh = NULL;
-	char name[NET_NAME_MAX];
-	struct peer *cache;
 	struct im_err err;
-	enum im_rc rc;
 
-	if (config == NULL)
-		return EXIT_USAGE;
-	user_name(name, sizeof(name));
-	if (strcmp(config_str(config, "cache.address"), "off") == 0)
-		rc = err_set(&err, IM_EUNAVAILABLE, "there is no cache: cache.address is off");
-	else
-		rc = mesh_open(config, "operator", name, &mesh, &err);
-	if (rc == IM_OK) {
-		rc = mesh_dial(mesh, config_str(config, "cache.address"), DIAL_TIMEOUT_MS, &cache,
-			       &err);
-		if (rc == IM_EUNAVAILABLE)
-			err_prefix(&err, "the cache is not reached (cache.address); start the mesh "
-					 "with 'infermesh up'");
+	if (config != NULL && cache_daemons_open(config, ret, &err) == IM_OK)
+		return true;
+	*ret_status = config != NULL ? cli_fail(args, &err) : EXIT_USAGE;
+	return false;
+}
+
+/* What a command makes of the reply of one daemon. 'address' NULL: there is only one. */
+typedef enum im_rc (*take_fn)(void *user, const char *address, const struct buf *reply,
+			      struct im_err *err);
+
+/*
+ * Ask every daemon. One that fails is named, and the others are asked all the same. 'unreached': JSON of those that failed, if there
+ * are several.
+ */
+static int
+ask_all(const struct cli_args *args, const char *method, const struct buf *body, take_fn take,
+	void *user, struct buf *unreached)
+{
+	struct buf reply = { 0 };
+	struct cache_daemons d;
+	struct im_err err;
+	int status = EXIT_FINE;
+
+	if (!open_daemons(args, &d, &status))
+		return status;
+	for (size_t i = 0; i < d.count; i++) {
+		const char *address = d.count > 1 ? cache_daemons_address(&d, i) : NULL;
+		enum im_rc rc = cache_daemons_ask(&d, i, method, body, &reply, &err);
+
+		if (rc == IM_OK)
+			rc = take(user, address, &reply, &err);
+		if (rc == IM_OK)
+			continue;
+		if (address != NULL && cli_flag(args, "json")) {
+			(void)buf_append_byte(unreached, '{');
+			json_text(unreached, "cache", address);
+			json_text(unreached, "error", err.text);
+			json_close(unreached, "},");
+			status = EXIT_TROUBLE;
+			continue;
+		}
+		if (address != NULL)
+			(void)fprintf(stderr, "%s: ", address);
+		status = cli_fail(args, &err);
 	}
-	if (rc == IM_OK)
-		rc = mesh_call(cache, method, body, CALL_TIMEOUT_MS, reply, &err);
-	mesh_close(mesh);
-	config_free(config);
-	return rc == IM_OK ? EXIT_FINE : cli_fail(args, &err);
+	cache_daemons_close(&d);
+	buf_done(&reply);
+	return status;
+}
+
+/* {"tiers":[…]}, and with several caches those that were not reached. Takes both. */
+static void
+print_json(struct buf *tiers, struct buf *unreached)
+{
+	struct buf b = { 0 };
+
+	json_close(tiers, "]");
+	json_close(unreached, "]");
+	(void)buf_append_str(&b, "{\"tiers\":[");
+	(void)buf_append(&b, tiers->data, tiers->len);
+	if (unreached->len > 1) {
+		(void)buf_append_str(&b, ",\"unreached\":[");
+		(void)buf_append(&b, unreached->data, unreached->len);
+	}
+	(void)buf_append_str(&b, "}\n");
+	b.failed = b.failed || !buf_ok(tiers) || !buf_ok(unreached);
+	json_print(&b);
+	buf_done(tiers);
+	buf_done(unreached);
 }
 
 /* Stats. */
 
 static void
-json_tiers(const struct cache_tiers *t)
+json_tiers(const struct cache_tiers *t, const char *address, struct buf *b)
 {
-	struct buf b = { 0 };
-
-	(void)buf_append_str(&b, "{\"tiers\":[");
 	for (size_t i = 0; i < t->count; i++) {
 		const struct cache_tier *c = &t->tier[i];
 
-		(void)buf_append_byte(&b, '{');
-		json_text(&b, "name", c->name);
-		json_text(&b, "state", c->state);
-		json_number(&b, "hits", c->hits);
-		json_number(&b, "misses", c->misses);
-		json_number(&b, "failed", c->failed);
-		json_number(&b, "corrupt", c->corrupt);
+		(void)buf_append_byte(b, '{');
+		if (address != NULL)
+			json_text(b, "cache", address);
+		json_text(b, "name", c->name);
+		json_text(b, "state", c->state);
+		json_number(b, "hits", c->hits);
+		json_number(b, "misses", c->misses);
+		json_number(b, "failed", c->failed);
+		json_number(b, "corrupt", c->corrupt);
 		if (c->sized) {
-			json_number(&b, "entries", c->entries);
-			json_number(&b, "bytes", c->bytes);
-			json_number(&b, "max_bytes", c->max_bytes);
+			json_number(b, "entries", c->entries);
+			json_number(b, "bytes", c->bytes);
+			json_number(b, "max_bytes", c->max_bytes);
 		}
-		json_number(&b, "stored", c->stored);
-		json_number(&b, "evicted", c->evicted);
-		json_number(&b, "expired", c->expired);
-		json_number(&b, "dropped", c->dropped);
-		json_number(&b, "waiting", c->waiting);
-		json_number(&b, "waiting_bytes", c->waiting_bytes);
-		json_number(&b, "timeouts", c->timeouts);
-		json_number(&b, "errors", c->errors);
-		json_number(&b, "reconnects", c->reconnects);
-		json_close(&b, "},");
+		json_number(b, "stored", c->stored);
+		json_number(b, "evicted", c->evicted);
+		json_number(b, "expired", c->expired);
+		json_number(b, "dropped", c->dropped);
+		json_number(b, "waiting", c->waiting);
+		json_number(b, "waiting_bytes", c->waiting_bytes);
+		json_number(b, "timeouts", c->timeouts);
+		json_number(b, "errors", c->errors);
+		json_number(b, "reconnects", c->reconnects);
+		json_close(b, "},");
 	}
-	json_close(&b, "]}\n");
-	json_print(&b);
 }
 
 static void
@@ -115,25 +155,41 @@ print_tiers(const struct cache_tiers *t)
 	}
 }
 
+struct told {
+	const struct cli_args *args;
+	struct buf tiers; /* JSON */
+	bool unsure;      /* a tier has not said that all is gone */
+};
+
+static enum im_rc
+take_stats(void *user, const char *address, const struct buf *reply, struct im_err *err)
+{
+	struct told *told = user;
+	struct arena arena = { .max_bytes = MEMORY_MAX };
+	struct cache_tiers t;
+	enum im_rc rc = cache_tiers_decode(reply->data, reply->len, &arena, &t, err);
+
+	if (rc == IM_OK && cli_flag(told->args, "json")) {
+		json_tiers(&t, address, &told->tiers);
+	} else if (rc == IM_OK) {
+		if (address != NULL)
+			(void)printf("%s\n", address);
+		print_tiers(&t);
+	}
+	arena_done(&arena);
+	return rc;
+}
+
 int
 run_cache_stats(const struct cli_args *args)
 {
 	const struct buf empty = { 0 };
-	struct arena arena = { .max_bytes = MEMORY_MAX };
-	struct buf reply = { 0 };
-	struct cache_tiers t;
-	struct im_err err;
-	int status = ask(args, METHOD_CACHE_TIERS, &empty, &reply);
+	struct told told = { .args = args };
+	struct buf unreached = { 0 };
+	int status = ask_all(args, METHOD_CACHE_TIERS, &empty, take_stats, &told, &unreached);
 
-	if (status == EXIT_FINE &&
-	    cache_tiers_decode(reply.data, reply.len, &arena, &t, &err) != IM_OK)
-		status = cli_fail(args, &err);
-	else if (status == EXIT_FINE && cli_flag(args, "json"))
-		json_tiers(&t);
-	else if (status == EXIT_FINE)
-		print_tiers(&t);
-	arena_done(&arena);
-	buf_done(&reply);
+	if (cli_flag(args, "json") && (status == EXIT_FINE || unreached.len > 0))
+		print_json(&told.tiers, &unreached);
 	return status;
 }
 
@@ -209,10 +265,12 @@ run_cache_get(const struct cli_args *args)
 	struct arena arena = { .max_bytes = MEMORY_MAX };
 	struct buf body = { 0 }, reply = { 0 };
 	struct generate_frame frame;
+	struct cache_daemons d;
 	struct cache_get get;
 	struct cache_got got;
 	struct usage usage;
 	struct im_err err;
+	size_t home;
 	int status = EXIT_FINE;
 	const char *text = operator_argument(args, 0, "KEY", &status);
 	enum im_rc rc;
@@ -221,22 +279,26 @@ run_cache_get(const struct cli_args *args)
 		return status;
 	if (!key_of(text, get.key))
 		return bad_key(args, text);
+	if (!open_daemons(args, &d, &status))
+		return status;
 	cache_get_encode(&get, &body);
-	status = ask(args, METHOD_CACHE_GET, &body, &reply);
-	if (status == EXIT_FINE) {
+	rc = cache_daemons_home(&d, get.key, &home, &err);
+	if (rc == IM_OK)
+		rc = cache_daemons_ask(&d, home, METHOD_CACHE_GET, &body, &reply, &err);
+	if (rc == IM_OK)
 		rc = cache_got_decode(reply.data, reply.len, &arena, &got, &err);
-		if (rc == IM_OK && !got.hit)
-			rc = err_set(&err, IM_ENOTFOUND, "no tier has it");
-		if (rc == IM_OK)
-			rc = router_answer_value_decode(got.value.data, got.value.len, &arena,
-							&frame, &usage, &err);
-		if (rc != IM_OK)
-			status = cli_fail(args, &err);
-		else if (cli_flag(args, "json"))
-			json_got(&got, &frame, &usage);
-		else
-			print_got(&got, &frame, &usage);
-	}
+	if (rc == IM_OK && !got.hit)
+		rc = err_set(&err, IM_ENOTFOUND, "no tier has it");
+	if (rc == IM_OK)
+		rc = router_answer_value_decode(got.value.data, got.value.len, &arena, &frame,
+						&usage, &err);
+	if (rc != IM_OK)
+		status = cli_fail(args, &err);
+	else if (cli_flag(args, "json"))
+		json_got(&got, &frame, &usage);
+	else
+		print_got(&got, &frame, &usage);
+	cache_daemons_close(&d);
 	arena_done(&arena);
 	buf_done(&body);
 	buf_done(&reply);
@@ -245,24 +307,30 @@ run_cache_get(const struct cli_args *args)
 
 /* Purge. */
 
-static int
-report(const struct cli_args *args, const struct cache_purged *p)
+static enum im_rc
+take_purged(void *user, const char *address, const struct buf *reply, struct im_err *err)
 {
-	struct buf b = { 0 };
-	bool sure = true;
+	struct told *told = user;
+	struct arena arena = { .max_bytes = MEMORY_MAX };
+	struct cache_purged p = { 0 };
+	enum im_rc rc = cache_purged_decode(reply->data, reply->len, &arena, &p, err);
 
-	(void)buf_append_str(&b, "{\"tiers\":[");
-	for (size_t i = 0; i < p->count; i++) {
-		const struct cache_purged_tier *t = &p->tier[i];
+	if (address != NULL && rc == IM_OK && !cli_flag(told->args, "json"))
+		(void)printf("%s\n", address);
+	for (size_t i = 0; rc == IM_OK && i < p.count; i++) {
+		const struct cache_purged_tier *t = &p.tier[i];
 
-		sure = sure && t->error[0] == '\0';
-		(void)buf_append_byte(&b, '{');
-		json_text(&b, "tier", t->tier);
-		json_number(&b, "removed", t->removed);
-		json_text(&b, "error", t->error);
-		json_close(&b, "},");
-		if (cli_flag(args, "json"))
+		told->unsure = told->unsure || t->error[0] != '\0';
+		if (cli_flag(told->args, "json")) {
+			(void)buf_append_byte(&told->tiers, '{');
+			if (address != NULL)
+				json_text(&told->tiers, "cache", address);
+			json_text(&told->tiers, "tier", t->tier);
+			json_number(&told->tiers, "removed", t->removed);
+			json_text(&told->tiers, "error", t->error);
+			json_close(&told->tiers, "},");
 			continue;
+		}
 		print_column(t->tier, 5);
 		(void)printf("%" PRIu64 " removed", t->removed);
 		if (t->error[0] != '\0') {
@@ -271,12 +339,8 @@ report(const struct cli_args *args, const struct cache_purged *p)
 		}
 		(void)putchar('\n');
 	}
-	json_close(&b, "]}\n");
-	if (cli_flag(args, "json"))
-		json_print(&b);
-	else
-		buf_done(&b);
-	return sure ? EXIT_FINE : EXIT_TROUBLE;
+	arena_done(&arena);
+	return rc;
 }
 
 /* What the options select; false after a message. */
@@ -312,24 +376,17 @@ selection(const struct cli_args *args, struct cache_purge *ret)
 int
 run_cache_purge(const struct cli_args *args)
 {
-	struct arena arena = { .max_bytes = MEMORY_MAX };
-	struct buf body = { 0 }, reply = { 0 };
+	struct told told = { .args = args };
+	struct buf body = { 0 }, unreached = { 0 };
 	struct cache_purge purge;
-	struct cache_purged done;
-	struct im_err err;
 	int status;
 
 	if (!selection(args, &purge))
 		return EXIT_USAGE;
 	cache_purge_encode(&purge, &body);
-	status = ask(args, METHOD_CACHE_PURGE, &body, &reply);
-	if (status == EXIT_FINE &&
-	    cache_purged_decode(reply.data, reply.len, &arena, &done, &err) != IM_OK)
-		status = cli_fail(args, &err);
-	else if (status == EXIT_FINE)
-		status = report(args, &done);
-	arena_done(&arena);
+	status = ask_all(args, METHOD_CACHE_PURGE, &body, take_purged, &told, &unreached);
+	if (cli_flag(args, "json") && (status == EXIT_FINE || unreached.len > 0))
+		print_json(&told.tiers, &unreached);
 	buf_done(&body);
-	buf_done(&reply);
-	return status;
+	return status == EXIT_FINE && told.unsure ? EXIT_TROUBLE : status;
 }

@@ -5,15 +5,17 @@
 
 const char cache_stats_help[] =
     "Since the cache was started. MISSES of a tier are asked of the next one below. FAILED are lookups that it did not answer\n"
-    "in time, or not at all; CORRUPT are entries that were none and were removed; both are misses for who asked.";
+    "in time, or not at all; CORRUPT are entries that were none and were removed; both are misses for who asked. Every daemon of cache.addresses is asked; the exit status is 1 when one is not reached.";
 
 const char cache_get_help[] =
-    "KEY is 64 hexadecimal digits; 'infermesh explain' shows that of a request. Asks as a request would, so the tiers count it.\n"
+    "KEY is 64 hexadecimal digits; 'infermesh explain' shows that of a request. Asks as a request would, so the tiers count it; of several\n"
+    "cache daemons the one that keeps this key.\n"
     "The exit status is 1 when no tier has it.";
 
 const char cache_purge_help[] =
     "All that is given must hold. Answers that are made meanwhile may stay. The purge is in the audit log, as a CONFIG record of\n"
-    "the cache. The exit status is 1 when a tier cannot say that all is gone: it is away, for example.";
+    "the cache. Every daemon of cache.addresses is asked. The exit status is 1 when a tier cannot say that all is gone, or a daemon\n"
+    "is not reached.";
 
 const char cache_warm_help[] =
     "Each line of FILE (- is standard input) is the JSON body of a chat completion, as callers send it. They are asked one after the\n"

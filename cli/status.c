@@ -12,14 +12,41 @@
 #include "cli/mesh.h"
 #include "cli/status_view.h"
 #include "cli/user.h"
+#include "daemon/cache_homes.h"
 
 #define CALL_TIMEOUT_MS 3000
 #define SIDE_TIMEOUT_MS 1000 /* cache and audit: nice to have */
 #define DECODED_MAX     (64UL * 1024 * 1024)
 
 struct peers {
-	struct peer *router, *cache, *audit; /* NULL = not reached */
+	struct peer *router, *audit; /* NULL = not reached */
+	struct peer *caches[CACHE_HOMES_MAX];
+	size_t cache_count;
 };
+
+/* The sum of those that answer. */
+static void
+add_cache(struct peer *cache, struct status_view *v)
+{
+	struct buf empty = { 0 }, reply = { 0 };
+	struct cache_stats s;
+
+	if (cache != NULL &&
+	    mesh_call(cache, METHOD_CACHE_STATS, &empty, SIDE_TIMEOUT_MS, &reply, NULL) == IM_OK &&
+	    cache_stats_decode(reply.data, reply.len, &s, NULL) == IM_OK) {
+		v->has_cache = true;
+		v->cache.entries += s.entries;
+		v->cache.bytes += s.bytes;
+		v->cache.max_bytes += s.max_bytes;
+		v->cache.hits += s.hits;
+		v->cache.misses += s.misses;
+		v->cache.stored += s.stored;
+		v->cache.evicted += s.evicted;
+		v->cache.expired += s.expired;
+		v->cache.corrupt += s.corrupt;
+	}
+	buf_done(&reply);
+}
 
 static enum im_rc
 ask(const struct peers *peers, struct status_view *v, struct im_err *err)
@@ -31,10 +58,8 @@ ask(const struct peers *peers, struct status_view *v, struct im_err *err)
 	arena_init(&v->arena, DECODED_MAX);
 	if (rc == IM_OK)
 		rc = router_status_decode(reply.data, reply.len, &v->arena, &v->router, err);
-	v->has_cache = rc == IM_OK && peers->cache != NULL &&
-		       mesh_call(peers->cache, METHOD_CACHE_STATS, &empty, SIDE_TIMEOUT_MS, &reply,
-				 NULL) == IM_OK &&
-		       cache_stats_decode(reply.data, reply.len, &v->cache, NULL) == IM_OK;
+	for (size_t i = 0; rc == IM_OK && i < peers->cache_count; i++)
+		add_cache(peers->caches[i], v);
 	v->has_audit =
 	    rc == IM_OK && peers->audit != NULL &&
 	    mesh_call(peers->audit, METHOD_AUDIT_STATUS, &empty, SIDE_TIMEOUT_MS, &reply, NULL) ==
@@ -104,7 +129,7 @@ run_status(const struct cli_args *args)
 {
 	struct config *config = cli_config(args);
 	struct mesh *mesh = NULL;
-	struct peers peers = { NULL, NULL, NULL };
+	struct peers peers = { 0 };
 	struct im_err err;
 	char name[NET_NAME_MAX];
 	int status;
@@ -116,7 +141,10 @@ run_status(const struct cli_args *args)
 	    mesh_dial_router(mesh, config, &peers.router, &err) != IM_OK) {
 		status = cli_fail(args, &err);
 	} else {
-		dial_side(mesh, config_str(config, "cache.address"), &peers.cache);
+		peers.cache_count = config_strings_len(config, "cache.addresses");
+		for (size_t i = 0; i < peers.cache_count; i++)
+			dial_side(mesh, config_strings_at(config, "cache.addresses", i),
+				  &peers.caches[i]);
 		dial_side(mesh, config_str(config, "audit.address"), &peers.audit);
 		status = cli_flag(args, "watch") ? watch(args, &peers) : show(args, &peers);
 	}

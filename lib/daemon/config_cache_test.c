@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "daemon/config.h"
 #include "daemon/redis_url.h"
 
@@ -57,6 +58,31 @@ test_config_cache_prefix_that_is_a_pattern_is_refused(void **state)
 }
 
 static void
+test_config_cache_addresses_are_told_apart(void **state)
+{
+	struct buf text = { 0 };
+	struct config *c = NULL;
+
+	(void)state;
+	expect_mistake("cache: {addresses: []}", "cache.addresses: found no address");
+	expect_mistake("cache: {addresses: [tcp://a:1, 'off']}",
+		       "cache.addresses: found \"off\", allowed: ipc://PATH");
+	expect_mistake("cache: {addresses: [tcp://a:1, http://a:1]}",
+		       "cache.addresses: found \"http://a:1\"");
+	expect_mistake("cache: {addresses: [tcp://a:1, tcp://b:1, tcp://a:1]}",
+		       "cache.addresses: found \"tcp://a:1\", allowed: each address once");
+	(void)buf_append_str(&text, "cache: {addresses: [tcp://a:1");
+	for (unsigned i = 2; i <= 65; i++)
+		(void)buf_printf(&text, ", tcp://a:%u", i);
+	(void)buf_append_str(&text, "]}");
+	expect_mistake(buf_cstr(&text), "cache.addresses: allowed: at most 64 addresses");
+	buf_done(&text);
+	assert_int_equal(config_parse("t.yaml", "cache: {addresses: 'off'}", 25, &c, NULL), IM_OK);
+	assert_string_equal(config_strings_at(c, "cache.addresses", 0), "off");
+	config_free(c);
+}
+
+static void
 test_config_cache_folder_without_a_name_is_refused(void **state)
 {
 	(void)state;
@@ -93,6 +119,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_cache_wrong_redis_addresses_are_named),
 		cmocka_unit_test(test_config_cache_prefix_that_is_a_pattern_is_refused),
+		cmocka_unit_test(test_config_cache_addresses_are_told_apart),
 		cmocka_unit_test(test_config_cache_folder_without_a_name_is_refused),
 		cmocka_unit_test(test_config_cache_redis_address_is_taken_apart),
 	};

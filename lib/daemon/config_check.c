@@ -114,15 +114,34 @@ check_cache_rules(const struct config *c, struct im_err *err)
 #define MESH_URL "ipc://PATH (shorter than 108 bytes) or tcp://HOST:PORT"
 
 static enum im_rc
+check_mesh_list(const struct config *c, const char *path, bool may_be_off, struct im_err *err)
+{
+	size_t n = config_strings_len(c, path);
+
+	if (n == 0)
+		return config_fail_key(c, path, err, "found no address, allowed: at least one");
+	for (size_t i = 0; i < n; i++) {
+		const char *s = config_strings_at(c, path, i);
+
+		if (!config_is_mesh_url(s) && !(may_be_off && n == 1 && config_is_off(s)))
+			return config_fail_found(c, path, s, err,
+						 may_be_off ? MESH_URL ", or off alone" : MESH_URL);
+	}
+	return IM_OK;
+}
+
+static enum im_rc
 check_mesh_urls(const struct config *c, struct im_err *err)
 {
 	static const struct {
 		const char *path;
 		bool may_be_off;
-	} rows[] = { { "router.listen", false }, { "router.door", true },
-		     { "cache.listen", false },  { "cache.address", true },
-		     { "audit.listen", false },  { "audit.address", true } };
-	size_t n = config_strings_len(c, "router.addresses");
+	} rows[] = { { "router.listen", false },
+		     { "router.door", true },
+		     { "cache.listen", false },
+		     { "audit.listen", false },
+		     { "audit.address", true } };
+	enum im_rc rc;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *s = config_str(c, rows[i].path);
@@ -132,16 +151,8 @@ check_mesh_urls(const struct config *c, struct im_err *err)
 						 rows[i].may_be_off ? MESH_URL " or off"
 								    : MESH_URL);
 	}
-	if (n == 0)
-		return config_fail_key(c, "router.addresses", err,
-				       "found no address, allowed: at least one");
-	for (size_t i = 0; i < n; i++) {
-		if (!config_is_mesh_url(config_strings_at(c, "router.addresses", i)))
-			return config_fail_found(c, "router.addresses",
-						 config_strings_at(c, "router.addresses", i), err,
-						 MESH_URL);
-	}
-	return IM_OK;
+	rc = check_mesh_list(c, "router.addresses", false, err);
+	return rc == IM_OK ? check_mesh_list(c, "cache.addresses", true, err) : rc;
 }
 
 /* Number 'i' of the addresses of pages: the gateway's, the daemons', then each worker's. False: there are no more. */

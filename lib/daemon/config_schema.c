@@ -112,7 +112,8 @@ const struct config_key config_schema[] = {
 	ENUM("policies[].use", NULL, POLICIES, "How a worker is chosen for these"),
 
 	STR("cache.listen", "ipc://${run_dir}/cache.ipc", "Where the cache listens"),
-	STR("cache.address", "ipc://${run_dir}/cache.ipc", "Where routers dial the cache; off = no cache"),
+	STRS("cache.addresses", "ipc://${run_dir}/cache.ipc",
+	    "Where routers dial the cache. Several: keys are spread over them, by the addresses; spell them alike everywhere. off = no cache"),
 	STR("cache.admin", "127.0.0.1:9102", "Metrics and health pages: HOST:PORT, unix:PATH or off"),
 	BYTES("cache.bytes", "64MiB", MIB, 1024 * GIB, "Memory for answers, overhead included"),
 	MS("cache.ttl_ms", "5m", 1000, 2592000000LL, "How long an answer is kept"),

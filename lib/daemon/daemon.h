@@ -110,6 +110,10 @@ void host_ready(struct buf *why);
  */
 const char *mesh_address(const struct service_env *env, const char *role);
 
+/** Where cache daemon number 'i' is reached; NULL: there are no more. With several the single process too dials them as configured: one
+ *  of them may be its own. */
+const char *mesh_cache_address(const struct service_env *env, size_t i);
+
 /** Set up the log as log.level and log.format say. 'service' is who logs. Call before any thread. */
 void daemon_log_setup(const struct config *config, const char *service);
 

@@ -33,14 +33,25 @@ mesh_address(const struct service_env *env, const char *role)
 		return env->single_process ? "inproc://router"
 					   : config_strings_at(c, "router.addresses", 0);
 	if (strcmp(role, "cache") == 0) {
-		if (is_off(config_str(c, "cache.address")))
+		if (is_off(config_strings_at(c, "cache.addresses", 0)))
 			return NULL;
-		return env->single_process ? "inproc://cache" : config_str(c, "cache.address");
+		return env->single_process ? "inproc://cache"
+					   : config_strings_at(c, "cache.addresses", 0);
 	}
 	assert(strcmp(role, "audit") == 0);
 	if (is_off(config_str(c, "audit.address")))
 		return NULL;
 	return env->single_process ? "inproc://audit" : config_str(c, "audit.address");
+}
+
+const char *
+mesh_cache_address(const struct service_env *env, size_t i)
+{
+	size_t n = config_strings_len(env->config, "cache.addresses");
+
+	if (n == 1 && i == 0)
+		return mesh_address(env, "cache");
+	return i < n ? config_strings_at(env->config, "cache.addresses", i) : NULL;
 }
 
 /* The net is closed: nothing is left. */

@@ -292,6 +292,8 @@ test_mesh_address_follows_mode_and_switch(void **state)
 	env.single_process = true;
 	assert_string_equal(mesh_address(&env, "router"), "inproc://router");
 	assert_string_equal(mesh_address(&env, "cache"), "inproc://cache");
+	assert_string_equal(mesh_cache_address(&env, 0), "inproc://cache");
+	assert_null(mesh_cache_address(&env, 1));
 	assert_null(mesh_address(&env, "audit"));
 }
 

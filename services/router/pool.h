@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "router/ring.h"
+#include "base/ring.h"
 #include "router/smooth.h"
 
 #define POOL_NONE          UINT32_MAX

@@ -282,7 +282,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	r->model = model;
 	model->users++;
 	r->max_age_ms = req->cache_max_age_ms;
-	r->cacheable = keepable && router->cache.ep != NULL;
+	r->cacheable = keepable && router->cache.count > 0;
 	r->shareable = may_share(router, req, choice->cache_temperature);
 	r->streams = req->stream;
 	r->has_key = r->cacheable || r->shareable;

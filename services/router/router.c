@@ -40,7 +40,7 @@ audit_changed(void *user, bool connected, const struct im_err *why)
 }
 
 static void
-cache_changed(void *user, bool connected, const struct im_err *why)
+cache_changed(void *user, const char *url, bool connected, const struct im_err *why)
 {
 	struct router *router = user;
 
@@ -49,9 +49,9 @@ cache_changed(void *user, bool connected, const struct im_err *why)
 		return;
 	}
 	if (connected) {
-		log_info("cache reached");
+		log_info("cache reached", LOG_STR("server.address", url));
 	} else {
-		log_warn("cache lost, answers go on without it",
+		log_warn("cache lost, answers go on without it", LOG_STR("server.address", url),
 			 LOG_STR("error.message", why != NULL ? why->text : ""));
 	}
 }
@@ -132,7 +132,9 @@ start_clients(struct router *router, const struct service_env *env, struct im_er
 		.changed = audit_changed,
 		.user = router
 	};
+	const char *urls[CACHE_HOMES_MAX];
 	struct config_change report;
+	size_t caches = 0;
 	enum im_rc rc;
 
 	rc = audit_client_start(&router->audit, env->loop, env->net, mesh_address(env, "audit"),
@@ -140,7 +142,11 @@ start_clients(struct router *router, const struct service_env *env, struct im_er
 	if (rc != IM_OK) {
 		return rc;
 	}
-	rc = cache_client_start(&router->cache, env->net, mesh_address(env, "cache"),
+	while (caches < CACHE_HOMES_MAX &&
+	       (urls[caches] = mesh_cache_address(env, caches)) != NULL) {
+		caches++;
+	}
+	rc = cache_client_start(&router->cache, env->net, urls, caches,
 				(uint32_t)config_int(env->config, "router.cache_ms"), cache_changed,
 				router, err);
 	if (rc != IM_OK) {
@@ -345,8 +351,8 @@ stop_step(void *arg)
 		begin_closing(router);
 	}
 	if (!list_empty(&router->peers) || router->audit.link != NULL ||
-	    router->cache.link != NULL || !router->leases_returned || !routes_closed(router) ||
-	    (router->door != NULL && !router->door_closed)) {
+	    cache_client_links(&router->cache) > 0 || !router->leases_returned ||
+	    !routes_closed(router) || (router->door != NULL && !router->door_closed)) {
 		return;
 	}
 	loop_cancel(router->loop, &router->pump_task);

@@ -71,7 +71,7 @@ def inflight(mesh):
 @pytest.mark.short
 @pytest.mark.parametrize("single, cache", [(False, True), (False, False), (True, True)])
 def test_hundred_identical_streams_cost_one_generation(start, upstream, single, cache):
-    mesh = two_workers(start, upstream, single, cache={} if cache else {"address": "off"})
+    mesh = two_workers(start, upstream, single, cache={} if cache else {"addresses": "off"})
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         results = list(pool.map(lambda _: mesh.chat(body(SLOW)), range(100)))
     assert [r[0] for r in results] == [200] * 100
@@ -161,7 +161,7 @@ def test_storm_of_identical_requests_is_counted_exactly(start, instant):
     """Random cancels and a worker that dies, with everybody sharing."""
     url = instant(20, 5)
     mesh = start(workers=[{"name": n, "backend": "upstream", "url": url, "models": ["instant"]} for n in "ab"],
-                 config={"log": {"level": "warn"}, "cache": {"address": "off"}})
+                 config={"log": {"level": "warn"}, "cache": {"addresses": "off"}})
     same_body = '{"model":"instant","stream":true,"temperature":0,"messages":[{"role":"user","content":"question"}]}'
     running = Load(mesh, 2000, 64, body=same_body, cancel=0.3, cancel_ms=60)
     wait_for(lambda: mesh.metrics("router")["infermesh_coalesced_total"] > 100, "they share")

@@ -45,6 +45,12 @@ mesh_address(const struct service_env *env, const char *role)
 	return env->single_process ? role : NULL;
 }
 
+const char *
+mesh_cache_address(const struct service_env *env, size_t i)
+{
+	return i == 0 ? mesh_address(env, "cache") : NULL;
+}
+
 void
 sim_router_start(struct sim_router *r)
 {

@@ -1,5 +1,5 @@
 /*
- * router/ring.h - consistent hashing: which place is at home for a key. Each place has some points on a ring of 64-bit hashes; the
+ * base/ring.h - consistent hashing: which place is at home for a key. Each place has some points on a ring of 64-bit hashes; the
  * home of a key is the place of the first point at or behind it. A place that comes or goes moves only the keys that are or were
  * its own. Pure.
  *
@@ -7,8 +7,8 @@
  * and a worker that was started again agree. They are kept in as many buckets as there are points, so that all steps take
  * constant time on average: hashes are even.
  */
-#ifndef ROUTER_RING_H
-#define ROUTER_RING_H
+#ifndef BASE_RING_H
+#define BASE_RING_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /*
- * router/ring.c - consistent hashing; see ring.h.
+ * base/ring.c - consistent hashing; see ring.h.
  */
-#include "router/ring.h"
+#include "base/ring.h"
 
 #include <stdlib.h>
 #include <string.h>
