@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "cache/blocks.h"
 #include "cache/l1.h"
 #include "cache/trace.h"
 #include "cache/value.h"
@@ -31,6 +32,7 @@
 #define BOUND_OPS   10000000
 #define TEXT_MAX    ((size_t)256 << 10)
 #define DICT_BYTES  16384
+#define HEAD_BYTES  (VALUE_HEADER_BYTES + 16) /* with the names of a tenant and a model */
 
 static bool json, failed;
 static uint64_t seed = 1;
@@ -375,6 +377,13 @@ unpack_zstd(const char *packed, int len, char *out, int room)
 	return (int)ZSTD_decompressDCtx(zstd_out, out, (size_t)room, packed, (size_t)len);
 }
 
+/* Of memory, that an answer packed to 'n' bytes takes with its head. */
+static double
+blocks_of(int n)
+{
+	return (double)(((size_t)n + HEAD_BYTES + BLOCK_DATA - 1) / BLOCK_DATA);
+}
+
 static void
 bench_codec(const struct codec *c, int len)
 {
@@ -383,7 +392,7 @@ bench_codec(const struct codec *c, int len)
 	};
 	static char packed[TEXT_MAX], raw[TEXT_MAX];
 	const char *end = text + text_len - len;
-	double pack_us = 0, unpack_us = 0, bytes = 0;
+	double pack_us = 0, unpack_us = 0, bytes = 0, blocks = 0;
 	const char *at = text + DICT_BYTES;
 
 	for (int i = 0; i < TIMES; i++, at += 997) {
@@ -403,14 +412,16 @@ bench_codec(const struct codec *c, int len)
 		unpack_us += (double)(clock_mono_us() - t1) / 4;
 		pack_us += (double)(t1 - t0) / 4;
 		bytes += n;
+		blocks += blocks_of(n < len ? n : len);
 	}
 	(void)buf_printf(
 	    &lines,
-	    ",{\"codec\":\"%s\",\"bytes\":%d,\"packed\":%.3f,\"pack_us\":%.2f,\"unpack_us\":%.2f}",
-	    c->name, len, bytes / TIMES / len, pack_us / TIMES, unpack_us / TIMES);
+	    ",{\"codec\":\"%s\",\"bytes\":%d,\"packed\":%.3f,\"blocks\":%.2f,\"pack_us\":%.2f,\"unpack_us\":%.2f}",
+	    c->name, len, bytes / TIMES / len, blocks / TIMES, pack_us / TIMES, unpack_us / TIMES);
 	if (!json)
-		(void)printf("| %6d | %-8s | %5.1f | %6.2f | %6.2f |\n", len, c->name,
-			     100 * bytes / TIMES / len, pack_us / TIMES, unpack_us / TIMES);
+		(void)printf("| %6d | %-8s | %5.1f | %6.2f | %6.2f | %6.2f |\n", len, c->name,
+			     100 * bytes / TIMES / len, blocks / TIMES, pack_us / TIMES,
+			     unpack_us / TIMES);
 }
 
 static int
@@ -432,7 +443,7 @@ bench_codecs(void)
 					       { "lz4", pack_lz4, unpack_lz4 },
 					       { "lz4+dict", pack_dict, unpack_dict },
 					       { "zstd-1", pack_zstd, unpack_zstd } };
-	static const int sizes[] = { 256, 1024, 4096, 16384 };
+	static const int sizes[] = { 256, 512, 1024, 2048, 4096, 16384 };
 
 	dict_stream = LZ4_createStream();
 	zstd_in = ZSTD_createCCtx();
@@ -442,7 +453,7 @@ bench_codecs(void)
 	(void)LZ4_loadDict(dict_stream, text, DICT_BYTES);
 	if (!json)
 		(void)printf(
-		    "\n| bytes | codec | packed to %% | pack us | unpack us |\n|---|---|---|---|---|\n");
+		    "\n| bytes | codec | packed to %% | blocks | pack us | unpack us |\n|---|---|---|---|---|---|\n");
 	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++)
 		for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++)
 			bench_codec(&codecs[i], sizes[s]);

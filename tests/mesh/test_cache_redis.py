@@ -34,7 +34,7 @@ def state(mesh):
 
 def test_answers_outlive_the_daemon_and_redis_may_go(start, upstream, redis):
     mesh = start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
-                 config={"cache": {"redis": redis.url}})
+                 config={"cache": {"redis": redis.url, "redis_ms": "300ms"}, "router": {"cache_ms": "1s"}})
     wait_for(lambda: state(mesh) == "ready", "the cache has Redis")
     assert word(mesh, "a question") == "miss"
     wait_for(lambda: redis.ask("DBSIZE") == ":1", "the answer is in Redis")

@@ -29,7 +29,8 @@ def start_cache(mesh, n):
 def mesh(start, upstream, folder):
     addresses = [f"ipc://{folder}/c{n}.ipc" for n in range(3)]
     made = start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
-                 config={"cache": {"addresses": addresses, "listen": addresses[0]}, "router": {"cache_ms": "5s"}})
+                 config={"cache": {"addresses": addresses, "listen": addresses[0]}, "router": {"cache_ms": "5s", "audit_ms": "1m"},
+                         "mesh": {"heartbeat_ms": "1m"}})  # a machine that stalls is no matter here
     yield made
     for n in (1, 2):
         if made.processes[f"cache-{n}"].alive():
