@@ -39,8 +39,10 @@ def test_answers_outlive_the_daemon_and_redis_may_go(start, upstream, redis):
     assert word(mesh, "a question") == "miss"
     wait_for(lambda: redis.ask("DBSIZE") == ":1", "the answer is in Redis")
     mesh.processes["cache"].kill()
+    wait_for(lambda: mesh.router()["cache"] == "unavailable", "the router knows that it is gone")
     mesh.start_daemon("cache")
-    wait_for(lambda: state(mesh) == "ready", "the new daemon has Redis")
+    # Asked any sooner, a miss would fill its memory.
+    wait_for(lambda: state(mesh) == "ready" and mesh.router()["cache"] == "connected", "the new daemon has Redis, and the router has it")
     wait_for(lambda: word(mesh, "a question") == "hit-redis", "the new daemon finds it there")
     wait_for(lambda: word(mesh, "a question") == "hit-l1", "and fills its memory")
     for how, back in (("freeze", "thaw"), ("kill", "start")):
