@@ -84,4 +84,17 @@ list_pop_front(struct list *head)
 	return node;
 }
 
+/** All nodes of 'from', in their order, to the end of 'to': 'from' is empty then. */
+static inline void
+list_move_all(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	from->prev->next = to;
+	to->prev->next = from->next;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 #endif

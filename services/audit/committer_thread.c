@@ -216,15 +216,6 @@ commit_urgent(struct committer *c, struct commit_job *job, struct im_err *err)
 	return job->err.rc != IM_OK ? job->err.rc : rc;
 }
 
-static void
-move_all(struct list *to, struct list *from)
-{
-	struct list *node;
-
-	while ((node = list_pop_front(from)) != NULL)
-		list_push_back(to, node);
-}
-
 /* The frame failed: so did all that waits, unless the reserve is there for it. IM_EIO: it is over. */
 static enum im_rc
 fail_frame(struct committer *c, struct turn *t, struct im_err *why)
@@ -233,10 +224,10 @@ fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 	struct list *node;
 
 	list_init(&failed);
-	move_all(&failed, &t->frame);
-	move_all(&failed, &t->work);
+	list_move_all(&failed, &t->frame);
+	list_move_all(&failed, &t->work);
 	(void)pthread_mutex_lock(&c->lock);
-	move_all(&failed, &c->queue);
+	list_move_all(&failed, &c->queue);
 	(void)pthread_mutex_unlock(&c->lock);
 	while ((node = list_pop_front(&failed)) != NULL) {
 		struct commit_job *job = CONTAINER_OF(node, struct commit_job, node);
@@ -262,8 +253,7 @@ hand_back(struct committer *c, struct turn *t)
 	if (list_empty(&t->done))
 		return;
 	(void)pthread_mutex_lock(&c->lock);
-	while ((node = list_pop_front(&t->done)) != NULL)
-		list_push_back(&c->done, node);
+	list_move_all(&c->done, &t->done);
 	(void)pthread_mutex_unlock(&c->lock);
 	loop_hand(c->loop, &c->report);
 }
@@ -296,8 +286,7 @@ take(struct committer *c, struct turn *t)
 	(void)pthread_mutex_lock(&c->lock);
 	while (list_empty(&c->queue) && !c->stop)
 		(void)pthread_cond_wait(&c->wake, &c->lock);
-	while ((node = list_pop_front(&c->queue)) != NULL)
-		list_push_back(&t->work, node);
+	list_move_all(&t->work, &c->queue);
 	any = !list_empty(&t->work);
 	(void)pthread_mutex_unlock(&c->lock);
 	return any;
@@ -319,7 +308,7 @@ say_goodbye(struct committer *c)
 	if (rc == IM_EIO)
 		c->fatal(c->user, &err);
 	publisher_stop(&c->log->publisher);
-	wal_recycle(&c->log->wal, publisher_published(&c->log->publisher));
+	audit_log_recycle(c->log);
 }
 
 void *

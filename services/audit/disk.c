@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -254,6 +255,19 @@ disk_replace(const struct disk_ops *ops, const char *path, const void *data, siz
 	if (rc != IM_OK)
 		disk_put_drop(ops, path, &fd);
 	return rc;
+}
+
+void
+disk_gone_close(struct list *gone)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(gone)) != NULL) {
+		struct disk_gone *g = CONTAINER_OF(node, struct disk_gone, node);
+
+		(void)close(g->fd);
+		free(g);
+	}
 }
 
 enum im_rc

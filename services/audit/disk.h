@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
 
 #define DISK_PATH_MAX    4096
 #define DISK_UNAVAILABLE "audit_unavailable"
@@ -89,6 +90,15 @@ void disk_put_drop(const struct disk_ops *ops, const char *path, int *fd);
 /** All three, for one file. */
 IM_MUST_CHECK enum im_rc disk_replace(const struct disk_ops *ops, const char *path,
 				      const void *data, size_t len, struct im_err *err);
+
+/* An open file that has no name any more. From malloc(), alone or as the first member of a struct. */
+struct disk_gone {
+	struct list node;
+	int fd;
+};
+
+/** Close all of 'gone' and free them: that is when their space is given back, a millisecond for each 5 MB. */
+void disk_gone_close(struct list *gone);
 
 /** The contents of 'path', at most 'max' bytes, appended to 'out'. IM_ENOTFOUND, IM_ETOOBIG, IM_EIO, IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc disk_read(const char *path, size_t max, struct buf *out,

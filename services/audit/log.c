@@ -272,6 +272,16 @@ audit_log_forget(struct audit_log *log)
 	buf_clear(&log->records);
 }
 
+void
+audit_log_recycle(struct audit_log *log)
+{
+	struct list gone;
+
+	list_init(&gone);
+	wal_recycle(&log->wal, publisher_published(&log->publisher), &gone);
+	publisher_close(&log->publisher, &gone);
+}
+
 enum im_rc
 audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
 {
@@ -323,7 +333,7 @@ audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err)
 	log->count = 0;
 	buf_clear(&log->records);
 	publisher_push(&log->publisher, c);
-	wal_recycle(&log->wal, publisher_published(&log->publisher));
+	audit_log_recycle(log);
 	return IM_OK;
 fail:
 	free(text);

@@ -128,6 +128,9 @@ bool audit_log_idle(const struct audit_log *log);
  */
 IM_MUST_CHECK enum im_rc audit_log_commit(struct audit_log *log, bool urgent, struct im_err *err);
 
+/** Remove what of the write-ahead log is published. Each commit does so; this is for when none follows. */
+void audit_log_recycle(struct audit_log *log);
+
 /** Records that are durable, in all shards. */
 uint64_t audit_log_size(const struct audit_log *log);
 

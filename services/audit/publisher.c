@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -24,6 +25,7 @@ publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, v
 	p->published = p->store.published;
 	list_init(&p->chunks);
 	list_init(&p->older);
+	list_init(&p->gone);
 	(void)pthread_mutex_init(&p->lock, NULL);
 	failed = pthread_condattr_init(&attr);
 	if (failed == 0) {
@@ -39,10 +41,25 @@ publisher_init(struct publisher *p, uint64_t publish_ms, audit_fatal_fn fatal, v
 void
 publisher_push(struct publisher *p, struct chunk *c)
 {
+	bool wake;
+
 	(void)pthread_mutex_lock(&p->lock);
+	/* Between the first and too many it sleeps until the time is up anyway. */
+	wake = list_empty(&p->chunks) || p->backlog + chunk_bytes(c) >= PUBLISHER_EARLY;
 	list_push_back(&p->chunks, &c->node);
 	p->backlog += chunk_bytes(c);
-	(void)pthread_cond_signal(&p->wake);
+	if (wake)
+		(void)pthread_cond_signal(&p->wake);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void
+publisher_close(struct publisher *p, struct list *gone)
+{
+	if (list_empty(gone))
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	list_move_all(&p->gone, gone);
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -305,8 +322,10 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 {
 	struct chunk *last = last_chunk(p);
 	struct im_err why = { 0 };
+	struct list gone;
 	enum im_rc rc;
 
+	list_init(&gone);
 	rc = write_tiles(p, last, &why);
 	if (rc == IM_OK && publish && last != NULL)
 		rc = store_publish(&p->store, last->checkpoint, last->checkpoint_len, &why);
@@ -322,8 +341,10 @@ publisher_pass(struct publisher *p, bool publish, struct im_err *err)
 	p->published = p->store.published;
 	p->trouble = why;
 	p->trouble.rc = rc;
+	list_move_all(&gone, &p->gone);
 	(void)pthread_cond_signal(&p->freed);
 	(void)pthread_mutex_unlock(&p->lock);
+	disk_gone_close(&gone);
 	if (rc != IM_OK && err != NULL)
 		*err = why;
 	return rc;
@@ -362,6 +383,8 @@ run(void *arg)
 	struct im_err err;
 	bool going = true;
 
+	/* Of this thread alone (setpriority(2), "NPTL"). Without the right to it everything is as well, only slower. */
+	(void)setpriority(PRIO_PROCESS, 0, PUBLISHER_NICE);
 	while (going) {
 		bool due;
 		enum im_rc rc;
@@ -395,12 +418,9 @@ void
 publisher_turn(struct publisher *p, struct store *next, uint64_t base, struct store *ret_store,
 	       struct list *ret_chunks)
 {
-	struct list *node;
-
 	list_init(ret_chunks);
 	(void)pthread_mutex_lock(&p->lock);
-	while ((node = list_pop_front(&p->chunks)) != NULL)
-		list_push_back(ret_chunks, node);
+	list_move_all(ret_chunks, &p->chunks);
 	/* Sizes are counted anew. */
 	LIST_FOREACH (&p->older, o, struct pruning, node)
 		o->after = o->after <= p->published ? 0 : PRUNING_AFTER_END;
@@ -447,6 +467,7 @@ publisher_done(struct publisher *p)
 		chunk_free(CONTAINER_OF(node, struct chunk, node));
 	while ((node = list_pop_front(&p->older)) != NULL)
 		free(CONTAINER_OF(node, struct pruning, node));
+	disk_gone_close(&p->gone);
 	(void)pthread_cond_destroy(&p->wake);
 	(void)pthread_cond_destroy(&p->freed);
 	(void)pthread_mutex_destroy(&p->lock);

@@ -19,6 +19,9 @@
 #define PUBLISHER_EARLY                                                                            \
 	((size_t)512 * 1024) /* bytes; then they are taken in before the time is up */
 
+#define PUBLISHER_NICE                                                                             \
+	10 /* of its thread: nobody waits for it, but for the loop and the commit thread they do */
+
 /* An error after which the process must not go on. Called on whatever thread met it; does not return in a daemon. */
 typedef void (*audit_fatal_fn)(void *user, const struct im_err *err);
 
@@ -55,6 +58,7 @@ struct publisher {
 	uint64_t prune_min,
 	    prune_after;       /* and below this they will be, once so much is published */
 	struct list older;     /* of struct pruning */
+	struct list gone;      /* of struct disk_gone: to be closed */
 	struct im_err trouble; /* why it cannot write; rc IM_OK = it can */
 	bool stop;
 	pthread_t thread;
@@ -69,6 +73,9 @@ IM_MUST_CHECK enum im_rc publisher_start(struct publisher *p, struct im_err *err
 
 /** Hand over 'c'. Any thread. */
 void publisher_push(struct publisher *p, struct chunk *c);
+
+/** Close 'gone', a list of struct disk_gone, after the next pass: it is left empty. Any thread. */
+void publisher_close(struct publisher *p, struct list *gone);
 
 /** Wait for room for more, at most PUBLISHER_PATIENCE_MS and only while publishing works: who is faster than the disk is
  *  slowed down before he is refused. IM_OK, or IM_EUNAVAILABLE and why. Any thread but its own. */

@@ -15,7 +15,7 @@
 #include "base/hex.h"
 
 struct retired {
-	struct list node;
+	struct disk_gone file; /* first; still open, so that removing it takes no time */
 	uint64_t generation;
 	uint64_t end;
 };
@@ -102,9 +102,8 @@ rotate(struct wal *w, struct im_err *err)
 		(void)w->ops->unlink(path);
 		goto out_free;
 	}
-	*old = (struct retired){ .generation = w->generation, .end = w->end };
-	list_push_back(&w->retired, &old->node);
-	(void)close(w->fd);
+	*old = (struct retired){ .file.fd = w->fd, .generation = w->generation, .end = w->end };
+	list_push_back(&w->retired, &old->file.node);
 	w->fd = fd;
 	memcpy(w->path, path, sizeof(path));
 	w->generation++;
@@ -275,13 +274,13 @@ wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t e
 }
 
 void
-wal_recycle(struct wal *w, uint64_t published)
+wal_recycle(struct wal *w, uint64_t published, struct list *gone)
 {
 	struct list *node, *next;
 	char path[DISK_PATH_MAX];
 
 	for (node = w->retired.next; node != &w->retired; node = next) {
-		struct retired *r = CONTAINER_OF(node, struct retired, node);
+		struct retired *r = CONTAINER_OF(node, struct retired, file.node);
 		bool last = node->next == &w->retired;
 
 		next = node->next;
@@ -292,7 +291,7 @@ wal_recycle(struct wal *w, uint64_t published)
 		    (w->ops->unlink(path) < 0 && errno != ENOENT))
 			return;
 		list_remove(node);
-		free(r);
+		list_push_back(gone, node);
 	}
 }
 
@@ -329,12 +328,9 @@ wal_move(struct wal *to, struct wal *from)
 void
 wal_close(struct wal *w)
 {
-	struct list *node;
-
 	if (w->ops == NULL)
 		return;
-	while ((node = list_pop_front(&w->retired)) != NULL)
-		free(CONTAINER_OF(node, struct retired, node));
+	disk_gone_close(&w->retired);
 	if (w->fd >= 0)
 		(void)close(w->fd);
 	w->fd = -1;

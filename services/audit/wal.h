@@ -54,8 +54,11 @@ IM_MUST_CHECK enum im_rc wal_begin(struct wal *w, const struct disk_ops *ops, co
 IM_MUST_CHECK enum im_rc wal_append(struct wal *w, struct wal_frame *frame, bool urgent,
 				    struct im_err *err);
 
-/** Remove segments all of whose records are below 'published'. One that cannot be removed now is tried again. */
-void wal_recycle(struct wal *w, uint64_t published);
+/**
+ * Remove segments all of whose records are below 'published'. One that cannot be removed now is tried again. Their space
+ * comes back when the caller closes 'gone', to which they are added.
+ */
+void wal_recycle(struct wal *w, uint64_t published, struct list *gone);
 
 /** Remove every segment of an epoch older than ours, and leftovers of a crash. */
 void wal_remove_older(struct wal *w);

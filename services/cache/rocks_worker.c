@@ -192,15 +192,6 @@ take_changes(struct rocks_worker *w, struct list *ret)
 	}
 }
 
-static void
-move_all(struct list *from, struct list *to)
-{
-	struct list *node;
-
-	while ((node = list_pop_front(from)) != NULL)
-		list_push_back(to, node);
-}
-
 /* With the lock: until there is something to do. */
 static void
 wait_for_work(struct rocks_worker *w)
@@ -226,7 +217,7 @@ turn(struct rocks_worker *w, uint64_t *stop_us)
 	(void)pthread_mutex_lock(&w->lock);
 	if (list_empty(&w->purges))
 		wait_for_work(w);
-	move_all(&w->gets, &gets);
+	list_move_all(&gets, &w->gets);
 	take_changes(w, &changes);
 	stop = w->stop;
 	idle = list_empty(&gets) && list_empty(&changes) && list_empty(&w->changes);
