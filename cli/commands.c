@@ -4,14 +4,14 @@
 #include "cli/command.h"
 #include "cli/commands_help.h"
 
-#define OPT_CONFIG                                                                                 \
+#define MODEL_ROW(verb, what, example)                                                             \
 	{                                                                                          \
-		"config", 'c', "FILE",                                                             \
-		    "read FILE; else $INFERMESH_CONFIG; else the built-in defaults"                \
-	}
-#define OPT_HELP                                                                                   \
-	{                                                                                          \
-		"help", 'h', NULL, "this page"                                                     \
+		.name = "model " #verb, .summary = what, .rest = "MODEL", .rest_max = 1,           \
+		.options = { OPT_CONFIG,                                                           \
+			     OPT_HELP,                                                             \
+			     OPT_WORKER,                                                           \
+			     { "json", 'j', NULL, "as one JSON object" } },                        \
+		.description = model_##verb##_help, .examples = example, .run = run_model_##verb,  \
 	}
 
 const struct command commands[] = {
@@ -26,12 +26,7 @@ const struct command commands[] = {
 			   "check the configuration, and that the files are there that it names, and end" },
 			 { "print-config", 0, NULL,
 			   "print the effective configuration, every key explained, and end" } },
-	    .description =
-		"Starts gateway, router, cache, audit and one inference daemon for each entry of 'workers' (without any: one\n"
-		"that serves the bundled demo model), restarts one that dies, and stops all in order on Ctrl-C. When the mesh\n"
-		"answers, its address and how to try it are printed. The first start makes an API key for this machine and\n"
-		"keeps it in mesh.state_dir/local.key. Logs go to standard error: short lines on a terminal, else one JSON\n"
-		"object an event (log.format).",
+	    .description = up_help,
 	    .examples = "infermesh up\n"
 			"infermesh up --single-process\n"
 			"infermesh up --print-config >infermesh.yaml\n"
@@ -45,8 +40,7 @@ const struct command commands[] = {
 			 OPT_HELP,
 			 { "json", 'j', NULL, "as one JSON object" },
 			 { "watch", 'w', NULL, "again every second, until Ctrl-C" } },
-	    .description =
-		"Asks the router, and the cache and audit services if they are reached, over the mesh.",
+	    .description = status_help,
 	    .examples = "infermesh status\n"
 			"infermesh status --watch\n"
 			"infermesh status --json | jq .router.slots",
@@ -65,9 +59,7 @@ const struct command commands[] = {
 			   "instructions that come before the conversation" },
 			 { "temperature", 't', "T", "0 to 2: how freely words are chosen" },
 			 { "max-tokens", 'n', "N", "longest answer in tokens" } },
-	    .description =
-		"With TEXT: one answer, streamed to standard output. TEXT '-' is all of standard input. Without TEXT: a\n"
-		"conversation, line by line (/help shows its commands). Ctrl-C cancels an answer; at the prompt it leaves.",
+	    .description = chat_help,
 	    .examples = "infermesh chat 'Why is the sky blue?'\n"
 			"infermesh chat -m demo --temperature 0 - <question.txt\n"
 			"infermesh chat --system 'Answer in one word.'",
@@ -82,11 +74,7 @@ const struct command commands[] = {
 			 OPT_HELP,
 			 { "log", 'l', "DIR", "folder of the log; default: audit.dir" },
 			 { "json", 'j', NULL, "as one JSON object" } },
-	    .description =
-		"REQUEST_ID is what the client got as x-request-id. Prints from the audit log who answered, by which policy\n"
-		"and rule, what the router saw of each worker (load, state, breaker, weight), which attempts failed and why,\n"
-		"which arm of a route it was, whose generation it shared, and what it fell back to. Needs no running mesh.\n"
-		"It reads the log back to that request and proves nothing: 'infermesh audit verify' does.",
+	    .description = explain_help,
 	    .examples =
 		"infermesh explain 664be6900c578ba2fef8432437cf2e45\n"
 		"infermesh explain --json --log /backup/audit 664be6900c578ba2fef8432437cf2e45",
@@ -96,10 +84,7 @@ const struct command commands[] = {
 	    .name = "route list",
 	    .summary = "show which models share a name, and how",
 	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
-	    .description =
-		"A route gives the requests for one name (the alias) to one or more models (its arms) by weight. SHARE is what\n"
-		"the weights come to, REQUESTS and FAILED count since the router's start or, when that was later, since the\n"
-		"model became an arm. Shows the present or last ramp too, and which of the models no worker serves.",
+	    .description = route_list_help,
 	    .examples = "infermesh route list\n"
 			"infermesh route list --json | jq '.routes[].arms'",
 	    .run = run_route_list,
@@ -117,11 +102,7 @@ const struct command commands[] = {
 			   "tried in this order when the arm cannot answer: a,b; none: no more" },
 			 { "fallback-answer", 'a', "TEXT",
 			   "what is answered when nobody else can; '': nothing" } },
-	    .description =
-		"Takes effect at once, without a dropped request, and is kept over restarts: what an operator set wins over the\n"
-		"configuration file until 'route reset'. What is not named stays as it was. The models need not be served yet.\n"
-		"A session keeps its model when weights change, unless its model's share shrinks. It ends a ramp. The change\n"
-		"is in the audit log.",
+	    .description = route_set_help,
 	    .examples =
 		"infermesh route set chat v1=90 v2=10\n"
 		"infermesh route set chat --fallback small --fallback-answer 'Please try again later.'\n"
@@ -134,8 +115,7 @@ const struct command commands[] = {
 	    .rest = "ALIAS",
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG, OPT_HELP },
-	    .description =
-		"A route that the file does not have is gone afterwards. It ends a ramp.",
+	    .description = route_reset_help,
 	    .examples = "infermesh route reset chat",
 	    .run = run_route_reset,
 	},
@@ -157,12 +137,7 @@ const struct command commands[] = {
 			   "a step with fewer of its requests waits; default 100" },
 			 { "watch", 'w', NULL, "show its progress until it ends" },
 			 { "abort", 0, NULL, "end it and restore the weights before it" } },
-	    .description =
-		"Moves ALIAS to MODEL up to 100 %, which is watched for one more step. A step ends well when it lasted its time,\n"
-		"enough requests ended and both limits are kept; with fewer requests it goes on. Beyond a limit the weights\n"
-		"before the ramp are restored at once, unless the other models of ALIAS do no better: then it waits. The ramp runs\n"
-		"inside the router: this command may end, and after a restart of the router the step begins again. Each step is\n"
-		"in the audit log. With --watch the exit status is 0 when it came to 100 %, 1 when it was rolled back.",
+	    .description = route_ramp_help,
 	    .examples =
 		"infermesh route ramp chat v2 --step 10 --every 30s --max-error-rate 1% --max-p99 500ms\n"
 		"infermesh route ramp chat --watch\n"
@@ -173,9 +148,7 @@ const struct command commands[] = {
 	    .name = "worker list",
 	    .summary = "show the workers and how they do",
 	    .options = { OPT_CONFIG, OPT_HELP, { "json", 'j', NULL, "as one JSON object" } },
-	    .description =
-		"SLOTS are requests of this router there, CAP what the worker takes at once. REQ/S, FAILED%, P50 and P99 are of\n"
-		"the last minute. A weight like 40/100 grows: the worker starts slowly. Models whose breaker is open say so.",
+	    .description = worker_list_help,
 	    .examples = "infermesh worker list",
 	    .run = run_worker_list,
 	},
@@ -185,9 +158,7 @@ const struct command commands[] = {
 	    .rest = "WORKER",
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG, OPT_HELP },
-	    .description =
-		"Those that it has go on to their end: when SLOTS is 0 it may be stopped. Holds until 'worker undrain', also when the\n"
-		"worker or the router restarts. The change is in the audit log.",
+	    .description = worker_drain_help,
 	    .examples = "infermesh worker drain gpu-3",
 	    .run = run_worker_drain,
 	},
@@ -197,8 +168,7 @@ const struct command commands[] = {
 	    .rest = "WORKER",
 	    .rest_max = 1,
 	    .options = { OPT_CONFIG, OPT_HELP },
-	    .description =
-		"At once; what it says of itself holds again, and what its breakers say: 'infermesh worker list' shows it.",
+	    .description = worker_undrain_help,
 	    .examples = "infermesh worker undrain gpu-3",
 	    .run = run_worker_undrain,
 	},
@@ -208,9 +178,7 @@ const struct command commands[] = {
 	    .rest = "WORKER WEIGHT",
 	    .rest_max = 2,
 	    .options = { OPT_CONFIG, OPT_HELP },
-	    .description =
-		"WEIGHT is 1 to 10000, in place of workers[].weight (100 by default), or 'reset'. Holds until then, also when\n"
-		"the worker or the router restarts. The change is in the audit log.",
+	    .description = worker_weight_help,
 	    .examples = "infermesh worker weight gpu-3 50\n"
 			"infermesh worker weight gpu-3 reset",
 	    .run = run_worker_weight,
@@ -266,6 +234,25 @@ const struct command commands[] = {
 	    .examples = "infermesh cache warm questions.jsonl --tenant acme",
 	    .run = run_cache_warm,
 	},
+	{
+	    .name = "model list",
+	    .summary = "show the models of local workers",
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 OPT_WORKER,
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description = model_list_help,
+	    .examples = "infermesh model list\n"
+			"infermesh model list --worker w1 --json | jq '.workers[].models[].digest'",
+	    .run = run_model_list,
+	},
+	MODEL_ROW(load, "load a model of a worker's manifest",
+		  "infermesh model load chat --worker w1"),
+	MODEL_ROW(unload, "stop serving a model and free its memory",
+		  "infermesh model unload chat"),
+	MODEL_ROW(reload, "put new weights in the place of those in use",
+		  "mv chat.gguf.new chat.gguf && infermesh model reload chat"),
+	MODEL_ROW(verify, "compare a model's file with its SHA-256", "infermesh model verify chat"),
 	{
 	    .name = "audit verify",
 	    .summary = "recompute an audit log from its bytes",
@@ -486,8 +473,7 @@ const struct command commands[] = {
 			 OPT_HELP,
 			 { "name", 'n', "CALLER", "who will use it; default: your user name" },
 			 { "tenant", 't', "TENANT", "whose data it sees; default: 'default'" } },
-	    .description =
-		"Prints the key once; gateway.keys_file keeps its hash only. A running gateway takes it within a second.",
+	    .description = key_create_help,
 	    .examples = "infermesh key create --name ci --tenant acme\n"
 			"export OPENAI_API_KEY=\"$(infermesh key create --name me)\"",
 	    .run = run_key_create,

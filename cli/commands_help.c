@@ -3,6 +3,65 @@
  */
 #include "cli/commands_help.h"
 
+const char up_help[] =
+    "Starts gateway, router, cache, audit and one inference daemon for each entry of 'workers' (without any: one\n"
+    "that serves the bundled demo model), restarts one that dies, and stops all in order on Ctrl-C. When the mesh\n"
+    "answers, its address and how to try it are printed. The first start makes an API key for this machine and\n"
+    "keeps it in mesh.state_dir/local.key. Logs go to standard error: short lines on a terminal, else one JSON\n"
+    "object an event (log.format).";
+
+const char status_help[] =
+    "Asks the router, and the cache and audit services if they are reached, over the mesh.";
+
+const char chat_help[] =
+    "With TEXT: one answer, streamed to standard output. TEXT '-' is all of standard input. Without TEXT: a\n"
+    "conversation, line by line (/help shows its commands). Ctrl-C cancels an answer; at the prompt it leaves.";
+
+const char explain_help[] =
+    "REQUEST_ID is what the client got as x-request-id. Prints from the audit log who answered, by which policy\n"
+    "and rule, what the router saw of each worker (load, state, breaker, weight), which attempts failed and why,\n"
+    "which arm of a route it was, whose generation it shared, and what it fell back to. Needs no running mesh.\n"
+    "It reads the log back to that request and proves nothing: 'infermesh audit verify' does.";
+
+const char route_list_help[] =
+    "A route gives the requests for one name (the alias) to one or more models (its arms) by weight. SHARE is what\n"
+    "the weights come to, REQUESTS and FAILED count since the router's start or, when that was later, since the\n"
+    "model became an arm. Shows the present or last ramp too, and which of the models no worker serves.";
+
+const char route_set_help[] =
+    "Takes effect at once, without a dropped request, and is kept over restarts: what an operator set wins over the\n"
+    "configuration file until 'route reset'. What is not named stays as it was. The models need not be served yet.\n"
+    "A session keeps its model when weights change, unless its model's share shrinks. It ends a ramp. The change\n"
+    "is in the audit log.";
+
+const char route_reset_help[] =
+    "A route that the file does not have is gone afterwards. It ends a ramp.";
+
+const char route_ramp_help[] =
+    "Moves ALIAS to MODEL up to 100 %, which is watched for one more step. A step ends well when it lasted its time,\n"
+    "enough requests ended and both limits are kept; with fewer requests it goes on. Beyond a limit the weights\n"
+    "before the ramp are restored at once, unless the other models of ALIAS do no better: then it waits. The ramp runs\n"
+    "inside the router: this command may end, and after a restart of the router the step begins again. Each step is\n"
+    "in the audit log. With --watch the exit status is 0 when it came to 100 %, 1 when it was rolled back.";
+
+const char worker_list_help[] =
+    "SLOTS are requests of this router there, CAP what the worker takes at once. REQ/S, FAILED%, P50 and P99 are of\n"
+    "the last minute. A weight like 40/100 grows: the worker starts slowly. Models whose breaker is open say so.";
+
+const char worker_drain_help[] =
+    "Those that it has go on to their end: when SLOTS is 0 it may be stopped. Holds until 'worker undrain', also when the\n"
+    "worker or the router restarts. The change is in the audit log.";
+
+const char worker_undrain_help[] =
+    "At once; what it says of itself holds again, and what its breakers say: 'infermesh worker list' shows it.";
+
+const char worker_weight_help[] =
+    "WEIGHT is 1 to 10000, in place of workers[].weight (100 by default), or 'reset'. Holds until then, also when\n"
+    "the worker or the router restarts. The change is in the audit log.";
+
+const char key_create_help[] =
+    "Prints the key once; gateway.keys_file keeps its hash only. A running gateway takes it within a second.";
+
 const char cache_stats_help[] =
     "Since the cache was started. MISSES of a tier are asked of the next one below. FAILED are lookups that it did not answer\n"
     "in time, or not at all; CORRUPT are entries that were none and were removed; both are misses for who asked. Every daemon of cache.addresses is asked; the exit status is 1 when one is not reached.";
@@ -20,6 +79,28 @@ const char cache_purge_help[] =
 const char cache_warm_help[] =
     "Each line of FILE (- is standard input) is the JSON body of a chat completion, as callers send it. They are asked one after the\n"
     "other, as requests like any other: limits hold, and each is in the audit log. The exit status is 1 when one failed.";
+
+const char model_list_help[] =
+    "The models of the local workers on this machine: what is loaded, from which file, how far loading is, and why one is not loaded.\n"
+    "Workers with an upstream have none. The exit status is 1 when a worker is not reached.";
+
+const char model_load_help[] =
+    "Loads a model of the worker's manifest (workers[].manifest), which is read anew. Answers when it is loaded, or says why it\n"
+    "cannot be; the other models answer meanwhile. It is in the audit log, as a CONFIG record of the worker.";
+
+const char model_unload_help[] =
+    "New requests are refused at once; those that run end, then the weights are freed. A worker that is started again loads what its\n"
+    "manifest says. It is in the audit log, as a CONFIG record of the worker.";
+
+const char model_reload_help[] =
+    "Loads the weights beside those in use, from the file that the manifest names now. When they are ready new requests go to them; those\n"
+    "that run end on the old ones, which are freed then. No request is lost. When the new ones cannot be loaded the old ones\n"
+    "stay, and the exit status is 1. Put the new file in place by renaming it over the old one: weights in use are mapped.\n"
+    "It is in the audit log, as a CONFIG record of the worker, with both digests.";
+
+const char model_verify_help[] =
+    "Reads the file that the manifest names and compares it with the SHA-256 there, and shows whether it is the one in use. Changes nothing.\n"
+    "The exit status is 1 when the file is another one, cut or gone, or is not what is in use.";
 
 const char audit_verify_help[] =
     "Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"

@@ -1,13 +1,48 @@
 /*
- * cli/commands_help.h - what 'infermesh help' says at length of the commands with many words; for commands.c only.
+ * cli/commands_help.h - what 'infermesh help' says at length of the commands, and the options that many of them have; for commands.c
+ * only.
  */
 #ifndef CLI_COMMANDS_HELP_H
 #define CLI_COMMANDS_HELP_H
 
+/* Options that many of them have. */
+#define OPT_CONFIG                                                                                 \
+	{                                                                                          \
+		"config", 'c', "FILE",                                                             \
+		    "read FILE; else $INFERMESH_CONFIG; else the built-in defaults"                \
+	}
+#define OPT_HELP                                                                                   \
+	{                                                                                          \
+		"help", 'h', NULL, "this page"                                                     \
+	}
+
+#define OPT_WORKER                                                                                 \
+	{                                                                                          \
+		"worker", 'w', "WORKER", "which local worker; not needed where there is one"       \
+	}
+
+extern const char up_help[];
+extern const char status_help[];
+extern const char chat_help[];
+extern const char explain_help[];
+extern const char route_list_help[];
+extern const char route_set_help[];
+extern const char route_reset_help[];
+extern const char route_ramp_help[];
+extern const char worker_list_help[];
+extern const char worker_drain_help[];
+extern const char worker_undrain_help[];
+extern const char worker_weight_help[];
+extern const char key_create_help[];
 extern const char cache_stats_help[];
 extern const char cache_get_help[];
 extern const char cache_purge_help[];
 extern const char cache_warm_help[];
+extern const char model_list_help[];
+extern const char model_load_help[];
+extern const char model_unload_help[];
+extern const char model_reload_help[];
+extern const char model_verify_help[];
 extern const char audit_verify_help[];
 extern const char audit_show_help[];
 extern const char audit_search_help[];

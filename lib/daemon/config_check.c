@@ -319,6 +319,12 @@ check_manifest(const struct config *w, struct im_err *err)
 	return IM_OK;
 }
 
+static bool
+is_operators(const char *s)
+{
+	return strcmp(s, "auto") == 0 || config_is_off(s) || config_is_mesh_url(s);
+}
+
 static enum im_rc
 check_worker(const struct config *c, size_t i, struct im_err *err)
 {
@@ -346,6 +352,10 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 				     "a local worker serves one model; name one, or add a worker");
 	if (rc == IM_OK && config_str(w, "workers[].manifest") != NULL)
 		rc = check_manifest(w, err);
+	if (rc == IM_OK && !is_operators(config_str(w, "workers[].operators")))
+		rc = config_fail_found(w, "workers[].operators",
+				       config_str(w, "workers[].operators"), err,
+				       "auto, " MESH_URL " or off");
 	if (rc == IM_OK && sha256 != NULL && !config_is_sha256(sha256))
 		rc = config_fail_found(w, "workers[].sha256", sha256, err, "64 hexadecimal digits");
 	return rc;

@@ -117,6 +117,9 @@ test_config_models_stand_in_a_manifest_only(void **state)
 	    "workers:\n  - name: w\n    manifest: m.yaml\n    sha256: x\n",
 	    "t.yaml:4: workers[].sha256: is given beside workers[].manifest, which says it of each model; remove one");
 	assert_refused(
+	    "workers:\n  - name: w\n    operators: here\n",
+	    "t.yaml:3: workers[].operators: found \"here\", allowed: auto, ipc://PATH (shorter than 108 bytes) or tcp://HOST:PORT or off");
+	assert_refused(
 	    "workers:\n  - name: w\n    backend: upstream\n    url: http://x\n    manifest: m\n",
 	    "t.yaml:5: workers[].manifest: is for 'backend: local' only; this worker's backend is upstream");
 }

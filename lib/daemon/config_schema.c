@@ -212,6 +212,8 @@ const struct config_key config_schema[] = {
 	MS("workers[].step_ms", "250ms", 1, 60000, "local: a long prompt is fed in steps of about so long while answers are under way"),
 	BOOL("workers[].exact", "false", "local: the same answer to the last bit whatever is decoded beside it; takes up to half as long again"),
 	INT("workers[].queue_max", "64", 0, 65536, "local: requests that wait inside the worker"),
+	STR("workers[].operators", "auto",
+	    "local: where 'infermesh model' reaches the worker: ipc://PATH, tcp://HOST:PORT or off; auto: ipc://RUN_DIR/worker-NAME.ipc"),
 
 	/* Not here: the keys of the file that workers[].manifest names, which has no others. */
 	STR("models[].name", NULL, "Name that callers ask for"),

@@ -40,3 +40,20 @@ worker_name(const struct config *item, const char *host, char ret_name[NET_NAME_
 	(void)snprintf(ret_name, NET_NAME_MAX, "%s-%s", name, host);
 	return IM_OK;
 }
+
+void
+worker_operators(const struct config *config, const struct config *item, const char *name,
+		 char ret_url[WORKER_URL_MAX])
+{
+	const char *url = item != NULL ? config_str(item, "workers[].operators") : "auto";
+
+	ret_url[0] = '\0';
+	if (strcmp(url, "off") == 0 ||
+	    (item != NULL && strcmp(config_str(item, "workers[].backend"), "local") != 0))
+		return;
+	if (strcmp(url, "auto") != 0)
+		(void)snprintf(ret_url, WORKER_URL_MAX, "%s", url);
+	else if (snprintf(ret_url, WORKER_URL_MAX, "ipc://%s/worker-%s.ipc",
+			  config_str(config, "mesh.run_dir"), name) >= WORKER_URL_MAX)
+		ret_url[0] = '\0';
+}

@@ -194,12 +194,22 @@ change_new(struct local_models *m, struct model_entry *e, enum model_change what
 	return c;
 }
 
+static uint32_t
+count_retiring(const struct local_models *m, const char *name)
+{
+	uint32_t count = 0;
+
+	LIST_FOREACH (&m->residents, r, struct resident, node)
+		count += r->retired && strcmp(r->name, name) == 0;
+	return count;
+}
+
 /* Is that possible with an entry as it is? */
 static enum im_rc
 check_possible(const struct local_models *m, const struct model_entry *e, enum model_change what,
 	       struct im_err *err)
 {
-	uint32_t retiring = 0;
+	uint32_t retiring = count_retiring(m, e->id);
 
 	if (e->busy)
 		return err_reason(
@@ -214,9 +224,6 @@ check_possible(const struct local_models *m, const struct model_entry *e, enum m
 	if ((what == MODEL_CHANGE_UNLOAD || what == MODEL_CHANGE_RELOAD) && e->now == NULL)
 		return err_set(err, IM_ENOTFOUND,
 			       "'%.80s' is not loaded; 'infermesh model load' does it", e->id);
-	LIST_FOREACH (&m->residents, r, struct resident, node)
-		if (r->retired && strcmp(r->name, e->id) == 0)
-			retiring++;
 	if (what != MODEL_CHANGE_VERIFY && retiring >= RETIRING_MAX)
 		return err_reason(
 		    err, IM_EAGAIN, "model_busy",
@@ -259,36 +266,50 @@ models_change(struct local_models *m, enum model_change what, const char *name,
 	return IM_OK;
 }
 
+static const char *
+state_text(const struct model_entry *e)
+{
+	if (e->now != NULL)
+		return "ready";
+	if (e->busy)
+		return "loading";
+	return e->err.rc != IM_OK ? "failed" : "unloaded";
+}
+
+static struct model_state
+describe(const struct model_entry *e)
+{
+	const struct resident *now = e->now;
+	struct model_state s = { .name = e->id,
+				 .state = state_text(e),
+				 .doing = "",
+				 .file = e->spec.file,
+				 .digest = "",
+				 .quantisation = e->spec.quantisation,
+				 .error = e->err.rc != IM_OK ? e->err.text : "" };
+
+	if (e->busy) {
+		s.doing = watch_doing(&e->watch);
+		s.percent = atomic_load(&e->watch.percent);
+	}
+	if (now != NULL) {
+		s.file = now->model.path;
+		s.digest = now->model.digest;
+		s.context_tokens = now->model.context_tokens;
+		s.sequences = now->model.sequences;
+		s.running = now->in_flight;
+	}
+	return s;
+}
+
 void
 models_list(const struct local_models *m, struct model_states *ret)
 {
-	*ret = (struct model_states){ 0 };
+	ret->count = 0;
 	LIST_FOREACH (&m->entries, e, struct model_entry, node) {
-		const struct resident *now = e->now;
-		struct model_state *s;
-
 		if (ret->count == MODEL_STATES_MAX)
 			break;
-		s = &ret->model[ret->count++];
-		*s = (struct model_state){
-			.name = e->id,
-			.state = now != NULL          ? "ready"
-				 : e->busy            ? "loading"
-				 : e->err.rc != IM_OK ? "failed"
-						      : "unloaded",
-			.doing = e->busy ? watch_doing(&e->watch) : "",
-			.percent = e->busy ? atomic_load(&e->watch.percent) : 0,
-			.file = now != NULL ? now->model.path : e->spec.file,
-			.digest = now != NULL ? now->model.digest : "",
-			.quantisation = e->spec.quantisation,
-			.error = e->err.rc != IM_OK ? e->err.text : "",
-			.context_tokens = now != NULL ? now->model.context_tokens : 0,
-			.sequences = now != NULL ? now->model.sequences : 0,
-			.running = now != NULL ? now->in_flight : 0,
-		};
+		ret->model[ret->count] = describe(e);
+		ret->model[ret->count++].retiring = count_retiring(m, e->id);
 	}
-	LIST_FOREACH (&m->residents, r, struct resident, node)
-		for (size_t i = 0; r->retired && i < ret->count; i++)
-			if (strcmp(ret->model[i].name, r->name) == 0)
-				ret->model[i].retiring++;
 }

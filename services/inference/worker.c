@@ -113,6 +113,7 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 	list_init(&w->links);
 	list_init(&w->refused);
 	list_init(&w->requests);
+	list_init(&w->asked);
 	w->tick.fn = on_tick;
 	w->tick.arg = w;
 	w->stats.seconds.bounds = &histogram_seconds;
@@ -123,6 +124,11 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 		w->backup = config_bool(env->item, "workers[].backup");
 	}
 	rc = worker_dial(w, err);
+	if (rc == IM_OK) {
+		rc = worker_listen(w, err);
+		if (rc != IM_OK)
+			worker_hang_up(w);
+	}
 	if (rc != IM_OK) {
 		free(w);
 		return rc;
@@ -135,6 +141,7 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 		rc = ops->start(env->loop, env->item, &w->b, err);
 	if (rc != IM_OK) {
 		loop_timer_cancel(env->loop, &w->tick);
+		worker_refuse_operators(w);
 		worker_hang_up(w);
 		free(w);
 		return rc;
@@ -208,6 +215,7 @@ stop(void *service, loop_fn stopped, void *arg)
 	err_reason(&why, IM_EUNAVAILABLE, "worker_stopped", "the worker stops");
 	worker_end_requests(w, &why);
 	loop_timer_cancel(w->env.loop, &w->tick);
+	worker_refuse_operators(w);
 	worker_hang_up(w);
 	w->ops->stop(w->b, on_backend_stopped, w);
 }

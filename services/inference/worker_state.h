@@ -1,6 +1,6 @@
 /*
  * inference/worker_state.h - the parts of the worker among themselves: worker.c (the service), worker_link.c (routers and
- * announcements), worker_request.c (one Inference/Generate). Nobody else includes this.
+ * announcements), worker_operator.c (operators), worker_request.c (one Inference/Generate). Nobody else includes this.
  */
 #ifndef INFERENCE_WORKER_STATE_H
 #define INFERENCE_WORKER_STATE_H
@@ -48,6 +48,8 @@ struct worker {
 	struct list refused;  /* of struct router_link: who was told "full", longest ago first */
 	struct list requests; /* of struct request */
 	uint32_t request_count;
+	struct endpoint *operators; /* NULL = they are not served */
+	struct list asked;          /* changes that operators asked for */
 	struct buf scratch; /* for encoding within one callback */
 	struct loop_timer tick;
 	uint64_t offered_us; /* until when a free place is offered to one router */
@@ -98,6 +100,14 @@ void worker_goaway(struct worker *w);
 
 /** Close all endpoints; links report that they are down later. */
 void worker_hang_up(struct worker *w);
+
+/* worker_operator.c */
+
+/** Listen for operators, where the configuration says so and the backend has anything for them. */
+IM_MUST_CHECK enum im_rc worker_listen(struct worker *w, struct im_err *err);
+
+/** Answer whoever waits for a change, which goes on, and hang up. */
+void worker_refuse_operators(struct worker *w);
 
 /* worker_request.c */
 

@@ -1,0 +1,154 @@
+"""Several models in one worker: what operators see of them, and weights that are replaced under requests."""
+import json
+import pathlib
+import threading
+
+import pytest
+
+from mesh import ROOT, wait_for
+
+DEMO = (ROOT / "deploy/models/demo-q8_0.gguf").read_bytes()
+
+
+def put(folder, name, data):
+    """As an operator should: weights in use are mapped."""
+    fresh = folder / f"{name}.new"
+    fresh.write_bytes(data)
+    fresh.rename(folder / name)
+
+
+def other_weights():
+    """The demo model with another digest: a letter of its name is a capital."""
+    at = DEMO.index(b"general.name") + len("general.name") + 12
+    return DEMO[:at] + bytes([DEMO[at] ^ 0x20]) + DEMO[at + 1:]
+
+
+@pytest.fixture
+def models(start, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    put(folder, "a.gguf", DEMO)
+    put(folder, "cut.gguf", DEMO[:2000000])
+    (folder / "models.yaml").write_text(
+        "models:\n  - {name: a, file: a.gguf}\n  - {name: b, file: a.gguf, context: 512, load: false}\n"
+        "  - {name: bad, file: cut.gguf}\n")
+    mesh = start(workers=[{"name": "w", "backend": "local", "manifest": str(folder / "models.yaml"), "max_batch_size": 4,
+                           "exact": True}])
+    mesh.models = folder
+    # The worker is there before its models are.
+    wait_for(lambda: all(m["state"] != "loading" for m in listed(mesh).values()), "the models are loaded, or are not")
+    wait_for(lambda: served(mesh) == ["a"], "the router knows")
+    return mesh
+
+
+def model(mesh, *args, status=0):
+    done = mesh.command("model", *args)
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout) if "--json" in args else done.stdout + done.stderr
+
+
+def listed(mesh):
+    workers = model(mesh, "list", "--json")["workers"]
+    assert [w["worker"] for w in workers] == ["w"]
+    return {m["name"]: m for m in workers[0]["models"]}
+
+
+def served(mesh):
+    return sorted(m["id"] for m in json.loads(mesh.get("/v1/models")[1])["data"])
+
+
+def ask(mesh, name, seed=7):
+    status, _, text = mesh.chat({"model": name, "temperature": 1, "seed": seed, "max_tokens": 24,
+                                 "messages": [{"role": "user", "content": "Where is my order A12345?"}]},
+                                headers={"Cache-Control": "no-store"})
+    return status, json.loads(text)["choices"][0]["message"]["content"] if status == 200 else text
+
+
+def records(mesh, *args):
+    done = mesh.command("audit", "search", "--json", *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_models_are_listed_loaded_and_unloaded(models):
+    mesh = models
+    seen = listed(mesh)
+    assert (seen["a"]["state"], seen["b"]["state"], seen["bad"]["state"]) == ("ready", "unloaded", "failed")
+    assert "cut.gguf: it has 2000000 bytes" in seen["bad"]["error"]
+    assert len(seen["a"]["digest"]) == 64 and "a.gguf" in model(mesh, "list")
+    assert ask(mesh, "a")[0] == 200 and ask(mesh, "b")[0] == 404
+
+    assert model(mesh, "load", "b", "--json") == {"worker": "w", "model": "b", "before": "", "after": seen["a"]["digest"]}
+    wait_for(lambda: served(mesh) == ["a", "b"], "the router hears of b")
+    assert ask(mesh, "b")[0] == 200
+    assert "cut.gguf" in model(mesh, "load", "bad", status=1)
+    assert "is loaded" in model(mesh, "load", "b", status=1)
+    assert "no model 'z'" in model(mesh, "load", "z", status=1)
+    assert "no local worker 'x'" in model(mesh, "unload", "b", "--worker", "x", status=1)
+    model(mesh, "unload", "a")
+    wait_for(lambda: served(mesh) == ["b"], "the router hears that a is gone")
+    assert ask(mesh, "a")[0] in (404, 503)  # 503 while the router still hopes that it comes back
+    model(mesh, "unload", "b", "--worker", "w")
+    wait_for(lambda: served(mesh) == [], "the router hears that nothing is served")
+    model(mesh, "load", "a")
+    wait_for(lambda: ask(mesh, "a")[0] == 200, "a is back")
+    found = wait_for(lambda: (lambda t: t if t.count("model-load") >= 2 and t.count("model-unload") >= 2 else None)(
+        records(mesh, "--kind", "CONFIG")), "the log has it")
+    assert seen["a"]["digest"] in found
+
+
+def test_reloads_lose_no_request(models):
+    mesh = models
+    answers, stop = [], threading.Event()
+    expected = {seed: ask(mesh, "a", seed) for seed in range(3)}
+    assert all(status == 200 for status, _ in expected.values())
+
+    def client(n):
+        while not stop.is_set():
+            seed = (n + len(answers)) % 3
+            answers.append((seed, ask(mesh, "a", seed)))
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+    for t in clients:
+        t.start()
+    digests = [listed(mesh)["a"]["digest"]]
+    try:
+        for i in range(6):
+            before = len(answers)
+            put(mesh.models, "a.gguf", DEMO if i % 2 else other_weights())
+            done = wait_for(lambda: (lambda d: d if d.returncode == 0 else None)(
+                mesh.command("model", "reload", "a", "--json")), "older weights are free, and the new ones are loaded")
+            assert json.loads(done.stdout)["before"] == digests[-1]
+            digests.append(json.loads(done.stdout)["after"])
+            assert digests[-1] != digests[-2]
+            wait_for(lambda: len(answers) >= before + 4, "answers go on")
+    finally:
+        stop.set()
+        for t in clients:
+            t.join(60)
+    assert [a for a in answers if a[1] != expected[a[0]]] == []
+    put(mesh.models, "a.gguf", DEMO[:100000])
+    assert "a.gguf" in model(mesh, "reload", "a", status=1)
+    assert "a.gguf" in model(mesh, "verify", "a", status=1)
+    assert ask(mesh, "a", 0) == expected[0]
+    put(mesh.models, "a.gguf", other_weights())
+    assert "other weights are in use" in model(mesh, "verify", "a", status=1)
+    put(mesh.models, "a.gguf", DEMO)
+    assert "is whole" in model(mesh, "verify", "a")
+    wait_for(lambda: listed(mesh)["a"]["retiring"] == 0, "the old weights are gone")
+    found = wait_for(lambda: (lambda t: t if t.count("model-reload") >= 6 else None)(records(mesh, "--kind", "CONFIG")),
+                     "the log has each reload")
+    assert f"before={digests[0]} after={digests[1]}" in found
+    assert digests[1] in records(mesh, "--kind", "MODEL_RELOAD")
+    mesh.settled()
+    mesh.verify()
+
+
+def test_the_demo_worker_is_asked_too(start):
+    mesh = start(single=True)
+    workers = model(mesh, "list", "--json")["workers"]
+    assert [m["name"] for m in workers[0]["models"]] == ["demo"]
+    done = model(mesh, "reload", "demo", "--json")
+    assert done["before"] == done["after"] == workers[0]["models"][0]["digest"]
+    assert "is whole" in model(mesh, "verify", "demo")
+    assert pathlib.Path(workers[0]["models"][0]["file"]).exists()
