@@ -44,6 +44,10 @@ function(im_daemon name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
+# These take seconds, with sanitizers tens of them: ctest begins with them, else one would run alone at the end.
+set(IM_LONG_TESTS audit_crash_test audit_fault_test audit_prune_test audit_tlog_test audit_turn_test audit_verify_test
+  cache_redis_cluster_test cache_rocks_test gateway_test redis_link_test router_cost_test)
+
 # im_test(NAME x_test.c... [LINK targets...]): a cmocka program that ctest runs.
 function(im_test name)
   if(NOT INFERMESH_TESTS)
@@ -53,6 +57,9 @@ function(im_test name)
   target_link_libraries(${name} PRIVATE PkgConfig::cmocka)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  if(name IN_LIST IM_LONG_TESTS)
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
 endfunction()
 
 # im_fuzz(NAME x_fuzz.c... [LINK targets...]): LLVMFuzzerTestOneInput(). With INFERMESH_FUZZ a libFuzzer program; else a
