@@ -378,10 +378,10 @@ unpack_zstd(const char *packed, int len, char *out, int room)
 }
 
 /* Of memory, that an answer packed to 'n' bytes takes with its head. */
-static double
+static size_t
 blocks_of(int n)
 {
-	return (double)(((size_t)n + HEAD_BYTES + BLOCK_DATA - 1) / BLOCK_DATA);
+	return ((size_t)n + HEAD_BYTES + BLOCK_DATA - 1) / BLOCK_DATA;
 }
 
 static void
@@ -412,7 +412,7 @@ bench_codec(const struct codec *c, int len)
 		unpack_us += (double)(clock_mono_us() - t1) / 4;
 		pack_us += (double)(t1 - t0) / 4;
 		bytes += n;
-		blocks += blocks_of(n < len ? n : len);
+		blocks += (double)blocks_of(n < len ? n : len);
 	}
 	(void)buf_printf(
 	    &lines,
