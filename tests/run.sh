@@ -50,6 +50,7 @@ composing=
 if build release; then
 	units release
 	py sim tests/sim
+	tests/s3/build.sh || failed s3
 	py mesh tests/mesh
 	py deploy tests/deploy
 	if tests/clients/setup.sh; then

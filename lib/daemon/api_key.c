@@ -113,9 +113,9 @@ api_key_init(struct api_key *k, const char *file, const char *env, struct im_err
 		/* NOLINTNEXTLINE(concurrency-mt-unsafe): at start; nothing changes the environment */
 		value = getenv(env);
 		if (value == NULL)
-			return err_set(
-			    err, IM_EINVAL,
-			    "the environment has no %s, which workers[].api_key_env names", env);
+			return err_set(err, IM_EINVAL,
+				       "the environment has no %s, which the configuration names",
+				       env);
 		rc = take(k, value, strlen(value), env, err);
 	} else {
 		return IM_OK;

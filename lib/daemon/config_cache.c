@@ -7,9 +7,11 @@
 
 #include "daemon/cache_homes.h"
 #include "daemon/redis_url.h"
+#include "daemon/s3_url.h"
 
 #define REDIS_NODES_MAX  64
 #define REDIS_PREFIX_MAX 64
+#define REGION_MAX       64
 
 static enum im_rc
 check_redis(const struct config *c, struct im_err *err)
@@ -51,6 +53,41 @@ check_homes(const struct config *c, struct im_err *err)
 	return IM_OK;
 }
 
+static enum im_rc
+check_s3(const struct config *c, struct im_err *err)
+{
+	const char *url = config_str(c, "cache.l3"), *region = config_str(c, "cache.l3_region");
+	bool has_file = config_str(c, "cache.l3_credentials_file") != NULL;
+	bool has_env = config_str(c, "cache.l3_credentials_env") != NULL;
+	size_t n = strlen(region);
+
+	if (n == 0 || n > REGION_MAX ||
+	    strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
+		return config_fail_found(c, "cache.l3_region", region, err,
+					 "1 to 64 lower-case letters, digits and '-'");
+	if (has_file && has_env)
+		return config_fail_key(c, "cache.l3_credentials_env", err,
+				       "cannot stand beside cache.l3_credentials_file");
+	if (config_is_off(url))
+		return has_file || has_env
+			   ? config_fail_key(c,
+					     has_file ? "cache.l3_credentials_file"
+						      : "cache.l3_credentials_env",
+					     err, "needs cache.l3 beside it, which is off")
+			   : IM_OK;
+	if (!s3_url_is(url))
+		return config_fail_found(c, "cache.l3", url, err, S3_URL_ALLOWED " or off");
+	if (!has_file && !has_env)
+		return config_fail_key(
+		    c, "cache.l3", err,
+		    "needs cache.l3_credentials_file or cache.l3_credentials_env beside it");
+	if (config_int(c, "cache.l3_ms") >= config_int(c, "router.cache_ms"))
+		return config_fail_key(
+		    c, "cache.l3_ms", err,
+		    "must be below router.cache_ms, or the router does not wait for the object store");
+	return IM_OK;
+}
+
 enum im_rc
 config_check_cache(const struct config *c, struct im_err *err)
 {
@@ -66,6 +103,7 @@ config_check_cache(const struct config *c, struct im_err *err)
 					 "1 to 64 letters, digits, '-', '_', '.', ':' and '/'");
 	if (config_str(c, "cache.l2_dir")[0] == '\0')
 		return config_fail_found(c, "cache.l2_dir", "", err, "a folder, or off");
-	rc = check_homes(c, err);
-	return rc == IM_OK ? check_redis(c, err) : rc;
+	if ((rc = check_homes(c, err)) != IM_OK || (rc = check_redis(c, err)) != IM_OK)
+		return rc;
+	return check_s3(c, err);
 }

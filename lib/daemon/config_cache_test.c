@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "daemon/config.h"
 #include "daemon/redis_url.h"
+#include "daemon/s3_url.h"
 
 static void
 expect_mistake(const char *text, const char *says)
@@ -113,6 +114,50 @@ test_config_cache_redis_address_is_taken_apart(void **state)
 	}
 }
 
+static void
+test_config_cache_wrong_object_store_is_named(void **state)
+{
+	static const char *const wrong[] = { "s3://b",         "http://h",         "http://h/",
+					     "http:///b",      "http://h:99999/b", "http://h:x/b",
+					     "http://u@h/b",   "http://h/b/",      "http://h/b//p",
+					     "http://h/b/a b", "http://h/b?x=y",   "http://h/b/..",
+					     "http://h/b%2f",  "http://h\\i/b",    "ftp://h/b" };
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		(void)snprintf(text, sizeof(text), "cache:\n  l3: '%s'\n  l3_credentials_env: C\n",
+			       wrong[i]);
+		expect_mistake(text, "t.yaml:2: cache.l3: found \"");
+	}
+	expect_mistake("cache: {l3: 'http://h/b'}", "cache.l3: needs cache.l3_credentials_file");
+	expect_mistake("cache: {l3_credentials_file: /tmp/c}", "needs cache.l3 beside it");
+	expect_mistake("cache: {l3_credentials_env: C}", "needs cache.l3 beside it");
+	expect_mistake("cache: {l3: 'http://h/b', l3_credentials_file: /c, l3_credentials_env: C}",
+		       "cache.l3_credentials_env: cannot stand beside");
+	expect_mistake("cache: {l3_region: 'a:b'}", "cache.l3_region: found \"a:b\"");
+	expect_mistake("cache: {l3: 'http://h/b', l3_credentials_file: /c}",
+		       "cache.l3_ms: must be below router.cache_ms");
+}
+
+static void
+test_config_cache_object_store_is_taken_apart(void **state)
+{
+	static const struct {
+		const char *url, *prefix;
+	} cases[] = { { "https://s3.eu-central-1.amazonaws.com/my.bucket", "" },
+		      { "http://127.0.0.1:9000/b/p", "/p" },
+		      { "http://[::1]:9000/b_c/p/q-1", "/p/q-1" },
+		      { "http://[::1]/b", "" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(s3_url_is(cases[i].url));
+		assert_string_equal(cases[i].url + s3_url_bucket_len(cases[i].url),
+				    cases[i].prefix);
+	}
+}
+
 int
 main(void)
 {
@@ -122,6 +167,8 @@ main(void)
 		cmocka_unit_test(test_config_cache_addresses_are_told_apart),
 		cmocka_unit_test(test_config_cache_folder_without_a_name_is_refused),
 		cmocka_unit_test(test_config_cache_redis_address_is_taken_apart),
+		cmocka_unit_test(test_config_cache_wrong_object_store_is_named),
+		cmocka_unit_test(test_config_cache_object_store_is_taken_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

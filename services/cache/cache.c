@@ -13,6 +13,7 @@
 #include "cache/tier_l1.h"
 #include "cache/tier_redis.h"
 #include "cache/tier_rocks.h"
+#include "cache/tier_s3.h"
 #include "wire/mesh.h"
 
 /* Besides twice the request: what decoding a store may take. The value itself is copied once. */
@@ -231,6 +232,10 @@ add_tiers(struct cache *c, const struct service_env *env, struct im_err *err)
 		chain_add(&c->chain, tier);
 	if (rc == IM_OK)
 		rc = tier_rocks_config(env->loop, env->config, &tier, err);
+	if (rc == IM_OK && tier != NULL)
+		chain_add(&c->chain, tier);
+	if (rc == IM_OK)
+		rc = tier_s3_config(env->loop, env->config, &tier, err);
 	if (rc == IM_OK && tier != NULL)
 		chain_add(&c->chain, tier);
 	return rc;

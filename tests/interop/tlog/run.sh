@@ -8,28 +8,13 @@ root=$PWD/../../..
 out=$root/build/interop
 mkdir -p "$out"
 rm -f "$out"/{sumdb,merkle,tessera,witness,litewitness} "$out"/*.log
-export GOFLAGS='-buildvcs=false' GOWORK=off
-TOOLCHAIN=go1.25.0
-
-go=$(command -v go || echo /usr/local/go/bin/go)
-[ -x "$go" ] || { echo "interop: there is no Go: apt-get install golang-go" >&2 && exit 1; }
-
-# A Go of at least 1.24: the one at hand, or TOOLCHAIN from the module proxy, which any Go can download.
-newer_go() {
-	local minor dir
-	minor=$("$go" env GOVERSION | sed -E 's/^go1\.([0-9]+).*/\1/')
-	[ "$minor" -ge 24 ] && echo "$go" && return
-	dir=$(cd "$out" && GOFLAGS='' "$go" mod download -json \
-		"golang.org/toolchain@v0.0.1-$TOOLCHAIN.$("$go" env GOOS)-$("$go" env GOARCH)" |
-		sed -nE 's/^\t"Dir": "(.*)",$/\1/p')
-	[ -d "$dir" ] || return 1
-	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/* # a module's files are not executable
-	echo "$dir/bin/go"
-}
+# shellcheck source=tests/go.sh
+. ../../go.sh
+[ -n "$go" ] || { echo "interop: there is no Go: apt-get install golang-go" >&2 && exit 1; }
 
 build_tessera() {
 	local newer
-	newer=$(newer_go) || { echo "Go 1.24 or newer is needed, and none could be had from the module proxy" && return 1; }
+	newer=$(newer_go "$out") || { echo "Go 1.24 or newer is needed, and none could be had from the module proxy" && return 1; }
 	cd tessera && env -u GOROOT GOTOOLCHAIN=local "$newer" build -o "$out/tessera" . &&
 		env -u GOROOT GOTOOLCHAIN=local "$newer" list -m -f '{{.Dir}}/testdata/log' \
 			github.com/transparency-dev/tessera >"$out/testdata"
@@ -38,7 +23,7 @@ build_tessera() {
 # Tessera as a client of witnesses, and torchwood's witness. A module of its own: they want much more than the others.
 build_witness() {
 	local newer
-	newer=$(newer_go) || { echo "Go 1.24 or newer is needed, and none could be had from the module proxy" && return 1; }
+	newer=$(newer_go "$out") || { echo "Go 1.24 or newer is needed, and none could be had from the module proxy" && return 1; }
 	cd witness && env -u GOROOT GOTOOLCHAIN=local "$newer" build -o "$out/witness" . &&
 		env -u GOROOT GOTOOLCHAIN=local "$newer" build -o "$out/litewitness" filippo.io/torchwood/cmd/litewitness
 }
