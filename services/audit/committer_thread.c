@@ -248,8 +248,6 @@ fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 static void
 hand_back(struct committer *c, struct turn *t)
 {
-	struct list *node;
-
 	if (list_empty(&t->done))
 		return;
 	(void)pthread_mutex_lock(&c->lock);
@@ -280,7 +278,6 @@ work_off(struct committer *c, struct turn *t, struct im_err *err)
 static bool
 take(struct committer *c, struct turn *t)
 {
-	struct list *node;
 	bool any;
 
 	(void)pthread_mutex_lock(&c->lock);
