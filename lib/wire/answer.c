@@ -29,6 +29,7 @@ delta_out(const struct delta *d, struct arena *tmp, Infermesh__V1__Delta *ret)
 	ret->finish_reason = text_out(d->finish_reason);
 	ret->logprobs_json = text_out(d->logprobs_json);
 	ret->refusal = text_out(d->refusal);
+	ret->embedding = bytes_out(d->embedding.data, d->embedding.len);
 	if (d->tool_call_count == 0)
 		return true;
 	calls = arena_calloc(tmp, d->tool_call_count, sizeof(*calls));
@@ -92,6 +93,7 @@ generate_frame_encode(const struct generate_frame *frame, struct buf *out)
 		m.head = &head;
 	}
 	m.system_fingerprint = text_out(frame->system_fingerprint);
+	m.dimensions = frame->dimensions;
 	if (deltas_out(frame, &tmp, &m, &one, one_list))
 		wire_pack(&m.base, out);
 	else
@@ -111,6 +113,7 @@ delta_in(const Infermesh__V1__Delta *m, struct arena *arena, struct delta *ret)
 		.logprobs_json = m->logprobs_json,
 		.refusal = m->refusal,
 		.tool_call_count = m->n_tool_calls,
+		.embedding = { m->embedding.data, m->embedding.len },
 	};
 	if (m->n_tool_calls == 0)
 		return true;
@@ -125,6 +128,19 @@ delta_in(const Infermesh__V1__Delta *m, struct arena *arena, struct delta *ret)
 			.arguments = m->tool_calls[i]->arguments,
 		};
 	return true;
+}
+
+/* Vectors are whole. */
+static enum im_rc
+check_vectors(const struct wire_bytes *v, uint32_t dimensions, struct im_err *err)
+{
+	if (v->len == 0)
+		return IM_OK;
+	if (dimensions == 0 || dimensions > GENERATE_VECTOR_MAX ||
+	    v->len % (dimensions * sizeof(float)) != 0)
+		return err_set(err, IM_EPROTO, "an answer has %zu bytes of vectors of %u numbers",
+			       v->len, dimensions);
+	return IM_OK;
 }
 
 static enum im_rc
@@ -156,6 +172,7 @@ generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 			m->head->fallback, rates_in(m->head->limits, m->head->n_limits)
 		};
 	out.system_fingerprint = m->system_fingerprint;
+	out.dimensions = m->dimensions;
 	out.delta_count = m->n_deltas;
 	out.deltas = arena_calloc(arena, m->n_deltas + 1, sizeof(*out.deltas));
 	if (out.deltas == NULL)
@@ -165,6 +182,8 @@ generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 			return bad_choice(err);
 		if (!delta_in(m->deltas[i], arena, &out.deltas[i]))
 			return no_memory(err);
+		if (check_vectors(&out.deltas[i].embedding, out.dimensions, err) != IM_OK)
+			return IM_EPROTO;
 	}
 	*ret = out;
 	return IM_OK;
@@ -222,6 +241,7 @@ choice_out(const struct choice *c, struct arena *tmp, Infermesh__V1__Choice *ret
 	ret->reasoning_content = text_out(c->reasoning_content);
 	ret->finish_reason = text_out(c->finish_reason);
 	ret->refusal = text_out(c->refusal);
+	ret->embedding = bytes_out(c->embedding.data, c->embedding.len);
 	calls = arena_calloc(tmp, c->tool_call_count + 1, sizeof(*calls));
 	ret->tool_calls = arena_calloc(tmp, c->tool_call_count + 1, sizeof(void *));
 	if (calls == NULL || ret->tool_calls == NULL)
@@ -268,6 +288,7 @@ generate_reply_encode(const struct generate_reply *reply, struct buf *out)
 		list[i] = &choices[i];
 	}
 	m.n_choices = reply->choice_count;
+	m.dimensions = reply->dimensions;
 	m.choices = list;
 	if (ok)
 		wire_pack(&m.base, out);
@@ -287,6 +308,7 @@ choice_in(const Infermesh__V1__Choice *m, struct arena *arena, struct choice *re
 		.finish_reason = m->finish_reason,
 		.refusal = m->refusal,
 		.tool_call_count = m->n_tool_calls,
+		.embedding = { m->embedding.data, m->embedding.len },
 	};
 	ret->tool_calls = arena_calloc(arena, m->n_tool_calls + 1, sizeof(*ret->tool_calls));
 	if (ret->tool_calls == NULL)
@@ -321,6 +343,7 @@ generate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	out.limits = rates_in(m->limits, m->n_limits);
 	out.usage = usage_in(m->usage);
 	out.choice_count = m->n_choices;
+	out.dimensions = m->dimensions;
 	out.choices = arena_calloc(arena, m->n_choices + 1, sizeof(*out.choices));
 	if (out.choices == NULL)
 		return no_memory(err);
@@ -329,6 +352,8 @@ generate_reply_decode(const uint8_t *buf, size_t len, struct arena *arena,
 			return bad_choice(err);
 		if (!choice_in(m->choices[i], arena, &out.choices[i]))
 			return no_memory(err);
+		if (check_vectors(&out.choices[i].embedding, out.dimensions, err) != IM_OK)
+			return IM_EPROTO;
 	}
 	*ret = out;
 	return IM_OK;

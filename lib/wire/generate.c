@@ -51,6 +51,21 @@ parameters_out(const struct generate_request *req, Infermesh__V1__GenerateReques
 	PUT_OPT(m, req, max_tokens, MAX_TOKENS_SET_MAX_TOKENS);
 	PUT_OPT(m, req, logprobs, LOGPROBS_SET_LOGPROBS);
 	PUT_OPT(m, req, top_logprobs, TOP_LOGPROBS_SET_TOP_LOGPROBS);
+	PUT_OPT(m, req, dimensions, DIMENSIONS_SET_DIMENSIONS);
+}
+
+/* 'inputs' and 'list' have room for all. */
+static void
+inputs_out(const struct generate_request *req, Infermesh__V1__Input *inputs,
+	   Infermesh__V1__Input **list)
+{
+	for (size_t i = 0; i < req->input_count; i++) {
+		infermesh__v1__input__init(&inputs[i]);
+		inputs[i].text = text_out(req->inputs[i].text);
+		inputs[i].tokens = req->inputs[i].tokens;
+		inputs[i].n_tokens = req->inputs[i].token_count;
+		list[i] = &inputs[i];
+	}
 }
 
 static void
@@ -71,6 +86,8 @@ scalars_out(const struct generate_request *req, Infermesh__V1__GenerateRequest *
 	if (req->has_input_sha256)
 		m->input_sha256 = bytes_out(req->input_sha256, sizeof(req->input_sha256));
 	m->received_us = req->received_us;
+	m->operation = (Infermesh__V1__Operation)req->operation;
+	m->echo = req->echo;
 	m->n_stop = req->stop_count;
 	m->stop = texts_out(req->stop);
 }
@@ -84,8 +101,15 @@ generate_request_encode(const struct generate_request *req, struct buf *out)
 	Infermesh__V1__Message *messages =
 	    arena_calloc(&tmp, req->message_count + 1, sizeof(*messages));
 	Infermesh__V1__Message **list = arena_calloc(&tmp, req->message_count + 1, sizeof(void *));
+	Infermesh__V1__Input *inputs = NULL;
 
-	if (messages == NULL || list == NULL) {
+	if (req->input_count > 0) {
+		inputs = arena_calloc(&tmp, req->input_count, sizeof(*inputs));
+		m.inputs = arena_calloc(&tmp, req->input_count, sizeof(void *));
+		m.n_inputs = req->input_count;
+	}
+	if (messages == NULL || list == NULL ||
+	    (req->input_count > 0 && (inputs == NULL || m.inputs == NULL))) {
 		out->failed = true;
 		arena_done(&tmp);
 		return;
@@ -96,6 +120,7 @@ generate_request_encode(const struct generate_request *req, struct buf *out)
 	}
 	m.n_messages = req->message_count;
 	m.messages = list;
+	inputs_out(req, inputs, m.inputs);
 	scalars_out(req, &m);
 	parameters_out(req, &m);
 	if (req->cache_no_store || req->cache_no_cache || req->cache_max_age_ms != 0) {
@@ -196,6 +221,49 @@ check_message(const struct message *m, size_t i, struct im_err *err)
 	return invalid(err, param, allowed);
 }
 
+uint32_t
+generate_choices(const struct generate_request *req)
+{
+	uint32_t n = req->n == 0 ? 1 : req->n;
+
+	switch (req->operation) {
+	case OPERATION_COMPLETION:
+		return n * (uint32_t)req->input_count;
+	case OPERATION_EMBEDDING:
+		return 1;
+	default:
+		return n;
+	}
+}
+
+/* Prompts or what is to be embedded, in the place of messages. */
+static enum im_rc
+check_inputs(const struct generate_request *r, struct im_err *err)
+{
+	size_t tokens = 0;
+
+	if (r->operation == OPERATION_CHAT)
+		return r->input_count == 0
+			   ? IM_OK
+			   : invalid(err, "inputs", "none in a chat: its text is in messages");
+	if (r->message_count > 0)
+		return invalid(err, "messages", "none beside inputs");
+	if (r->input_count == 0 || r->input_count > GENERATE_INPUTS_MAX)
+		return invalid(err, "inputs", "1 to 2048 texts or lists of tokens");
+	if (r->operation == OPERATION_COMPLETION && generate_choices(r) > GENERATE_CHOICES_MAX)
+		return invalid(err, "inputs", "as many as give at most 128 choices, n for each");
+	if (r->dimensions.set && (r->dimensions.v == 0 || r->dimensions.v > GENERATE_VECTOR_MAX))
+		return invalid(err, "dimensions", "a whole number from 1 to 65536");
+	for (size_t i = 0; i < r->input_count; i++) {
+		tokens += r->inputs[i].token_count;
+		if (r->inputs[i].token_count > 0 && r->inputs[i].text[0] != '\0')
+			return invalid(err, "inputs", "a text or tokens, not both");
+	}
+	if (tokens > GENERATE_TOKENS_MAX)
+		return invalid(err, "inputs", "at most 1000000 tokens in all");
+	return IM_OK;
+}
+
 static bool
 request_id_ok(const char *id)
 {
@@ -212,8 +280,14 @@ check_request(const struct generate_request *r, struct im_err *err)
 		return rc;
 	if (model_len == 0 || model_len > GENERATE_MODEL_MAX)
 		return invalid(err, "model", "a name of 1 to 256 bytes");
-	if (r->message_count == 0 || r->message_count > GENERATE_MESSAGES_MAX)
+	if ((unsigned)r->operation >= OPERATION_COUNT)
+		return invalid(err, "operation", "chat, completion or embedding");
+	if (r->operation == OPERATION_CHAT &&
+	    (r->message_count == 0 || r->message_count > GENERATE_MESSAGES_MAX))
 		return invalid(err, "messages", "1 to 8192 messages");
+	rc = check_inputs(r, err);
+	if (rc != IM_OK)
+		return rc;
 	for (size_t i = 0; i < r->message_count; i++) {
 		rc = check_message(&r->messages[i], i, err);
 		if (rc != IM_OK)
@@ -262,6 +336,7 @@ parameters_in(const Infermesh__V1__GenerateRequest *m, struct generate_request *
 	GET_OPT(r, m, max_tokens, MAX_TOKENS_SET_MAX_TOKENS);
 	GET_OPT(r, m, logprobs, LOGPROBS_SET_LOGPROBS);
 	GET_OPT(r, m, top_logprobs, TOP_LOGPROBS_SET_TOP_LOGPROBS);
+	GET_OPT(r, m, dimensions, DIMENSIONS_SET_DIMENSIONS);
 }
 
 static void
@@ -282,6 +357,8 @@ scalars_in(const Infermesh__V1__GenerateRequest *m, struct generate_request *r)
 	r->tenant = m->tenant;
 	r->session = m->session;
 	r->received_us = m->received_us;
+	r->operation = (enum generate_op)m->operation;
+	r->echo = m->echo;
 	if (m->cache != NULL) {
 		r->cache_no_store = m->cache->no_store;
 		r->cache_no_cache = m->cache->no_cache;
@@ -315,6 +392,14 @@ generate_request_decode(const uint8_t *buf, size_t len, struct arena *arena,
 		return err_set(err, IM_ENOMEM, "a request needs more memory than allowed");
 	for (size_t i = 0; i < m->n_messages; i++)
 		message_in(m->messages[i], &out.messages[i]);
+	out.input_count = m->n_inputs;
+	if (m->n_inputs > 0)
+		out.inputs = arena_calloc(arena, m->n_inputs, sizeof(*out.inputs));
+	if (m->n_inputs > 0 && out.inputs == NULL)
+		return err_set(err, IM_ENOMEM, "a request needs more memory than allowed");
+	for (size_t i = 0; i < m->n_inputs; i++)
+		out.inputs[i] = (struct input){ m->inputs[i]->text, m->inputs[i]->tokens,
+						m->inputs[i]->n_tokens };
 	rc = check_request(&out, err);
 	if (rc == IM_OK)
 		*ret = out;

@@ -24,6 +24,10 @@
 #define GENERATE_MESSAGES_MAX 8192
 #define GENERATE_CHOICES_MAX  128
 #define GENERATE_SESSION_MAX  256 /* bytes of a session's name */
+#define GENERATE_INPUTS_MAX   2048
+#define GENERATE_TOKENS_MAX   1000000 /* of all inputs, where they come as tokens */
+#define GENERATE_VECTORS_MAX  ((size_t)15 * 1024 * 1024) /* bytes of all vectors of an answer */
+#define GENERATE_VECTOR_MAX   65536                      /* numbers of one vector */
 
 struct message {
 	const char *role;
@@ -53,6 +57,19 @@ struct opt_bool {
 	bool v;
 };
 
+enum generate_op {
+	OPERATION_CHAT,
+	OPERATION_COMPLETION,
+	OPERATION_EMBEDDING,
+	OPERATION_COUNT,
+};
+
+struct input {
+	const char *text; /* counts if there are no tokens */
+	uint32_t *tokens;
+	size_t token_count;
+};
+
 struct generate_request {
 	const char *model;
 	struct message *messages;
@@ -77,7 +94,16 @@ struct generate_request {
 	uint64_t received_us;
 	bool cache_no_store, cache_no_cache;
 	uint32_t cache_max_age_ms;
+
+	enum generate_op operation;
+	struct input *inputs; /* of a chat none, and of the others no messages */
+	size_t input_count;
+	struct opt_u32 dimensions;
+	bool echo;
 };
+
+/** How many choices the answer has. */
+uint32_t generate_choices(const struct generate_request *req);
 
 /** Encode. Members that are NULL, 0 or unset are left out. */
 void generate_request_encode(const struct generate_request *req, struct buf *out);
@@ -85,7 +111,8 @@ void generate_request_encode(const struct generate_request *req, struct buf *out
 /** Decode and check ranges: IM_EPROTO for bytes that are no message, IM_EINVAL with err->param for a value out of range
  *  (temperature 0..2, top_p and min_p 0..1, penalties -2..2 but repeat_penalty
  *  0..10, top_logprobs ≤ 20, n ≤ 128, stops ≤ 16, model 1..256 bytes, messages
- *  1..8192, role known, request_id empty or 32 hex digits, session ≤ 256 bytes, …_json members that are not JSON). */
+ *  1..8192 of a chat, else inputs 1..2048 (of completions with n ≤ 128 choices in all) and no messages, at most a million tokens, dimensions 1..65536,
+ *  role known, request_id empty or 32 hex digits, session ≤ 256 bytes, …_json members that are not JSON). */
 IM_MUST_CHECK enum im_rc generate_request_decode(const uint8_t *buf, size_t len,
 						 struct arena *arena, struct generate_request *ret,
 						 struct im_err *err);
@@ -110,6 +137,7 @@ struct delta {
 	const char *role, *content, *reasoning_content, *finish_reason, *logprobs_json, *refusal;
 	struct tool_call_delta *tool_calls;
 	size_t tool_call_count;
+	struct wire_bytes embedding; /* vectors, float32, little-endian */
 };
 
 struct generate_head {
@@ -125,6 +153,7 @@ struct generate_frame {
 	struct delta *deltas;
 	size_t delta_count;
 	const char *system_fingerprint;
+	uint32_t dimensions; /* of the vectors in it */
 };
 
 void generate_frame_encode(const struct generate_frame *frame, struct buf *out);
@@ -150,6 +179,7 @@ struct choice {
 	const char *role, *content, *reasoning_content, *finish_reason, *refusal;
 	struct tool_call *tool_calls;
 	size_t tool_call_count;
+	struct wire_bytes embedding;
 };
 
 struct generate_reply {
@@ -159,6 +189,7 @@ struct generate_reply {
 	struct im_rates limits;
 	struct choice *choices;
 	size_t choice_count;
+	uint32_t dimensions; /* of the vectors in it */
 	struct usage usage;
 };
 

@@ -10,6 +10,7 @@
 #include "wire/model_admin.h"
 #include "wire/operator.h"
 #include "wire/wire_samples_cache.h"
+#include "wire/wire_samples_inputs.h"
 #include "wire/wire_samples_model.h"
 #include "wire/wire_samples_operator.h"
 
@@ -486,6 +487,9 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE_MORE(end, limits),
 	SAMPLE_MORE(generate_frame, limits),
 	SAMPLE_MORE(generate_reply, limits),
+	SAMPLE_MORE(generate_request, inputs),
+	SAMPLE_MORE(generate_frame, vectors),
+	SAMPLE_MORE(generate_reply, vectors),
 	SAMPLE_MORE(router_status, policies),
 	SAMPLE_MORE(router_status, reporter),
 	SAMPLE_MORE(router_status, limits),
