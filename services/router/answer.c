@@ -35,6 +35,7 @@ struct gathered_choice {
 	struct buf texts[TEXT_COUNT];
 	struct gathered_tool *tools;
 	size_t tool_count;
+	struct buf vectors;
 };
 
 struct answer {
@@ -42,6 +43,7 @@ struct answer {
 	size_t choice_count;
 	size_t used_bytes, max_bytes;
 	char *system_fingerprint;
+	uint32_t dimensions; /* of the vectors */
 };
 
 struct answer *
@@ -71,6 +73,7 @@ router_answer_free(struct answer *a)
 			buf_done(&c->tools[k / TOOL_COUNT].texts[k % TOOL_COUNT]);
 		}
 		if (c != NULL) {
+			buf_done(&c->vectors);
 			free(c->tools);
 		}
 		free(c);
@@ -79,12 +82,10 @@ router_answer_free(struct answer *a)
 	free(a);
 }
 
-/* Append 'text' and keep it NUL-terminated. */
+/* Count 'len' bytes more. */
 static enum im_rc
-gather(struct answer *a, struct buf *b, const char *text, struct im_err *err)
+gather_count(struct answer *a, size_t len, struct im_err *err)
 {
-	size_t len = strlen(text);
-
 	if (len > a->max_bytes - a->used_bytes) {
 		return err_reason(
 		    err, IM_ETOOBIG, "answer_too_large",
@@ -92,8 +93,38 @@ gather(struct answer *a, struct buf *b, const char *text, struct im_err *err)
 		    a->max_bytes);
 	}
 	a->used_bytes += len;
+	return IM_OK;
+}
+
+static enum im_rc
+gather_no_memory(struct im_err *err)
+{
+	return err_set(err, IM_ENOMEM, "no memory to gather an answer");
+}
+
+static enum im_rc
+gather_vectors(struct answer *a, struct buf *b, const struct wire_bytes *v, struct im_err *err)
+{
+	enum im_rc rc = gather_count(a, v->len, err);
+
+	if (rc != IM_OK || v->len == 0) {
+		return rc;
+	}
+	return buf_append(b, v->data, v->len) ? IM_OK : gather_no_memory(err);
+}
+
+/* Append 'text' and keep it NUL-terminated. */
+static enum im_rc
+gather(struct answer *a, struct buf *b, const char *text, struct im_err *err)
+{
+	size_t len = strlen(text);
+	enum im_rc rc = gather_count(a, len, err);
+
+	if (rc != IM_OK) {
+		return rc;
+	}
 	if (len > 0 && (!buf_append(b, text, len) || buf_reserve(b, 1) == NULL)) {
-		return err_set(err, IM_ENOMEM, "no memory to gather an answer");
+		return gather_no_memory(err);
 	}
 	if (len > 0) {
 		b->data[b->len] = '\0';
@@ -123,7 +154,7 @@ gather_tool(struct answer *a, struct gathered_choice *c, const struct tool_call_
 		struct gathered_tool *tools = realloc(c->tools, (t->index + 1) * sizeof(*tools));
 
 		if (tools == NULL) {
-			return err_set(err, IM_ENOMEM, "no memory to gather an answer");
+			return gather_no_memory(err);
 		}
 		memset(&tools[c->tool_count], 0, (t->index + 1 - c->tool_count) * sizeof(*tools));
 		c->tools = tools;
@@ -156,12 +187,15 @@ gather_delta(struct answer *a, const struct delta *d, struct im_err *err)
 		a->choice_count += c != NULL;
 	}
 	if (c == NULL) {
-		return err_set(err, IM_ENOMEM, "no memory to gather an answer");
+		return gather_no_memory(err);
 	}
 	for (size_t i = 0; i < TEXT_COUNT && rc == IM_OK; i++) {
 		rc = i == TEXT_ROLE || i == TEXT_FINISH
 			 ? gather_first(a, &c->texts[i], texts[i], err)
 			 : gather(a, &c->texts[i], texts[i], err);
+	}
+	if (rc == IM_OK) {
+		rc = gather_vectors(a, &c->vectors, &d->embedding, err);
 	}
 	for (size_t i = 0; i < d->tool_call_count && rc == IM_OK; i++) {
 		rc = gather_tool(a, c, &d->tool_calls[i], err);
@@ -175,8 +209,15 @@ router_answer_add(struct answer *a, const struct generate_frame *frame, struct i
 	if (a->system_fingerprint == NULL && frame->system_fingerprint[0] != '\0') {
 		a->system_fingerprint = strndup(frame->system_fingerprint, ANSWER_NAME_MAX);
 		if (a->system_fingerprint == NULL) {
-			return err_set(err, IM_ENOMEM, "no memory to gather an answer");
+			return gather_no_memory(err);
 		}
+	}
+	if (frame->dimensions != 0 && a->dimensions != 0 && frame->dimensions != a->dimensions) {
+		return err_set(err, IM_EPROTO, "vectors of %u and of %u numbers in one answer",
+			       a->dimensions, frame->dimensions);
+	}
+	if (frame->dimensions != 0) {
+		a->dimensions = frame->dimensions;
 	}
 	for (size_t i = 0; i < frame->delta_count; i++) {
 		enum im_rc rc = gather_delta(a, &frame->deltas[i], err);
@@ -227,6 +268,7 @@ fill_delta(const struct gathered_choice *c, struct arena *arena, struct delta *d
 	d->refusal = text_of(&c->texts[TEXT_REFUSAL]);
 	d->finish_reason = text_of(&c->texts[TEXT_FINISH]);
 	d->logprobs_json = "";
+	d->embedding = (struct wire_bytes){ c->vectors.data, c->vectors.len };
 	d->tool_calls = arena_calloc(arena, n + 1, sizeof(*d->tool_calls));
 	if (d->tool_calls == NULL) {
 		return false;
@@ -251,6 +293,7 @@ router_answer_frame(const struct answer *a, struct arena *arena, struct generate
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->system_fingerprint = a->system_fingerprint != NULL ? a->system_fingerprint : "";
+	ret->dimensions = a->dimensions;
 	ret->deltas = arena_calloc(arena, a->choice_count + 1, sizeof(*ret->deltas));
 	if (ret->deltas == NULL) {
 		return false;
@@ -280,6 +323,7 @@ router_answer_choices(const struct answer *a, struct arena *arena, struct genera
 		return false;
 	}
 	ret->choice_count = frame.delta_count;
+	ret->dimensions = frame.dimensions;
 	for (size_t i = 0; i < frame.delta_count; i++) {
 		const struct delta *d = &frame.deltas[i];
 		struct choice *c = &ret->choices[i];
@@ -289,7 +333,8 @@ router_answer_choices(const struct answer *a, struct arena *arena, struct genera
 				      .content = d->content,
 				      .reasoning_content = d->reasoning_content,
 				      .finish_reason = d->finish_reason,
-				      .refusal = d->refusal };
+				      .refusal = d->refusal,
+				      .embedding = d->embedding };
 		c->tool_calls = arena_calloc(arena, d->tool_call_count + 1, sizeof(*c->tool_calls));
 		if (c->tool_calls == NULL) {
 			return false;

@@ -12,10 +12,12 @@ enum field {
 	FIELD_CONTENT,
 	FIELD_REASONING,
 	FIELD_REFUSAL,
+	FIELD_EMBEDDING, /* bytes, not text */
 	FIELD_COUNT,
 };
 
-static const char *const field_names[FIELD_COUNT] = { "content", "reasoning_content", "refusal" };
+static const char *const field_names[FIELD_COUNT] = { "content", "reasoning_content", "refusal",
+						      "embedding" };
 
 struct hashed_tool {
 	char *id, *name; /* NULL = not said yet */
@@ -71,12 +73,18 @@ answer_hash_free(struct answer_hash *h)
 }
 
 static bool
-hash_text(EVP_MD_CTX **ctx, const char *text)
+hash_bytes(EVP_MD_CTX **ctx, const void *bytes, size_t len)
 {
 	if (*ctx == NULL) {
 		*ctx = sha256_new();
 	}
-	return *ctx != NULL && EVP_DigestUpdate(*ctx, text, strlen(text)) == 1;
+	return *ctx != NULL && EVP_DigestUpdate(*ctx, bytes, len) == 1;
+}
+
+static bool
+hash_text(EVP_MD_CTX **ctx, const char *text)
+{
+	return hash_bytes(ctx, text, strlen(text));
 }
 
 /* The first one said counts. */
@@ -120,7 +128,7 @@ add_tool(struct hashed_choice *c, const struct tool_call_delta *t, struct im_err
 static enum im_rc
 add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 {
-	const char *texts[FIELD_COUNT] = { d->content, d->reasoning_content, d->refusal };
+	const char *texts[FIELD_EMBEDDING] = { d->content, d->reasoning_content, d->refusal };
 	struct hashed_choice *c;
 	enum im_rc rc;
 
@@ -135,10 +143,14 @@ add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 	if (c == NULL || !keep_first(&c->finish, d->finish_reason)) {
 		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
 	}
-	for (size_t i = 0; i < FIELD_COUNT; i++) {
+	for (size_t i = 0; i < FIELD_EMBEDDING; i++) {
 		if (texts[i][0] != '\0' && !hash_text(&c->fields[i], texts[i])) {
 			return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
 		}
+	}
+	if (d->embedding.len > 0 &&
+	    !hash_bytes(&c->fields[FIELD_EMBEDDING], d->embedding.data, d->embedding.len)) {
+		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
 	}
 	for (size_t i = 0; i < d->tool_call_count; i++) {
 		rc = add_tool(c, &d->tool_calls[i], err);

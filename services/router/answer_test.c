@@ -295,6 +295,77 @@ test_answer_value_truncated_anywhere_is_corrupt(void **state)
 	buf_done(&value);
 }
 
+static struct delta
+vectors_of(const char *bytes, const char *finish)
+{
+	struct delta d = delta_of(0, "");
+
+	d.embedding = (struct wire_bytes){ (const uint8_t *)bytes, strlen(bytes) };
+	d.finish_reason = finish;
+	return d;
+}
+
+/* printf 'infermesh-answer/v1\nchoice 0 embedding %s\nchoice 0 finish stop\n' $(printf abcdefghABCDEFGH | sha256sum | cut -c-64) |
+ * sha256sum */
+static const char vectors_digest[] =
+    "2df9ead1ac24d011aa2dbe548365eef3655c632936c86345a8445bf9399c56db";
+
+static void
+test_answer_of_vectors_has_one_digest_however_it_is_cut(void **state)
+{
+	static const char *const cuts[][2] = { { "abcdefgh", "ABCDEFGH" },
+					       { "abcdefghABCDEFGH", "" } };
+	struct usage usage = { .prompt_tokens = 7 }, back;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct delta d[2] = { vectors_of(cuts[i][0], ""), vectors_of(cuts[i][1], "stop") };
+		struct generate_frame f = frame_of(d, 2), kept;
+		struct answer_hash *h = answer_hash_new(), *again = answer_hash_new();
+		struct answer *a = router_answer_new(20);
+		struct buf value = BUF_INIT(0);
+		struct arena arena;
+
+		arena_init(&arena, 0);
+		f.dimensions = 2;
+		take_hash(h, &f);
+		assert_manifest_digest(h, vectors_digest);
+		take_answer(a, &f);
+		assert_true(router_answer_is_whole(a));
+		router_answer_value_encode(a, &usage, &value);
+		assert_int_equal(
+		    router_answer_value_decode(value.data, value.len, &arena, &kept, &back, NULL),
+		    IM_OK);
+		assert_int_equal(kept.dimensions, 2);
+		assert_int_equal(kept.deltas[0].embedding.len, 16);
+		take_hash(again, &kept);
+		assert_manifest_digest(again, vectors_digest);
+		arena_done(&arena);
+		buf_done(&value);
+		router_answer_free(a);
+		answer_hash_free(h);
+		answer_hash_free(again);
+	}
+}
+
+static void
+test_answer_of_vectors_keeps_its_bound_and_one_length(void **state)
+{
+	struct delta d = vectors_of("abcdefgh", "");
+	struct generate_frame f = frame_of(&d, 1);
+	struct answer *a = router_answer_new(15);
+	struct im_err err;
+
+	(void)state;
+	f.dimensions = 2;
+	assert_int_equal(router_answer_add(a, &f, &err), IM_OK);
+	f.dimensions = 1;
+	assert_int_equal(router_answer_add(a, &f, &err), IM_EPROTO);
+	f.dimensions = 2;
+	assert_int_equal(router_answer_add(a, &f, &err), IM_ETOOBIG);
+	router_answer_free(a);
+}
+
 static void
 test_answer_value_without_finish_is_corrupt(void **state)
 {
@@ -331,6 +402,8 @@ main(void)
 		cmocka_unit_test(test_answer_value_golden_bytes),
 		cmocka_unit_test(test_answer_value_truncated_anywhere_is_corrupt),
 		cmocka_unit_test(test_answer_value_without_finish_is_corrupt),
+		cmocka_unit_test(test_answer_of_vectors_has_one_digest_however_it_is_cut),
+		cmocka_unit_test(test_answer_of_vectors_keeps_its_bound_and_one_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,13 @@ enum tag {
 	TAG_TOOL_CHOICE,
 	TAG_RESPONSE_FORMAT,
 	TAG_EXTRA,
+	/* What is not a chat has these too. */
+	TAG_OPERATION,
+	TAG_INPUTS, /* their number; then each */
+	TAG_INPUT_TEXT,
+	TAG_INPUT_TOKENS, /* in the place of a text */
+	TAG_DIMENSIONS,
+	TAG_ECHO,
 };
 
 struct writer {
@@ -127,6 +134,42 @@ put_sampling(struct writer *w, const struct generate_request *req)
 	}
 }
 
+static void
+put_tokens(struct writer *w, const struct input *in)
+{
+	uint8_t head[5] = { TAG_INPUT_TOKENS };
+	uint64_t len = in->token_count * (uint64_t)4;
+
+	w->ok = w->ok && len <= UINT32_MAX;
+	for (size_t i = 0; i < 4; i++) {
+		head[1 + i] = (uint8_t)(len >> (8 * i));
+	}
+	w->ok = w->ok && EVP_DigestUpdate(w->ctx, head, sizeof(head)) == 1;
+	for (size_t i = 0; i < in->token_count && w->ok; i++) {
+		uint8_t bytes[4] = { (uint8_t)in->tokens[i], (uint8_t)(in->tokens[i] >> 8),
+				     (uint8_t)(in->tokens[i] >> 16),
+				     (uint8_t)(in->tokens[i] >> 24) };
+
+		w->ok = EVP_DigestUpdate(w->ctx, bytes, sizeof(bytes)) == 1;
+	}
+}
+
+static void
+put_inputs(struct writer *w, const struct generate_request *req)
+{
+	put_number(w, TAG_OPERATION, req->operation);
+	put_number(w, TAG_INPUTS, req->input_count);
+	for (size_t i = 0; i < req->input_count; i++) {
+		if (req->inputs[i].token_count > 0) {
+			put_tokens(w, &req->inputs[i]);
+		} else {
+			put_text(w, TAG_INPUT_TEXT, req->inputs[i].text);
+		}
+	}
+	put_u32(w, TAG_DIMENSIONS, &req->dimensions);
+	put_number(w, TAG_ECHO, req->echo);
+}
+
 bool
 cache_key_make(const struct generate_request *req, const char *tenant, const char *model_digest,
 	       uint8_t ret[CACHE_KEY_BYTES])
@@ -152,6 +195,9 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 	put_text(&w, TAG_TOOL_CHOICE, req->tool_choice_json);
 	put_text(&w, TAG_RESPONSE_FORMAT, req->response_format_json);
 	put_text(&w, TAG_EXTRA, req->extra_json);
+	if (req->operation != OPERATION_CHAT) {
+		put_inputs(&w, req);
+	}
 	w.ok = w.ok && EVP_DigestFinal_ex(w.ctx, ret, NULL) == 1;
 	EVP_MD_CTX_free(w.ctx);
 	return w.ok;
@@ -160,8 +206,8 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 bool
 cache_wanted(const struct generate_request *req, double max_temperature)
 {
-	bool settled = req->seed.set || req->cache_max_age_ms != 0 ||
-		       max_temperature >= CACHE_ALL ||
+	bool settled = req->operation == OPERATION_EMBEDDING || req->seed.set ||
+		       req->cache_max_age_ms != 0 || max_temperature >= CACHE_ALL ||
 		       (req->temperature.set && req->temperature.v <= max_temperature);
 
 	return settled && max_temperature >= 0 && !req->cache_no_store &&

@@ -299,6 +299,41 @@ test_cache_key_every_member_counts(void **state)
 	}
 }
 
+/* Computed from docs/cache.md by another program. */
+static void
+test_cache_key_golden_of_an_embedding(void **state)
+{
+	static uint32_t tokens[] = { 1, 300, 70000 };
+	static struct input inputs[2] = { { .text = "a" }, { .tokens = tokens, .token_count = 3 } };
+	struct generate_request req = { .model = "demo",
+					.operation = OPERATION_EMBEDDING,
+					.inputs = inputs,
+					.input_count = 2,
+					.dimensions = { true, 64 } };
+	char hex[2 * CACHE_KEY_BYTES + 1], other[2 * CACHE_KEY_BYTES + 1];
+
+	(void)state;
+	key_hex(&req, "default", "", hex);
+	assert_string_equal(hex,
+			    "dab226adc2a7539ac5c9d3d149b2161a382473cf64a14d02247a530e4eaf0730");
+	req.operation = OPERATION_COMPLETION;
+	key_hex(&req, "default", "", other);
+	assert_string_not_equal(hex, other);
+	req.operation = OPERATION_EMBEDDING;
+	req.dimensions.set = false;
+	key_hex(&req, "default", "", other);
+	assert_string_not_equal(hex, other);
+	req.dimensions.set = true;
+	req.input_count = 1;
+	key_hex(&req, "default", "", other);
+	assert_string_not_equal(hex, other);
+	/* Nothing is drawn, so it may be kept; a caller who says no is heard. */
+	assert_true(cache_wanted(&req, 0));
+	assert_false(cache_wanted(&req, CACHE_OFF));
+	req.cache_no_store = true;
+	assert_false(cache_wanted(&req, 0));
+}
+
 static void
 test_cache_wanted_follows_temperature_seed_and_policy(void **state)
 {
@@ -337,6 +372,7 @@ main(void)
 		cmocka_unit_test(test_cache_key_golden_with_every_member),
 		cmocka_unit_test(test_cache_key_ignores_how_the_answer_is_wanted),
 		cmocka_unit_test(test_cache_key_every_member_counts),
+		cmocka_unit_test(test_cache_key_golden_of_an_embedding),
 		cmocka_unit_test(test_cache_wanted_follows_temperature_seed_and_policy),
 	};
 

@@ -246,7 +246,8 @@ limits_admit(struct limits *l, const struct generate_request *req, size_t body_l
 				 .prompt_tokens =
 				     (body_len + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN,
 				 .completion_tokens = l->answer_tokens,
-				 .stated = req->max_tokens.set };
+				 .stated =
+				     req->max_tokens.set || req->operation == OPERATION_EMBEDDING };
 	struct limit_verdict v;
 
 	memset(claim, 0, sizeof(*claim));
@@ -256,7 +257,10 @@ limits_admit(struct limits *l, const struct generate_request *req, size_t body_l
 	if (req->max_tokens.set) {
 		ask.completion_tokens = req->max_tokens.v;
 	}
-	claim->choices = req->n > 1 ? req->n : 1;
+	if (req->operation == OPERATION_EMBEDDING) {
+		ask.completion_tokens = 0;
+	}
+	claim->choices = generate_choices(req);
 	ask.completion_tokens *= claim->choices;
 	claim->prompt_most = (uint64_t)body_len + TEMPLATE_TOKENS;
 	claim->answer_most = req->max_tokens.set ? ask.completion_tokens : 0;

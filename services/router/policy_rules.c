@@ -102,19 +102,29 @@ prompt_bytes(const struct generate_request *req)
 		sum += length(m->content) + length(m->content_json) + length(m->tool_calls_json) +
 		       length(m->reasoning_content);
 	}
+	for (size_t i = 0; i < req->input_count; i++) {
+		sum += length(req->inputs[i].text) +
+		       req->inputs[i].token_count * sizeof(*req->inputs[i].tokens);
+	}
 	return sum;
 }
 
-/* FNV-1a over the beginning, and the length, which keeps texts apart that begin alike and long. */
+/* FNV-1a over the beginning, and the length, which keeps apart what begins alike and is long. */
+static uint64_t
+mix_bytes(uint64_t h, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < len && i < PROMPT_PREFIX_MAX; i++)
+		h = (h ^ at[i]) * 1099511628211ULL;
+	h ^= len;
+	return prng_splitmix(&h);
+}
+
 static uint64_t
 mix(uint64_t h, const char *text)
 {
-	size_t len = length(text);
-
-	for (size_t i = 0; i < len && i < PROMPT_PREFIX_MAX; i++)
-		h = (h ^ (uint8_t)text[i]) * 1099511628211ULL;
-	h ^= len;
-	return prng_splitmix(&h);
+	return mix_bytes(h, text, length(text));
 }
 
 uint64_t
@@ -129,5 +139,8 @@ prompt_prefix(const struct generate_request *req, const char *tenant)
 		user = strcmp(m->role, "user") == 0;
 		h = mix(mix(mix(h, m->role), m->content), m->content_json);
 	}
+	if (req->input_count > 0)
+		h = mix_bytes(mix(h, req->inputs[0].text), req->inputs[0].tokens,
+			      req->inputs[0].token_count * sizeof(*req->inputs[0].tokens));
 	return h != 0 ? h : 1;
 }

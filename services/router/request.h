@@ -207,8 +207,9 @@ IM_MUST_CHECK enum im_rc router_request_choose_arm(struct router *router,
 						   struct generate_request *req,
 						   struct route_choice *ret);
 
-/** It was admitted with 'choice'. */
-void router_request_keep_arm(struct request *r, const struct route_choice *choice);
+/** It was admitted with 'choice', asking for what 'req' says. */
+void router_request_keep_arm(struct request *r, const struct generate_request *req,
+			     const struct route_choice *choice);
 
 /** It cannot be answered where it was looked for. True: then it is elsewhere, and goes on there. */
 bool router_request_falls_back(struct request *r);

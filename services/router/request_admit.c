@@ -306,7 +306,7 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	    IM_OK) {
 		return false;
 	}
-	router_request_keep_arm(r, choice);
+	router_request_keep_arm(r, req, choice);
 	choose_policy(r, req, choice->alias);
 	r->waiting.cls = queue_class_of(r->priority);
 	r->waiting.deadline_ms = r->st.deadline_ms;

@@ -72,7 +72,8 @@ has_fallback(const struct request *r)
 }
 
 void
-router_request_keep_arm(struct request *r, const struct route_choice *choice)
+router_request_keep_arm(struct request *r, const struct generate_request *req,
+			const struct route_choice *choice)
 {
 	if (choice->route == NULL) {
 		return;
@@ -81,7 +82,8 @@ router_request_keep_arm(struct request *r, const struct route_choice *choice)
 	route_plan_ref(r->plan);
 	r->arm = choice->arm;
 	choice->route->counts[r->arm].requests++;
-	r->st.late = has_fallback(r);
+	/* Vectors of another model, or words, are no answer to who compares vectors. */
+	r->st.late = req->operation != OPERATION_EMBEDDING && has_fallback(r);
 }
 
 /* The next model that could answer: its place in the list, or its length if there is none. */
@@ -161,7 +163,7 @@ answer_static(struct request *r)
 	struct arena arena;
 	bool ok =
 	    read_body(r, &arena, &req) &&
-	    router_request_answer_static(r, r->plan->spec.answer, req.n > 0 ? req.n : 1) == IM_OK;
+	    router_request_answer_static(r, r->plan->spec.answer, generate_choices(&req)) == IM_OK;
 
 	arena_done(&arena);
 	return ok;
