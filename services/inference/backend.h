@@ -19,8 +19,8 @@ struct backend;
 struct job; /* one request that the backend works on */
 
 struct job_ops {
-	/* A piece of the answer. 'frame' is valid inside the callback only. The first frame of a choice carries its role, a
-	 * later one its finish_reason: the backend sees to that whatever its source does. */
+	/* A piece of the answer. 'frame' is valid inside the callback only. The first frame of a choice carries its role (of an
+	 * embedding there is none), a later one its finish_reason: the backend sees to that whatever its source does. */
 	void (*frame)(void *user, const struct generate_frame *frame);
 	/* The end, exactly once, unless job_cancel came first. err NULL = a whole answer. 'job' is gone afterwards. */
 	void (*end)(void *user, const struct im_err *err, const struct usage *usage);

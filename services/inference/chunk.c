@@ -161,7 +161,7 @@ choice(struct json_span item, size_t position, struct arena *a, struct delta *d,
 	};
 	static const char *const names[MEMBERS] = { "index", "finish_reason", "logprobs", "delta",
 						    "message" };
-	struct json_span v[MEMBERS];
+	struct json_span v[MEMBERS], text;
 	enum im_rc rc;
 
 	if (!json_members(item, names, MEMBERS, v))
@@ -183,12 +183,13 @@ choice(struct json_span item, size_t position, struct arena *a, struct delta *d,
 		*ret_whole = true;
 		return message(v[MESSAGE], true, a, d, err);
 	}
+	if (json_member(item, "text", &text)) /* of a completion */
+		return text_of(text, "text", a, &d->content, err);
 	return IM_OK;
 }
 
-/* Usage as OpenAI, DeepSeek, vLLM and llama-server write it. */
-static void
-usage_of(struct json_span u, struct chunk *c)
+bool
+chunk_usage(struct json_span u, struct usage *ret)
 {
 	enum {
 		PROMPT,
@@ -205,15 +206,15 @@ usage_of(struct json_span u, struct chunk *c)
 	struct json_span v[MEMBERS], detail;
 
 	if (!json_members(u, names, MEMBERS, v))
-		return;
-	c->has_usage = true;
-	(void)json_u32(v[PROMPT], &c->usage.prompt_tokens);
-	(void)json_u32(v[COMPLETION], &c->usage.completion_tokens);
-	if (!json_u32(v[CACHE_HIT], &c->usage.cached_tokens) &&
+		return false;
+	(void)json_u32(v[PROMPT], &ret->prompt_tokens);
+	(void)json_u32(v[COMPLETION], &ret->completion_tokens);
+	if (!json_u32(v[CACHE_HIT], &ret->cached_tokens) &&
 	    json_member(v[PROMPT_DETAILS], "cached_tokens", &detail))
-		(void)json_u32(detail, &c->usage.cached_tokens);
+		(void)json_u32(detail, &ret->cached_tokens);
 	if (json_member(v[COMPLETION_DETAILS], "reasoning_tokens", &detail))
-		(void)json_u32(detail, &c->usage.reasoning_tokens);
+		(void)json_u32(detail, &ret->reasoning_tokens);
+	return true;
 }
 
 static enum im_rc
@@ -266,7 +267,7 @@ chunk_parse(const char *text, size_t len, struct arena *a, struct chunk *ret, st
 		return bad(err, "it is no JSON object");
 	if (errors_is_report(v[ERROR], v[OBJECT]))
 		return errors_from_report(root, err);
-	usage_of(v[USAGE], &c);
+	c.has_usage = chunk_usage(v[USAGE], &c.usage);
 	rc = text_of(v[SYSTEM_FINGERPRINT], names[SYSTEM_FINGERPRINT], a, &c.system_fingerprint,
 		     err);
 	if (rc == IM_OK)

@@ -7,6 +7,7 @@
 #define INFERENCE_CHUNK_H
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "wire/generate.h"
 
 #define CHUNK_DEPTH_MAX 64         /* of the JSON */
@@ -28,5 +29,9 @@ struct chunk {
  */
 IM_MUST_CHECK enum im_rc chunk_parse(const char *text, size_t len, struct arena *arena,
 				     struct chunk *ret, struct im_err *err);
+
+/** The usage in the object 'u', as OpenAI, DeepSeek, vLLM and llama-server write it. False, and '*ret' as it was, if 'u' is no
+ *  object. */
+bool chunk_usage(struct json_span u, struct usage *ret);
 
 #endif

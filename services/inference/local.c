@@ -245,15 +245,18 @@ on_piece(struct job *job, struct buf *pieces)
 {
 	struct framing f = { .count = 0 };
 	/* Texts and their NULs take less room than a piece's head and the texts. */
-	char *texts = malloc(pieces->len), *to = texts;
+	char *texts, *to;
 	const uint8_t *at = pieces->data, *end = pieces->data + pieces->len;
 	struct im_err err;
 	struct piece p;
 
-	if (job->ops == NULL) {
-		free(texts);
+	if (job->embedding) {
+		vectors_give(job, pieces);
 		return;
 	}
+	if (job->ops == NULL)
+		return;
+	texts = to = malloc(pieces->len);
 	if (texts == NULL) {
 		(void)err_set(&err, IM_ENOMEM, "no memory for the answer; try again later");
 		fail_job(job, &err);
@@ -284,6 +287,9 @@ on_done(struct job *job)
 	bool failed = job->failed;
 	void *user = job->user;
 
+	if (ops != NULL && job->embedding && !failed)
+		vectors_finish(job); /* in which the reader may cancel it */
+	ops = job->ops;
 	job_free(job);
 	resident_done(r, ops == NULL);
 	if (ops == NULL)

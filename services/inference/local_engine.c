@@ -38,6 +38,7 @@ drop_job(struct engine *e, struct job *job)
 		if (e->seats[i].job == job)
 			seat_leave(e, i, FINISH_NONE);
 	list_remove(&job->node);
+	embed_forget(e, job);
 	mark_begun(e, job);
 	job_touch(e, job);
 }
@@ -65,6 +66,8 @@ static void
 check_jobs(struct engine *e)
 {
 	LIST_FOREACH_SAFE (&e->waiting, job, struct job, node)
+		check_job(e, job);
+	LIST_FOREACH_SAFE (&e->embedding, job, struct job, node)
 		check_job(e, job);
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		if (e->seats[i].job != NULL)
@@ -126,13 +129,20 @@ admit(struct engine *e)
 	}
 }
 
-static bool
-abort_step(void *arg)
+bool
+engine_abort_step(void *engine)
 {
-	struct engine *e = arg;
+	struct engine *e = engine;
 
 	return atomic_load_explicit(&e->abortable, memory_order_relaxed) &&
 	       atomic_load_explicit(&e->abort, memory_order_relaxed);
+}
+
+void
+engine_step_begins(struct engine *e, uint32_t tokens)
+{
+	atomic_store(&e->abortable, tokens >= ABORTABLE_TOKENS);
+	atomic_fetch_add(&e->stats.steps, 1);
 }
 
 /* Make the context what it was before the step: some of its tokens may be in. */
@@ -190,9 +200,8 @@ step(struct engine *e)
 	if (e->batch->n_tokens == 0)
 		return;
 	began_us = clock_mono_us();
-	atomic_store(&e->abortable, e->batch->n_tokens >= ABORTABLE_TOKENS);
+	engine_step_begins(e, (uint32_t)e->batch->n_tokens);
 	rc = llama_decode(e->model->context, *e->batch);
-	atomic_fetch_add(&e->stats.steps, 1);
 	if (rc == 0) {
 		pace_took(&e->pace, (uint32_t)e->batch->n_tokens, prompt_tokens,
 			  clock_mono_us() - began_us);
@@ -234,6 +243,15 @@ publish(struct engine *e)
 	loop_post(e->loop, &e->deliver);
 }
 
+/* Vectors need no seat. */
+static void
+take_in(struct engine *e, struct job *job)
+{
+	if (job->embedding)
+		mark_begun(e, job);
+	list_push_back(job->embedding ? &e->embedding : &e->waiting, &job->node);
+}
+
 /* Wait until there is something to do. False: the end. */
 static bool
 take_inbox(struct engine *e)
@@ -245,6 +263,7 @@ take_inbox(struct engine *e)
 
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		busy = busy || seat_runnable(&e->seats[i]);
+	busy = busy || embed_busy(e);
 	(void)pthread_mutex_lock(&e->lock);
 	while (!busy && !e->wake)
 		(void)pthread_cond_wait(&e->changed, &e->lock);
@@ -252,7 +271,7 @@ take_inbox(struct engine *e)
 	atomic_store(&e->abort, false); /* the flags of jobs that it stood for are looked at now */
 	stopping = e->stopping;
 	while ((node = list_pop_front(&e->inbox)) != NULL)
-		list_push_back(&e->waiting, node);
+		take_in(e, CONTAINER_OF(node, struct job, node));
 	(void)pthread_mutex_unlock(&e->lock);
 	return !stopping;
 }
@@ -266,10 +285,13 @@ engine_main(void *arg)
 		check_jobs(e);
 		admit(e);
 		step(e);
+		embed_step(e);
 		check_jobs(e);
 		publish(e);
 	}
 	LIST_FOREACH (&e->waiting, job, struct job, node)
+		atomic_store(&job->cancelled, true);
+	LIST_FOREACH (&e->embedding, job, struct job, node)
 		atomic_store(&job->cancelled, true);
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		if (e->seats[i].job != NULL)
@@ -346,13 +368,14 @@ engine_start(struct engine *e, struct loop *loop, struct local_model *model, uin
 	list_init(&e->inbox);
 	list_init(&e->ready);
 	list_init(&e->waiting);
+	list_init(&e->embedding);
 	list_init(&e->touched);
 	(void)pthread_mutex_init(&e->lock, NULL);
 	(void)pthread_cond_init(&e->changed, NULL);
 	e->batch = calloc(1, sizeof(*e->batch));
 	if (make_seats(e, model) && e->batch != NULL) {
 		*e->batch = llama_batch_init((int32_t)model->batch_tokens, 0, 1);
-		llama_set_abort_callback(model->context, abort_step, e);
+		llama_set_abort_callback(model->context, engine_abort_step, e);
 		(void)pthread_attr_init(&attr);
 		(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
 		e->running = pthread_create(&e->thread, &attr, engine_main, e) == 0;
@@ -407,6 +430,7 @@ engine_join(struct engine *e)
 		return;
 	if (e->running)
 		(void)pthread_join(e->thread, NULL);
+	embed_free(e);
 	if (e->batch != NULL && e->batch->token != NULL)
 		llama_batch_free(*e->batch);
 	free(e->batch);

@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "inference/backend.h"
+#include "inference/local_inputs.h"
 #include "inference/local_logprobs.h"
 #include "inference/local_model.h"
 #include "inference/local_pace.h"
@@ -65,17 +66,21 @@ struct job {
 	char *grammar;        /* that answers follow; NULL = none */
 	uint64_t deadline_us; /* UINT64_MAX = none */
 	char tenant[LOCAL_TENANT_MAX + 1];
+	bool embedding;      /* vectors of 'inputs', and no prompt */
+	uint32_t dimensions; /* of a vector */
+	struct local_inputs inputs;
 
 	/* Set by the loop, read by the engine. */
 	atomic_bool cancelled;
 	atomic_bool paused;
 
 	/* The engine's. */
-	struct list node; /* inbox or waiting; unlinked while all its choices sit */
+	struct list node; /* inbox, waiting or embedding; unlinked while all its choices sit */
+	size_t next_input, vectors; /* of an embedding: how many were begun, and are there */
 	int32_t *tokens;
 	uint32_t token_count;
 	uint32_t started, finished; /* choices */
-	struct buf stage;           /* pieces of this step */
+	struct buf stage;           /* pieces of this step; of an embedding vectors */
 	struct list touched_node;
 	bool begun; /* its turn came, or it ended before */
 	bool ending;
@@ -151,6 +156,8 @@ struct engine {
 	/* The thread's. */
 	pthread_t thread;
 	struct list waiting;
+	struct list embedding;     /* jobs that want vectors */
+	struct embedder *embedder; /* NULL until the first of them */
 	struct list touched;
 	struct seat *seats;
 	uint32_t seat_count;
@@ -184,6 +191,35 @@ void engine_stop(struct engine *e, loop_fn exited, void *arg);
 
 /** Wait for the thread's last instructions and free. A zeroed engine is fine. */
 void engine_join(struct engine *e);
+
+/** For llama.cpp: break the step off? 'engine' is one. */
+bool engine_abort_step(void *engine);
+
+/** A step of 'tokens' tokens begins, which is worth breaking off if it is a long one. */
+void engine_step_begins(struct engine *e, uint32_t tokens);
+
+/* local_embed.c: vectors. For the engine. */
+
+/** How many numbers a vector of 'model' has; 0 = it gives none. Any thread. */
+uint32_t embed_dimensions(const struct local_model *model);
+
+/** There is something to compute. */
+bool embed_busy(const struct engine *e);
+
+/** One step for the jobs in e->embedding, if they have anything to compute. */
+void embed_step(struct engine *e);
+
+/** 'job' leaves. */
+void embed_forget(struct engine *e, const struct job *job);
+void embed_free(struct engine *e);
+
+/* local_vectors.c: on the loop. The reader may cancel the job in any frame. */
+
+/** Give whole vectors to the reader of 'job'. */
+void vectors_give(struct job *job, const struct buf *vectors);
+
+/** All were given. */
+void vectors_finish(struct job *job);
 
 /* local_job.c: on the loop. */
 

@@ -7,6 +7,7 @@
 
 #include "inference/local_engine.h"
 #include "inference/local_grammar.h"
+#include "wire/float32.h"
 
 #define STOP_BYTES 4096 /* of one stop string */
 
@@ -16,6 +17,7 @@ job_free(struct job *job)
 	if (job == NULL)
 		return;
 	prompt_done(&job->prompt);
+	inputs_done(&job->inputs);
 	for (size_t i = 0; i < job->stop_count; i++)
 		free(job->stops[i]);
 	free(job->stops);
@@ -75,6 +77,9 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 	const char *tenant = req->tenant != NULL ? req->tenant : "";
 	enum im_rc rc;
 
+	if (req->operation == OPERATION_COMPLETION)
+		return err_reason(err, IM_EINVAL, "unsupported_parameter",
+				  "a local model takes no completions without messages");
 	if (strlen(tenant) > LOCAL_TENANT_MAX)
 		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
 			       LOCAL_TENANT_MAX);
@@ -91,6 +96,38 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 	return rc;
 }
 
+/* What a request for vectors needs. */
+static enum im_rc
+fill_embedding(struct job *job, const struct local_model *model, const struct generate_request *req,
+	       struct im_err *err)
+{
+	uint32_t dimensions = embed_dimensions(model);
+
+	job->embedding = true;
+	job->dimensions = dimensions;
+	if (dimensions == 0)
+		return err_reason(err, IM_EINVAL, "unsupported_parameter",
+				  "this model gives no vectors; ask another one");
+	if (req->dimensions.set && req->dimensions.v != dimensions) {
+		(void)err_reason(err, IM_EINVAL, "unsupported_parameter",
+				 "this model's vectors have %u numbers and cannot be shortened",
+				 dimensions);
+		if (err != NULL)
+			(void)snprintf(err->param, sizeof(err->param), "dimensions");
+		return IM_EINVAL;
+	}
+	if (req->input_count * dimensions * FLOAT32_BYTES > GENERATE_VECTORS_MAX) {
+		(void)err_reason(
+		    err, IM_EINVAL, "invalid_value",
+		    "%zu vectors of %u numbers take more than 15 MiB; send fewer texts at once",
+		    req->input_count, dimensions);
+		if (err != NULL)
+			(void)snprintf(err->param, sizeof(err->param), "input");
+		return IM_EINVAL;
+	}
+	return inputs_copy(model, req, &job->inputs, err);
+}
+
 enum im_rc
 job_new(const struct local_model *model, const struct generate_request *req, struct job **ret,
 	struct im_err *err)
@@ -100,7 +137,8 @@ job_new(const struct local_model *model, const struct generate_request *req, str
 
 	if (job == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
-	rc = fill(job, model, req, err);
+	rc = req->operation == OPERATION_EMBEDDING ? fill_embedding(job, model, req, err)
+						   : fill(job, model, req, err);
 	if (rc == IM_OK)
 		*ret = job;
 	else

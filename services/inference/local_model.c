@@ -305,6 +305,7 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 		return err_set(err, IM_ENOMEM, "cannot start %d threads; lower workers[].threads",
 			       tp.n_threads);
 	llama_attach_threadpool(m->context, m->threads, m->threads);
+	m->exact = p->exact;
 	m->reuse = !llama_model_is_recurrent(m->llama) && !llama_model_is_hybrid(m->llama);
 	return check_sinks(p, m, err);
 }

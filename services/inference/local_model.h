@@ -39,6 +39,7 @@ struct local_model {
 	    context_tokens; /* of one sequence: what was asked for, or what the model was trained on if that is less */
 	uint32_t sequences;
 	uint32_t sinks;        /* as asked for */
+	bool exact;            /* as asked for */
 	bool reuse;            /* a sequence can be cut back to its beginning */
 	uint32_t batch_tokens; /* of one step */
 	uint32_t token_bytes;  /* of the longest token */

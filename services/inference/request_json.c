@@ -241,6 +241,34 @@ put_message(struct writer *w, const struct message *m)
 }
 
 static void
+put_tokens(struct writer *w, const struct input *in)
+{
+	for (size_t i = 0; i < in->token_count; i++) {
+		(void)buf_append_byte(w->out, i == 0 ? '[' : ',');
+		(void)buf_append_uint(w->out, in->tokens[i]);
+	}
+	(void)buf_append_byte(w->out, ']');
+}
+
+/* One input goes as it came, several as an array. */
+static void
+put_inputs(struct writer *w, const char *name, const struct generate_request *req)
+{
+	if (!begin_member(w, name))
+		return;
+	for (size_t i = 0; i < req->input_count; i++) {
+		if (req->input_count > 1)
+			(void)buf_append_byte(w->out, i == 0 ? '[' : ',');
+		if (req->inputs[i].token_count > 0)
+			put_tokens(w, &req->inputs[i]);
+		else
+			(void)json_put_cstr(w->out, req->inputs[i].text);
+	}
+	if (req->input_count > 1)
+		(void)buf_append_byte(w->out, ']');
+}
+
+static void
 put_messages(struct writer *w, const struct generate_request *req)
 {
 	put_name(w, "messages");
@@ -268,9 +296,12 @@ put_sampling(struct writer *w, const struct generate_request *req)
 	if (req->seed.set && begin_member(w, "seed"))
 		(void)buf_printf(w->out, "%lld", (long long)req->seed.v);
 	put_u32(w, "max_tokens", req->max_tokens);
-	if (req->logprobs.set && begin_member(w, "logprobs"))
+	if (req->operation == OPERATION_COMPLETION)
+		put_u32(w, "logprobs", req->top_logprobs);
+	else if (req->logprobs.set && begin_member(w, "logprobs"))
 		(void)buf_append_str(w->out, req->logprobs.v ? "true" : "false");
-	put_u32(w, "top_logprobs", req->top_logprobs);
+	if (req->operation == OPERATION_CHAT)
+		put_u32(w, "top_logprobs", req->top_logprobs);
 	if (req->n > 1 && begin_member(w, "n"))
 		(void)buf_append_uint(w->out, req->n);
 	if (req->stop_count > 0 && begin_member(w, "stop")) {
@@ -299,6 +330,36 @@ put_user(struct writer *w, const struct generate_request *req)
 		(void)json_put_cstr(w->out, name);
 }
 
+static void
+put_text_request(struct writer *w, const struct generate_request *req)
+{
+	if (req->operation == OPERATION_COMPLETION)
+		put_inputs(w, "prompt", req);
+	else
+		put_messages(w, req);
+	put_name(w, "stream");
+	(void)buf_append_str(w->out, req->stream ? "true" : "false");
+	/* Servers refuse it without a stream; a whole answer has its usage unasked. */
+	if (req->stream && begin_member(w, "stream_options"))
+		(void)buf_append_str(w->out, "{\"include_usage\":true}");
+	put_sampling(w, req);
+	if (req->echo && begin_member(w, "echo"))
+		(void)buf_append_str(w->out, "true");
+	put_json(w, "tools", req->tools_json);
+	put_json(w, "tool_choice", req->tool_choice_json);
+	put_json(w, "response_format", req->response_format_json);
+}
+
+/* Vectors travel as base64 where the upstream knows that: a quarter of the text, and nothing is rounded. */
+static void
+put_embedding_request(struct writer *w, const struct generate_request *req)
+{
+	put_inputs(w, "input", req);
+	if (begin_member(w, "encoding_format"))
+		(void)buf_append_str(w->out, "\"base64\"");
+	put_u32(w, "dimensions", req->dimensions);
+}
+
 enum im_rc
 request_json_write(const struct generate_request *req, const char *model,
 		   const struct request_extra *extra, size_t extra_count, struct buf *out,
@@ -313,19 +374,13 @@ request_json_write(const struct generate_request *req, const char *model,
 
 	(void)buf_append_byte(out, '{');
 	put_text(&w, "model", model);
-	put_messages(&w, req);
-	put_name(&w, "stream");
-	(void)buf_append_str(out, req->stream ? "true" : "false");
-	/* Servers refuse it without a stream; a whole answer has its usage unasked. */
-	if (req->stream && begin_member(&w, "stream_options"))
-		(void)buf_append_str(out, "{\"include_usage\":true}");
-	put_sampling(&w, req);
-	put_json(&w, "tools", req->tools_json);
-	put_json(&w, "tool_choice", req->tool_choice_json);
-	put_json(&w, "response_format", req->response_format_json);
+	if (req->operation == OPERATION_EMBEDDING)
+		put_embedding_request(&w, req);
+	else
+		put_text_request(&w, req);
 	put_user(&w, req);
 	put_unknown(&w, "extra_json", req->extra_json, reserved, COUNT(reserved), true);
-	if (w.rc == IM_OK)
+	if (w.rc == IM_OK && req->operation != OPERATION_EMBEDDING)
 		put_extra(&w, req->extra_json);
 	(void)buf_append_byte(out, '}');
 	if (w.rc != IM_OK)

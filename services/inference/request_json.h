@@ -1,9 +1,11 @@
 /*
- * inference/request_json.h - a request as the JSON body of POST …/chat/completions. Pure.
+ * inference/request_json.h - a request as the JSON body of POST …/chat/completions, …/completions or
+ * …/embeddings. Pure.
  *
  * Members come from three places; the first that has one wins: what this version understands (typed members), what the caller
  * sent beyond that (extra_json), what the configuration adds (workers[].extra). A caller cannot name the members that are
- * ours alone: model, messages, stream, stream_options, user, user_id. An extra whose value is null in the configuration is
+ * ours alone: model, messages, stream, stream_options, user, user_id. Extras of the configuration that are not null are not added
+ * to an embedding. An extra whose value is null in the configuration is
  * never sent, wherever it came from: for servers that refuse members which they do not know.
  */
 #ifndef INFERENCE_REQUEST_JSON_H

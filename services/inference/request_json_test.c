@@ -51,6 +51,33 @@ test_request_json_smallest_stream_asks_for_usage(void **state)
 }
 
 static void
+test_request_json_embedding_has_inputs_and_no_extras(void **state)
+{
+	static const struct request_extra extra[] = { { "thinking", "{}" }, { "user_id", "null" } };
+	static const struct request_extra plain[] = { { "encoding_format", "null" } };
+	static uint32_t tokens[] = { 1, 300 };
+	static struct input inputs[2] = { { .text = "a\"" },
+					  { .tokens = tokens, .token_count = 2 } };
+	struct generate_request req = { .model = "m",
+					.operation = OPERATION_EMBEDDING,
+					.inputs = inputs,
+					.input_count = 2,
+					.dimensions = { true, 64 },
+					.extra_json =
+					    "{\"truncate\":1,\"stream\":true,\"input\":\"x\"}" };
+
+	(void)state;
+	expect(
+	    &req, extra, 2,
+	    "{\"model\":\"up-model\",\"input\":[\"a\\\"\",[1,300]],\"encoding_format\":\"base64\","
+	    "\"dimensions\":64,\"truncate\":1}");
+	req.input_count = 1;
+	req.dimensions.set = false;
+	req.extra_json = NULL;
+	expect(&req, plain, 1, "{\"model\":\"up-model\",\"input\":\"a\\\"\"}");
+}
+
+static void
 test_request_json_whole_answer_is_not_streamed_whatever_others_say(void **state)
 {
 	static const struct request_extra extra[] = {
@@ -277,6 +304,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_request_json_embedding_has_inputs_and_no_extras),
 		cmocka_unit_test(test_request_json_smallest_stream_asks_for_usage),
 		cmocka_unit_test(
 		    test_request_json_whole_answer_is_not_streamed_whatever_others_say),

@@ -14,6 +14,11 @@
 static enum im_rc
 read_url(struct backend *b, struct im_err *err)
 {
+	static const char *const paths[OPERATION_COUNT] = {
+		[OPERATION_CHAT] = "/chat/completions",
+		[OPERATION_COMPLETION] = "/completions",
+		[OPERATION_EMBEDDING] = "/embeddings",
+	};
 	const char *url = config_str(b->item, "workers[].url");
 	size_t len;
 
@@ -24,11 +29,13 @@ read_url(struct backend *b, struct im_err *err)
 	len = strlen(url);
 	while (len > 0 && url[len - 1] == '/')
 		len--;
-	if (asprintf(&b->chat_url, "%.*s/chat/completions", (int)len, url) < 0)
-		b->chat_url = NULL;
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		if (asprintf(&b->urls[i], "%.*s%s", (int)len, url, paths[i]) < 0)
+			b->urls[i] = NULL;
 	if (asprintf(&b->models_url, "%.*s/models", (int)len, url) < 0)
 		b->models_url = NULL;
-	if (b->chat_url == NULL || b->models_url == NULL)
+	if (b->urls[OPERATION_CHAT] == NULL || b->urls[OPERATION_COMPLETION] == NULL ||
+	    b->urls[OPERATION_EMBEDDING] == NULL || b->models_url == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for the upstream's address");
 	return IM_OK;
 }
@@ -69,7 +76,8 @@ backend_free(struct backend *b)
 	curl_slist_free_all(b->headers);
 	api_key_done(&b->key);
 	arena_done(&b->model_arena);
-	free(b->chat_url);
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		free(b->urls[i]);
 	free(b->models_url);
 	free(b);
 }
@@ -112,8 +120,10 @@ start(struct loop *loop, const struct config *item, struct backend **ret, struct
 	b->loop = loop;
 	b->item = item;
 	list_init(&b->jobs);
-	b->stats.seconds.bounds = &histogram_seconds;
-	b->stats.first_token.bounds = &histogram_first_token;
+	for (int i = 0; i < OPERATION_COUNT; i++) {
+		b->stats.seconds[i].bounds = &histogram_seconds;
+		b->stats.first_token[i].bounds = &histogram_first_token;
+	}
 	rc = backend_setup(b, err);
 	if (rc != IM_OK) {
 		backend_free(b);
@@ -166,9 +176,20 @@ queued(const struct backend *b)
 }
 
 static void
+put_by_operation(struct metrics_page *page, const char *name, const struct histogram *h)
+{
+	static const char *const names[OPERATION_COUNT] = { "chat", "text_completion",
+							    "embeddings" };
+
+	for (int i = 0; i < OPERATION_COUNT; i++)
+		metrics_histogram(page, name,
+				  &(struct metrics_label){ "gen_ai_operation_name", names[i] }, 1,
+				  &h[i]);
+}
+
+static void
 metrics(const struct backend *b, struct metrics_page *page)
 {
-	const struct metrics_label chat[] = { { "gen_ai_operation_name", "chat" } };
 	struct metrics_label result[] = { { "result", "ok" } };
 
 	metrics_family(page, "infermesh_upstream_requests_total", "counter",
@@ -186,12 +207,11 @@ metrics(const struct backend *b, struct metrics_page *page)
 	}
 	metrics_family(page, "infermesh_upstream_operation_duration_seconds", "histogram",
 		       "Time of a request to the upstream, until its end");
-	metrics_histogram(page, "infermesh_upstream_operation_duration_seconds", chat, 1,
-			  &b->stats.seconds);
+	put_by_operation(page, "infermesh_upstream_operation_duration_seconds", b->stats.seconds);
 	metrics_family(page, "infermesh_upstream_time_to_first_token_seconds", "histogram",
 		       "Time until the upstream's first piece of an answer");
-	metrics_histogram(page, "infermesh_upstream_time_to_first_token_seconds", chat, 1,
-			  &b->stats.first_token);
+	put_by_operation(page, "infermesh_upstream_time_to_first_token_seconds",
+			 b->stats.first_token);
 }
 
 static bool
@@ -237,7 +257,7 @@ upstream_handle_get(struct backend *b)
 	easy = curl_easy_init();
 	if (easy == NULL)
 		return NULL;
-	upstream_setup(b, easy, b->chat_url);
+	upstream_setup(b, easy, b->urls[OPERATION_CHAT]);
 	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	return easy;
 }

@@ -15,9 +15,10 @@
 #include "inference/backend.h"
 #include "inference/request_json.h"
 
-#define UPSTREAM_CAPACITY    256                       /* when the configuration does not say */
-#define UPSTREAM_EVENT_MAX   ((size_t)1024 * 1024)     /* bytes of one event of a stream */
-#define UPSTREAM_ANSWER_MAX  ((size_t)8 * 1024 * 1024) /* bytes of a JSON answer */
+#define UPSTREAM_CAPACITY    256                        /* when the configuration does not say */
+#define UPSTREAM_EVENT_MAX   ((size_t)1024 * 1024)      /* bytes of one event of a stream */
+#define UPSTREAM_ANSWER_MAX  ((size_t)8 * 1024 * 1024)  /* bytes of a JSON answer */
+#define UPSTREAM_VECTORS_MAX ((size_t)24 * 1024 * 1024) /* the same of an embedding */
 #define UPSTREAM_REQUEST_MAX ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
@@ -37,7 +38,7 @@ struct models_fetch {
 struct upstream_stats {
 	uint64_t ok, cancelled;
 	uint64_t failed[IM_EMETHOD + 1]; /* by code */
-	struct histogram seconds, first_token;
+	struct histogram seconds[OPERATION_COUNT], first_token[OPERATION_COUNT];
 };
 
 struct backend {
@@ -47,10 +48,10 @@ struct backend {
 	uint64_t read_us;
 	long connect_ms;
 	const char *ca_file;                 /* NULL = the system's */
-	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for chat_url, not in use */
+	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for urls[OPERATION_CHAT], not in use */
 	size_t handle_count;
-	char *chat_url, *models_url;
-	struct curl_slist *headers; /* that requests to chat_url have in common */
+	char *urls[OPERATION_COUNT], *models_url;
+	struct curl_slist *headers; /* that requests to urls[OPERATION_CHAT] have in common */
 	struct api_key key;
 	struct request_extra extra[REQUEST_EXTRA_MAX];
 	size_t extra_count;
@@ -72,7 +73,7 @@ struct backend {
 /** Options that every transfer has: limits, certificates, no redirects. */
 void upstream_setup(const struct backend *b, CURL *easy, const char *url);
 
-/** A handle for one request to chat_url, set up; NULL without memory. Give it back with upstream_handle_put(). */
+/** A handle for one request to urls[OPERATION_CHAT], set up; NULL without memory. Give it back with upstream_handle_put(). */
 CURL *upstream_handle_get(struct backend *b);
 
 /** Take back a handle that is in no transfer (NULL is fine). 'whole': its answer came to its end, so it may be used

@@ -32,7 +32,7 @@ give_frames(struct job *j, const struct answer_frames *frames)
 	for (size_t i = 0; i < frames->count; i++) {
 		if (!j->first_frame_seen) {
 			j->first_frame_seen = true;
-			histogram_add(&j->b->stats.first_token,
+			histogram_add(&j->b->stats.first_token[j->operation],
 				      (double)(clock_mono_us() - j->started_us) / 1e6);
 		}
 		j->ops->frame(j->user, &frames->frame[i]);
@@ -105,6 +105,36 @@ detect(struct job *j, char first, struct im_err *err)
 	    "the upstream's answer is neither JSON nor an event stream: check workers[].url");
 }
 
+/* The whole answer to an embedding. Its vectors go on in frames of a bounded size. */
+static enum im_rc
+take_vectors(struct job *j, struct im_err *err)
+{
+	struct vectors v = { 0 };
+	struct generate_frame frame;
+	struct answer_frames one;
+	struct delta delta;
+	enum im_rc rc = vectors_parse((const char *)j->body.data, j->body.len, &j->want, &v, err);
+
+	if (rc == IM_OK) {
+		j->answer.has_usage = v.has_usage;
+		j->answer.usage = v.usage;
+	}
+	while (rc == IM_OK && vectors_next(&v, &delta, &frame)) {
+		one = (struct answer_frames){ .frame = { frame }, .count = 1 };
+		if (!give_frames(j, &one))
+			rc = cancelled(err);
+	}
+	vectors_done(&v);
+	j->complete = rc == IM_OK;
+	return rc;
+}
+
+static size_t
+answer_max(const struct job *j)
+{
+	return j->operation == OPERATION_EMBEDDING ? UPSTREAM_VECTORS_MAX : UPSTREAM_ANSWER_MAX;
+}
+
 enum im_rc
 job_take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err)
 {
@@ -118,6 +148,10 @@ job_take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err
 		if (len == 0)
 			return IM_OK;
 		rc = detect(j, *bytes, err);
+		if (rc == IM_OK && j->operation == OPERATION_EMBEDDING && j->mode != BODY_JSON)
+			rc =
+			    err_reason(err, IM_EUPSTREAM, "upstream_error",
+				       "the upstream streams vectors; one JSON object is expected");
 		if (rc != IM_OK)
 			return rc;
 	}
@@ -127,10 +161,9 @@ job_take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err
 			rc = take_end(j, err);
 		return rc;
 	}
-	if (len > UPSTREAM_ANSWER_MAX - j->body.len)
+	if (len > answer_max(j) - j->body.len)
 		return err_reason(err, IM_EUPSTREAM, "upstream_error",
-				  "the upstream's answer is longer than %zu bytes",
-				  UPSTREAM_ANSWER_MAX);
+				  "the upstream's answer is longer than %zu bytes", answer_max(j));
 	if (!buf_append(&j->body, bytes, len))
 		return err_set(err, IM_ENOMEM, "no memory for the upstream's answer");
 	return IM_OK;
@@ -184,6 +217,8 @@ job_outcome(struct job *j, CURLcode code, struct im_err *err)
 	case BODY_SSE:
 		return sse_end(&j->sse, err);
 	case BODY_JSON:
+		if (j->operation == OPERATION_EMBEDDING)
+			return take_vectors(j, err);
 		rc = take_piece(j, (const char *)j->body.data, j->body.len, err);
 		return rc == IM_OK ? take_end(j, err) : rc;
 	case BODY_DETECT:

@@ -22,6 +22,8 @@ job_free(struct job *j)
 		list_remove(&j->node);
 		j->b->in_flight--;
 	}
+	if (j->x.easy != NULL && j->operation != OPERATION_CHAT) /* it is set up for chats */
+		(void)curl_easy_setopt(j->x.easy, CURLOPT_URL, j->b->urls[OPERATION_CHAT]);
 	upstream_handle_put(j->b, j->x.easy, whole);
 	if (j->authorization != NULL)
 		j->authorization->next = NULL; /* what follows is not its */
@@ -46,7 +48,8 @@ job_end(struct job *j, const struct im_err *err)
 		stats->ok++;
 	else
 		stats->failed[err->rc]++;
-	histogram_add(&stats->seconds, (double)(clock_mono_us() - j->started_us) / 1e6);
+	histogram_add(&stats->seconds[j->operation],
+		      (double)(clock_mono_us() - j->started_us) / 1e6);
 	job_free(j);
 	ops->end(user, err, has_usage ? &usage : NULL);
 }
@@ -94,6 +97,7 @@ on_done(struct transfer *x, CURLcode code)
 	struct im_err err = { .rc = IM_OK };
 	enum im_rc rc = IM_OK;
 
+	j->over = true;
 	if (!j->dead)
 		rc = job_outcome(j, code, &err);
 	if (j->dead) /* also when a frame of a JSON answer made the reader leave */
@@ -185,6 +189,8 @@ upstream_cancel(struct job *j)
 {
 	j->b->stats.cancelled++;
 	j->dead = true;
+	if (j->over) /* in a frame of a whole answer: on_done() frees it */
+		return;
 	if (curl_loop_busy(j->b->curl))
 		loop_post(j->b->loop, &j->task);
 	else
@@ -246,6 +252,8 @@ job_new(struct backend *b, const struct generate_request *req, const struct job_
 	sse_init(&j->sse, UPSTREAM_EVENT_MAX);
 	answer_init(&j->answer, req->request_id);
 	j->model = strdup(req->model);
+	j->operation = req->operation;
+	j->want = (struct vectors_want){ req->input_count, req->dimensions.v };
 	j->x.easy = upstream_handle_get(b);
 	if (j->model == NULL || j->x.easy == NULL) {
 		job_free(j);
@@ -262,6 +270,8 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 	uint64_t delay_us;
 	enum im_rc rc;
 
+	if (j->operation != OPERATION_CHAT)
+		(void)curl_easy_setopt(easy, CURLOPT_URL, b->urls[j->operation]);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, j->request.data);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)j->request.len);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, j->headers);

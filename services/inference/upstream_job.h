@@ -8,6 +8,7 @@
 #include "inference/answer.h"
 #include "inference/sse.h"
 #include "inference/upstream.h"
+#include "inference/vectors.h"
 #include "wire/wire.h"
 
 enum body_mode {
@@ -31,6 +32,8 @@ struct job {
 	struct curl_slist trace;
 	char trace_line[sizeof(TRACE_PREFIX) + TRACEPARENT_LEN];
 	char *model; /* for errors */
+	enum generate_op operation;
+	struct vectors_want want; /* of an embedding */
 
 	enum body_mode mode;
 	struct sse sse;
@@ -40,8 +43,9 @@ struct job {
 	bool failed;   /* 'err' says why */
 	struct im_err err;
 
-	bool dead;        /* cancelled inside a callback of libcurl: freed by 'task' */
-	bool paused;      /* the reader is slow */
+	bool over;   /* the transfer is; what is left of the answer is given, and the job freed */
+	bool dead;   /* cancelled inside a callback of libcurl: freed by 'task' */
+	bool paused; /* the reader is slow */
 	bool curl_paused; /* and libcurl was told so */
 	struct loop_task task;
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/float32.h"
+
 #define OK_SSE   "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8"
 #define OK_JSON  "HTTP/1.1 200 OK\r\nContent-Type: application/json"
 #define DELTA(d) "data: {\"choices\":[{\"index\":0,\"delta\":" d "}]}\n\n"
@@ -46,6 +48,10 @@ static struct fake_reply replies[] = {
 	{ "hang", "", "", FAKE_HANG, 0 },
 	{ "drip", OK_SSE, HELLO, FAKE_CHUNKED_HANG, 0 },
 	{ "big", OK_SSE, big_piece, FAKE_CHUNKED_CUT, BIG_PIECES },
+	{ "vectors", OK_JSON,
+	  "{\"object\":\"list\",\"data\":[{\"index\":1,\"embedding\":[3,4]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}],"
+	  "\"usage\":{\"prompt_tokens\":7,\"total_tokens\":7}}",
+	  FAKE_CHUNKED, 0 },
 	{ "/models", OK_JSON,
 	  "{\"object\":\"list\",\"data\":[{\"id\":\"stream\",\"owned_by\":\"x\"},{\"id\":\"b\"},{\"noise\":1}]}",
 	  FAKE_LENGTH, 0 },
@@ -76,6 +82,9 @@ on_frame(void *user, const struct generate_frame *frame)
 		if (d->role[0] != '\0')
 			(void)buf_append_byte(&r->text, 'R');
 		(void)buf_append_str(&r->text, d->content);
+		for (size_t k = 0; k < d->embedding.len; k += FLOAT32_BYTES)
+			(void)buf_printf(&r->text, "%g,",
+					 (double)float32_get(d->embedding.data + k));
 		if (d->finish_reason[0] != '\0')
 			(void)buf_append_byte(&r->text, 'F');
 	}
@@ -164,6 +173,7 @@ rig_backend_stop(void)
 {
 	rig.stopped = false;
 	rig.whole = false;
+	rig.operation = OPERATION_CHAT;
 	loop_enter(rig.loop);
 	backend_upstream.stop(rig.b, on_stopped, NULL);
 	loop_leave(rig.loop);
@@ -199,14 +209,21 @@ enum im_rc
 rig_submit(const char *model, uint32_t budget_ms, struct result *r)
 {
 	struct message m = { .role = "user", .content = "hi" };
+	struct input inputs[2] = { { .text = "a" }, { .text = "b" } };
 	struct generate_request req = { .model = model,
-					.messages = &m,
-					.message_count = 1,
+					.operation = rig.operation,
 					.stream = !rig.whole,
 					.request_id = "0123456789abcdef0123456789abcdef",
 					.tenant = "t" };
 	enum im_rc rc;
 
+	if (rig.operation == OPERATION_CHAT) {
+		req.messages = &m;
+		req.message_count = 1;
+	} else {
+		req.inputs = inputs;
+		req.input_count = 2;
+	}
 	r->resume.fn = on_resume;
 	r->resume.arg = r;
 	loop_enter(rig.loop);

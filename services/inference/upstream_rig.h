@@ -20,7 +20,7 @@
 /* For rig_backend_start(): every model of the server. */
 #define ALL_MODELS                                                                                      \
 	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, " \
-	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, big, unknown]\n"
+	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, big, vectors, unknown]\n"
 
 struct rig {
 	struct fake_server *server;
@@ -29,7 +29,8 @@ struct rig {
 	struct backend *b;
 	struct loop_timer alarm;
 	bool stopped;
-	bool whole; /* requests do not ask for a stream; rig_backend_stop() resets it */
+	enum generate_op operation; /* of requests; rig_backend_stop() resets it, and: */
+	bool whole;                 /* requests do not ask for a stream */
 };
 extern struct rig rig;
 

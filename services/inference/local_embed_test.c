@@ -1,0 +1,413 @@
+/*
+ * inference/local_embed_test.c - vectors of the demo model: held against llama.cpp's own pooling, alone and beside answers.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <llama.h>
+
+#include "inference/local_model.h"
+#include "inference/local_rig.h"
+#include "wire/float32.h"
+
+#define STEP_TOKENS "64"
+
+static struct rig rig;
+
+/* One request and what came back. */
+struct vectors {
+	struct generate_request req;
+	struct input inputs[100];
+	struct job *job;
+	struct buf numbers;
+	uint32_t dimensions;
+	unsigned frames, cancel_at, pause_at;
+	bool finished, ended, failed;
+	struct im_err err;
+	struct usage usage;
+};
+
+static void
+must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	(void)fprintf(stderr, "%s\n", what);
+	abort();
+}
+
+static void
+one_ended(void)
+{
+	if (--rig.open == 0)
+		loop_stop(rig.loop);
+}
+
+static void
+on_frame(void *user, const struct generate_frame *frame)
+{
+	struct vectors *v = user;
+
+	must(!v->ended && !v->finished && frame->delta_count == 1, "frames before the end only");
+	v->finished = frame->deltas[0].finish_reason[0] != '\0';
+	if (!v->finished)
+		v->dimensions = frame->dimensions;
+	must(buf_append(&v->numbers, frame->deltas[0].embedding.data,
+			frame->deltas[0].embedding.len),
+	     "memory");
+	if (++v->frames == v->pause_at)
+		backend_local.pause(v->job, true);
+	if (v->frames == v->cancel_at) {
+		backend_local.cancel(v->job);
+		v->ended = true;
+		one_ended();
+	}
+}
+
+static void
+on_end(void *user, const struct im_err *err, const struct usage *usage)
+{
+	struct vectors *v = user;
+
+	v->ended = true;
+	v->failed = err != NULL;
+	if (err != NULL)
+		v->err = *err;
+	v->usage = *usage;
+	one_ended();
+}
+
+static void
+vectors_init(struct vectors *v, const char *text)
+{
+	*v = (struct vectors){ 0 };
+	v->req = (struct generate_request){ .model = "demo",
+					    .operation = OPERATION_EMBEDDING,
+					    .inputs = v->inputs,
+					    .input_count = 1 };
+	v->inputs[0].text = text;
+}
+
+static enum im_rc
+vectors_submit(struct vectors *v)
+{
+	static const struct job_ops ops = { .frame = on_frame, .end = on_end };
+	enum im_rc rc;
+
+	loop_enter(rig.loop);
+	rc = backend_local.submit(rig.backend, &v->req, 0, "", &ops, v, &v->job, &v->err);
+	rig.open += rc == IM_OK;
+	loop_leave(rig.loop);
+	return rc;
+}
+
+static void
+vectors_ask(struct vectors *v)
+{
+	if (vectors_submit(v) != IM_OK)
+		fail_msg("%s", v->err.text);
+	rig_run(&rig);
+	if (v->failed)
+		fail_msg("%s", v->err.text);
+	assert_true(v->finished);
+	assert_int_equal(v->numbers.len, v->req.input_count * v->dimensions * FLOAT32_BYTES);
+}
+
+static float
+number(const struct vectors *v, size_t input, uint32_t i)
+{
+	return float32_get(v->numbers.data + (input * v->dimensions + i) * FLOAT32_BYTES);
+}
+
+/* Their cosine: both have the length 1. */
+static double
+likeness(const struct vectors *a, size_t i, const struct vectors *b, size_t k)
+{
+	double sum = 0;
+
+	assert_int_equal(a->dimensions, b->dimensions);
+	for (uint32_t d = 0; d < a->dimensions; d++)
+		sum += (double)number(a, i, d) * (double)number(b, k, d);
+	return sum;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	rig_start(&rig, "    batch_tokens: " STEP_TOKENS "\n    max_batch_size: 4\n");
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	rig_stop(&rig);
+	return 0;
+}
+
+static const char short_text[] = "Where is my parcel?";
+
+/* More tokens than a step takes, and fewer than a context has. */
+static char *
+long_text(void)
+{
+	static const char line[] = "My order has not come, and nobody answers the telephone. ";
+	char *text = calloc(21, sizeof(line));
+
+	assert_non_null(text);
+	for (size_t i = 0; i < 20; i++)
+		(void)strcat(text, line);
+	return text;
+}
+
+/* What llama.cpp itself pools when the whole text is one step, as llama-server does it. */
+static void
+reference(const char *text, double *ret, uint32_t *ret_tokens)
+{
+	struct local_model_params params = { .context_tokens = 512, .sequences = 1 };
+	struct llama_context_params cp = llama_context_default_params();
+	struct local_model model;
+	struct llama_context *context;
+	llama_token tokens[512];
+	const float *pooled;
+	struct im_err err;
+	double norm = 0;
+	int32_t n;
+
+	assert_int_equal(local_model_load(&params, &model, &err), IM_OK);
+	n = llama_tokenize(model.vocab, text, (int32_t)strlen(text), tokens, 512, true, false);
+	assert_true(n > 0);
+	cp.n_ctx = cp.n_batch = cp.n_ubatch = 512;
+	cp.embeddings = true;
+	cp.pooling_type = LLAMA_POOLING_TYPE_MEAN;
+	context = llama_init_from_model(model.llama, cp);
+	assert_non_null(context);
+	assert_int_equal(llama_decode(context, llama_batch_get_one(tokens, n)), 0);
+	pooled = llama_get_embeddings_seq(context, 0);
+	assert_non_null(pooled);
+	for (int32_t i = 0; i < llama_model_n_embd_out(model.llama); i++)
+		norm += (double)pooled[i] * (double)pooled[i];
+	for (int32_t i = 0; i < llama_model_n_embd_out(model.llama); i++)
+		ret[i] = (double)pooled[i] / sqrt(norm);
+	*ret_tokens = (uint32_t)n;
+	llama_free(context);
+	local_model_done(&model);
+}
+
+static void
+expect_reference(const char *text, uint32_t tokens_from)
+{
+	double want[4096];
+	struct vectors v;
+	uint32_t tokens;
+
+	vectors_init(&v, text);
+	vectors_ask(&v);
+	assert_true(v.dimensions <= 4096);
+	reference(text, want, &tokens);
+	assert_true(tokens >= tokens_from);
+	assert_int_equal(v.usage.prompt_tokens, tokens);
+	assert_int_equal(v.usage.completion_tokens, 0);
+	for (uint32_t i = 0; i < v.dimensions; i++)
+		assert_true(fabs((double)number(&v, 0, i) - want[i]) < 2e-3);
+	buf_done(&v.numbers);
+}
+
+static void
+test_vector_is_that_of_llama_cpp_also_over_several_steps(void **state)
+{
+	char *text = long_text();
+
+	(void)state;
+	expect_reference(short_text, 1);
+	expect_reference(text, 3 * 64);
+	free(text);
+}
+
+static void
+test_vectors_of_many_inputs_are_those_of_each_alone_in_order(void **state)
+{
+	static const char *const texts[] = { short_text, "I want my money back.",
+					     "\xe4\xbd\xa0\xe5\xa5\xbd", "x" };
+	char *text = long_text();
+	struct vectors many, one;
+
+	(void)state;
+	vectors_init(&many, NULL);
+	many.req.input_count = 100;
+	for (size_t i = 0; i < 100; i++)
+		many.inputs[i].text = i % 25 == 7 ? text : texts[i % 4];
+	vectors_ask(&many);
+	for (size_t i = 0; i < 5; i++) {
+		vectors_init(&one, i == 4 ? text : texts[i]);
+		vectors_ask(&one);
+		for (size_t k = 0; k < 100; k++) {
+			bool same = i == 4 ? k % 25 == 7 : k % 25 != 7 && k % 4 == i;
+			double like = likeness(&many, k, &one, 0);
+
+			assert_true(same ? like > 0.999 : like < 0.998);
+		}
+		buf_done(&one.numbers);
+	}
+	buf_done(&many.numbers);
+	free(text);
+}
+
+static void
+test_vector_of_tokens_is_that_of_their_text(void **state)
+{
+	struct local_model_params params = { .context_tokens = 64, .sequences = 1 };
+	struct local_model model;
+	struct vectors text, tokens;
+	struct im_err err;
+	int32_t list[64];
+	int32_t n;
+
+	(void)state;
+	assert_int_equal(local_model_load(&params, &model, &err), IM_OK);
+	n = llama_tokenize(model.vocab, short_text, sizeof(short_text) - 1, list, 64, true, false);
+	local_model_done(&model);
+	vectors_init(&text, short_text);
+	vectors_init(&tokens, "");
+	tokens.inputs[0].tokens = (uint32_t *)list;
+	tokens.inputs[0].token_count = (size_t)n;
+	tokens.req.dimensions = (struct opt_u32){ true, 256 }; /* what it has anyway */
+	vectors_ask(&text);
+	vectors_ask(&tokens);
+	assert_int_equal(text.usage.prompt_tokens, n);
+	assert_int_equal(tokens.usage.prompt_tokens, n);
+	assert_true(likeness(&text, 0, &tokens, 0) > 0.9999);
+	buf_done(&text.numbers);
+	buf_done(&tokens.numbers);
+}
+
+static void
+test_embedding_that_cannot_be_computed_says_which_input(void **state)
+{
+	static uint32_t unknown[] = { 1, 4000000000U };
+	static char long_line[40000];
+	struct vectors v;
+
+	(void)state;
+	vectors_init(&v, short_text);
+	v.req.dimensions = (struct opt_u32){ true, 64 };
+	assert_int_equal(vectors_submit(&v), IM_EINVAL);
+	assert_string_equal(v.err.param, "dimensions");
+	vectors_init(&v, short_text);
+	v.inputs[1] = (struct input){ "", unknown, 2 };
+	v.req.input_count = 2;
+	assert_int_equal(vectors_submit(&v), IM_EINVAL);
+	assert_string_equal(v.err.param, "input[1]");
+	memset(long_line, '7', sizeof(long_line) - 1);
+	vectors_init(&v, short_text);
+	v.inputs[1].text = long_line;
+	v.req.input_count = 2;
+	if (vectors_submit(&v) == IM_OK) /* else it is longer than any tokens of a context can be */
+		rig_run(&rig);
+	assert_int_equal(v.err.rc, IM_EINVAL);
+	assert_string_equal(v.err.reason, "context_length_exceeded");
+	assert_string_equal(v.err.param, "input[1]");
+	buf_done(&v.numbers);
+	/* Nothing of it is left: the next one is as ever. */
+	vectors_init(&v, short_text);
+	vectors_ask(&v);
+	buf_done(&v.numbers);
+}
+
+static void
+test_vectors_beside_answers_and_cancels_leave_both_as_they_are(void **state)
+{
+	char *text = long_text(), *alone;
+	struct vectors kept, cancelled;
+	struct answer answer;
+
+	(void)state;
+	answer_init(&answer, &rig, short_text);
+	alone = strdup(answer_ask(&answer));
+	answer_done(&answer);
+	for (unsigned round = 0; round < 3; round++) {
+		vectors_init(&kept, short_text);
+		vectors_init(&cancelled, text);
+		kept.req.input_count = cancelled.req.input_count = 8;
+		for (size_t i = 1; i < 8; i++) {
+			kept.inputs[i].text = i % 2 == 0 ? text : short_text;
+			cancelled.inputs[i].text = text;
+		}
+		cancelled.cancel_at = 1 + round;
+		answer_init(&answer, &rig, short_text);
+		assert_int_equal(vectors_submit(&kept), IM_OK);
+		assert_int_equal(vectors_submit(&cancelled), IM_OK);
+		assert_string_equal(answer_ask(&answer), alone);
+		rig_run(&rig);
+		assert_true(kept.finished && !kept.failed);
+		for (size_t i = 0; i < 8; i++)
+			assert_true((likeness(&kept, i, &kept, 0) > 0.999) ==
+				    (i == 0 || i % 2 == 1));
+		buf_done(&kept.numbers);
+		buf_done(&cancelled.numbers);
+		answer_done(&answer);
+	}
+	free(alone);
+	free(text);
+}
+
+static void
+test_embedding_whose_reader_is_slow_stops_and_goes_on(void **state)
+{
+	struct vectors slow, other;
+
+	(void)state;
+	vectors_init(&slow, short_text);
+	slow.req.input_count = 100;
+	for (size_t i = 1; i < 100; i++)
+		slow.inputs[i].text = short_text;
+	slow.pause_at = 1;
+	vectors_init(&other, short_text);
+	assert_int_equal(vectors_submit(&slow), IM_OK);
+	assert_int_equal(vectors_submit(&other), IM_OK);
+	loop_enter(rig.loop);
+	rig.open--; /* the slow one is not waited for */
+	loop_leave(rig.loop);
+	rig_run(&rig);
+	assert_true(other.finished);
+	assert_false(slow.ended);
+	loop_enter(rig.loop);
+	rig.open++;
+	backend_local.pause(slow.job, false);
+	loop_leave(rig.loop);
+	rig_run(&rig);
+	assert_true(slow.finished && !slow.failed);
+	assert_int_equal(slow.numbers.len, 100 * slow.dimensions * FLOAT32_BYTES);
+	buf_done(&slow.numbers);
+	buf_done(&other.numbers);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    test_vector_is_that_of_llama_cpp_also_over_several_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_vectors_of_many_inputs_are_those_of_each_alone_in_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_vector_of_tokens_is_that_of_their_text, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_embedding_that_cannot_be_computed_says_which_input, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_vectors_beside_answers_and_cancels_leave_both_as_they_are, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_embedding_whose_reader_is_slow_stops_and_goes_on, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
