@@ -57,7 +57,7 @@ ask_one(struct warm *w, const char *line, size_t len)
 
 	arena_init(&arena, (len + 4096) * 8);
 	w->asked++;
-	rc = chat_request_parse((const uint8_t *)line, len, &arena, &req, &err);
+	rc = chat_request_parse(OPERATION_CHAT, (const uint8_t *)line, len, &arena, &req, &err);
 	if (rc == IM_OK) {
 		req.generate.stream = false;
 		req.generate.tenant = cli_value(w->args, "tenant");

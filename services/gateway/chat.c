@@ -17,6 +17,7 @@
 #include "base/sha256.h"
 #include "gateway/chat_request.h"
 #include "gateway/chat_response.h"
+#include "gateway/embedding_answer.h"
 #include "gateway/headers.h"
 #include "gateway/mesh_link.h"
 
@@ -27,14 +28,16 @@
 struct chat {
 	struct gateway_request *rq;
 	struct call *call; /* NULL once it ended */
+	enum generate_op operation;
 	bool stream, include_usage;
 	bool admitted; /* the first frame came; a stream's headers are out */
 	bool blocked;  /* the client does not read */
 	size_t ungranted;
 	struct chat_stream sse;
-	struct chat_answer *answer; /* not streaming: gathered so far */
-	struct arena scratch;       /* of one frame */
-	struct buf out;             /* events of one frame */
+	struct chat_answer *answer;      /* not streaming: gathered so far */
+	struct embedding_answer vectors; /* of an embedding, in its place */
+	struct arena scratch;            /* of one frame */
+	struct buf out;                  /* events of one frame */
 	struct loop_timer keepalive;
 	uint64_t last_write_us;
 	uint64_t first_token_us; /* age of the request; 0 = none yet */
@@ -46,6 +49,7 @@ chat_free(struct chat *c)
 	loop_timer_cancel(c->rq->gateway->loop, &c->keepalive);
 	chat_stream_done(&c->sse);
 	chat_answer_free(c->answer);
+	embedding_answer_done(&c->vectors);
 	arena_done(&c->scratch);
 	buf_done(&c->out);
 	free(c);
@@ -57,6 +61,7 @@ count(const struct chat *c, bool failed)
 {
 	const struct gateway_request *rq = c->rq;
 	const struct generation g = {
+		.operation = c->operation,
 		.model = rq->model,
 		.seconds = (double)gateway_request_age_us(rq) / 1e6,
 		.first_token_seconds =
@@ -152,22 +157,37 @@ chat_fail(struct chat *c, struct im_err *err)
 	gateway_request_stream_end(rq, e.code != NULL ? e.code : "other");
 }
 
+/* The end of an answer that is whole: of a stream into c->out, else into 'body'. */
+static enum im_rc
+finish(struct chat *c, struct buf *body, struct im_err *err)
+{
+	const struct usage *usage = c->rq->has_usage ? &c->rq->usage : NULL;
+	enum im_rc rc;
+
+	if (!c->admitted)
+		return err_reason(err, IM_EUPSTREAM, "upstream_error",
+				  "The answer is empty; try again.");
+	if (c->stream)
+		return chat_stream_end(&c->sse, usage, &c->out, err);
+	if (c->operation != OPERATION_EMBEDDING)
+		return chat_answer_end(c->answer, usage, body, err);
+	rc = embedding_answer_end(&c->vectors, usage, err);
+	if (rc == IM_OK) {
+		*body = c->vectors.body;
+		buf_init(&c->vectors.body, 0);
+	}
+	return rc;
+}
+
 static void
 chat_succeed(struct chat *c)
 {
 	static const struct http_header type = { "Content-Type", "application/json" };
 	struct gateway_request *rq = c->rq;
-	const struct usage *usage = rq->has_usage ? &rq->usage : NULL;
-	struct im_err err = { .rc = IM_EUPSTREAM,
-			      .reason = "upstream_error",
-			      .text = "The answer is empty; try again." };
+	struct im_err err = { 0 };
 	struct buf body = { 0 };
-	enum im_rc rc = IM_EUPSTREAM;
 
-	if (c->admitted)
-		rc = c->stream ? chat_stream_end(&c->sse, usage, &c->out, &err)
-			       : chat_answer_end(c->answer, usage, &body, &err);
-	if (rc != IM_OK) {
+	if (finish(c, &body, &err) != IM_OK) {
 		buf_done(&body);
 		chat_fail(c, &err);
 		return;
@@ -198,14 +218,20 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 {
 	struct gateway_request *rq = c->rq;
 	const struct chat_identity id = {
+		.operation = c->operation,
 		.request_id = rq->id,
 		.model =
 		    frame->has_head && frame->head.model[0] != '\0' ? frame->head.model : rq->model,
 		.created = rq->received_us / 1000000,
 	};
-	enum im_rc rc = c->stream ? chat_stream_init(&c->sse, &id, c->include_usage, err)
-				  : chat_answer_new(&id, ANSWER_MAX_BYTES, &c->answer, err);
+	enum im_rc rc = IM_OK;
 
+	if (c->stream)
+		rc = chat_stream_init(&c->sse, &id, c->include_usage, err);
+	else if (c->operation != OPERATION_EMBEDDING)
+		rc = chat_answer_new(&id, ANSWER_MAX_BYTES, &c->answer, err);
+	else
+		embedding_answer_begin(&c->vectors, id.model);
 	if (rc != IM_OK)
 		return rc;
 	if (frame->has_head && is_header_word(frame->head.cache))
@@ -238,8 +264,11 @@ take_frame(struct chat *c, const uint8_t *body, size_t len, struct im_err *err)
 		return rc;
 	if (frame.delta_count > 0 && c->first_token_us == 0)
 		c->first_token_us = gateway_request_age_us(c->rq) + 1;
-	return c->stream ? chat_stream_frame(&c->sse, &frame, &c->out, err)
-			 : chat_answer_frame(c->answer, &frame, err);
+	if (c->stream)
+		return chat_stream_frame(&c->sse, &frame, &c->out, err);
+	if (c->operation == OPERATION_EMBEDDING)
+		return embedding_answer_frame(&c->vectors, &frame, err);
+	return chat_answer_frame(c->answer, &frame, err);
 }
 
 static void
@@ -372,17 +401,32 @@ chat_start(struct chat *c, struct im_err *err)
 
 	/* Each value is copied once and a message has a struct: for the shortest ones five times their text. */
 	arena_init(&arena, (len + 4096) * 8);
-	rc = chat_request_parse(body, len, &arena, &req, err);
+	rc = chat_request_parse(c->operation, body, len, &arena, &req, err);
 	if (rc == IM_OK) {
 		(void)snprintf(rq->model, sizeof(rq->model), "%s", req.generate.model);
 		c->stream = req.generate.stream;
 		c->include_usage = req.include_usage;
+		if (c->operation == OPERATION_EMBEDDING)
+			embedding_answer_init(&c->vectors, req.generate.input_count, req.base64);
 		rc = complete(rq, &req.generate, body, len, err);
 	}
 	if (rc == IM_OK)
 		rc = start_call(c, &req.generate, err);
 	arena_done(&arena);
 	return rc;
+}
+
+static enum generate_op
+operation_of(enum gateway_route route)
+{
+	switch (route) {
+	case ROUTE_COMPLETIONS:
+		return OPERATION_COMPLETION;
+	case ROUTE_EMBEDDINGS:
+		return OPERATION_EMBEDDING;
+	default:
+		return OPERATION_CHAT;
+	}
 }
 
 void
@@ -398,6 +442,7 @@ gateway_chat_begin(struct gateway_request *rq)
 		return;
 	}
 	c->rq = rq;
+	c->operation = operation_of(rq->match.route);
 	arena_init(&c->scratch, FRAME_MAX_BYTES);
 	if (chat_start(c, &err) != IM_OK) {
 		chat_free(c);

@@ -1,5 +1,5 @@
 /*
- * gateway/chat.h - POST /v1/chat/completions: one exchange with a client and one call to the router, joined.
+ * gateway/chat.h - POST /v1/chat/completions, /v1/completions and /v1/embeddings: one exchange with a client and one call to the router, joined.
  *
  * Threads: on the loop.
  */

@@ -8,6 +8,13 @@
 #include "base/json.h"
 #include "gateway/chat_response.h"
 
+/* The arrays of an object with log probabilities. */
+#define LOGPROBS_LISTS 4
+
+static const char *const chat_lists[LOGPROBS_LISTS] = { "content", "refusal" };
+static const char *const completion_lists[LOGPROBS_LISTS] = { "tokens", "token_logprobs",
+							      "top_logprobs", "text_offset" };
+
 struct tool_call_text {
 	bool used;
 	struct buf id, name, arguments;
@@ -16,13 +23,14 @@ struct tool_call_text {
 struct choice_text {
 	bool begun;
 	struct buf role, content, reasoning_content, refusal, finish_reason;
-	struct buf logprobs, logprobs_refusal; /* elements of the two arrays, with commas */
+	struct buf logprobs[LOGPROBS_LISTS]; /* elements of each array, with commas */
 	bool has_logprobs;
 	struct tool_call_text *calls; /* by index */
 	size_t call_count;
 };
 
 struct chat_answer {
+	bool completion;   /* text, and no message with a role */
 	struct buf prefix; /* {"id":…,"model":…, */
 	struct buf fingerprint;
 	size_t max_bytes, bytes;
@@ -45,7 +53,8 @@ chat_answer_new(const struct chat_identity *id, size_t max_bytes, struct chat_an
 	if (a == NULL)
 		return no_memory(err);
 	a->max_bytes = max_bytes;
-	chat_put_prefix(&a->prefix, id, "chat.completion");
+	a->completion = id->operation == OPERATION_COMPLETION;
+	chat_put_prefix(&a->prefix, id, false);
 	if (!buf_ok(&a->prefix)) {
 		chat_answer_free(a);
 		return no_memory(err);
@@ -68,8 +77,8 @@ choice_done(struct choice_text *c)
 	buf_done(&c->reasoning_content);
 	buf_done(&c->refusal);
 	buf_done(&c->finish_reason);
-	buf_done(&c->logprobs);
-	buf_done(&c->logprobs_refusal);
+	for (size_t i = 0; i < LOGPROBS_LISTS; i++)
+		buf_done(&c->logprobs[i]);
 }
 
 void
@@ -153,13 +162,16 @@ add_elements(struct chat_answer *a, struct buf *to, struct json_span json, const
 static bool
 add_logprobs(struct chat_answer *a, struct choice_text *c, const char *text)
 {
+	const char *const *lists = a->completion ? completion_lists : chat_lists;
 	struct json_span json = { text, strlen(text) };
 
 	if (json.len == 0 || json_check(text, json.len, 64, NULL) != IM_OK || text[0] != '{')
 		return true; /* what cannot be read is left out, as in a stream */
 	c->has_logprobs = true;
-	return add_elements(a, &c->logprobs, json, "content") &&
-	       add_elements(a, &c->logprobs_refusal, json, "refusal");
+	for (size_t i = 0; i < LOGPROBS_LISTS && lists[i] != NULL; i++)
+		if (!add_elements(a, &c->logprobs[i], json, lists[i]))
+			return false;
+	return true;
 }
 
 static bool
@@ -230,29 +242,30 @@ put_tool_calls(const struct choice_text *c, struct buf *out)
 }
 
 static void
-put_logprobs(const struct choice_text *c, struct buf *out)
+put_logprobs(const struct chat_answer *a, const struct choice_text *c, struct buf *out)
 {
+	const char *const *lists = a->completion ? completion_lists : chat_lists;
+
 	if (!c->has_logprobs) {
 		(void)buf_append_str(out, "null");
 		return;
 	}
-	(void)buf_append_str(out, "{\"content\":[");
-	(void)buf_append(out, c->logprobs.data, c->logprobs.len);
-	(void)buf_append_byte(out, ']');
-	if (c->logprobs_refusal.len > 0) {
-		(void)buf_append_str(out, ",\"refusal\":[");
-		(void)buf_append(out, c->logprobs_refusal.data, c->logprobs_refusal.len);
-		(void)buf_append_str(out, "]}");
-	} else {
-		(void)buf_append_str(out, ",\"refusal\":null}");
+	for (size_t i = 0; i < LOGPROBS_LISTS && lists[i] != NULL; i++) {
+		(void)buf_printf(out, "%s\"%s\":", i == 0 ? "{" : ",", lists[i]);
+		if (c->logprobs[i].len > 0 || i == 0) {
+			(void)buf_append_byte(out, '[');
+			(void)buf_append(out, c->logprobs[i].data, c->logprobs[i].len);
+			(void)buf_append_byte(out, ']');
+		} else {
+			(void)buf_append_str(out, "null");
+		}
 	}
+	(void)buf_append_byte(out, '}');
 }
 
 static void
-put_choice(const struct choice_text *c, size_t index, struct buf *out)
+put_message(const struct choice_text *c, struct buf *out)
 {
-	(void)buf_append_str(out, "{\"index\":");
-	(void)buf_append_uint(out, index);
 	(void)buf_append_str(out, ",\"message\":{\"role\":");
 	if (c->role.len > 0)
 		put_buf(out, &c->role);
@@ -274,8 +287,22 @@ put_choice(const struct choice_text *c, size_t index, struct buf *out)
 		(void)buf_append_str(out, "null");
 	if (c->call_count > 0)
 		put_tool_calls(c, out);
-	(void)buf_append_str(out, "},\"logprobs\":");
-	put_logprobs(c, out);
+	(void)buf_append_byte(out, '}');
+}
+
+static void
+put_choice(const struct chat_answer *a, const struct choice_text *c, size_t index, struct buf *out)
+{
+	(void)buf_append_str(out, "{\"index\":");
+	(void)buf_append_uint(out, index);
+	if (a->completion) {
+		(void)buf_append_str(out, ",\"text\":");
+		put_buf(out, &c->content);
+	} else {
+		put_message(c, out);
+	}
+	(void)buf_append_str(out, ",\"logprobs\":");
+	put_logprobs(a, c, out);
 	(void)buf_append_str(out, ",\"finish_reason\":");
 	put_buf(out, &c->finish_reason);
 	(void)buf_append_byte(out, '}');
@@ -309,7 +336,7 @@ chat_answer_end(const struct chat_answer *a, const struct usage *usage, struct b
 		if (!a->choices[i].begun)
 			continue;
 		(void)buf_append_str(out, comma);
-		put_choice(&a->choices[i], i, out);
+		put_choice(a, &a->choices[i], i, out);
 		comma = ",";
 	}
 	(void)buf_append_byte(out, ']');

@@ -1,7 +1,7 @@
 /*
  * gateway/chat_reader.h - what the readers of a chat request share: values with their type checked, errors in the words
- * that clients expect, and the gathering of unknown members. Inside chat_request.c, chat_messages.c and chat_reader.c
- * only. Pure.
+ * that clients expect, and the gathering of unknown members. Inside chat_request.c, chat_messages.c, chat_inputs.c and
+ * chat_reader.c only. Pure.
  */
 #ifndef GATEWAY_CHAT_READER_H
 #define GATEWAY_CHAT_READER_H
@@ -51,6 +51,11 @@ enum im_rc chat_extra_add(struct chat_reader *r, struct chat_extra *extra, const
 			  struct json_span raw, struct json_span value);
 /** Close the object and copy it to '*ret' ("" if there was nothing). The buffer is freed in any case. */
 enum im_rc chat_extra_end(struct chat_reader *r, struct chat_extra *extra, const char **ret);
+
+/** What a completion goes on with, or what is embedded: 'member' is a text, texts, tokens, or lists of tokens. Texts that are
+ *  empty are refused if 'said'. */
+enum im_rc chat_inputs_parse(struct chat_reader *r, const char *member, struct json_span v,
+			     bool said, struct generate_request *ret);
 
 /** The array of messages. */
 enum im_rc chat_messages_parse(struct chat_reader *r, struct json_span v,

@@ -16,6 +16,7 @@ typedef enum im_rc (*row_fn)(struct chat_reader *r, const struct row *row, struc
 /* One known member of a request. */
 struct row {
 	const char *name;
+	unsigned of; /* bits of operations that know it */
 	row_fn parse;
 	size_t at;     /* of the value in struct chat_request */
 	double lo, hi; /* numbers */
@@ -236,6 +237,57 @@ parse_stop(struct chat_reader *r, const struct row *row, struct json_span v,
 }
 
 static enum im_rc
+parse_echo(struct chat_reader *r, const struct row *row, struct json_span v,
+	   struct chat_request *out)
+{
+	if (json_type(v) != JSON_BOOL)
+		return chat_wrong_type(r, row->name, "a boolean", json_type(v));
+	out->generate.echo = json_is_true(v);
+	return IM_OK;
+}
+
+/* Of a completion it is how many of the likeliest tokens to name beside those that came. */
+static enum im_rc
+parse_logprobs_count(struct chat_reader *r, const struct row *row, struct json_span v,
+		     struct chat_request *out)
+{
+	int64_t n = 0;
+	enum im_rc rc = parse_whole(r, row, v, &n);
+
+	if (rc != IM_OK)
+		return rc;
+	out->generate.logprobs = (struct opt_bool){ true, true };
+	out->generate.top_logprobs = (struct opt_u32){ true, (uint32_t)n };
+	return IM_OK;
+}
+
+static enum im_rc
+parse_encoding_format(struct chat_reader *r, const struct row *row, struct json_span v,
+		      struct chat_request *out)
+{
+	if (json_type(v) != JSON_STRING)
+		return chat_wrong_type(r, row->name, "a string", json_type(v));
+	out->base64 = json_is(v, "\"base64\"");
+	return out->base64 || json_is(v, "\"float\"")
+		   ? IM_OK
+		   : chat_wrong_value(r, row->name, row->expected);
+}
+
+static enum im_rc
+parse_prompt(struct chat_reader *r, const struct row *row, struct json_span v,
+	     struct chat_request *out)
+{
+	return chat_inputs_parse(r, row->name, v, false, &out->generate);
+}
+
+static enum im_rc
+parse_input(struct chat_reader *r, const struct row *row, struct json_span v,
+	    struct chat_request *out)
+{
+	return chat_inputs_parse(r, row->name, v, true, &out->generate);
+}
+
+static enum im_rc
 parse_messages(struct chat_reader *r, const struct row *row, struct json_span v,
 	       struct chat_request *out)
 {
@@ -244,61 +296,64 @@ parse_messages(struct chat_reader *r, const struct row *row, struct json_span v,
 }
 
 #define AT(member) offsetof(struct chat_request, generate.member)
-#define NUMBER(n, lo, hi)                                                                                       \
-	{                                                                                                       \
-#		n, parse_double, AT(n), lo, hi, "a number from " #                lo " to " #                hi \
-	}
-#define WHOLE(n, lo, hi)                                                                                           \
-	{                                                                                                          \
-#		n, parse_u32, AT(n), lo, hi, "a whole number from " #                lo " to " #                hi \
-	}
-#define TOKENS(n)                                                                                  \
-	{                                                                                          \
-#		n, parse_max_tokens, 0, 1, UINT32_MAX, "a whole number from 1 on"                 \
-	}
-#define OTHER(n, fn, expected)                                                                     \
-	{                                                                                          \
-		n, fn, 0, 0, 0, expected                                                           \
-	}
-#define VERBATIM(n, fn, member)                                                                    \
-	{                                                                                          \
-		n, fn, AT(member), 0, 0, NULL                                                      \
-	}
 
+#define CHAT       (1U << OPERATION_CHAT)
+#define COMPLETION (1U << OPERATION_COMPLETION)
+#define EMBEDDING  (1U << OPERATION_EMBEDDING)
+#define TEXT       (CHAT | COMPLETION) /* what makes text */
+#define ALL        (TEXT | EMBEDDING)
+
+/* clang-format off */
+#define NUMBER(n, of, lo, hi) { #n, of, parse_double, AT(n), lo, hi, "a number from " #lo " to " #hi }
+#define WHOLE(n, of, lo, hi) { #n, of, parse_u32, AT(n), lo, hi, "a whole number from " #lo " to " #hi }
+#define TOKENS(n, of) { #n, of, parse_max_tokens, 0, 1, UINT32_MAX, "a whole number from 1 on" }
+#define OTHER(n, of, fn, expected) { n, of, fn, 0, 0, 0, expected }
+#define VERBATIM(n, of, fn, member) { n, of, fn, AT(member), 0, 0, NULL }
+/* clang-format on */
+
+/* A member that an operation does not know travels on as it is. */
 static const struct row rows[] = {
-	OTHER("model", parse_model, "the name of a model, 1 to 256 bytes"),
-	OTHER("messages", parse_messages, NULL),
-	OTHER("stream", parse_stream, NULL),
-	OTHER("stream_options", parse_stream_options, NULL),
-	NUMBER(temperature, 0, 2),
-	NUMBER(top_p, 0, 1),
-	NUMBER(min_p, 0, 1),
-	NUMBER(frequency_penalty, -2, 2),
-	NUMBER(presence_penalty, -2, 2),
-	NUMBER(repeat_penalty, 0, 10),
-	WHOLE(top_k, -1, 4294967295),
-	WHOLE(top_logprobs, 0, 20),
-	TOKENS(max_tokens),
-	TOKENS(max_completion_tokens),
-	{ "n", parse_n, 0, 1, GENERATE_CHOICES_MAX, "a whole number from 1 to 128" },
-	OTHER("seed", parse_seed, "a whole number of at most 64 bits"),
-	OTHER("logprobs", parse_logprobs, NULL),
-	OTHER("stop", parse_stop, "a string or at most 16 strings"),
-	VERBATIM("tools", parse_array, tools_json),
-	OTHER("tool_choice", parse_tool_choice, NULL),
-	VERBATIM("response_format", parse_object, response_format_json),
-	VERBATIM("user", parse_string, user),
+	OTHER("model", ALL, parse_model, "the name of a model, 1 to 256 bytes"),
+	OTHER("messages", CHAT, parse_messages, NULL),
+	OTHER("stream", TEXT, parse_stream, NULL),
+	OTHER("stream_options", TEXT, parse_stream_options, NULL),
+	NUMBER(temperature, TEXT, 0, 2),
+	NUMBER(top_p, TEXT, 0, 1),
+	NUMBER(min_p, TEXT, 0, 1),
+	NUMBER(frequency_penalty, TEXT, -2, 2),
+	NUMBER(presence_penalty, TEXT, -2, 2),
+	NUMBER(repeat_penalty, TEXT, 0, 10),
+	WHOLE(top_k, TEXT, -1, 4294967295),
+	WHOLE(top_logprobs, CHAT, 0, 20),
+	TOKENS(max_tokens, CHAT),
+	TOKENS(max_completion_tokens, CHAT),
+	{ "n", TEXT, parse_n, 0, 1, GENERATE_CHOICES_MAX, "a whole number from 1 to 128" },
+	OTHER("seed", TEXT, parse_seed, "a whole number of at most 64 bits"),
+	OTHER("logprobs", CHAT, parse_logprobs, NULL),
+	OTHER("stop", TEXT, parse_stop, "a string or at most 16 strings"),
+	VERBATIM("tools", CHAT, parse_array, tools_json),
+	OTHER("tool_choice", CHAT, parse_tool_choice, NULL),
+	VERBATIM("response_format", TEXT, parse_object, response_format_json),
+	VERBATIM("user", ALL, parse_string, user),
+	OTHER("prompt", COMPLETION, parse_prompt, NULL),
+	OTHER("echo", COMPLETION, parse_echo, NULL),
+	{ "max_tokens", COMPLETION, parse_max_tokens, 0, 0, UINT32_MAX,
+	  "a whole number from 0 on" },
+	{ "logprobs", COMPLETION, parse_logprobs_count, 0, 0, 20, "a whole number from 0 to 20" },
+	OTHER("input", EMBEDDING, parse_input, NULL),
+	OTHER("encoding_format", EMBEDDING, parse_encoding_format, "'float' or 'base64'"),
+	WHOLE(dimensions, EMBEDDING, 1, 65536),
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 _Static_assert(ROWS <= 64, "row_set has a bit for each row");
 
 static size_t
-row_find(const char *name)
+row_find(enum generate_op operation, const char *name)
 {
 	size_t i = 0;
 
-	while (i < ROWS && strcmp(rows[i].name, name) != 0)
+	while (i < ROWS && ((rows[i].of & 1U << operation) == 0 || strcmp(rows[i].name, name) != 0))
 		i++;
 	return i;
 }
@@ -319,7 +374,7 @@ parse_members(struct chat_reader *r, struct json_span body, struct chat_request 
 
 		if (name == NULL)
 			return chat_no_memory(r);
-		row = row_find(name);
+		row = row_find(out->generate.operation, name);
 		if (row == ROWS) {
 			rc = chat_extra_add(r, extra, name, raw, value);
 			continue;
@@ -338,19 +393,34 @@ check_required(struct chat_reader *r, const struct chat_request *req)
 {
 	if (req->generate.model == NULL)
 		return chat_missing(r, "model");
-	if (req->generate.messages == NULL)
-		return chat_missing(r, "messages");
+	switch (req->generate.operation) {
+	case OPERATION_COMPLETION:
+		if (req->generate.inputs == NULL)
+			return chat_missing(r, "prompt");
+		break;
+	case OPERATION_EMBEDDING:
+		if (req->generate.inputs == NULL)
+			return chat_missing(r, "input");
+		break;
+	default:
+		if (req->generate.messages == NULL)
+			return chat_missing(r, "messages");
+		break;
+	}
+	if (generate_choices(&req->generate) > GENERATE_CHOICES_MAX)
+		return chat_wrong_value(r, "prompt",
+					"as many as give at most 128 choices, n for each");
 	return IM_OK;
 }
 
 enum im_rc
-chat_request_parse(const uint8_t *body, size_t len, struct arena *arena, struct chat_request *ret,
-		   struct im_err *err)
+chat_request_parse(enum generate_op operation, const uint8_t *body, size_t len, struct arena *arena,
+		   struct chat_request *ret, struct im_err *err)
 {
 	struct chat_reader r = { .arena = arena, .err = err };
 	struct json_span text = { (const char *)body, len };
 	struct chat_extra extra = { .text = BUF_INIT(len + 16) };
-	struct chat_request out = { 0 };
+	struct chat_request out = { .generate = { .operation = operation } };
 	enum im_rc rc, end;
 
 	rc = json_check(text.at, len, CHAT_DEPTH_MAX, err);

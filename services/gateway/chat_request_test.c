@@ -16,6 +16,7 @@
 static struct arena arena;
 static struct chat_request req;
 static struct im_err err;
+static enum generate_op operation; /* of what is parsed */
 
 static enum im_rc
 parse_bytes(const void *body, size_t len)
@@ -29,7 +30,7 @@ parse_bytes(const void *body, size_t len)
 	memset(&req, 0xee, sizeof(req));
 	memset(&err, 0, sizeof(err));
 	exact = realloc(exact, len > 0 ? len : 1);
-	rc = chat_request_parse(exact, len, &arena, &req, &err);
+	rc = chat_request_parse(operation, exact, len, &arena, &req, &err);
 	free(exact);
 	return rc;
 }
@@ -159,7 +160,8 @@ test_chat_request_with_little_memory_fails_cleanly(void **state)
 	(void)state;
 	for (max = 1; max < 16384 && rc == IM_ENOMEM; max += 8) {
 		arena_init(&small, max);
-		rc = chat_request_parse((const uint8_t *)full, strlen(full), &small, &req, &err);
+		rc = chat_request_parse(operation, (const uint8_t *)full, strlen(full), &small,
+					&req, &err);
 		arena_done(&small);
 	}
 	assert_int_equal(rc, IM_OK);

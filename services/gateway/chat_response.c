@@ -10,12 +10,16 @@
 #define DEPTH_MAX 64
 
 void
-chat_put_prefix(struct buf *out, const struct chat_identity *id, const char *object)
+chat_put_prefix(struct buf *out, const struct chat_identity *id, bool chunk)
 {
-	(void)buf_append_str(out, "{\"id\":\"chatcmpl-");
+	bool completion = id->operation == OPERATION_COMPLETION;
+
+	(void)buf_append_str(out, completion ? "{\"id\":\"cmpl-" : "{\"id\":\"chatcmpl-");
 	(void)buf_append_str(out, id->request_id);
 	(void)buf_append_str(out, "\",\"object\":\"");
-	(void)buf_append_str(out, object);
+	(void)buf_append_str(out, completion ? "text_completion"
+				  : chunk    ? "chat.completion.chunk"
+					     : "chat.completion");
 	(void)buf_append_str(out, "\",\"created\":");
 	(void)buf_append_uint(out, id->created);
 	(void)buf_append_str(out, ",\"model\":");

@@ -14,9 +14,10 @@
 
 /* What every chunk and answer repeats. */
 struct chat_identity {
-	const char *request_id; /* 32 hex digits */
-	const char *model;      /* as asked for; the head of the answer may correct it */
-	uint64_t created;       /* seconds since 1970 */
+	const char *request_id;     /* 32 hex digits */
+	const char *model;          /* as asked for; the head of the answer may correct it */
+	uint64_t created;           /* seconds since 1970 */
+	enum generate_op operation; /* a chat, or a completion */
 };
 
 /* A streamed answer. */
@@ -24,6 +25,7 @@ struct chat_stream {
 	struct buf prefix; /* {"id":…,"created":…,"model":…, the same in every chunk */
 	struct buf fingerprint;
 	bool include_usage;
+	bool completion;                        /* text, and no message with a role */
 	bool broken;                            /* a buffer failed */
 	uint8_t begun[GENERATE_CHOICES_MAX];    /* the choice's role went out */
 	uint8_t finished[GENERATE_CHOICES_MAX]; /* its finish_reason too */
@@ -60,14 +62,14 @@ void chat_answer_free(struct chat_answer *a);
 IM_MUST_CHECK enum im_rc chat_answer_frame(struct chat_answer *a,
 					   const struct generate_frame *frame, struct im_err *err);
 
-/** Append the chat.completion object. 'usage' may be NULL: not known. IM_EUPSTREAM when the answer is not whole. */
+/** Append the chat.completion or text_completion object. 'usage' may be NULL: not known. IM_EUPSTREAM when the answer is not whole. */
 IM_MUST_CHECK enum im_rc chat_answer_end(const struct chat_answer *a, const struct usage *usage,
 					 struct buf *out, struct im_err *err);
 
 /* Shared by the two. */
 
-/** {"id":"chatcmpl-…","object":OBJECT,"created":N,"model":"…", with the comma. */
-void chat_put_prefix(struct buf *out, const struct chat_identity *id, const char *object);
+/** {"id":"chatcmpl-…","object":"chat.completion…" (of a completion "cmpl-…", "text_completion"),"created":N,"model":"…", with the comma. */
+void chat_put_prefix(struct buf *out, const struct chat_identity *id, bool chunk);
 void chat_put_usage(struct buf *out, const struct usage *usage);
 /** 'json' is one JSON value of a stranger: appended in one line. False (nothing appended) if it is no JSON. */
 bool chat_put_json(struct buf *out, const char *json);

@@ -23,7 +23,7 @@
 		.logprobs_json = "", .refusal = ""                                                 \
 	}
 
-static const struct chat_identity identity = { ID, "m", 7 };
+static const struct chat_identity identity = { ID, "m", 7, OPERATION_CHAT };
 static const struct usage usage = { 10, 4, 3, 2 };
 
 #define USAGE                                                                                      \

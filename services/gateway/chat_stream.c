@@ -21,8 +21,9 @@ enum im_rc
 chat_stream_init(struct chat_stream *s, const struct chat_identity *id, bool include_usage,
 		 struct im_err *err)
 {
-	*s = (struct chat_stream){ .include_usage = include_usage };
-	chat_put_prefix(&s->prefix, id, "chat.completion.chunk");
+	*s = (struct chat_stream){ .include_usage = include_usage,
+				   .completion = id->operation == OPERATION_COMPLETION };
+	chat_put_prefix(&s->prefix, id, true);
 	if (buf_ok(&s->prefix))
 		return IM_OK;
 	chat_stream_done(s);
@@ -84,19 +85,32 @@ put_tool_call(struct buf *out, bool *first, const struct tool_call_delta *call)
 }
 
 static void
-put_chunk(const struct chat_stream *s, const struct chunk *c, struct buf *out)
+put_delta_object(const struct chunk *c, struct buf *out)
 {
 	bool first = true;
 
-	put_event_begin(s, out);
-	(void)buf_printf(out, "{\"index\":%" PRIu32 ",\"delta\":{", c->index);
+	(void)buf_append_str(out, ",\"delta\":{");
 	put_member(out, &first, "role", c->role);
 	put_member(out, &first, "content", c->content);
 	put_member(out, &first, "reasoning_content", c->reasoning_content);
 	put_member(out, &first, "refusal", c->refusal);
 	if (c->tool_call != NULL)
 		put_tool_call(out, &first, c->tool_call);
-	(void)buf_append_str(out, "},\"logprobs\":");
+	(void)buf_append_byte(out, '}');
+}
+
+static void
+put_chunk(const struct chat_stream *s, const struct chunk *c, struct buf *out)
+{
+	put_event_begin(s, out);
+	(void)buf_printf(out, "{\"index\":%" PRIu32, c->index);
+	if (s->completion) {
+		(void)buf_append_str(out, ",\"text\":");
+		(void)json_put_cstr(out, c->content != NULL ? c->content : "");
+	} else {
+		put_delta_object(c, out);
+	}
+	(void)buf_append_str(out, ",\"logprobs\":");
 	if (c->logprobs_json[0] == '\0' || !chat_put_json(out, c->logprobs_json))
 		(void)buf_append_str(out, "null");
 	(void)buf_append_str(out, ",\"finish_reason\":");
@@ -135,6 +149,10 @@ put_delta(struct chat_stream *s, const struct delta *d, struct buf *out)
 
 	if (s->finished[d->index] || (!begins && !says))
 		return;
+	if (s->completion && !says) { /* a role alone */
+		s->begun[d->index] = true;
+		return;
+	}
 	if (begins) {
 		c.role = d->role[0] != '\0' ? d->role : "assistant";
 		if (c.content == NULL)

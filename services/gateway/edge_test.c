@@ -166,6 +166,9 @@ test_route_paths_match_with_and_without_version(void **state)
 	} cases[] = {
 		{ "POST", "/v1/chat/completions", 200, ROUTE_CHAT, "" },
 		{ "POST", "/chat/completions", 200, ROUTE_CHAT, "" },
+		{ "POST", "/v1/embeddings", 200, ROUTE_EMBEDDINGS, "" },
+		{ "POST", "/embeddings", 200, ROUTE_EMBEDDINGS, "" },
+		{ "GET", "/v1/embeddings", 405, ROUTE_OTHER, NULL },
 		{ "GET", "/v1/chat/completions", 405, ROUTE_OTHER, NULL },
 		{ "POST", "/v1/v1/chat/completions", 404, ROUTE_OTHER, NULL },
 		{ "POST", "/v1/chat/completions/", 404, ROUTE_OTHER, NULL },

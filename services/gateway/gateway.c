@@ -70,7 +70,7 @@ serve_api(struct gateway_request *rq)
 
 	if (gateway_auth_check(&rq->gateway->auth, &credentials, &rq->caller, &err) != IM_OK)
 		gateway_request_fail(rq, &err);
-	else if (rq->match.route == ROUTE_CHAT)
+	else if (rq->match.route <= ROUTE_EMBEDDINGS)
 		gateway_chat_begin(rq);
 	else
 		gateway_models_begin(rq);
@@ -394,7 +394,8 @@ put_metrics(const void *service, struct metrics_page *page)
 
 const struct service_ops gateway_service = {
 	.name = "gateway",
-	.summary = "Serves the HTTP API: chat completions and models, for SDKs and browsers.",
+	.summary =
+	    "Serves the HTTP API: chat, completions, embeddings and models, for SDKs and browsers.",
 	.reports = true,
 	.start = gateway_start,
 	.drain = gateway_drain,

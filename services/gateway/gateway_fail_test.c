@@ -331,7 +331,7 @@ test_gateway_refusals_have_the_shape_of_errors(void **state)
 	expect_error(fd, 400, "invalid_request_error", NULL);
 	rig_chat(fd, "{\"model\":\"m\"}");
 	expect_error(fd, 400, "invalid_request_error", "missing_required_parameter");
-	rig_get(fd, "/v1/embeddings");
+	rig_get(fd, "/v1/responses");
 	expect_error(fd, 404, "invalid_request_error", NULL);
 	rig_get(fd, "/v2/chat/completions");
 	expect_error(fd, 404, "invalid_request_error", NULL);

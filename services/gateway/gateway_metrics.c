@@ -8,6 +8,7 @@
 
 struct model_metrics {
 	char name[GENERATE_MODEL_MAX + 1];
+	enum generate_op operation;
 	struct histogram duration[2]; /* succeeded, failed */
 	struct histogram first_token, per_token;
 	struct histogram tokens_in, tokens_out;
@@ -84,12 +85,12 @@ gateway_metrics_response(struct gateway_metrics *m, enum gateway_route route, in
 
 /* The model's series, made at its first answer; NULL when there are too many or no memory: then it is not counted apart. */
 static struct model_metrics *
-model_find(struct gateway_metrics *m, const char *name)
+model_find(struct gateway_metrics *m, const char *name, enum generate_op operation)
 {
 	struct model_metrics *model;
 
 	for (size_t i = 0; i < m->model_count; i++)
-		if (strcmp(m->models[i]->name, name) == 0)
+		if (m->models[i]->operation == operation && strcmp(m->models[i]->name, name) == 0)
 			return m->models[i];
 	if (m->model_count == METRICS_MODELS_MAX || strlen(name) > GENERATE_MODEL_MAX)
 		return NULL;
@@ -97,6 +98,7 @@ model_find(struct gateway_metrics *m, const char *name)
 	if (model == NULL)
 		return NULL;
 	memcpy(model->name, name, strlen(name) + 1);
+	model->operation = operation;
 	model->duration[0].bounds = model->duration[1].bounds = &histogram_seconds;
 	model->first_token.bounds = &histogram_first_token;
 	model->per_token.bounds = &histogram_per_token;
@@ -108,7 +110,7 @@ model_find(struct gateway_metrics *m, const char *name)
 void
 gateway_metrics_generation(struct gateway_metrics *m, const struct generation *g)
 {
-	struct model_metrics *model = model_find(m, g->model);
+	struct model_metrics *model = model_find(m, g->model, g->operation);
 	const struct usage *u = &g->usage;
 
 	if (g->has_usage) {
@@ -174,13 +176,20 @@ put_responses(const struct gateway_metrics *m, struct metrics_page *page)
 	}
 }
 
+/* As OpenTelemetry's conventions call them. */
+static const char *const operation_names[OPERATION_COUNT] = {
+	[OPERATION_CHAT] = "chat",
+	[OPERATION_COMPLETION] = "text_completion",
+	[OPERATION_EMBEDDING] = "embeddings",
+};
+
 /* 'extra' is a third label, or has no name. Series without a value are left out. */
 static void
 put_model(struct metrics_page *page, const char *name, const struct model_metrics *model,
 	  struct metrics_label extra, const struct histogram *h)
 {
 	const struct metrics_label labels[] = {
-		{ "gen_ai_operation_name", "chat" },
+		{ "gen_ai_operation_name", operation_names[model->operation] },
 		{ "gen_ai_request_model", model->name },
 		extra,
 	};

@@ -15,7 +15,7 @@
 #define METRICS_CLASSES    4   /* 2xx, 3xx, 4xx, 5xx */
 #define METRICS_ERRORS_MAX 24
 
-struct model_metrics; /* series of one model */
+struct model_metrics; /* series of one model and operation */
 
 struct gateway_metrics {
 	struct histogram requests[ROUTE_COUNT][METRICS_CLASSES];
@@ -25,8 +25,9 @@ struct gateway_metrics {
 	size_t model_count;
 };
 
-/* One chat request that the router admitted, when it is over. */
+/* One request to a model that the router admitted, when it is over. */
 struct generation {
+	enum generate_op operation;
 	const char *model;
 	double seconds;
 	double first_token_seconds; /* negative: none came */

@@ -15,6 +15,7 @@ struct row {
 
 static const struct row rows[] = {
 	{ "/chat/completions", ROUTE_CHAT, true, "POST" },
+	{ "/embeddings", ROUTE_EMBEDDINGS, true, "POST" },
 	{ "/models", ROUTE_MODELS, true, "GET" },
 	{ "/models/", ROUTE_MODEL, true, "GET" },
 	{ "/metrics", ROUTE_METRICS, false, "GET" },
@@ -78,6 +79,8 @@ gateway_route_text(enum gateway_route route)
 {
 	static const char *const texts[ROUTE_COUNT] = {
 		[ROUTE_CHAT] = "/v1/chat/completions",
+		[ROUTE_COMPLETIONS] = "/v1/completions",
+		[ROUTE_EMBEDDINGS] = "/v1/embeddings",
 		[ROUTE_MODELS] = "/v1/models",
 		[ROUTE_MODEL] = "/v1/models/{id}",
 		[ROUTE_METRICS] = "/metrics",
@@ -94,5 +97,5 @@ gateway_route_text(enum gateway_route route)
 bool
 gateway_route_is_api(enum gateway_route route)
 {
-	return route == ROUTE_CHAT || route == ROUTE_MODELS || route == ROUTE_MODEL;
+	return route <= ROUTE_MODEL;
 }

@@ -8,8 +8,10 @@
 
 enum gateway_route {
 	ROUTE_CHAT,
+	ROUTE_COMPLETIONS,
+	ROUTE_EMBEDDINGS,
 	ROUTE_MODELS,
-	ROUTE_MODEL,
+	ROUTE_MODEL, /* up to here callers need a key */
 	ROUTE_METRICS,
 	ROUTE_LIVEZ,
 	ROUTE_READYZ,

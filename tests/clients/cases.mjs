@@ -53,6 +53,20 @@ const cases = {
     assert.equal(last.usage.total_tokens, 9);
     assert.ok(chunks.slice(0, -1).every((c) => c.usage === null));
   },
+  async embeddings() {
+    // As the SDK is by default it asks for base64 and decodes it.
+    const r = await client.embeddings.create({ model: "echo", input: ["a bc", "def"] });
+    assert.equal(r.object, "list");
+    assert.equal(r.model, "echo");
+    assert.deepEqual(r.data.map((e) => [e.index, ...e.embedding]), [[0, 4, 2, 0, 1], [1, 3, 1, 1, 1]]);
+    assert.deepEqual(r.usage, { prompt_tokens: 7, total_tokens: 7 });
+    const f = await client.embeddings.create({ model: "echo", input: [5, 6], encoding_format: "float", dimensions: 6 });
+    assert.deepEqual(f.data[0].embedding, [2, 2, 0, 1, 1, 1]);
+    await fails(client.embeddings.create({ model: "echo", input: "" }), OpenAI.BadRequestError,
+      (e) => assert.deepEqual([e.code, e.param], ["invalid_value", "input"]));
+    await fails(client.embeddings.create({ model: "broken", input: "x" }), OpenAI.InternalServerError,
+      (e) => assert.equal(e.code, "upstream_error"));
+  },
   async dialects() {
     for (const model of ["deepseek-flash", "vllm", "llama", "ollama"]) {
       const { chunks, text } = await gather(await client.chat.completions.create(

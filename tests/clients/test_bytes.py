@@ -104,8 +104,8 @@ def test_cached_answer_is_replayed_as_a_stream(mesh):
 
 
 @pytest.mark.parametrize("method, path, status, code", [
-    ("GET", "/v1/nonesuch", 404, None), ("POST", "/v1/embeddings", 404, None), ("GET", "/v1/chat/completions", 405, None),
-    ("GET", "/v1/models/none/such", 404, "model_not_found"),
+    ("GET", "/v1/nonesuch", 404, None), ("POST", "/v1/responses", 404, None), ("GET", "/v1/chat/completions", 405, None),
+    ("GET", "/v1/embeddings", 405, None), ("GET", "/v1/models/none/such", 404, "model_not_found"),
 ])
 def test_errors_have_the_openai_shape(mesh, method, path, status, code):
     got, headers, body = split(raw(mesh, None, path, method))

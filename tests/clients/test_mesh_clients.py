@@ -1,6 +1,7 @@
 """Internal services: the REQ/REP door from Python's nng binding, and libinfermesh from a C program."""
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -38,6 +39,14 @@ def test_door_answers(mesh):
 def test_door_gives_tool_calls(mesh):
     reply = ask(mesh, question("use them", "tools"))
     assert [(c.id, c.name) for c in reply.choices[0].tool_calls] == [("call_0", "tool_0"), ("call_1", "tool_1")]
+
+
+def test_door_gives_vectors(mesh):
+    request = inference_pb2.GenerateRequest(model="echo", operation="OPERATION_EMBEDDING",
+                                            inputs=[inference_pb2.Input(text="a bc"), inference_pb2.Input(tokens=[7, 8, 9])])
+    reply = ask(mesh, request)
+    assert not reply.HasField("error"), reply
+    assert reply.dimensions == 4 and struct.unpack("<8f", reply.choices[0].embedding) == (4, 2, 0, 1, 3, 3, 1, 1)
 
 
 @pytest.mark.parametrize("request_bytes, reason, word", [

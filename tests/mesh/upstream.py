@@ -24,7 +24,9 @@ library is used. Answers to the same request are the same bytes.
     garbage=html|sse|json|bytes    an answer with status 200 that is none
     huge=N              one token of N bytes
     split=1             written byte by byte
+    floats=1            vectors as lists of numbers, whatever was asked for
 
+Embeddings of a text are [its length, its words, its place in the request, 1, …], as many as "dimensions" says (4).
 A request without "stream" gets a whole JSON answer, once its tokens would have been sent. One that is cut, hangs or has no
 [DONE] is half of it.
 
@@ -34,6 +36,7 @@ Run it: upstream.py [--port N]; with port 0, the default, a free one is taken an
 """
 import argparse
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -66,6 +69,7 @@ BEHAVIOURS = {
     "hang-mid": {"tokens": "10", "hang": "2"},
     "garbage": {"garbage": "html"},
     "huge": {"huge": "1000000"},
+    "floats": {"floats": "1"},
 }
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 404: "Not Found",
            429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
@@ -79,6 +83,8 @@ class Left(Exception):
 
 def last_text(body):
     """Text of the last message."""
+    if "input" in body:
+        return str(body["input"] if isinstance(body["input"], str) else body["input"][-1])
     messages = body.get("messages") or [{}]
     content = messages[-1].get("content") or ""
     if isinstance(content, list):
@@ -185,6 +191,22 @@ def whole_answer(body, options, text):
             "choices": [{"index": 0, "message": message,
                          "finish_reason": options.get("finish", "tool_calls" if "tools" in options else "stop")}],
             "usage": usage_of(body, options, tokens)}
+
+
+def vectors(body, options):
+    """The answer to an embedding, the last vector first."""
+    inputs = body["input"]
+    if isinstance(inputs, str) or isinstance(inputs[0], int):
+        inputs = [inputs]
+    data = []
+    for i, one in enumerate(inputs):
+        words = one.split() if isinstance(one, str) else one
+        numbers = [float(len(one)), float(len(words)), float(i)] + [1.0] * (body.get("dimensions", 4) - 3)
+        if body.get("encoding_format") == "base64" and "floats" not in options:
+            numbers = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+        data.append({"object": "embedding", "index": i, "embedding": numbers})
+    prompt = sum(len(one) for one in inputs)
+    return {"object": "list", "data": data[::-1], "model": body["model"], "usage": {"prompt_tokens": prompt, "total_tokens": prompt}}
 
 
 def error_body(status, options):
@@ -307,12 +329,12 @@ class Connection(asyncio.Protocol):
         if (method, path) == ("GET", "/models"):
             data = [{"id": name, "object": "model", "created": CREATED, "owned_by": "test"} for name in BEHAVIOURS]
             return await self.reply(200, json.dumps({"object": "list", "data": data}).encode())
-        if (method, path) != ("POST", "/chat/completions"):
+        if method != "POST" or path not in ("/chat/completions", "/embeddings"):
             return await self.reply(404, *error_body(404, {"body": "detail"}))
         body = json.loads(raw)
         if body["model"] not in BEHAVIOURS:
             return await self.reply(404, *error_body(404, {"message": "no.such.model", "code": "model_not_found"}))
-        entry = {"model": body["model"], "headers": headers, "body": body, "outcome": "active", "tokens": 0}
+        entry = {"path": path, "model": body["model"], "headers": headers, "body": body, "outcome": "active", "tokens": 0}
         if len(self.state["log"]) < LOG_MAX:
             self.state["log"].append(entry)
         self.state["requests"] += 1
@@ -342,6 +364,8 @@ class Connection(asyncio.Protocol):
             return await self.reply(status, *error_body(status, options), headers)
         if "garbage" in options:
             return await self.garbage(options["garbage"])
+        if "input" in body:
+            return await self.reply(200, json.dumps(vectors(body, options)).encode())
         if "json" in options or not body.get("stream"):
             return await self.whole(body, options, text, entry)
         return await self.stream(body, options, text, entry)
