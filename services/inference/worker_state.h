@@ -50,7 +50,7 @@ struct worker {
 	uint32_t request_count;
 	struct endpoint *operators; /* NULL = they are not served */
 	struct list asked;          /* changes that operators asked for */
-	struct buf scratch; /* for encoding within one callback */
+	struct buf scratch;         /* for encoding within one callback */
 	struct loop_timer tick;
 	uint64_t offered_us; /* until when a free place is offered to one router */
 	uint32_t weight;     /* 0 = not configured */
