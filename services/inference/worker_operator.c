@@ -139,19 +139,19 @@ change_model(struct worker *w, const struct link_peer *peer, struct served *serv
 	if (rc == IM_OK && (w->draining || w->stopping))
 		rc = err_set(err, IM_EUNAVAILABLE, "the worker is being stopped");
 	if (rc == IM_OK && (a = asked_new(w, peer, err)) == NULL)
-		rc = err->rc;
-	if (rc == IM_OK)
+		rc = IM_EUNAVAILABLE;
+	if (a != NULL) {
 		rc = w->ops->change(w->b, c.change, c.model, on_changed, a, err);
-	arena_done(&arena);
-	if (rc != IM_OK && a != NULL) {
-		list_remove(&a->node);
-		free(a);
+		if (rc == IM_OK) {
+			a->served = served;
+			served_accept(served, &ops, a);
+		} else {
+			list_remove(&a->node);
+			free(a);
+		}
 	}
-	if (rc != IM_OK)
-		return rc;
-	a->served = served;
-	served_accept(served, &ops, a);
-	return IM_OK;
+	arena_done(&arena);
+	return rc;
 }
 
 static void
