@@ -22,11 +22,12 @@ static enum im_rc
 parse(enum generate_op operation, const char *body)
 {
 	size_t len = strlen(body);
-	uint8_t *exact = malloc(len); /* so that a sanitizer sees a read behind the end */
+	uint8_t *exact = malloc(len + 1); /* so that a sanitizer sees a read behind the end */
 	enum im_rc rc;
 
 	assert_non_null(exact);
-	memcpy(exact, body, len);
+	memcpy(exact, body, len + 1);
+	exact = realloc(exact, len);
 	arena_done(&arena);
 	memset(&req, 0xee, sizeof(req));
 	memset(&err, 0, sizeof(err));

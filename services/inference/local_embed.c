@@ -116,7 +116,7 @@ make_embedder(struct engine *e)
 	em->room = e->model->batch_tokens < STEP_TOKENS ? e->model->batch_tokens : STEP_TOKENS;
 	if (em->room > most)
 		em->room = most > PACE_TOKENS_MIN ? most : PACE_TOKENS_MIN;
-	em->sum = calloc(em->dimensions, sizeof(*em->sum));
+	em->sum = calloc((size_t)em->dimensions + 1, sizeof(*em->sum));
 	em->batch = llama_batch_init((int32_t)em->room, 0, 1);
 	if (em->sum != NULL && em->batch.token != NULL && make_context(e, em))
 		return true;

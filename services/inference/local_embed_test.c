@@ -160,12 +160,16 @@ static char *
 long_text(void)
 {
 	static const char line[] = "My order has not come, and nobody answers the telephone. ";
-	char *text = calloc(21, sizeof(line));
+	struct buf text = { 0 };
+	char *copy;
 
-	assert_non_null(text);
 	for (size_t i = 0; i < 20; i++)
-		(void)strcat(text, line);
-	return text;
+		(void)buf_append_str(&text, line);
+	assert_true(buf_ok(&text));
+	copy = strdup(buf_cstr(&text));
+	buf_done(&text);
+	assert_non_null(copy);
+	return copy;
 }
 
 /* What llama.cpp itself pools when the whole text is one step, as llama-server does it. */
@@ -205,7 +209,7 @@ reference(const char *text, double *ret, uint32_t *ret_tokens)
 static void
 expect_reference(const char *text, uint32_t tokens_from)
 {
-	double want[4096];
+	double want[4096] = { 0 };
 	struct vectors v;
 	uint32_t tokens;
 
@@ -385,7 +389,7 @@ test_embedding_whose_reader_is_slow_stops_and_goes_on(void **state)
 	loop_leave(rig.loop);
 	rig_run(&rig);
 	assert_true(slow.finished && !slow.failed);
-	assert_int_equal(slow.numbers.len, 100 * slow.dimensions * FLOAT32_BYTES);
+	assert_int_equal(slow.numbers.len, 100 * FLOAT32_BYTES * slow.dimensions);
 	buf_done(&slow.numbers);
 	buf_done(&other.numbers);
 }

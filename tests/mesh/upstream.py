@@ -83,8 +83,6 @@ class Left(Exception):
 
 def last_text(body):
     """Text of the last message."""
-    if "input" in body:
-        return str(body["input"] if isinstance(body["input"], str) else body["input"][-1])
     messages = body.get("messages") or [{}]
     content = messages[-1].get("content") or ""
     if isinstance(content, list):
@@ -196,17 +194,14 @@ def whole_answer(body, options, text):
 def vectors(body, options):
     """The answer to an embedding, the last vector first."""
     inputs = body["input"]
-    if isinstance(inputs, str) or isinstance(inputs[0], int):
-        inputs = [inputs]
-    data = []
+    inputs = [inputs] if isinstance(inputs, str) or isinstance(inputs[0], int) else inputs
+    data, prompt = [], sum(len(one) for one in inputs)
     for i, one in enumerate(inputs):
-        words = one.split() if isinstance(one, str) else one
-        numbers = [float(len(one)), float(len(words)), float(i)] + [1.0] * (body.get("dimensions", 4) - 3)
+        numbers = [len(one), len(one.split() if isinstance(one, str) else one), i] + [1] * (body.get("dimensions", 4) - 3)
         if body.get("encoding_format") == "base64" and "floats" not in options:
             numbers = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-        data.append({"object": "embedding", "index": i, "embedding": numbers})
-    prompt = sum(len(one) for one in inputs)
-    return {"object": "list", "data": data[::-1], "model": body["model"], "usage": {"prompt_tokens": prompt, "total_tokens": prompt}}
+        data.insert(0, {"object": "embedding", "index": i, "embedding": numbers})
+    return {"object": "list", "data": data, "usage": {"prompt_tokens": prompt, "total_tokens": prompt}}
 
 
 def error_body(status, options):
