@@ -89,7 +89,7 @@ struct record_glance {
 	uint64_t log_time_us;
 };
 
-/** A glance at an entry that a signature has vouched for: ten times faster than record_decode(), and no check of the rest. False
+/** A glance at an entry that a signature vouches for, or will before it matters: ten times faster than record_decode(), and no check of the rest. False
  *  if it is no plain REQUEST or RESPONSE: then record_decode() tells what it is. */
 bool record_glance(const uint8_t *entry, size_t len, struct record_glance *ret);
 

@@ -236,26 +236,55 @@ enum {
 	TAG_LOG_TIME_US = 8
 };
 
+/* A varint; returns where it ends, or NULL. In here, so that it is no call. */
+static inline const uint8_t *
+glance_varint(const uint8_t *at, const uint8_t *end, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; shift < 63 && at < end; shift += 7) {
+		uint8_t byte = *at++;
+
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*ret = v;
+			return at;
+		}
+	}
+	return NULL;
+}
+
 bool
 record_glance(const uint8_t *entry, size_t len, struct record_glance *ret)
 {
-	struct reader r = { entry + 1, entry + len, false };
-	struct reader_field f;
+	const uint8_t *at = entry + 1, *end = entry + len;
 
 	*ret = (struct record_glance){ .kind = 0 };
 	if (len == 0 || entry[0] != RECORD_VERSION)
 		return false;
-	/* Tags ascend. */
-	while (reader_next(&r, &f) && f.tag <= TAG_LOG_TIME_US) {
-		if (f.tag == TAG_KIND && f.type == READER_VARINT)
-			ret->kind = (enum record_kind)f.num;
-		else if (f.tag == TAG_REQUEST_ID && f.type == READER_BYTES &&
-			 f.len == RECORD_ID_BYTES)
-			ret->request_id = f.data;
-		else if (f.tag == TAG_LOG_TIME_US && f.type == READER_VARINT)
-			ret->log_time_us = f.num;
+	/* Tags ascend, and these and their lengths take one byte each. */
+	while (end - at >= 2 && *at >> 3 <= TAG_LOG_TIME_US) {
+		unsigned tag = *at >> 3, type = *at & 7;
+		uint64_t num;
+
+		at++;
+		if (type == READER_VARINT) {
+			at = glance_varint(at, end, &num);
+			if (at == NULL)
+				return false;
+			if (tag == TAG_KIND)
+				ret->kind = (enum record_kind)num;
+			else if (tag == TAG_LOG_TIME_US)
+				ret->log_time_us = num;
+		} else if (type == READER_BYTES && *at < 0x80 && *at < end - at) {
+			if (tag == TAG_REQUEST_ID && *at == RECORD_ID_BYTES)
+				ret->request_id = at + 1;
+			at += 1 + *at;
+		} else {
+			return false;
+		}
 	}
-	return !r.malformed && ret->request_id != NULL && ret->log_time_us > 0 &&
+	return ret->request_id != NULL && ret->log_time_us > 0 &&
 	       (ret->kind == RECORD_REQUEST || ret->kind == RECORD_RESPONSE);
 }
 

@@ -175,14 +175,18 @@ bundle_next(struct bundle_iter *it, const uint8_t **ret_entry, size_t *ret_len)
 bool
 bundle_check(const uint8_t *data, size_t len, uint64_t count)
 {
-	struct bundle_iter it = { data, len };
-	const uint8_t *entry;
-	size_t entry_len;
 	uint64_t found = 0;
+	size_t at = 0;
 
-	while (bundle_next(&it, &entry, &entry_len))
-		found++;
-	return it.left == 0 && found == count;
+	/* bundle_next() in registers: each step waits for the one before. */
+	for (; len - at >= 2; found++) {
+		size_t entry = (size_t)data[at] << 8 | data[at + 1];
+
+		if (entry > len - at - 2)
+			break;
+		at += 2 + entry;
+	}
+	return at == len && found == count;
 }
 
 struct edge_add {
