@@ -30,7 +30,6 @@ crew_job_free(struct crew_job *j)
 {
 	if (j == NULL)
 		return;
-	chunk_free(j->chunk);
 	free(j->where);
 	free(j);
 }
@@ -52,14 +51,15 @@ hash_job(struct crew_job *j, struct hasher *h)
 static struct crew_job *
 next_waiting(struct crew *c)
 {
-	LIST_FOREACH (&c->jobs, j, struct crew_job, node) {
-		if (j->state != CREW_WAITING)
-			continue;
-		j->state = CREW_HASHING;
-		c->waiting_bytes -= j->chunk->records_len;
-		return j;
-	}
-	return NULL;
+	struct crew_job *j = c->waiting;
+
+	if (j == NULL)
+		return NULL;
+	j->state = CREW_HASHING;
+	c->waiting_bytes -= j->chunk->records_len;
+	c->waiting =
+	    j->node.next == &c->jobs ? NULL : CONTAINER_OF(j->node.next, struct crew_job, node);
+	return j;
 }
 
 /* Under the lock, which is open meanwhile. */
@@ -113,16 +113,14 @@ crew_give(struct crew *c, struct chunk *chunk, const char *where, struct im_err 
 	size_t room = tlog_pieces_max(chunk->count) * sizeof(struct tlog_piece);
 	struct crew_job *j = calloc(1, sizeof(*j) + room);
 
-	if (j == NULL)
-		chunk_free(chunk);
-	else
-		j->chunk = chunk;
 	if (j == NULL || (j->where = strdup(where)) == NULL) {
 		crew_job_free(j);
 		return err_set(err, IM_ENOMEM, "no memory to recover the log");
 	}
+	j->chunk = chunk;
 	(void)pthread_mutex_lock(&c->lock);
 	list_push_back(&c->jobs, &j->node);
+	c->waiting = c->waiting != NULL ? c->waiting : j;
 	c->waiting_bytes += chunk->records_len;
 	if (c->count < c->want && c->waiting_bytes >= CREW_WORTH_BYTES)
 		grow(c);

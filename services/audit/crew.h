@@ -19,10 +19,10 @@ enum crew_state {
 	CREW_HASHED
 };
 
-/* A chunk on its way. On the heap, made by crew_give(), given back by crew_take(). */
+/* A chunk that is to be hashed. On the heap, made by crew_give(), given back by crew_take(). */
 struct crew_job {
 	struct list node;
-	struct chunk *chunk; /* owned; its leaf hashes are there when it is taken */
+	struct chunk *chunk; /* its leaf hashes are there when the job is taken */
 	char *where;         /* owned; for messages */
 	enum crew_state state;
 	size_t pieces;
@@ -34,7 +34,8 @@ struct crew {
 	struct hasher *hasher; /* the owner's */
 	pthread_mutex_t lock;  /* guards what follows */
 	pthread_cond_t more, hashed;
-	struct list jobs; /* in the order in which they came */
+	struct list jobs;         /* in the order in which they came, and are begun */
+	struct crew_job *waiting; /* the first that nobody has begun; NULL = all are */
 	size_t waiting_bytes;
 	bool begun, stop;
 	unsigned want, count; /* threads */
@@ -48,8 +49,8 @@ struct crew {
 /** 'h' must outlive it. No thread is started before there is work enough. */
 void crew_init(struct crew *c, struct hasher *h);
 
-/** Hash 'chunk', which has c->count records, and room for as many leaf hashes. It and a copy of 'where' are the crew's from here on,
- *  also on failure: IM_ENOMEM. */
+/** Hash 'chunk', which has c->count records, and room for as many leaf hashes. It stays the caller's, must outlive the crew or be
+ *  taken first, and may be read meanwhile, but for its leaf hashes; 'where' is copied. IM_ENOMEM. */
 IM_MUST_CHECK enum im_rc crew_give(struct crew *c, struct chunk *chunk, const char *where,
 				   struct im_err *err);
 
@@ -57,7 +58,7 @@ IM_MUST_CHECK enum im_rc crew_give(struct crew *c, struct chunk *chunk, const ch
  *  hashes what nobody has begun. */
 struct crew_job *crew_take(struct crew *c, bool wait);
 
-/** 'j' and what it still owns. NULL is fine. */
+/** 'j', not its chunk. NULL is fine. */
 void crew_job_free(struct crew_job *j);
 
 /** End the threads and forget all jobs. */

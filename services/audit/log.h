@@ -162,11 +162,17 @@ IM_MUST_CHECK enum im_rc audit_log_enter(struct audit_log *log, const char *name
 IM_MUST_CHECK enum im_rc audit_log_recover(struct audit_log *log, const struct shards *shards,
 					   struct im_err *err);
 
-/* recall.c: what the newest records say. */
+/* recall.c: what the newest records say. Sizes of the open shard. */
+struct recall_bounds {
+	uint64_t first_kept; /* entries below were pruned */
+	uint64_t published;  /* of the checkpoint */
+	uint64_t size;       /* with all frames */
+};
+
 IM_MUST_CHECK enum im_rc audit_log_recall_shards(struct audit_log *log, const struct shards *shards,
-						 uint64_t published, uint64_t first_kept,
+						 const struct recall_bounds *bounds,
 						 struct im_err *err);
-IM_MUST_CHECK enum im_rc audit_log_recall(struct audit_log *log, const uint8_t *data, size_t len,
-					  struct im_err *err);
+IM_MUST_CHECK enum im_rc audit_log_recall(struct audit_log *log, const struct recall_bounds *bounds,
+					  const uint8_t *data, size_t len, struct im_err *err);
 
 #endif

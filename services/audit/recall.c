@@ -1,6 +1,6 @@
 /*
  * audit/recall.c - opening a log: what its newest records say of requests, erasures, deletions, and of the shard's end; see
- * log.h. Reads what recovery or a signature has vouched for.
+ * log.h. Only fills memory, which is forgotten when recovery then finds that the records are not what was signed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -44,16 +44,17 @@ know_kind(struct audit_log *log, const struct record *r, uint64_t number, struct
 
 /* The next record: its time, its request if it has one, its kind. */
 static enum im_rc
-count_record(struct audit_log *log, const uint8_t *request_id, enum record_kind kind,
-	     uint64_t log_time_us)
+count_record(struct audit_log *log, const struct recall_bounds *bounds, const uint8_t *request_id,
+	     enum record_kind kind, uint64_t log_time_us)
 {
 	log->log_time_us = log_time_us;
 	log->begun_us = log->begun_us != 0 ? log->begun_us : log_time_us;
-	return dedup_recall(&log->dedup, request_id, kind, log->shard.first + log->range.size);
+	return dedup_recall(&log->dedup, request_id, kind, log->shard.first + bounds->size);
 }
 
 static enum im_rc
-know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_err *err)
+know_record(struct audit_log *log, const struct recall_bounds *bounds, const uint8_t *entry,
+	    size_t len, struct im_err *err)
 {
 	uint64_t number = log->dedup.next;
 	bool begins_shard = number == log->shard.first && log->shard.ordinal > 0;
@@ -64,7 +65,8 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 
 	if (!begins_shard && record_glance(entry, len, &glance)) { /* nearly all of them */
 		log->next_origin[0] = log->next_vkey[0] = '\0';
-		return count_record(log, glance.request_id, glance.kind, glance.log_time_us);
+		return count_record(log, bounds, glance.request_id, glance.kind,
+				    glance.log_time_us);
 	}
 	rc = record_decode(entry, len, &arena, &r, err);
 	if (rc == IM_OK && begins_shard &&
@@ -72,7 +74,7 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 	     r.previous.ordinal != log->shard.ordinal))
 		rc = err_set(err, IM_EPROTO, "it does not begin the shard %s", log->shard.name);
 	if (rc == IM_OK) {
-		rc = count_record(log, r.has_request_id ? r.request_id : NULL, r.kind,
+		rc = count_record(log, bounds, r.has_request_id ? r.request_id : NULL, r.kind,
 				  r.log_time_us);
 		if (rc == IM_OK)
 			rc = know_kind(log, &r, number, err);
@@ -84,7 +86,8 @@ know_record(struct audit_log *log, const uint8_t *entry, size_t len, struct im_e
 }
 
 enum im_rc
-audit_log_recall(struct audit_log *log, const uint8_t *data, size_t data_len, struct im_err *err)
+audit_log_recall(struct audit_log *log, const struct recall_bounds *bounds, const uint8_t *data,
+		 size_t data_len, struct im_err *err)
 {
 	struct bundle_iter it = { data, data_len };
 	const uint8_t *entry;
@@ -92,14 +95,14 @@ audit_log_recall(struct audit_log *log, const uint8_t *data, size_t data_len, st
 	size_t len;
 
 	while (rc == IM_OK && bundle_next(&it, &entry, &len))
-		rc = know_record(log, entry, len, err);
+		rc = know_record(log, bounds, entry, len, err);
 	return rc;
 }
 
 /* The bundles of one shard from index 'from' on, a bundle's first. */
 static enum im_rc
-recall_bundles(struct audit_log *log, const char *dir, uint64_t from, uint64_t size,
-	       struct im_err *err)
+recall_bundles(struct audit_log *log, const struct recall_bounds *bounds, const char *dir,
+	       uint64_t from, uint64_t size, struct im_err *err)
 {
 	struct buf b = { 0 };
 	enum im_rc rc = IM_OK;
@@ -110,18 +113,19 @@ recall_bundles(struct audit_log *log, const char *dir, uint64_t from, uint64_t s
 		t.width = tile_width(size, TILE_ENTRIES, t.n);
 		rc = store_read_tile(dir, &t, &b, err);
 		if (rc == IM_OK)
-			rc = audit_log_recall(log, b.data, b.len, err);
+			rc = audit_log_recall(log, bounds, b.data, b.len, err);
 	}
 	buf_done(&b);
 	return damaged(rc, err);
 }
 
-/* Where to begin, so that all from there on is there: a number. 'published' is the size of the open shard's checkpoint. */
+/* Where to begin, so that all from there on is there: a number. */
 static enum im_rc
-begin(const struct audit_log *log, const struct shards *shards, uint64_t published,
-      uint64_t first_kept, uint64_t *ret, struct im_err *err)
+begin(const struct audit_log *log, const struct shards *shards, const struct recall_bounds *bounds,
+      uint64_t *ret, struct im_err *err)
 {
-	uint64_t end = log->shard.first + log->range.size;
+	uint64_t first_kept = bounds->first_kept, published = bounds->published;
+	uint64_t end = log->shard.first + bounds->size;
 	uint64_t from = end > DEDUP_OPEN ? end - DEDUP_OPEN : 0;
 	uint64_t kept = first_kept > 0 ? log->shard.first + first_kept : 0;
 	enum im_rc rc = IM_OK;
@@ -145,14 +149,14 @@ begin(const struct audit_log *log, const struct shards *shards, uint64_t publish
 }
 
 enum im_rc
-audit_log_recall_shards(struct audit_log *log, const struct shards *shards, uint64_t published,
-			uint64_t first_kept, struct im_err *err)
+audit_log_recall_shards(struct audit_log *log, const struct shards *shards,
+			const struct recall_bounds *bounds, struct im_err *err)
 {
 	uint64_t from = 0;
 	enum im_rc rc = IM_OK;
 
 	if (log->dedup.recent == NULL) { /* else they were recalled before the turn */
-		rc = begin(log, shards, published, first_kept, &from, err);
+		rc = begin(log, shards, bounds, &from, err);
 		if (rc == IM_OK)
 			rc = dedup_init(&log->dedup, from, err);
 		for (size_t i = 0; i < shards->count && shards->shard[i]->closed && rc == IM_OK;
@@ -160,12 +164,12 @@ audit_log_recall_shards(struct audit_log *log, const struct shards *shards, uint
 			const struct shard *s = shards->shard[i];
 
 			if (log->dedup.next < s->first + s->size)
-				rc = recall_bundles(log, s->source.dir, log->dedup.next - s->first,
-						    s->size, err);
+				rc = recall_bundles(log, bounds, s->source.dir,
+						    log->dedup.next - s->first, s->size, err);
 		}
 	}
 	if (rc == IM_OK)
-		rc = recall_bundles(log, log->shard.dir, log->dedup.next - log->shard.first,
-				    published, err);
+		rc = recall_bundles(log, bounds, log->shard.dir, log->dedup.next - log->shard.first,
+				    bounds->published, err);
 	return rc;
 }

@@ -22,6 +22,8 @@ struct replay {
 	struct chunk *last_covered; /* the frame that ends at 'published' */
 	uint64_t first;             /* entries below were pruned */
 	struct store store;
+	struct im_err recall, copy; /* what meanwhile() met */
+	struct list gone;           /* of struct disk_gone: what was copied */
 };
 
 /* What is missing or malformed in a log that we wrote ourselves was damaged since. */
@@ -35,7 +37,7 @@ damaged(enum im_rc rc, struct im_err *err)
 	return IM_ECORRUPT;
 }
 
-/* Its leaf hashes are still to be computed. */
+/* Its records stay where they were read to; its leaf hashes are still to be computed. */
 static struct chunk *
 chunk_of(const struct wal_frame *f)
 {
@@ -47,15 +49,16 @@ chunk_of(const struct wal_frame *f)
 	c->count = f->count;
 	c->root = f->root;
 	c->records_len = f->records_len;
-	c->records = malloc(f->records_len);
+	c->home = bytes_ref(f->home);
+	c->records = c->home->data + (f->records - f->home->data);
 	c->leaf = malloc(f->count * sizeof(*c->leaf));
-	c->checkpoint = strndup(f->checkpoint, f->checkpoint_len);
-	if (c->records == NULL || c->leaf == NULL || c->checkpoint == NULL) {
+	c->checkpoint = calloc(1, f->checkpoint_len + 1);
+	c->checkpoint_len = f->checkpoint_len;
+	if (c->leaf == NULL || c->checkpoint == NULL) {
 		chunk_free(c);
 		return NULL;
 	}
-	c->checkpoint_len = strlen(c->checkpoint);
-	memcpy(c->records, f->records, f->records_len);
+	memcpy(c->checkpoint, f->checkpoint, f->checkpoint_len);
 	return c;
 }
 
@@ -89,14 +92,10 @@ take_hashed(struct replay *r, bool all, struct im_err *err)
 	while (rc == IM_OK && (j = crew_take(&r->crew, all)) != NULL) {
 		tlog_range_join(&log->range, &log->hasher, j->piece, j->pieces);
 		tlog_range_root(&log->range, &log->hasher, &root);
-		if (!tlog_equal(&root, &j->chunk->root)) {
+		if (!tlog_equal(&root, &j->chunk->root))
 			rc = err_set(err, IM_ECORRUPT,
 				     "%s: the records do not have the root that was signed",
 				     j->where);
-		} else {
-			list_push_back(&r->live, &j->chunk->node);
-			j->chunk = NULL;
-		}
 		crew_job_free(j);
 	}
 	return rc;
@@ -132,6 +131,7 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 		return IM_OK;
 	}
 	r->given = end;
+	list_push_back(&r->live, &c->node);
 	rc = crew_give(&r->crew, c, where, err);
 	return rc == IM_OK ? take_hashed(r, false, err) : rc;
 }
@@ -165,12 +165,13 @@ frame_of(const struct chunk *c, struct wal_frame *f)
 				 .records_len = c->records_len,
 				 .root = c->root,
 				 .checkpoint = c->checkpoint,
-				 .checkpoint_len = c->checkpoint_len };
+				 .checkpoint_len = c->checkpoint_len,
+				 .home = c->home };
 }
 
-/* Begin a new epoch with what is still needed. */
+/* A copy of what is still needed, for a new epoch. */
 static enum im_rc
-begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
+prepare_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 {
 	struct wal_frame *frames;
 	size_t count = 0;
@@ -189,11 +190,9 @@ begin_wal(struct audit_log *log, const struct replay *r, struct im_err *err)
 		frame_of(c, &frames[count++]);
 	if (count == 0 && r->last_covered != NULL)
 		frame_of(r->last_covered, &frames[count++]);
-	rc = wal_begin(&log->wal, log->params.ops, log->shard.dir, log->recovered.epoch + 1,
-		       log->params.segment_bytes, frames, count, err);
+	rc = wal_prepare(&log->wal, log->params.ops, log->shard.dir, log->recovered.epoch + 1,
+			 log->params.segment_bytes, frames, count, err);
 	free(frames);
-	if (rc == IM_OK)
-		wal_remove_older(&log->wal);
 	return rc;
 }
 
@@ -251,17 +250,58 @@ static enum im_rc
 recall(struct audit_log *log, const struct shards *shards, const struct replay *r,
        struct im_err *err)
 {
-	enum im_rc rc = audit_log_recall_shards(log, shards, r->published, r->first, err);
+	const struct recall_bounds bounds = { r->first, r->published, r->given };
+	enum im_rc rc = audit_log_recall_shards(log, shards, &bounds, err);
 
 	LIST_FOREACH (&r->live, c, struct chunk, node)
 		if (rc == IM_OK)
-			rc = audit_log_recall(log, c->records, c->records_len, err);
-	/* A crash came before the note that an ERASE record was written, or an old copy of the keys was put back. */
-	if (rc == IM_OK)
-		rc = subjects_replay(&log->subjects, (struct subject_erasure *)log->erasures.data,
-				     log->erasures.len / sizeof(struct subject_erasure),
-				     &log->revived, err);
+			rc = audit_log_recall(log, &bounds, c->records, c->records_len, err);
+	return rc;
+}
+
+/*
+ * While the crew hashes: what the records say, and their copy for a new epoch, which nobody sees yet. Both are kept only if the records
+ * are what was signed, and only then it matters what went wrong here.
+ */
+static void
+meanwhile(struct audit_log *log, const struct shards *shards, struct replay *r)
+{
+	r->recall.rc = recall(log, shards, r, &r->recall);
+	/* What has ended is not written any more. */
+	if (r->recall.rc == IM_OK && log->next_origin[0] == '\0')
+		r->copy.rc = prepare_wal(log, r, &r->copy);
+}
+
+static enum im_rc
+fails_with(const struct im_err *why, struct im_err *err)
+{
+	if (why->rc != IM_OK && err != NULL)
+		*err = *why;
+	return why->rc;
+}
+
+/* Finish erasures: a crash came before the note that an ERASE record was written, or an old copy of the keys was put back. */
+static enum im_rc
+replay_erasures(struct audit_log *log, struct im_err *err)
+{
+	enum im_rc rc =
+	    subjects_replay(&log->subjects, (struct subject_erasure *)log->erasures.data,
+			    log->erasures.len / sizeof(struct subject_erasure), &log->revived, err);
+
 	buf_done(&log->erasures);
+	return rc;
+}
+
+/* The new epoch counts from here on. */
+static enum im_rc
+settle_wal(struct audit_log *log, struct replay *r, struct im_err *err)
+{
+	enum im_rc rc = fails_with(&r->copy, err);
+
+	if (rc == IM_OK)
+		rc = wal_settle(&log->wal, err);
+	if (rc == IM_OK)
+		wal_remove_older(&log->wal, &r->gone);
 	return rc;
 }
 
@@ -286,8 +326,10 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 	if (rc != IM_OK)
 		return rc;
 	rc = wal_read(log->shard.dir, &scan, &log->recovered, err);
-	if (rc == IM_OK)
-		rc = take_hashed(r, true, err);
+	if (rc != IM_OK)
+		return rc;
+	meanwhile(log, shards, r);
+	rc = take_hashed(r, true, err);
 	if (rc != IM_OK)
 		return rc;
 	if (r->end < r->published)
@@ -298,7 +340,9 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 		    log->shard.dir, (unsigned long long)r->end, (unsigned long long)r->published);
 	rc = check_rollback(log, err);
 	if (rc == IM_OK)
-		rc = recall(log, shards, r, err);
+		rc = fails_with(&r->recall, err);
+	if (rc == IM_OK)
+		rc = replay_erasures(log, err);
 	if (rc == IM_OK && log->shard.ordinal > 0 && log->range.size == 0)
 		rc = err_set(
 		    err, IM_ECORRUPT,
@@ -307,9 +351,8 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 		    log->shard.dir);
 	if (rc == IM_OK)
 		rc = keep_checkpoint(log, r, text, err);
-	/* What has ended is not written any more. */
 	if (rc == IM_OK && log->next_origin[0] == '\0')
-		rc = begin_wal(log, r, err);
+		rc = settle_wal(log, r, err);
 	return rc;
 }
 
@@ -329,6 +372,7 @@ hand_over(struct audit_log *log, struct replay *r, struct im_err *err)
 		log->publisher.base = log->shard.first;
 	}
 	log->publisher.first = r->first;
+	publisher_close(&log->publisher, &r->gone); /* freeing it takes a fifth of a start */
 	return IM_OK;
 }
 
@@ -341,10 +385,12 @@ audit_log_recover(struct audit_log *log, const struct shards *shards, struct im_
 	enum im_rc rc;
 
 	list_init(&r.live);
+	list_init(&r.gone);
 	crew_init(&r.crew, &log->hasher);
 	rc = replay_all(log, shards, &r, &text, err);
 	if (rc == IM_OK)
 		rc = hand_over(log, &r, err);
+	crew_done(&r.crew); /* before its chunks go */
 	while ((node = list_pop_front(&r.live)) != NULL) {
 		struct chunk *c = CONTAINER_OF(node, struct chunk, node);
 
@@ -353,7 +399,7 @@ audit_log_recover(struct audit_log *log, const struct shards *shards, struct im_
 		else
 			chunk_free(c);
 	}
-	crew_done(&r.crew);
+	disk_gone_close(&r.gone);
 	store_done(&r.store);
 	chunk_free(r.last_covered);
 	buf_done(&text);

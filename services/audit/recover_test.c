@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "audit/crew.h"
 #include "audit/testlog.h"
@@ -40,6 +41,17 @@ fill(struct testlog *t)
 	return log;
 }
 
+/* The first segment of an epoch. */
+static bool
+is_there(const struct testlog *t, uint32_t epoch, const char *suffix)
+{
+	char path[DISK_PATH_MAX], name[WAL_NAME_MAX];
+
+	wal_name((uint64_t)epoch << 32, name);
+	(void)snprintf(path, sizeof(path), "%s/wal/%s%s", t->dir, name, suffix);
+	return access(path, F_OK) == 0;
+}
+
 static void
 test_recovery_by_several_threads_finds_the_tree_that_was_signed(void **state)
 {
@@ -62,6 +74,8 @@ test_recovery_by_several_threads_finds_the_tree_that_was_signed(void **state)
 		assert_non_null(log);
 		assert_int_equal(audit_log_size(log), size);
 		assert_string_equal(log->checkpoint, checkpoint);
+		assert_false(is_there(&t, (uint32_t)i + 1, ""));
+		assert_true(is_there(&t, (uint32_t)i + 2, ""));
 		for (unsigned k = 0; k < TLOG_HEIGHT_MAX; k++)
 			if ((size >> k & 1) != 0)
 				assert_memory_equal(&log->range.peak[k], &range.peak[k],
@@ -129,6 +143,10 @@ test_recovery_names_the_frame_whose_records_were_changed(void **state)
 	assert_non_null(strstr(t.err.text, "do not have the root that was signed"));
 	(void)snprintf(place, sizeof(place), "byte %llu:", (unsigned long long)at);
 	assert_non_null(strstr(t.err.text, place));
+	/* Refused: the copy that was begun is gone, and nothing else is. */
+	assert_true(is_there(&t, 1, ""));
+	assert_false(is_there(&t, 2, ".tmp"));
+	assert_false(is_there(&t, 2, ""));
 	testlog_done(&t);
 }
 
@@ -137,13 +155,14 @@ test_crew_that_is_ended_with_work_left_forgets_it(void **state)
 {
 	struct hasher h;
 	struct crew c, never = { 0 };
+	struct chunk *chunks[40];
 
 	(void)state;
 	assert_int_equal(hasher_init(&h, NULL), IM_OK);
 	crew_init(&c, &h);
 	assert_null(crew_take(&c, true));
 	for (uint64_t i = 0; i < 40; i++) {
-		struct chunk *chunk = calloc(1, sizeof(*chunk));
+		struct chunk *chunk = chunks[i] = calloc(1, sizeof(*chunk));
 
 		assert_non_null(chunk);
 		*chunk = (struct chunk){ .first = i, .count = 1, .records_len = 65537 };
@@ -156,6 +175,8 @@ test_crew_that_is_ended_with_work_left_forgets_it(void **state)
 	crew_job_free(crew_take(&c, true));
 	crew_done(&c);
 	crew_done(&never);
+	for (size_t i = 0; i < 40; i++)
+		chunk_free(chunks[i]);
 	hasher_done(&h);
 }
 

@@ -18,7 +18,10 @@ chunk_free(struct chunk *c)
 {
 	if (c == NULL)
 		return;
-	free(c->records);
+	if (c->home != NULL)
+		bytes_unref(c->home);
+	else
+		free(c->records);
 	free(c->leaf);
 	free(c->checkpoint);
 	free(c);

@@ -5,6 +5,7 @@
 #ifndef AUDIT_STORE_H
 #define AUDIT_STORE_H
 
+#include "audit/bytes.h"
 #include "audit/disk.h"
 #include "audit/tile.h"
 #include "base/list.h"
@@ -18,7 +19,8 @@ struct chunk {
 	uint32_t count;
 	uint8_t *records; /* as in a bundle */
 	size_t records_len;
-	struct hash *leaf; /* 'count' of them */
+	struct bytes *home; /* that the records lie in; NULL = they are a block of their own */
+	struct hash *leaf;  /* 'count' of them */
 	struct hash root;
 	char *checkpoint; /* signed, NUL-terminated */
 	size_t checkpoint_len;

@@ -191,24 +191,44 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 	return IM_OK;
 }
 
-#define COPY_BYTES                                                                                 \
-	((size_t)1024 *                                                                            \
-	 1024) /* that are written at once: whole pages, half the price of odd pieces */
+#define COPY_BYTES ((size_t)1024 * 1024) /* that are written at once, about */
 
-/* Write what was gathered in w->out, whole pieces or 'all' of it. */
 static enum im_rc
-copy_out(struct wal *w, const char *tmp, bool all, struct im_err *err)
+copy_out(struct wal *w, const char *tmp, const uint8_t *data, size_t len, struct im_err *err)
 {
-	size_t len = all ? w->out.len : w->out.len - w->out.len % COPY_BYTES;
-	enum im_rc rc;
+	enum im_rc rc = disk_write(w->ops, w->fd, tmp, data, len, w->offset, err);
 
-	if (len == 0)
-		return IM_OK;
-	rc = disk_write(w->ops, w->fd, tmp, w->out.data, len, w->offset, err);
 	w->ops->writeback(w->fd); /* the disk works while we go on */
 	w->offset += len;
-	buf_consume(&w->out, len);
 	return rc;
+}
+
+/* The frame that was read lies where it was read to: it is given its new number there. Returns where it begins. */
+static uint8_t *
+renumber(const struct wal *w, const struct wal_frame *f)
+{
+	uint8_t *frame = f->home->data + (f->records - f->home->data) - WAL_HEADER_BYTES;
+
+	wal_frame_renumber(frame, wal_frame_bytes(f), w->generation);
+	return frame;
+}
+
+/* Frames that lie one behind the other, as they were read: they are written from there. Returns how many, 'ret_len' bytes. */
+static size_t
+renumber_run(const struct wal *w, const struct wal_frame *frames, size_t count, uint8_t **ret,
+	     size_t *ret_len)
+{
+	size_t len = wal_frame_bytes(frames), n = 1;
+
+	*ret = renumber(w, frames);
+	for (; n < count && len < COPY_BYTES && frames[n].home == frames->home &&
+	       frames[n].records - WAL_HEADER_BYTES == *ret + len;
+	     n++) {
+		(void)renumber(w, &frames[n]);
+		len += wal_frame_bytes(&frames[n]);
+	}
+	*ret_len = len;
+	return n;
 }
 
 static enum im_rc
@@ -216,23 +236,53 @@ copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size
 	    struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
+	size_t done = 0;
 
-	for (size_t i = 0; i < count && rc == IM_OK; i++) {
-		struct wal_frame f = frames[i];
+	while (done < count && rc == IM_OK) {
+		struct wal_frame f = frames[done];
+		size_t n = 1, len;
+		uint8_t *data;
 
-		f.generation = w->generation;
-		rc = wal_frame_put(&w->out, &f)
-			 ? copy_out(w, tmp, i + 1 == count, err)
-			 : err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
-		w->end = f.first + f.count;
+		if (f.home != NULL) {
+			n = renumber_run(w, frames + done, count - done, &data, &len);
+			rc = copy_out(w, tmp, data, len, err);
+		} else {
+			f.generation = w->generation;
+			buf_clear(&w->out);
+			rc = wal_frame_put(&w->out, &f)
+				 ? copy_out(w, tmp, w->out.data, w->out.len, err)
+				 : err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
+		}
+		done += n;
+		w->end = frames[done - 1].first + frames[done - 1].count;
 	}
-	buf_done(&w->out); /* frames to come are smaller */
 	return rc;
 }
 
+/* Where the segment lies until it is whole. */
+static enum im_rc
+unnamed_path(const struct wal *w, char ret[DISK_PATH_MAX], struct im_err *err)
+{
+	if (snprintf(ret, DISK_PATH_MAX, "%s.tmp", w->path) >= DISK_PATH_MAX)
+		return err_set(err, IM_EINVAL, "the path %s is too long", w->path);
+	return IM_OK;
+}
+
+/* The segment that was begun comes to nothing. */
+static void
+drop_unnamed(struct wal *w)
+{
+	char tmp[DISK_PATH_MAX];
+
+	if (w->unnamed && unnamed_path(w, tmp, NULL) == IM_OK)
+		(void)w->ops->unlink(tmp);
+	w->unnamed = false;
+}
+
 enum im_rc
-wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t epoch,
-	  uint64_t segment_bytes, const struct wal_frame *frames, size_t count, struct im_err *err)
+wal_prepare(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t epoch,
+	    uint64_t segment_bytes, const struct wal_frame *frames, size_t count,
+	    struct im_err *err)
 {
 	char tmp[DISK_PATH_MAX];
 	uint64_t copied = 0;
@@ -254,23 +304,48 @@ wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t e
 		copied += wal_frame_bytes(&frames[i]);
 	w->limit =
 	    copied + WAL_RESERVE_BYTES > segment_bytes ? copied + WAL_RESERVE_BYTES : segment_bytes;
-	if (snprintf(tmp, sizeof(tmp), "%s.tmp", w->path) >= (int)sizeof(tmp))
-		return err_set(err, IM_EINVAL, "the path %s is too long", w->path);
+	rc = unnamed_path(w, tmp, err);
+	if (rc != IM_OK)
+		return rc;
 	w->fd = ops->open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	if (w->fd < 0)
 		return disk_failed(err, errno, false, "make", tmp);
+	w->unnamed = true;
 	rc = set_aside(w, w->fd, tmp, 0, w->limit, err);
 	if (rc == IM_OK)
 		rc = copy_frames(w, tmp, frames, count, err);
-	if (rc == IM_OK && ops->fsync(w->fd) < 0)
+	if (rc != IM_OK)
+		drop_unnamed(w);
+	return rc;
+}
+
+enum im_rc
+wal_settle(struct wal *w, struct im_err *err)
+{
+	char tmp[DISK_PATH_MAX];
+	enum im_rc rc = unnamed_path(w, tmp, err);
+
+	assert(w->unnamed);
+	if (rc == IM_OK && w->ops->fsync(w->fd) < 0)
 		rc = disk_failed(err, errno, true, "sync", tmp);
-	if (rc == IM_OK && ops->rename(tmp, w->path) < 0)
+	if (rc == IM_OK && w->ops->rename(tmp, w->path) < 0)
 		rc = disk_failed(err, errno, false, "rename", tmp);
 	if (rc == IM_OK)
-		rc = disk_sync_dir(ops, w->dir, err);
-	if (rc != IM_OK)
-		(void)ops->unlink(tmp);
+		rc = disk_sync_dir(w->ops, w->dir, err);
+	if (rc == IM_OK)
+		w->unnamed = false;
+	else
+		drop_unnamed(w);
 	return rc;
+}
+
+enum im_rc
+wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t epoch,
+	  uint64_t segment_bytes, const struct wal_frame *frames, size_t count, struct im_err *err)
+{
+	enum im_rc rc = wal_prepare(w, ops, dir, epoch, segment_bytes, frames, count, err);
+
+	return rc == IM_OK ? wal_settle(w, err) : rc;
 }
 
 void
@@ -295,8 +370,20 @@ wal_recycle(struct wal *w, uint64_t published, struct list *gone)
 	}
 }
 
+/* So that removing it takes no time. */
+static void
+keep_open(const char *path, struct list *gone)
+{
+	struct disk_gone *g = malloc(sizeof(*g));
+
+	if (g != NULL && (g->fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0)
+		list_push_back(gone, &g->node);
+	else
+		free(g);
+}
+
 void
-wal_remove_older(struct wal *w)
+wal_remove_older(const struct wal *w, struct list *gone)
 {
 	DIR *d = opendir(w->dir);
 	struct dirent *e;
@@ -311,8 +398,10 @@ wal_remove_older(struct wal *w)
 		bool older = wal_name_parse(e->d_name, &generation) && generation < w->generation;
 		bool leftover = len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0;
 
-		if ((older || leftover) && disk_path(path, w->dir, e->d_name, NULL) == IM_OK)
-			(void)w->ops->unlink(path);
+		if ((!older && !leftover) || disk_path(path, w->dir, e->d_name, NULL) != IM_OK)
+			continue;
+		keep_open(path, gone);
+		(void)w->ops->unlink(path);
 	}
 	(void)closedir(d);
 }
@@ -334,5 +423,6 @@ wal_close(struct wal *w)
 	if (w->fd >= 0)
 		(void)close(w->fd);
 	w->fd = -1;
+	drop_unnamed(w);
 	buf_done(&w->out);
 }

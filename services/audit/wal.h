@@ -32,15 +32,24 @@ struct wal {
 	uint64_t zeroed;        /* up to here zeros were written ahead of the frames */
 	uint64_t segment_bytes; /* of later segments */
 	uint64_t end;           /* index after the last record */
+	bool unnamed;           /* the segment is a temporary file still: wal_settle() */
 	struct buf out;
 	struct list retired; /* of segments that are full */
 };
 
 /**
- * Begin epoch 'epoch' in the log folder 'dir' with the frames at 'frames' (their generation is replaced): written to a
- * temporary file, synced, renamed, the folder synced. IM_EUNAVAILABLE, IM_EIO, IM_ENOMEM. On failure wal_close() is
- * still fine.
+ * Begin epoch 'epoch' in the log folder 'dir' with the frames at 'frames' (their generation is replaced, where they were read to if
+ * they have a 'home'), in two steps: written to a
+ * temporary file; and synced, renamed, the folder synced. Between both nothing has changed for whoever reads the log, and wal_close() takes
+ * the first one back. IM_EUNAVAILABLE, IM_EIO, IM_ENOMEM. On failure wal_close() is still fine.
  */
+IM_MUST_CHECK enum im_rc wal_prepare(struct wal *w, const struct disk_ops *ops, const char *dir,
+				     uint32_t epoch, uint64_t segment_bytes,
+				     const struct wal_frame *frames, size_t count,
+				     struct im_err *err);
+IM_MUST_CHECK enum im_rc wal_settle(struct wal *w, struct im_err *err);
+
+/** Both. */
 IM_MUST_CHECK enum im_rc wal_begin(struct wal *w, const struct disk_ops *ops, const char *dir,
 				   uint32_t epoch, uint64_t segment_bytes,
 				   const struct wal_frame *frames, size_t count,
@@ -60,13 +69,13 @@ IM_MUST_CHECK enum im_rc wal_append(struct wal *w, struct wal_frame *frame, bool
  */
 void wal_recycle(struct wal *w, uint64_t published, struct list *gone);
 
-/** Remove every segment of an epoch older than ours, and leftovers of a crash. */
-void wal_remove_older(struct wal *w);
+/** Remove every segment of an epoch older than ours, and leftovers of a crash. 'gone' as for wal_recycle(). */
+void wal_remove_older(const struct wal *w, struct list *gone);
 
 /** 'to', which is closed, becomes what 'from' was just after wal_begin(); 'from' is closed. */
 void wal_move(struct wal *to, struct wal *from);
 
-/** Close; the files stay. Zero-initialised is fine when fd is -1. */
+/** Close; the files stay, but for what wal_settle() has not named. Zero-initialised is fine when fd is -1. */
 void wal_close(struct wal *w);
 
 /* Reading. */

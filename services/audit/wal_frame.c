@@ -76,15 +76,85 @@ wal_crc32c_by_table(uint32_t crc, const void *data, size_t len)
 	return ~c;
 }
 
+/* a · b modulo the polynomial; the highest bit is x^0. */
+static uint32_t
+multiply(uint32_t a, uint32_t b)
+{
+	uint32_t product = 0;
+
+	for (; a != 0; a <<= 1) {
+		if ((a & UINT32_C(1) << 31) != 0)
+			product ^= b;
+		b = b >> 1 ^ ((b & 1) != 0 ? POLY : 0);
+	}
+	return product;
+}
+
+/* What comes of a checksum when 'zeros' bytes of zeros follow: it times x^(8 zeros). */
+static uint32_t
+crc_shift(uint32_t crc, size_t zeros)
+{
+	uint32_t power = UINT32_C(1) << 23; /* x^8 */
+
+	for (; zeros > 0; zeros >>= 1) {
+		if ((zeros & 1) != 0)
+			crc = multiply(power, crc);
+		power = multiply(power, power);
+	}
+	return crc;
+}
+
 #ifdef __x86_64__
-/* The processor's own instruction, five times faster. */
+#	define LANE_BYTES ((size_t)1024)
+
+static uint32_t shifted[4][256]; /* by a lane's length: linear in the checksum, so byte by byte */
+static pthread_once_t shifted_once = PTHREAD_ONCE_INIT;
+
+static void
+shifted_make(void)
+{
+	for (int k = 0; k < 4; k++)
+		for (uint32_t i = 0; i < 256; i++)
+			shifted[k][i] = crc_shift(i << 8 * k, LANE_BYTES);
+}
+
+static uint32_t
+shift_lane(uint32_t c)
+{
+	return shifted[0][c & 0xff] ^ shifted[1][c >> 8 & 0xff] ^ shifted[2][c >> 16 & 0xff] ^
+	       shifted[3][c >> 24];
+}
+
+/* Eight bytes as this processor has them; get_u64() is too much for a compiler to put into the loops below. */
+static inline uint64_t
+load_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* The processor's own instruction, five times faster; and it can begin three before the first is done, so three lanes go at once. */
 __attribute__((target("sse4.2"))) static uint32_t
 crc_by_processor(uint32_t c, const uint8_t *p, size_t len)
 {
 	uint64_t wide = c;
 
+	if (len >= 3 * LANE_BYTES)
+		(void)pthread_once(&shifted_once, shifted_make);
+	for (; len >= 3 * LANE_BYTES; p += 3 * LANE_BYTES, len -= 3 * LANE_BYTES) {
+		uint64_t second = 0, third = 0;
+
+		for (size_t i = 0; i < LANE_BYTES; i += 8) {
+			wide = __builtin_ia32_crc32di(wide, load_u64(p + i));
+			second = __builtin_ia32_crc32di(second, load_u64(p + LANE_BYTES + i));
+			third = __builtin_ia32_crc32di(third, load_u64(p + 2 * LANE_BYTES + i));
+		}
+		wide = shift_lane(shift_lane((uint32_t)wide) ^ (uint32_t)second) ^ third;
+	}
 	for (; len >= 8; p += 8, len -= 8)
-		wide = __builtin_ia32_crc32di(wide, get_u64(p));
+		wide = __builtin_ia32_crc32di(wide, load_u64(p));
 	for (c = (uint32_t)wide; len > 0; p++, len--)
 		c = __builtin_ia32_crc32qi(c, *p);
 	return c;
@@ -130,6 +200,19 @@ wal_frame_put(struct buf *out, const struct wal_frame *f)
 	/* It covers the header too: a payload must not pass for that of another frame at the same place. */
 	put_u32(crc, wal_crc32c(0, out->data + start, out->len - start));
 	return buf_append(out, crc, sizeof(crc));
+}
+
+void
+wal_frame_renumber(uint8_t *frame, size_t total, uint64_t generation)
+{
+	uint8_t *crc = frame + total - WAL_TRAILER_BYTES;
+	uint32_t was = wal_crc32c(0, frame, WAL_HEADER_BYTES);
+
+	put_u64(frame + 8, generation);
+	put_u32(frame + 40, wal_crc32c(0, frame, 40));
+	/* crc(header ‖ payload) = crc(header) shifted by the payload's length, xor crc(payload). */
+	put_u32(crc, get_u32(crc) ^ crc_shift(was ^ wal_crc32c(0, frame, WAL_HEADER_BYTES),
+					      total - WAL_HEADER_BYTES - WAL_TRAILER_BYTES));
 }
 
 bool

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit/bytes.h"
 #include "audit/hasher.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -29,6 +30,8 @@ struct wal_frame {
 	struct hash root;       /* of the tree of first + count entries */
 	const char *checkpoint; /* signed note of that tree */
 	size_t checkpoint_len;
+	struct bytes *
+	    home; /* that a frame which was read lies in: who takes a reference keeps it; else NULL */
 };
 
 /** CRC-32C (Castagnoli), continuing from 'crc'; begin with 0. */
@@ -41,6 +44,10 @@ size_t wal_frame_bytes(const struct wal_frame *f);
 
 /** Append the frame. False when the buffer failed. */
 bool wal_frame_put(struct buf *out, const struct wal_frame *f);
+
+/** Give the whole frame at 'frame', 'total' bytes that wal_frame_get() took, another generation where it lies. Its payload is not read again:
+ *  the checksum goes on vouching for what was read. */
+void wal_frame_renumber(uint8_t *frame, size_t total, uint64_t generation);
 
 /**
  * Look at the untrusted first WAL_HEADER_BYTES of a frame. False if they are not a header. 'ret_total' is the length of

@@ -16,7 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WINDOW_BYTES ((size_t)1024 * 1024) /* that are read at once */
+/* That are read at once: at the beginning of a segment, which may be all there is, and behind its last frame; and in between (two huge
+ * pages). */
+#define FIRST_BYTES  ((size_t)1024 * 1024)
+#define WINDOW_BYTES (2 * BYTES_HUGE - sizeof(struct bytes))
+#define SEARCH_BYTES ((size_t)1024 * 1024)
 
 struct segment_reader {
 	const struct wal_scan *scan;
@@ -24,7 +28,8 @@ struct segment_reader {
 	uint64_t generation;
 	uint64_t size; /* of the file */
 	int fd;
-	struct buf window;
+	struct bytes *window;
+	size_t window_len;
 	uint64_t window_at; /* of its first byte */
 	struct im_err *err;
 };
@@ -62,26 +67,30 @@ all_zero(const uint8_t *p, size_t len)
 static enum im_rc
 look_at(struct segment_reader *r, uint64_t at, size_t len, const uint8_t **ret)
 {
-	struct buf *w = &r->window;
-	size_t fill = len > WINDOW_BYTES ? len : WINDOW_BYTES;
+	size_t ahead = r->window_len == 0 ? FIRST_BYTES : WINDOW_BYTES;
+	size_t fill = len > ahead ? len : ahead;
 	enum im_rc rc;
 
-	if (at >= r->window_at && at - r->window_at <= w->len &&
-	    w->len - (size_t)(at - r->window_at) >= len) {
-		*ret = w->data + (size_t)(at - r->window_at);
+	if (at >= r->window_at && at - r->window_at <= r->window_len &&
+	    r->window_len - (size_t)(at - r->window_at) >= len) {
+		*ret = r->window->data + (size_t)(at - r->window_at);
 		return IM_OK;
 	}
 	if (fill > r->size - at)
 		fill = (size_t)(r->size - at);
-	buf_clear(w);
-	if (buf_reserve(w, fill) == NULL)
-		return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
-	rc = read_at(r, w->data, fill, at);
+	r->window_len = 0;
+	if (r->window == NULL || r->window->cap < fill || bytes_shared(r->window)) {
+		bytes_unref(r->window);
+		r->window = bytes_new(fill);
+		if (r->window == NULL)
+			return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
+	}
+	rc = read_at(r, r->window->data, fill, at);
 	if (rc != IM_OK)
 		return rc;
-	w->len = fill;
+	r->window_len = fill;
 	r->window_at = at;
-	*ret = w->data;
+	*ret = r->window->data;
 	return IM_OK;
 }
 
@@ -105,14 +114,28 @@ read_frame(struct segment_reader *r, uint64_t at, struct wal_frame *ret)
 	rc = look_at(r, at, total, &data);
 	if (rc != IM_OK)
 		return rc;
-	return wal_frame_get(data, total, ret, &why) == IM_OK ? IM_OK : IM_EPROTO;
+	if (wal_frame_get(data, total, ret, &why) != IM_OK)
+		return IM_EPROTO;
+	ret->home = r->window;
+	return IM_OK;
+}
+
+/* Where from 'at' on the file has something: what was set aside and never written need not be read to know that it is zeros. */
+static uint64_t
+skip_unwritten(const struct segment_reader *r, uint64_t at)
+{
+	off_t data = lseek(r->fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? r->size : at;
+	return (uint64_t)data;
 }
 
 /* Is there anything but zeros from 'at' on, and is there a frame of ours? */
 static enum im_rc
 search_rest(struct segment_reader *r, uint64_t at, bool *ret_nonzero, uint64_t *ret_frame_at)
 {
-	uint8_t *win = malloc(WINDOW_BYTES);
+	uint8_t *win = malloc(SEARCH_BYTES);
 	enum im_rc rc = IM_OK;
 
 	*ret_nonzero = false;
@@ -120,9 +143,10 @@ search_rest(struct segment_reader *r, uint64_t at, bool *ret_nonzero, uint64_t *
 	if (win == NULL)
 		return err_set(r->err, IM_ENOMEM, "no memory to read %s", r->path);
 	/* Windows overlap by seven bytes, so that no magic is missed. */
-	for (uint64_t pos = at; pos < r->size && rc == IM_OK && *ret_frame_at == 0;
-	     pos += WINDOW_BYTES - 7) {
-		size_t len = r->size - pos < WINDOW_BYTES ? (size_t)(r->size - pos) : WINDOW_BYTES;
+	for (uint64_t pos = skip_unwritten(r, at);
+	     pos < r->size && rc == IM_OK && *ret_frame_at == 0;
+	     pos = skip_unwritten(r, pos + SEARCH_BYTES - 7)) {
+		size_t len = r->size - pos < SEARCH_BYTES ? (size_t)(r->size - pos) : SEARCH_BYTES;
 		const uint8_t *hit = win;
 
 		rc = read_at(r, win, len, pos);
@@ -223,14 +247,14 @@ next_frame(struct segment_reader *r, uint64_t at, struct wal_frame *ret, bool *r
 	if (rc != IM_EPROTO)
 		return rc;
 	/* What was read ahead may be older than what the service has written meanwhile; and so may what was judged. */
-	buf_clear(&r->window);
+	r->window_len = 0;
 	rc = read_frame(r, at, ret);
 	if (rc != IM_EPROTO)
 		return rc;
 	verdict = judge_tail(r, at, ret_torn);
 	if (verdict == IM_OK)
 		return IM_EPROTO;
-	buf_clear(&r->window);
+	r->window_len = 0;
 	return verdict == IM_ECORRUPT && read_frame(r, at, ret) == IM_OK ? IM_OK : verdict;
 }
 
@@ -342,7 +366,7 @@ open_and_read(const char *dir, uint64_t generation, bool last, const struct wal_
 		rc = read_segment(&r, last, found);
 	}
 	(void)close(r.fd);
-	buf_done(&r.window);
+	bytes_unref(r.window);
 	return rc;
 }
 
