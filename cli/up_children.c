@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +20,7 @@
 #include "cli/spawn.h"
 #include "cli/up.h"
 #include "daemon/health.h"
+#include "daemon/manager.h"
 
 #define ECHO_MS            250
 #define HEALTH_EVERY_MS    100
@@ -138,7 +138,7 @@ stop_begin(struct supervisor *s, int status)
 	s->stopping = true;
 	s->status = status;
 	s->stage = STAGE_GATEWAY;
-	(void)sd_notify(0, "STOPPING=1");
+	manager_say("STOPPING=1");
 	/* What waits for its restart must not come back meanwhile. */
 	for (size_t i = 0; i < s->count; i++)
 		if (!child_alive(&s->daemons[i].child))
@@ -293,7 +293,7 @@ check_health(struct supervisor *s, uint64_t now)
 	else if (now - s->started_ms < HEALTH_PATIENCE_MS)
 		return;
 	s->announced = true;
-	(void)sd_notify(0, "READY=1");
+	manager_say("READY=1");
 	up_banner(s->up, s->address, err.text);
 }
 

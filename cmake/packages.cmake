@@ -2,7 +2,7 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 foreach(pair IN ITEMS protobufc:libprotobuf-c cjson:libcjson yaml:yaml-0.1 crypto:libcrypto ssl:libssl
-        curl:libcurl lz4:liblz4 hiredis:hiredis sqlite:sqlite3 sodium:libsodium systemd:libsystemd)
+        curl:libcurl lz4:liblz4 hiredis:hiredis sqlite:sqlite3 sodium:libsodium)
   string(REPLACE ":" ";" pair "${pair}")
   list(GET pair 0 name)
   list(GET pair 1 module)

@@ -32,7 +32,6 @@ ONLY = {
     r"<hiredis/": r"lib/daemon/redis_|services/cache/|services/router/limiter_script",
     r"<rocksdb/": r"services/cache/rocks_late",
     r"<sqlite3\.h>": r"services/audit/search_(index|test)",
-    r"<systemd/": r"lib/daemon/|cli/",
 }
 
 

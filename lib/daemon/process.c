@@ -17,11 +17,11 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/manager.h"
 #include "daemon/paths.h"
 
 #define POLL_US           5000  /* between questions whether all is drained */
@@ -216,7 +216,7 @@ end_begin(struct process *p, int status, uint64_t drain_us)
 		return;
 	p->ending = true;
 	p->status = status;
-	(void)sd_notify(0, "STOPPING=1");
+	manager_say("STOPPING=1");
 	loop_timer_cancel(p->loop, &p->ready);
 	loop_timer_cancel(p->loop, &p->alive);
 	p->drain_until_us = clock_mono_us() + drain_us;
@@ -264,7 +264,7 @@ on_alive(void *arg)
 {
 	struct process *p = arg;
 
-	(void)sd_notify(0, "WATCHDOG=1");
+	manager_say("WATCHDOG=1");
 	arm(p, &p->alive, p->alive_us);
 }
 
@@ -296,7 +296,7 @@ start_all(struct process *p)
 		if (host_start(p->loop, params->config, spec->item, spec->ops, spec->name,
 			       params->single_process, spec->admin_listen, &p->hosts[i],
 			       &err) != IM_OK) {
-			(void)sd_notifyf(0, "STATUS=cannot start: %s", err.text);
+			manager_say("STATUS=cannot start: %s", err.text);
 			log_error("cannot start", LOG_STR("infermesh.instance", spec->name),
 				  LOG_STR("error.message", err.text),
 				  LOG_STR("error.code", im_rc_text(err.rc)));
@@ -315,14 +315,14 @@ start_all(struct process *p)
 static void
 start(struct process *p)
 {
-	uint64_t watchdog_us = 0;
+	uint64_t watchdog_us = manager_watchdog_us();
 
 	if (!start_all(p)) {
 		end_begin(p, 1, 0);
 		return;
 	}
-	(void)sd_notifyf(0, "READY=1\nSTATUS=serving at %s", address_of(p, p->params->count - 1));
-	if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
+	manager_say("READY=1\nSTATUS=serving at %s", address_of(p, p->params->count - 1));
+	if (watchdog_us > 0) {
 		p->alive_us = watchdog_us / 2;
 		arm(p, &p->alive, p->alive_us);
 	}
