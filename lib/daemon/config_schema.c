@@ -136,7 +136,7 @@ const struct config_key config_schema[] = {
 	STR("cache.l3_credentials_file", NULL, "File with ID:SECRET of an access key to it, mode 0600 or 0640"),
 	STR("cache.l3_credentials_env", NULL, "Or the environment variable that holds them"),
 	STR("cache.l3_ca_file", NULL, "CA certificates for https; none = the system's"),
-	BYTES("cache.l3_bytes", "10GiB", MIB, 1024 * 1024 * GIB, "Its size; every hour the oldest go that are too much"),
+	BYTES("cache.l3_bytes", "10GiB", MIB, 1024LL * 1024 * GIB, "Its size; every hour the oldest go that are too much"),
 	MS("cache.l3_ttl_ms", "168h", 1000, 31536000000LL, "How long an answer is kept there"),
 	MS("cache.l3_ms", "100ms", 1, 10000, "A lookup that it has not answered by then is a miss; below router.cache_ms"),
 	INT("cache.l3_connections", "32", 1, 256, "Lookups at once; a quarter as many writes besides"),
