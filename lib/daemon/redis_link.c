@@ -181,6 +181,14 @@ on_ok(void *arg, const redisReply *reply)
 		fail(l, "Redis refuses us", reply->str);
 }
 
+bool
+redis_link_is_pong(const redisReply *reply)
+{
+	if (reply->type == REDIS_REPLY_ERROR)
+		return strncmp(reply->str, "MISCONF", strlen("MISCONF")) == 0;
+	return reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "PONG") == 0;
+}
+
 static void
 on_greeting(void *arg, const redisReply *reply)
 {
@@ -188,7 +196,7 @@ on_greeting(void *arg, const redisReply *reply)
 
 	if (reply == NULL || l->fail_task.queued)
 		return;
-	if (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "PONG") != 0) {
+	if (!redis_link_is_pong(reply)) {
 		fail(l, "Redis does not answer PING",
 		     reply->type == REDIS_REPLY_ERROR ? reply->str : "with PONG");
 		return;

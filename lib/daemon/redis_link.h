@@ -48,6 +48,9 @@ typedef void (*redis_link_fn)(void *arg, const redisReply *reply);
 IM_MUST_CHECK enum im_rc redis_link_new(const struct redis_link_params *params,
 					struct redis_link **ret, struct im_err *err);
 
+/** Is this the answer to PING of a Redis that can be used? One that cannot save itself says MISCONF, and may be read all the same. */
+bool redis_link_is_pong(const redisReply *reply);
+
 /** Close; what is due is given up inside. Not inside a callback of this link. NULL is fine. */
 void redis_link_free(struct redis_link *link);
 

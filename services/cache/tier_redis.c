@@ -77,7 +77,7 @@ on_probe(void *arg, const redisReply *reply)
 	struct tier_redis *t = arg;
 
 	t->probe = NULL;
-	if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
+	if (reply != NULL && redis_link_is_pong(reply))
 		well(t);
 	else
 		failed(t, true);

@@ -1,4 +1,4 @@
-"""A real redis-server for tests: on a free port of this host, without files, stopped by its pid."""
+"""A real redis-server for tests: on a free port of this host, without files unless it is told to, stopped by its pid."""
 import os
 import signal
 import socket
@@ -8,14 +8,15 @@ from mesh import free_port, wait_for
 
 
 class RedisServer:
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options or ("--save", "")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.proc = None
 
     def start(self):
         self.proc = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--appendonly", "no", *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_for(lambda: self.ask("PING") == "+PONG", "redis-server answers")
         return self

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from cache_tiers import count, failures, restart_cache, state, used
 from mesh import PATIENCE, wait_for
 from s3_server import S3Server
 from test_cache import cli, word
@@ -45,63 +46,40 @@ def credentials(folder, store):
 
 @pytest.fixture
 def mesh(start, upstream, store, credentials):
-    return start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
+    made = start(workers=[{"name": "w", "backend": "upstream", "url": upstream.url, "models": ["echo"]}],
                  config={"cache": {"l3": store.url, "l3_credentials_file": credentials.path, "l3_ms": ANSWER_MS},
                          "router": {"cache_ms": ANSWER_MS + 200}})
-
-
-def state(mesh):
-    """What the cache says of the object store."""
-    try:
-        series = mesh.metrics("cache")
-    except OSError:
-        return None  # it is just being started
-    return next((name.split('state="')[1].split('"')[0] for name in series
-                 if name.startswith('infermesh_cache_tier_ready{tier="l3"')), None)
-
-
-def count(mesh, name):
-    return mesh.metrics("cache")[f'infermesh_cache_{name}_total{{tier="l3"}}']
-
-
-def failures(mesh):
-    return mesh.metrics("cache")['infermesh_cache_lookups_total{tier="l3",result="failed"}']
-
-
-def restart_cache(mesh):
-    mesh.processes["cache"].kill()
-    mesh.start_daemon("cache")
-    wait_for(lambda: state(mesh) == "ready", "the new daemon runs")
+    used(made, "l3")
+    return made
 
 
 def test_answers_outlive_the_daemon_and_the_store_may_fail(mesh, store, credentials):
     for n in range(12):
         assert word(mesh, f"old {n}") == "miss"
     wait_for(lambda: store.objects() == 12, "the answers are in the store")
-    restart_cache(mesh)
+    restart_cache(mesh, "l3")
     old, new = (f"old {n}" for n in range(12)), (f"new {n}" for n in itertools.count())
-    # The first lookup may come before the router has found the new daemon.
+    # One that the machine makes late is a miss, which fills the memory.
     found = wait_for(lambda: (text := next(old)) and word(mesh, text) == "hit-l3" and text, "the new daemon finds one there")
     wait_for(lambda: word(mesh, found) == "hit-l1", "and fills its memory")
 
     def fails(says, texts, fail, heal):
         fail()
-        before = failures(mesh)
+        before = failures(mesh, "l3")
 
         def says_so():
             begun = time.monotonic()
             assert word(mesh, next(texts)) == "miss"
             assert time.monotonic() - begun < 10 * PATIENCE  # nobody waits for it; how long else it takes is the machine's
-            return state(mesh) == says
+            return state(mesh, "l3") == says
 
         wait_for(says_so, f"the cache says that it is {says}")
-        assert failures(mesh) > before
+        assert failures(mesh, "l3") > before
         assert word(mesh, found) == "hit-l1"
         heal()
-        wait_for(lambda: word(mesh, next(new)) == "miss" and state(mesh) == "ready", f"it is used again after it was {says}")
-        stored = count(mesh, "stored")
-        assert word(mesh, next(new)) == "miss"
-        wait_for(lambda: count(mesh, "stored") > stored, "it is written again")
+        wait_for(lambda: word(mesh, next(new)) == "miss" and state(mesh, "l3") == "ready", f"it is used again after it was {says}")
+        stored = count(mesh, "l3", "stored")
+        wait_for(lambda: word(mesh, next(new)) == "miss" and count(mesh, "l3", "stored") > stored, "it is written again")
 
     fails("away", itertools.chain(itertools.islice(old, 4), new), lambda: store.tell("cut"), lambda: store.tell("well"))
     fails("failing", new, lambda: store.tell("broken"), lambda: store.tell("well"))
@@ -141,4 +119,4 @@ def test_credentials_that_others_may_read_are_refused(mesh, credentials):
     assert f"chmod 0600 {credentials.path}" in cache.log()
     os.chmod(credentials.path, 0o600)
     mesh.start_daemon("cache")
-    wait_for(lambda: state(mesh) == "ready", "it runs")
+    wait_for(lambda: state(mesh, "l3") == "ready", "it runs")
