@@ -135,6 +135,36 @@ test_embedding_mistakes_say_where_they_are(void **state)
 	expect_mistakes(OPERATION_EMBEDDING, m, sizeof(m) / sizeof(m[0]));
 }
 
+static void
+test_completion_mistakes_say_where_they_are(void **state)
+{
+	static const struct mistake m[] = {
+		{ "{\"model\":\"m\"}", "missing_required_parameter", "prompt" },
+		{ "{\"model\":\"m\",\"prompt\":7}", "invalid_type", "prompt" },
+		{ "{\"model\":\"m\",\"prompt\":\"a\",\"echo\":1}", "invalid_type", "echo" },
+		{ "{\"model\":\"m\",\"prompt\":\"a\",\"logprobs\":true}", "invalid_type",
+		  "logprobs" },
+		{ "{\"model\":\"m\",\"prompt\":\"a\",\"logprobs\":21}", "invalid_value",
+		  "logprobs" },
+		{ "{\"model\":\"m\",\"prompt\":\"a\",\"max_tokens\":-1}", "invalid_value",
+		  "max_tokens" },
+		{ "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}", "invalid_value",
+		  "prompt" },
+	};
+
+	(void)state;
+	expect_mistakes(OPERATION_COMPLETION, m, sizeof(m) / sizeof(m[0]));
+	assert_int_equal(
+	    parse(OPERATION_COMPLETION,
+		  "{\"model\":\"m\",\"prompt\":[\"\",[1]],\"n\":64,\"echo\":true,\"logprobs\":0,"
+		  "\"max_tokens\":0,\"stop\":\"x\",\"suffix\":\"s\",\"tools\":[]}"),
+	    IM_OK);
+	assert_true(req.generate.echo && req.generate.logprobs.v);
+	assert_int_equal(req.generate.top_logprobs.v, 0);
+	assert_true(req.generate.max_tokens.set && req.generate.max_tokens.v == 0);
+	assert_string_equal(req.generate.extra_json, "{\"suffix\":\"s\",\"tools\":[]}");
+}
+
 /* '{"model":"m","input":[' and 'count' times 'one'. */
 static char *
 many(const char *one, size_t count)
@@ -202,6 +232,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_inputs_in_each_form_are_read, teardown),
 		cmocka_unit_test_teardown(test_embedding_mistakes_say_where_they_are, teardown),
+		cmocka_unit_test_teardown(test_completion_mistakes_say_where_they_are, teardown),
 		cmocka_unit_test_teardown(test_embedding_bounds_are_kept, teardown),
 		cmocka_unit_test_teardown(test_embedding_with_little_memory_fails_cleanly,
 					  teardown),

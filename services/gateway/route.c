@@ -15,6 +15,7 @@ struct row {
 
 static const struct row rows[] = {
 	{ "/chat/completions", ROUTE_CHAT, true, "POST" },
+	{ "/completions", ROUTE_COMPLETIONS, true, "POST" },
 	{ "/embeddings", ROUTE_EMBEDDINGS, true, "POST" },
 	{ "/models", ROUTE_MODELS, true, "GET" },
 	{ "/models/", ROUTE_MODEL, true, "GET" },

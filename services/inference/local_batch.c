@@ -32,12 +32,11 @@ static void
 feed_prompt(struct engine *e, uint32_t index, uint32_t count)
 {
 	struct seat *s = &e->seats[index];
-	const struct job *job = s->job;
 
 	while (count-- > 0) {
 		uint32_t at = s->fed + s->in_batch;
 
-		add(e, index, job->tokens[at], at + 1 == job->token_count);
+		add(e, index, s->prompt->at[at], at + 1 == s->prompt->count);
 	}
 }
 
@@ -64,7 +63,7 @@ batch_build(struct engine *e)
 		if (wants_feeding(s))
 			e->prompts[prompts++] =
 			    (struct pace_prompt){ .age = s->age,
-						  .left = s->job->token_count - s->fed };
+						  .left = s->prompt->count - s->fed };
 		else if (s->runs)
 			add(e, i, s->last, true);
 	}

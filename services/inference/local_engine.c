@@ -83,12 +83,10 @@ begin_job(struct engine *e, struct job *job)
 	if (job->begun)
 		return true;
 	mark_begun(e, job);
-	if (prompt_tokens(e->model->vocab, &job->prompt, e->model->context_tokens, &job->tokens,
-			  &job->token_count, &err) != IM_OK) {
+	if (job_tokenize(e->model, job, &err) != IM_OK) {
 		job_end(e, job, &err);
 		return false;
 	}
-	job->usage.prompt_tokens = job->token_count;
 	return true;
 }
 

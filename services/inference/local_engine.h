@@ -51,6 +51,12 @@ struct piece {
 	enum finish finish;
 };
 
+/* The tokens of a prompt. */
+struct token_run {
+	int32_t *at;
+	uint32_t count;
+};
+
 struct job {
 	/* The loop's. */
 	struct resident *owner;    /* the weights that answer it */
@@ -66,6 +72,8 @@ struct job {
 	char *grammar;        /* that answers follow; NULL = none */
 	uint64_t deadline_us; /* UINT64_MAX = none */
 	char tenant[LOCAL_TENANT_MAX + 1];
+	bool completion; /* goes on with 'inputs', and has no prompt; 'echo': it begins with them */
+	bool echo;
 	bool embedding;      /* vectors of 'inputs', and no prompt */
 	uint32_t dimensions; /* of a vector */
 	struct local_inputs inputs;
@@ -77,8 +85,10 @@ struct job {
 	/* The engine's. */
 	struct list node; /* inbox, waiting or embedding; unlinked while all its choices sit */
 	size_t next_input, vectors; /* of an embedding: how many were begun, and are there */
-	int32_t *tokens;
-	uint32_t token_count;
+	struct token_run one;       /* the prompt of a chat */
+	struct token_run
+	    *runs; /* the prompts' tokens: 'one', or of a completion one for each input */
+	size_t run_count;
 	uint32_t started, finished; /* choices */
 	struct buf stage;           /* pieces of this step; of an embedding vectors */
 	struct list touched_node;
@@ -105,7 +115,8 @@ struct past {
 /* A sequence of the context and the choice that it generates. The engine's. */
 struct seat {
 	struct past past;
-	struct job *job; /* NULL = free */
+	struct job *job;                /* NULL = free */
+	const struct token_run *prompt; /* of the job */
 	uint32_t choice;
 	uint64_t age;   /* the lower, the earlier it sat down */
 	bool runs;      /* in this step: not paused */
@@ -228,6 +239,10 @@ IM_MUST_CHECK enum im_rc job_new(const struct local_model *model,
 				 const struct generate_request *req, struct job **ret,
 				 struct im_err *err);
 
+/** Make the tokens of its prompts, and count them. IM_OK; IM_EINVAL: too long; IM_ENOMEM. On the decode thread. */
+IM_MUST_CHECK enum im_rc job_tokenize(const struct local_model *model, struct job *job,
+				      struct im_err *err);
+
 /** Free one that the engine does not know (any more). NULL is fine. */
 void job_free(struct job *job);
 
@@ -241,6 +256,9 @@ bool seat_runnable(const struct seat *s);
 uint32_t batch_build(struct engine *e);
 
 /* local_reuse.c: what sequences hold. For the engine. */
+
+/** The prompt of a choice. */
+const struct token_run *job_prompt(const struct job *job, uint32_t choice);
 
 /** Where the next choice of 'job', whose tokens are known, is to sit. One seat at least is free. */
 struct prefix_choice reuse_choose(struct engine *e, const struct job *job);

@@ -9,6 +9,8 @@
 
 #include <llama.h>
 
+#include "base/json.h"
+
 static enum im_rc
 no_memory(struct im_err *err)
 {
@@ -131,4 +133,25 @@ inputs_tokens(const struct local_model *model, const struct local_inputs *in, si
 	*ret_tokens = tokens;
 	*ret_count = (uint32_t)n;
 	return IM_OK;
+}
+
+bool
+inputs_text(const struct local_model *model, const int32_t *tokens, uint32_t count, struct buf *out)
+{
+	int32_t size = 1024, n;
+	char *text = NULL;
+	bool ok;
+
+	do { /* when it is not enough we are told how much is */
+		free(text);
+		text = malloc((size_t)size);
+		if (text == NULL)
+			return false;
+		n = llama_detokenize(model->vocab, tokens, (int32_t)count, text, size, true, true);
+		ok = n >= 0;
+		size = ok ? size : -n;
+	} while (!ok);
+	ok = utf8_mend(out, text, (size_t)n);
+	free(text);
+	return ok;
 }

@@ -37,4 +37,8 @@ IM_MUST_CHECK enum im_rc inputs_tokens(const struct local_model *model,
 				       uint32_t most, int32_t **ret_tokens, uint32_t *ret_count,
 				       struct im_err *err);
 
+/** Append the text of 'count' tokens to 'out': valid UTF-8 whatever they are. False without memory. */
+bool inputs_text(const struct local_model *model, const int32_t *tokens, uint32_t count,
+		 struct buf *out);
+
 #endif

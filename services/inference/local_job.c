@@ -21,7 +21,10 @@ job_free(struct job *job)
 	for (size_t i = 0; i < job->stop_count; i++)
 		free(job->stops[i]);
 	free(job->stops);
-	free(job->tokens);
+	for (size_t i = 0; job->runs != NULL && i < job->run_count; i++)
+		free(job->runs[i].at);
+	if (job->runs != &job->one)
+		free(job->runs);
 	free(job->grammar);
 	buf_done(&job->stage);
 	buf_done(&job->out);
@@ -77,9 +80,6 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 	const char *tenant = req->tenant != NULL ? req->tenant : "";
 	enum im_rc rc;
 
-	if (req->operation == OPERATION_COMPLETION)
-		return err_reason(err, IM_EINVAL, "unsupported_parameter",
-				  "a local model takes no completions without messages");
 	if (strlen(tenant) > LOCAL_TENANT_MAX)
 		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
 			       LOCAL_TENANT_MAX);
@@ -89,6 +89,10 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 		rc = make_grammar(job, req->response_format_json, err);
 	if (rc == IM_OK)
 		rc = copy_stops(job, req, err);
+	job->completion = req->operation == OPERATION_COMPLETION;
+	job->echo = req->echo;
+	if (rc == IM_OK && job->completion)
+		return inputs_copy(model, req, &job->inputs, err);
 	if (rc == IM_OK)
 		rc = prompt_render(&model->chat, req->messages, req->message_count,
 				   (size_t)model->context_tokens * model->token_bytes,
@@ -126,6 +130,33 @@ fill_embedding(struct job *job, const struct local_model *model, const struct ge
 		return IM_EINVAL;
 	}
 	return inputs_copy(model, req, &job->inputs, err);
+}
+
+const struct token_run *
+job_prompt(const struct job *job, uint32_t choice)
+{
+	return &job->runs[choice / job->params.choices_each];
+}
+
+enum im_rc
+job_tokenize(const struct local_model *model, struct job *job, struct im_err *err)
+{
+	enum im_rc rc = IM_OK;
+
+	job->run_count = job->completion ? job->inputs.count : 1;
+	job->runs = job->completion ? calloc(job->run_count, sizeof(*job->runs)) : &job->one;
+	if (job->runs == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for the request; try again later");
+	if (!job->completion)
+		rc = prompt_tokens(model->vocab, &job->prompt, model->context_tokens, &job->one.at,
+				   &job->one.count, err);
+	/* The whole prompt is the caller's own: control tokens that he writes are meant. One place is left for the answer. */
+	for (size_t i = 0; job->completion && rc == IM_OK && i < job->run_count; i++)
+		rc = inputs_tokens(model, &job->inputs, i, true, model->context_tokens - 1,
+				   &job->runs[i].at, &job->runs[i].count, err);
+	for (size_t i = 0; rc == IM_OK && i < job->run_count; i++)
+		job->usage.prompt_tokens += job->runs[i].count;
+	return rc;
 }
 
 enum im_rc

@@ -10,9 +10,11 @@
 
 #include "base/json.h"
 
-#define PIECE_BYTES 256 /* of a token's text; longer ones are cut here */
+#define PIECE_BYTES   256       /* of a token's text; longer ones are cut here */
+#define LOGPROB_NEVER (-9999.0) /* as OpenAI's says it */
 
-/* An entry in 'waiting': this, then 'len' bytes of JSON. */
+/* An entry in 'waiting': this, then 'len' bytes of JSON; in the older form one after the other the texts for its four arrays,
+ * each with a NUL. */
 struct entry {
 	uint64_t at;
 	uint32_t len;
@@ -69,12 +71,68 @@ put_token(struct buf *out, const struct llama_vocab *vocab, int32_t token, doubl
 	(void)buf_append_str(out, "\"token\":");
 	(void)json_put_string(out, text, (size_t)n);
 	(void)buf_append_str(out, ",\"logprob\":");
-	(void)json_put_double(out,
-			      logprob < -9999 ? -9999 : logprob); /* as OpenAI's says "never" */
+	(void)json_put_double(out, logprob < LOGPROB_NEVER ? LOGPROB_NEVER : logprob);
 	(void)buf_append_str(out, ",\"bytes\":[");
 	for (int32_t i = 0; i < n; i++)
 		(void)buf_printf(out, "%s%u", i > 0 ? "," : "", (unsigned)(uint8_t)text[i]);
 	(void)buf_append_byte(out, ']');
+}
+
+static void
+put_entry(struct logprobs *l, const struct llama_vocab *vocab, int32_t token, double logprob,
+	  const struct candidate *top, uint32_t count, double sum)
+{
+	(void)buf_append_byte(&l->waiting, '{');
+	put_token(&l->waiting, vocab, token, logprob);
+	(void)buf_append_str(&l->waiting, ",\"top_logprobs\":[");
+	for (uint32_t i = 0; i < count; i++) {
+		(void)buf_append_str(&l->waiting, i > 0 ? ",{" : "{");
+		put_token(&l->waiting, vocab, top[i].token, (double)top[i].logit - sum);
+		(void)buf_append_byte(&l->waiting, '}');
+	}
+	(void)buf_append_str(&l->waiting, "]}");
+}
+
+/* Text as a JSON string. Returns how many characters begin in it. */
+static uint64_t
+put_text(struct buf *out, const struct llama_vocab *vocab, int32_t token)
+{
+	char text[PIECE_BYTES];
+	int32_t n = llama_token_to_piece(vocab, token, text, sizeof(text), 0, true);
+	uint64_t chars = 0;
+
+	for (int32_t i = 0; i < n; i++)
+		chars += ((uint8_t)text[i] & 0xc0) != 0x80;
+	(void)json_put_string(out, text, n < 0 ? 0 : (size_t)n);
+	return chars;
+}
+
+static void
+put_number(struct buf *out, double logprob)
+{
+	(void)json_put_double(out, logprob < LOGPROB_NEVER ? LOGPROB_NEVER : logprob);
+}
+
+static void
+put_legacy(struct logprobs *l, const struct llama_vocab *vocab, int32_t token, double logprob,
+	   const struct candidate *top, uint32_t count, double sum)
+{
+	uint64_t chars = put_text(&l->waiting, vocab, token);
+
+	(void)buf_append_byte(&l->waiting, '\0');
+	put_number(&l->waiting, logprob);
+	(void)buf_append_byte(&l->waiting, '\0');
+	for (uint32_t i = 0; i < count; i++) {
+		(void)buf_append_byte(&l->waiting, i > 0 ? ',' : '{');
+		(void)put_text(&l->waiting, vocab, top[i].token);
+		(void)buf_append_byte(&l->waiting, ':');
+		put_number(&l->waiting, (double)top[i].logit - sum);
+	}
+	(void)buf_append_str(&l->waiting, count > 0 ? "}" : "null");
+	(void)buf_append_byte(&l->waiting, '\0');
+	(void)buf_append_uint(&l->waiting, l->chars);
+	(void)buf_append_byte(&l->waiting, '\0');
+	l->chars += chars;
 }
 
 bool
@@ -90,15 +148,10 @@ logprobs_add(struct logprobs *l, const struct llama_vocab *vocab, const float *l
 	uint32_t count = find_top(logits, n, most, top);
 
 	(void)buf_append(&l->waiting, &head, sizeof(head));
-	(void)buf_append_byte(&l->waiting, '{');
-	put_token(&l->waiting, vocab, token, (double)logits[token] - sum);
-	(void)buf_append_str(&l->waiting, ",\"top_logprobs\":[");
-	for (uint32_t i = 0; i < count; i++) {
-		(void)buf_append_str(&l->waiting, i > 0 ? ",{" : "{");
-		put_token(&l->waiting, vocab, top[i].token, (double)top[i].logit - sum);
-		(void)buf_append_byte(&l->waiting, '}');
-	}
-	(void)buf_append_str(&l->waiting, "]}");
+	if (l->legacy)
+		put_legacy(l, vocab, token, (double)logits[token] - sum, top, count, sum);
+	else
+		put_entry(l, vocab, token, (double)logits[token] - sum, top, count, sum);
 	if (!buf_ok(&l->waiting))
 		return false;
 	head.len = (uint32_t)(l->waiting.len - from - sizeof(head));
@@ -106,10 +159,10 @@ logprobs_add(struct logprobs *l, const struct llama_vocab *vocab, const float *l
 	return true;
 }
 
-bool
-logprobs_take(struct logprobs *l, uint64_t given, struct buf *out)
+/* The bytes of 'waiting' whose tokens begin before 'given'. */
+static size_t
+due(const struct logprobs *l, uint64_t given)
 {
-	const char *before = "{\"content\":[";
 	size_t used = 0;
 	struct entry head;
 
@@ -117,13 +170,68 @@ logprobs_take(struct logprobs *l, uint64_t given, struct buf *out)
 		memcpy(&head, l->waiting.data + used, sizeof(head));
 		if (head.at >= given)
 			break;
-		(void)buf_append_str(out, before);
-		(void)buf_append(out, l->waiting.data + used + sizeof(head), head.len);
 		used += sizeof(head) + head.len;
-		before = ",";
 	}
-	if (used > 0)
-		(void)buf_append_str(out, "]}");
+	return used;
+}
+
+/* Array number 'part' of the older form, from the first 'len' bytes. */
+static void
+take_part(const struct logprobs *l, size_t len, unsigned part, struct buf *out)
+{
+	struct entry head;
+
+	for (size_t at = 0; at < len; at += sizeof(head) + head.len) {
+		const char *text = (const char *)l->waiting.data + at + sizeof(head);
+
+		memcpy(&head, l->waiting.data + at, sizeof(head));
+		for (unsigned i = 0; i < part; i++)
+			text += strlen(text) + 1;
+		(void)buf_append_byte(out, at == 0 ? '[' : ',');
+		(void)buf_append_str(out, text);
+	}
+	(void)buf_append_byte(out, ']');
+}
+
+static void
+take_legacy(const struct logprobs *l, size_t len, struct buf *out)
+{
+	static const char *const names[] = { "{\"tokens\":", ",\"token_logprobs\":",
+					     ",\"top_logprobs\":", ",\"text_offset\":" };
+
+	for (unsigned part = 0; part < 4; part++) {
+		(void)buf_append_str(out, names[part]);
+		if (part == 2 && l->top == 0)
+			(void)buf_append_str(out, "null");
+		else
+			take_part(l, len, part, out);
+	}
+	(void)buf_append_byte(out, '}');
+}
+
+static void
+take_entries(const struct logprobs *l, size_t len, struct buf *out)
+{
+	struct entry head;
+
+	(void)buf_append_str(out, "{\"content\":[");
+	for (size_t at = 0; at < len; at += sizeof(head) + head.len) {
+		memcpy(&head, l->waiting.data + at, sizeof(head));
+		(void)buf_append_str(out, at == 0 ? "" : ",");
+		(void)buf_append(out, l->waiting.data + at + sizeof(head), head.len);
+	}
+	(void)buf_append_str(out, "]}");
+}
+
+bool
+logprobs_take(struct logprobs *l, uint64_t given, struct buf *out)
+{
+	size_t used = due(l, given);
+
+	if (used > 0 && l->legacy)
+		take_legacy(l, used, out);
+	else if (used > 0)
+		take_entries(l, used, out);
 	buf_consume(&l->waiting, used);
 	return buf_ok(out);
 }

@@ -17,6 +17,8 @@ struct llama_vocab;
 /* Zeroed, then 'top' is set. */
 struct logprobs {
 	uint32_t top;       /* likeliest tokens to name */
+	bool legacy;        /* as completions have them: arrays side by side */
+	uint64_t chars;     /* of the tokens before, for their text_offset */
 	struct buf waiting; /* entries whose text was not given out yet */
 };
 
@@ -25,7 +27,7 @@ struct logprobs {
 bool logprobs_add(struct logprobs *l, const struct llama_vocab *vocab, const float *logits,
 		  int32_t token, uint64_t at);
 
-/** Append {"content":[...]} with the entries of tokens that begin before byte 'given' of the answer; nothing if there are none.
+/** Append {"content":[...]}, or {"tokens":[...],"token_logprobs":[...],...}, with the entries of tokens that begin before byte 'given' of the answer; nothing if there are none.
  *  False when memory ran out. */
 bool logprobs_take(struct logprobs *l, uint64_t given, struct buf *out);
 

@@ -51,6 +51,32 @@ wants_bias(const char *extra_json)
 	       json_iter_init(&it, bias) && json_iter_next(&it, &name, &value);
 }
 
+/* Is 'name' given in 'extra_json', and neither null nor 'harmless'? */
+static bool
+wants(const char *extra_json, const char *name, const char *harmless)
+{
+	struct json_span v;
+
+	return given(extra_json) &&
+	       json_member((struct json_span){ extra_json, strlen(extra_json) }, name, &v) &&
+	       json_type(v) != JSON_NULL && !json_is(v, harmless);
+}
+
+static enum im_rc
+check_completion(const struct generate_request *req, struct im_err *err)
+{
+	char n[16];
+
+	(void)snprintf(n, sizeof(n), "%u", req->n == 0 ? 1 : req->n);
+	if (wants(req->extra_json, "suffix", "\"\""))
+		return refuse(err, "suffix", "suffix");
+	if (wants(req->extra_json, "best_of", n))
+		return refuse(err, "best_of", "best_of");
+	if (req->echo && req->logprobs.set && req->logprobs.v)
+		return refuse(err, "echo", "echo together with logprobs");
+	return IM_OK;
+}
+
 static enum im_rc
 check_supported(const struct generate_request *req, struct im_err *err)
 {
@@ -58,7 +84,7 @@ check_supported(const struct generate_request *req, struct im_err *err)
 		return refuse(err, "tools", "tools");
 	if (wants_bias(req->extra_json))
 		return refuse(err, "logit_bias", "logit_bias");
-	return IM_OK;
+	return req->operation == OPERATION_COMPLETION ? check_completion(req, err) : IM_OK;
 }
 
 static float
@@ -85,8 +111,12 @@ local_params_read(const struct generate_request *req, struct local_params *ret, 
 		.presence_penalty = or_default(req->presence_penalty, 0),
 		.repeat_penalty = or_default(req->repeat_penalty, 1),
 		.max_tokens = req->max_tokens.set ? req->max_tokens.v : UINT32_MAX,
-		.choices = req->n == 0 ? 1 : req->n,
+		.choices = generate_choices(req),
+		.choices_each = req->n == 0 ? 1 : req->n,
 	};
+	if (req->operation == OPERATION_COMPLETION && !req->max_tokens.set)
+		ret->max_tokens = LOCAL_MAX_TOKENS;
+	ret->legacy_logprobs = req->operation == OPERATION_COMPLETION;
 	/* As OpenAI's API has it, top_logprobs needs logprobs; who asks for it alone wants them all the same. */
 	ret->top_logprobs = req->top_logprobs.set ? req->top_logprobs.v : 0;
 	ret->logprobs = (req->logprobs.set && req->logprobs.v) || ret->top_logprobs > 0;

@@ -17,16 +17,16 @@ memory(const struct engine *e)
 	return llama_get_memory(e->model->context);
 }
 
-/* How much of 'tokens' the sequence 'i' holds; nothing of another tenant's. The last token is always decoded: its logits are the
+/* How much of the prompt the sequence 'i' holds; nothing of another tenant's. The last token is always decoded: its logits are the
  * first that are needed. */
 static uint32_t
-held_of(const struct engine *e, uint32_t i, const struct job *job)
+held_of(const struct engine *e, uint32_t i, const struct job *job, const struct token_run *prompt)
 {
 	const struct past *past = &e->seats[i].past;
 
 	if (!e->model->reuse || strcmp(past->tenant, job->tenant) != 0)
 		return 0;
-	return prefix_common(past->tokens, past->count, job->tokens, job->token_count - 1);
+	return prefix_common(past->tokens, past->count, prompt->at, prompt->count - 1);
 }
 
 void
@@ -39,11 +39,13 @@ reuse_forget(struct engine *e, uint32_t index)
 struct prefix_choice
 reuse_choose(struct engine *e, const struct job *job)
 {
+	const struct token_run *prompt = job_prompt(job, job->started);
+
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		e->views[i] = (struct prefix_view){
 			.free = e->seats[i].job == NULL,
 			.held = e->seats[i].past.count,
-			.common = held_of(e, i, job),
+			.common = held_of(e, i, job, prompt),
 			.used = e->seats[i].past.used,
 		};
 	return prefix_choose(e->views, e->seat_count, prefix_copy_min(e->model->context_tokens));
@@ -55,6 +57,7 @@ take_over(struct engine *e, uint32_t index, uint32_t donor, uint32_t common)
 {
 	struct seat *s = &e->seats[index];
 	struct past *past = &s->past;
+	uint32_t before = s->fed;
 
 	if (donor != index) {
 		llama_memory_seq_cp(memory(e), (llama_seq_id)donor, (llama_seq_id)index, -1, -1);
@@ -67,8 +70,8 @@ take_over(struct engine *e, uint32_t index, uint32_t donor, uint32_t common)
 	    llama_memory_seq_pos_min(memory(e), (llama_seq_id)index) != 0)
 		reuse_forget(e, index);
 	s->fed = past->count;
-	if (s->choice == 0)
-		s->job->usage.cached_tokens = s->fed;
+	if (s->choice % s->job->params.choices_each == 0) /* the first of its prompt */
+		s->job->usage.cached_tokens += s->fed - before;
 }
 
 /* Somebody is just feeding the same beginning: it will be there soon. Only elder ones are waited for, so nobody waits in a ring. */
@@ -85,8 +88,8 @@ find_leader(struct engine *e, uint32_t index)
 		if (i == index || o->job == NULL || o->answering ||
 		    strcmp(o->past.tenant, s->past.tenant) != 0)
 			continue;
-		common = prefix_common(o->job->tokens, o->job->token_count, s->job->tokens,
-				       s->job->token_count - 1);
+		common = prefix_common(o->prompt->at, o->prompt->count, s->prompt->at,
+				       s->prompt->count - 1);
 		if (common < best || common <= o->fed)
 			continue;
 		best = common;
@@ -122,7 +125,7 @@ reuse_waits(struct engine *e, uint32_t index)
 	    o->fed < s->leader_tokens && seat_runnable(o))
 		return true;
 	s->follows = false;
-	common = held_of(e, s->leader, s->job);
+	common = held_of(e, s->leader, s->job, s->prompt);
 	if (common < before + prefix_copy_min(e->model->context_tokens))
 		return false;
 	take_over(e, index, s->leader, common);
@@ -135,14 +138,14 @@ void
 reuse_fed(struct engine *e, uint32_t index)
 {
 	struct seat *s = &e->seats[index];
-	const int32_t *tokens = s->answering ? &s->last : s->job->tokens + s->fed;
+	const int32_t *tokens = s->answering ? &s->last : s->prompt->at + s->fed;
 
 	if (!s->slid) {
 		memcpy(s->past.tokens + s->fed, tokens, s->in_batch * sizeof(*tokens));
 		s->past.count = s->fed + s->in_batch;
 	}
 	s->fed += s->in_batch;
-	s->answering = s->answering || s->fed == s->job->token_count;
+	s->answering = s->answering || s->fed == s->prompt->count;
 }
 
 bool

@@ -17,6 +17,8 @@ empty(struct seat *s)
 	*s = (struct seat){ .past = s->past, .output = -1 };
 }
 
+static void put_echo(struct engine *e, struct seat *s);
+
 bool
 seat_take(struct engine *e, const struct prefix_choice *c, struct job *job, struct im_err *err)
 {
@@ -25,17 +27,21 @@ seat_take(struct engine *e, const struct prefix_choice *c, struct job *job, stru
 	empty(s);
 	s->job = job;
 	s->choice = job->started;
+	s->prompt = job_prompt(job, s->choice);
 	if (!sample_begin(e, s, err)) {
 		empty(s);
 		return false;
 	}
 	s->age = s->past.used = e->next_age++;
 	s->logprobs.top = job->params.top_logprobs;
+	s->logprobs.legacy = job->params.legacy_logprobs;
 	s->text.stops = (const char *const *)job->stops;
 	s->text.stop_count = job->stop_count;
 	job->started++;
 	atomic_fetch_add(&e->stats.seated, 1);
 	reuse_begin(e, c);
+	if (job->echo)
+		put_echo(e, s);
 	return true;
 }
 
@@ -86,6 +92,27 @@ put_piece(struct engine *e, struct seat *s, const struct buf *text, enum finish 
 		(void)buf_append(&job->stage, json.data, json.len);
 	buf_done(&json);
 	job_touch(e, job);
+}
+
+/* The prompt in front of the completion, as its caller wrote it; that of tokens is their text. */
+static void
+put_echo(struct engine *e, struct seat *s)
+{
+	struct job *job = s->job;
+	size_t i = s->choice / job->params.choices_each;
+	const struct local_input *in = &job->inputs.list[i];
+	struct buf text = BUF_INIT(0);
+	bool ok = true;
+
+	if (in->tokens)
+		ok = inputs_text(e->model, s->prompt->at, s->prompt->count, &text);
+	else if (in->len > 0)
+		ok = buf_append(&text, job->inputs.bytes.data + in->from, in->len);
+	if (!ok)
+		job_no_memory(e, job);
+	else if (text.len > 0)
+		put_piece(e, s, &text, FINISH_NONE);
+	buf_done(&text);
 }
 
 void

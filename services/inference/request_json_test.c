@@ -78,6 +78,33 @@ test_request_json_embedding_has_inputs_and_no_extras(void **state)
 }
 
 static void
+test_request_json_completion_has_a_prompt_and_a_count_of_logprobs(void **state)
+{
+	static struct input inputs[2] = { { .text = "a" }, { .text = "" } };
+	struct generate_request req = { .model = "m",
+					.operation = OPERATION_COMPLETION,
+					.inputs = inputs,
+					.input_count = 1,
+					.logprobs = { true, true },
+					.top_logprobs = { true, 3 },
+					.echo = true,
+					.extra_json = "{\"suffix\":\"s\",\"messages\":[]}" };
+
+	(void)state;
+	expect(
+	    &req, no_extra, 0,
+	    "{\"model\":\"up-model\",\"prompt\":\"a\",\"stream\":false,\"logprobs\":3,\"echo\":true,\"suffix\":\"s\"}");
+	req = (struct generate_request){ .model = "m",
+					 .operation = OPERATION_COMPLETION,
+					 .inputs = inputs,
+					 .input_count = 2,
+					 .stream = true };
+	expect(&req, no_extra, 0,
+	       "{\"model\":\"up-model\",\"prompt\":[\"a\",\"\"],\"stream\":true,"
+	       "\"stream_options\":{\"include_usage\":true}}");
+}
+
+static void
 test_request_json_whole_answer_is_not_streamed_whatever_others_say(void **state)
 {
 	static const struct request_extra extra[] = {
@@ -305,6 +332,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request_json_embedding_has_inputs_and_no_extras),
+		cmocka_unit_test(test_request_json_completion_has_a_prompt_and_a_count_of_logprobs),
 		cmocka_unit_test(test_request_json_smallest_stream_asks_for_usage),
 		cmocka_unit_test(
 		    test_request_json_whole_answer_is_not_streamed_whatever_others_say),

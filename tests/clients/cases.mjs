@@ -53,6 +53,19 @@ const cases = {
     assert.equal(last.usage.total_tokens, 9);
     assert.ok(chunks.slice(0, -1).every((c) => c.usage === null));
   },
+  async completions() {
+    const r = await client.completions.create({ model: "echo", prompt: "hello big world" });
+    assert.equal(r.object, "text_completion");
+    assert.match(r.id, /^cmpl-/);
+    assert.deepEqual(r.choices, [{ index: 0, text: "hello big world", logprobs: null, finish_reason: "stop" }]);
+    const chunks = [];
+    for await (const chunk of await client.completions.create({ model: "echo", prompt: "hello big world", stream: true })) chunks.push(chunk);
+    assert.equal(chunks.map((c) => c.choices[0].text).join(""), "hello big world");
+    assert.equal(chunks.at(-1).choices[0].finish_reason, "stop");
+    assert.ok(chunks.every((c) => c.object === "text_completion" && c.id === chunks[0].id));
+    await fails(client.completions.create({ model: "echo", prompt: [] }), OpenAI.BadRequestError,
+      (e) => assert.deepEqual([e.code, e.param], ["invalid_value", "prompt"]));
+  },
   async embeddings() {
     // As the SDK is by default it asks for base64 and decodes it.
     const r = await client.embeddings.create({ model: "echo", input: ["a bc", "def"] });

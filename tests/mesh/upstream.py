@@ -36,13 +36,14 @@ Run it: upstream.py [--port N]; with port 0, the default, a free one is taken an
 """
 import argparse
 import asyncio
-import base64
 import json
 import re
 import socket
 import struct
 import threading
 import urllib.request
+
+from upstream_kinds import as_completion, prompt_text, vectors
 
 BEHAVIOURS = {
     "echo": {},
@@ -83,6 +84,8 @@ class Left(Exception):
 
 def last_text(body):
     """Text of the last message."""
+    if "prompt" in body:
+        return prompt_text(body["prompt"])
     messages = body.get("messages") or [{}]
     content = messages[-1].get("content") or ""
     if isinstance(content, list):
@@ -189,19 +192,6 @@ def whole_answer(body, options, text):
             "choices": [{"index": 0, "message": message,
                          "finish_reason": options.get("finish", "tool_calls" if "tools" in options else "stop")}],
             "usage": usage_of(body, options, tokens)}
-
-
-def vectors(body, options):
-    """The answer to an embedding, the last vector first."""
-    inputs = body["input"]
-    inputs = [inputs] if isinstance(inputs, str) or isinstance(inputs[0], int) else inputs
-    data, prompt = [], sum(len(one) for one in inputs)
-    for i, one in enumerate(inputs):
-        numbers = [len(one), len(one.split() if isinstance(one, str) else one), i] + [1] * (body.get("dimensions", 4) - 3)
-        if body.get("encoding_format") == "base64" and "floats" not in options:
-            numbers = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-        data.insert(0, {"object": "embedding", "index": i, "embedding": numbers})
-    return {"object": "list", "data": data, "usage": {"prompt_tokens": prompt, "total_tokens": prompt}}
 
 
 def error_body(status, options):
@@ -324,7 +314,7 @@ class Connection(asyncio.Protocol):
         if (method, path) == ("GET", "/models"):
             data = [{"id": name, "object": "model", "created": CREATED, "owned_by": "test"} for name in BEHAVIOURS]
             return await self.reply(200, json.dumps({"object": "list", "data": data}).encode())
-        if method != "POST" or path not in ("/chat/completions", "/embeddings"):
+        if method != "POST" or path not in ("/chat/completions", "/completions", "/embeddings"):
             return await self.reply(404, *error_body(404, {"body": "detail"}))
         body = json.loads(raw)
         if body["model"] not in BEHAVIOURS:
@@ -390,6 +380,7 @@ class Connection(asyncio.Protocol):
         for _ in range(int(options.get("comments", 0))):
             await self.piece(b": keep-alive\n\n", options)
         for kind, chunk in chunks_of(body, options, text):
+            chunk = as_completion(chunk) if "prompt" in body else chunk
             sent = str(entry["tokens"])
             if kind in ("token", "end") and sent == options.get("hang"):
                 await self.pause()
@@ -413,7 +404,9 @@ class Connection(asyncio.Protocol):
 
     async def whole(self, body, options, text, entry):
         """The answer as one object, after the time that its tokens would have taken."""
-        answer = b"\n" * int(options.get("blanks", 0)) + json.dumps(whole_answer(body, options, text)).encode()
+        answer = whole_answer(body, options, text)
+        answer = json.dumps(as_completion(answer) if "prompt" in body else answer).encode()
+        answer = b"\n" * int(options.get("blanks", 0)) + answer
         count = sum(kind == "token" for kind, _ in chunks_of(body, options, text))
         while True:
             sent = str(entry["tokens"])
