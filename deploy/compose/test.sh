@@ -5,7 +5,8 @@
 #
 # It takes the engine that runs. Where none does, and we are root, it starts one of its own for as long as the test: in
 # namespaces of its own, so that all its processes, mounts, bridges and firewall rules go with it; only its images stay, in
-# .cache/docker. It builds beside the machine's network (apt) and runs the stack in a network that has no way out.
+# $XDG_CACHE_HOME/infermesh/docker (~/.cache), for all clones, one test at a time. It builds beside the machine's network (apt)
+# and runs the stack in a network that has no way out.
 #
 # The base image comes from a registry, or is made with debootstrap. The binaries are those of build/release, unless
 # --from-source has docker build them. /usr/bin/docker and /usr/bin/docker-compose are Debian's.
@@ -15,6 +16,7 @@ top=$PWD
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 base=debian:bookworm-slim
+images=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/infermesh/docker
 
 die() {
 	echo "compose test: $*" >&2
@@ -80,6 +82,7 @@ build_images() {
 	image prometheus infermesh-prometheus:test
 	# Once more without docker's cache: the same commit must give the same contents.
 	[ "$all" = 0 ] || image infermesh infermesh:again --no-cache "${binaries[@]}"
+	[ -z "$phase" ] || docker image prune -f >/dev/null # those of earlier commits, in the engine that is ours
 }
 
 run_tests() {
@@ -98,12 +101,11 @@ with_engine() {
 		ip link set lo up
 	fi
 	export DOCKER_HOST=unix://$folder/docker.sock
-	mkdir -p .cache/docker
-	dockerd --data-root "$top/.cache/docker" --exec-root "$folder/exec" --pidfile "$folder/docker.pid" --host "$DOCKER_HOST" \
+	dockerd --data-root "$images" --exec-root "$folder/exec" --pidfile "$folder/docker.pid" --host "$DOCKER_HOST" \
 		"${engine[@]}" >"$folder/log" 2>&1 &
 	local dockerd=$! status=0
 	if ! within 30 docker info; then
-		grep -E 'level=(error|fatal)|failed' "$folder/log" | tail -5 >&2
+		echo "compose test: dockerd does not start: $(tail -1 "$folder/log")" >&2
 		exit 77
 	fi
 	set +e
@@ -154,5 +156,8 @@ if docker info >/dev/null 2>&1; then
 fi
 [ "$(id -u)" = 0 ] || { echo "compose test: no Docker engine runs, and to start one takes root" >&2; exit 77; }
 command -v dockerd >/dev/null || { echo "compose test: there is no dockerd: apt-get install docker.io" >&2; exit 77; }
+mkdir -p "$images"
+exec 9>"$images.lock"
+flock -w 1800 9 || die "another such test holds $images.lock"
 unshare --mount --pid --fork --kill-child --mount-proc "$0" --phase=build "${again[@]}"
 exec unshare --mount --pid --net --fork --kill-child --mount-proc "$0" --phase=run "${again[@]}"

@@ -1,7 +1,7 @@
 /*
  * bench/upstream.c - infermesh-upstream: an OpenAI-compatible server that answers at once, or so many tokens at such a pace.
  * For benchmarks and the exactness tests; it understands no more of a request than "stream": true and "tokens-N" in the
- * model's name.
+ * body; with -k it answers only who has that key.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -21,6 +21,7 @@ static struct {
 	struct http_server *server;
 	unsigned tokens;
 	unsigned delay_ms;
+	const char *key; /* NULL: for all */
 	unsigned long long requests, left;
 } g = { .tokens = 4 };
 
@@ -151,12 +152,23 @@ answer_json(struct http_exchange *x, unsigned tokens)
 		abort();
 }
 
+static bool
+has_key(const struct http_exchange *x)
+{
+	const char *said = g.key != NULL ? http_header(x, "authorization") : NULL;
+
+	return g.key == NULL ||
+	       (said != NULL && strncmp(said, "Bearer ", 7) == 0 && strcmp(said + 7, g.key) == 0);
+}
+
 static void
 on_request(void *user, struct http_exchange *x)
 {
 	static const char models[] =
 	    "{\"object\":\"list\",\"data\":[{\"id\":\"instant\",\"object\":\"model\",\"created\":1,"
 	    "\"owned_by\":\"bench\"}]}";
+	static const char refusal[] =
+	    "{\"error\":{\"message\":\"who are you?\",\"type\":\"authentication_error\"}}";
 	size_t len;
 	const char *body = (const char *)http_body(x, &len);
 	const char *want;
@@ -164,6 +176,10 @@ on_request(void *user, struct http_exchange *x)
 
 	(void)user;
 	g.requests++;
+	if (!has_key(x)) {
+		http_reply(x, 401, NULL, 0, refusal, sizeof(refusal) - 1);
+		return;
+	}
 	if (strcmp(http_method(x), "GET") == 0) {
 		http_reply(x, 200, NULL, 0, models, sizeof(models) - 1);
 		return;
@@ -205,16 +221,18 @@ main(int argc, char **argv)
 	struct im_err err;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "l:n:d:")) != -1) {
+	while ((opt = getopt(argc, argv, "l:n:d:k:")) != -1) {
 		if (opt == 'l')
 			params.listen = optarg;
 		else if (opt == 'n')
 			g.tokens = (unsigned)strtoul(optarg, NULL, 10);
 		else if (opt == 'd')
 			g.delay_ms = (unsigned)strtoul(optarg, NULL, 10);
+		else if (opt == 'k')
+			g.key = optarg;
 		else {
 			fputs(
-			    "usage: infermesh-upstream [-l HOST:PORT] [-n TOKENS] [-d MS-PER-TOKEN]\n",
+			    "usage: infermesh-upstream [-l HOST:PORT] [-n TOKENS] [-d MS-PER-TOKEN] [-k KEY]\n",
 			    stderr);
 			return 2;
 		}

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/mesh"))
@@ -27,10 +28,20 @@ class Stack:
 
     def __init__(self):
         self.port = free_port()
-        self.env = {**os.environ, "COMPOSE_PROJECT_NAME": PROJECT, "INFERMESH_TAG": "test", "COMPOSE_IGNORE_ORPHANS": "1",
+        self.folder = tempfile.TemporaryDirectory(prefix="im-compose-")
+        config = (ROOT / "deploy/compose/infermesh.yaml").read_text()
+        assert "url: https://api.deepseek.com\n" in config
+        self.path("infermesh.yaml").write_text(config.replace("https://api.deepseek.com\n", "http://deepseek-api:8000/v1\n"))
+        self.env = {**os.environ, "INFERMESH_TEST_CONFIG": str(self.path("infermesh.yaml")),
+                    "COMPOSE_PROJECT_NAME": PROJECT, "INFERMESH_TAG": "test", "COMPOSE_IGNORE_ORPHANS": "1",
                     "COMPOSE_FILE": f"{ROOT}/deploy/compose/docker-compose.yml:{ROOT}/tests/compose/slow.yml",
                     "INFERMESH_LISTEN": f"127.0.0.1:{self.port}"}
         self.key = None
+
+    def path(self, name):
+        """A file that containers may read."""
+        pathlib.Path(self.folder.name).chmod(0o755)
+        return pathlib.Path(self.folder.name) / name
 
     def say(self, *words):
         self.figures.append(" ".join(str(w) for w in words))
