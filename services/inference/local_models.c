@@ -274,17 +274,18 @@ start_one(struct local_models *m, struct im_err *err)
 {
 	char name[GENERATE_MODEL_MAX + 1] = "";
 	struct model_entry *e = NULL;
-	struct resident *r = NULL;
+	struct resident *r;
 	enum im_rc rc = only_name(m->item, m->params.file, name, err);
 
 	if (rc == IM_OK && (e = models_add_entry(m, name, err)) == NULL)
 		return err->rc;
 	if (rc == IM_OK)
 		rc = check_aliases(m, err);
-	if (rc == IM_OK && (r = calloc(1, sizeof(*r))) == NULL)
-		rc = err_set(err, IM_ENOMEM, "no memory for the local backend");
 	if (rc != IM_OK)
 		return rc;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return err_set(err, IM_ENOMEM, "no memory for the local backend");
 	(void)snprintf(e->spec.name, sizeof(e->spec.name), "%s", name);
 	r->owner = m;
 	rc = local_model_load(&m->params, &r->model, err);
