@@ -115,13 +115,13 @@ heal(void)
 {
 	uint64_t end_us = clock_mono_us() + 20000000;
 
-	while (strcmp(tier_rig_stats(&rig).state, "ready") != 0) {
+	/* A write may be lost to what came before, so it is repeated. */
+	while (strcmp(tier_rig_stats(&rig).state, "ready") != 0 ||
+	       tier_rig_get(&rig, 1) != TIER_HIT) {
 		assert_true(clock_mono_us() < end_us);
 		tier_rig_put(&rig, 1, 100, TTL_MS);
 		tier_rig_run(&rig, 10);
 	}
-	tier_rig_put(&rig, 1, 100, TTL_MS);
-	expect(1, TIER_HIT);
 }
 
 static void
