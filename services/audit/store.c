@@ -138,12 +138,9 @@ store_done(struct store *s)
 void
 store_move(struct store *to, struct store *from)
 {
-	struct list *node;
-
 	*to = *from;
 	list_init(&to->full);
-	while ((node = list_pop_front(&from->full)) != NULL)
-		list_push_back(&to->full, node);
+	list_move_all(&to->full, &from->full);
 	memset(from, 0, sizeof(*from));
 }
 

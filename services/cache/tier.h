@@ -38,6 +38,15 @@ struct tier_get {
 	struct loop_timer timer;
 };
 
+/** How long 'get' may take from 'now_us' on in a tier that gives a lookup 'answer_us': less than that if its deadline comes first. */
+static inline uint64_t
+tier_wait_us(const struct tier_get *get, uint64_t now_us, uint64_t answer_us)
+{
+	if (get->deadline_us == 0 || get->deadline_us >= now_us + answer_us)
+		return answer_us;
+	return get->deadline_us > now_us ? get->deadline_us - now_us : 0;
+}
+
 /* One frame to keep. Everything is copied, if it is kept. */
 struct tier_put {
 	uint8_t key[CACHE_KEY_BYTES];

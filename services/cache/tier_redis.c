@@ -167,7 +167,7 @@ on_late(void *arg)
 static bool
 ask(struct tier_redis *t, struct tier_get *get)
 {
-	uint64_t now_us = clock_mono_us(), wait_us = t->answer_us;
+	uint64_t now_us = clock_mono_us(), wait_us = tier_wait_us(get, now_us, t->answer_us);
 	struct question *q = malloc(sizeof(*q));
 	char key[KEY_MAX];
 	const char *const argv[] = { "GET", key };
@@ -175,11 +175,7 @@ ask(struct tier_redis *t, struct tier_get *get)
 
 	if (q == NULL)
 		return false;
-	*q = (struct question){ .tier = t, .get = get, .ours = true };
-	if (get->deadline_us != 0 && get->deadline_us < now_us + wait_us) {
-		wait_us = get->deadline_us > now_us ? get->deadline_us - now_us : 0;
-		q->ours = false;
-	}
+	*q = (struct question){ .tier = t, .get = get, .ours = wait_us == t->answer_us };
 	get->timer = (struct loop_timer){ .fn = on_late, .arg = q };
 	if (loop_timer_set(t->loop, &get->timer, wait_us) != IM_OK) {
 		free(q);

@@ -125,7 +125,7 @@ on_answer(struct tier_rocks *t, struct asked *a)
 static bool
 ask(struct tier_rocks *t, struct tier_get *get)
 {
-	uint64_t now_us = clock_mono_us(), wait_us = t->answer_us;
+	uint64_t now_us = clock_mono_us();
 	bool probe = t->breaker.open;
 	struct asked *a;
 
@@ -134,10 +134,9 @@ ask(struct tier_rocks *t, struct tier_get *get)
 	a = asked_new(t, ROCKS_GET, get->key, 0);
 	if (a == NULL)
 		return false;
-	if (get->deadline_us != 0 && get->deadline_us < now_us + wait_us)
-		wait_us = get->deadline_us > now_us ? get->deadline_us - now_us : 0;
 	get->timer = (struct loop_timer){ .fn = on_late, .arg = a };
-	if (loop_timer_set(t->loop, &get->timer, wait_us) != IM_OK) {
+	if (loop_timer_set(t->loop, &get->timer, tier_wait_us(get, now_us, t->answer_us)) !=
+	    IM_OK) {
 		free(a);
 		return false;
 	}

@@ -141,7 +141,7 @@ send_question(struct tier_s3 *t, struct asking *a, const uint8_t *key)
 static bool
 ask(struct tier_s3 *t, struct tier_get *get)
 {
-	uint64_t now_us = clock_mono_us(), wait_us = t->answer_us;
+	uint64_t now_us = clock_mono_us(), wait_us = tier_wait_us(get, now_us, t->answer_us);
 	bool probe = t->breaker.open;
 	struct asking *a;
 
@@ -150,11 +150,9 @@ ask(struct tier_s3 *t, struct tier_get *get)
 	a = malloc(sizeof(*a));
 	if (a == NULL)
 		return false;
-	*a = (struct asking){ .tier = t, .get = get, .probe = probe, .ours = true };
-	if (get->deadline_us != 0 && get->deadline_us < now_us + wait_us) {
-		wait_us = get->deadline_us > now_us ? get->deadline_us - now_us : 0;
-		a->ours = false;
-	}
+	*a = (struct asking){
+		.tier = t, .get = get, .probe = probe, .ours = wait_us == t->answer_us
+	};
 	get->timer = (struct loop_timer){ .fn = on_late, .arg = a };
 	if (loop_timer_set(t->loop, &get->timer, wait_us) != IM_OK) {
 		free(a);
