@@ -293,6 +293,9 @@ send_again(struct run *x, const struct moment *m, struct audit_log *log)
 	uint64_t from = m->ids_acked > 3 ? m->ids_acked - 3 : 0, index[2];
 	struct im_err err;
 
+	/* What was pruned is forgotten: it would be a new request. */
+	while (from < m->ids_acked && x->ledger.index[from] < log->publisher.first)
+		from++;
 	for (uint64_t id = from; id < m->ids_sent; id++) {
 		put_pair(log, id, index);
 		if (id < m->ids_acked &&
