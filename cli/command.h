@@ -98,6 +98,7 @@ int run_model_load(const struct cli_args *args);
 int run_model_unload(const struct cli_args *args);
 int run_model_reload(const struct cli_args *args);
 int run_model_verify(const struct cli_args *args);
+int run_model_quantize(const struct cli_args *args);
 int run_explain(const struct cli_args *args);
 int run_audit_verify(const struct cli_args *args);
 int run_audit_reconcile(const struct cli_args *args);

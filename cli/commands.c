@@ -254,6 +254,23 @@ const struct command commands[] = {
 		  "mv chat.gguf.new chat.gguf && infermesh model reload chat"),
 	MODEL_ROW(verify, "compare a model's file with its SHA-256", "infermesh model verify chat"),
 	{
+	    .name = "model quantize",
+	    .summary = "make a model file smaller: fewer bits a weight",
+	    .rest = "IN OUT",
+	    .rest_max = 2,
+	    .options = { OPT_HELP,
+			 { "type", 't', "TYPE", "what the weights become: q8_0, q4_k_m, ..." },
+			 { "force", 'f', NULL, "replace OUT if it is there" },
+			 { "requantize", 'r', NULL, "also weights that are quantised already" },
+			 { "threads", 'n', "N", "default: one for each processor" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description = model_quantize_help,
+	    .examples =
+		"infermesh model quantize chat-f16.gguf chat-q4_k_m.gguf --type q4_k_m\n"
+		"infermesh model quantize chat-q8_0.gguf chat-q4_0.gguf --type q4_0 --requantize --json",
+	    .run = run_model_quantize,
+	},
+	{
 	    .name = "audit verify",
 	    .summary = "recompute an audit log from its bytes",
 	    .rest = "[DIR|URL]",

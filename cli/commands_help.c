@@ -3,6 +3,8 @@
  */
 #include "cli/commands_help.h"
 
+#include "inference/local_quantize.h"
+
 const char up_help[] =
     "Starts gateway, router, cache, audit and one inference daemon for each entry of 'workers' (without any: one\n"
     "that serves the bundled demo model), restarts one that dies, and stops all in order on Ctrl-C. When the mesh\n"
@@ -101,6 +103,15 @@ const char model_reload_help[] =
 const char model_verify_help[] =
     "Reads the file that the manifest names and compares it with the SHA-256 there, and shows whether it is the one in use. Changes nothing.\n"
     "The exit status is 1 when the file is another one, cut or gone, or is not what is in use.";
+
+#define TYPE(name, llama) " " name
+#define TYPES             QUANTIZE_TYPES(TYPE)
+const char model_quantize_help[] =
+    "Makes OUT from the GGUF file IN with weights of fewer bits: a smaller file, less memory, more tokens a second, answers a little\n"
+    "worse. Needs no running mesh. OUT appears when it is whole: until then there is a file OUT.XXXXXX beside it, which goes\n"
+    "when this fails or is ended (Ctrl-C). What is printed last is the SHA-256 for the manifest. Types:\n" TYPES
+    ".\n"
+    "q4_k_m (4.9 bits a weight) is small and good; q8_0 (8.5) is hardly to be told from f16. A matrix whose width a type cannot take gets the next better one.";
 
 const char audit_verify_help[] =
     "Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"

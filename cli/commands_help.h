@@ -43,6 +43,7 @@ extern const char model_load_help[];
 extern const char model_unload_help[];
 extern const char model_reload_help[];
 extern const char model_verify_help[];
+extern const char model_quantize_help[];
 extern const char audit_verify_help[];
 extern const char audit_show_help[];
 extern const char audit_search_help[];

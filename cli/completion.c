@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "inference/local_quantize.h"
+
+#define TYPE_NAME(name, llama) name " "
+#define TYPE_NAMES             QUANTIZE_TYPES(TYPE_NAME)
 
 /* Length of the first word of a command's name. */
 static int
@@ -84,6 +88,8 @@ print_bash(void)
 	    "\tcur=${COMP_WORDS[COMP_CWORD]}\n"
 	    "\tprev=${COMP_WORDS[COMP_CWORD-1]}\n"
 	    "\tcase $prev in\n"
+	    "\t--type|-t) if [ \"${COMP_WORDS[2]}\" = quantize ]; then"
+	    " COMPREPLY=($(compgen -W '" TYPE_NAMES "' -- \"$cur\")); return; fi;;\n"
 	    "\t--config|-c|--output|--content) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
 	    "\t--log) COMPREPLY=($(compgen -d -- \"$cur\")); return;;\n"
 	    "\tesac\n"
@@ -120,7 +126,7 @@ print_bash(void)
 	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
 	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\"|\"audit reconcile\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
-	    "\t\t\"audit check\"|\"cache warm\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\t\t\"audit check\"|\"cache warm\"|\"model quantize\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
 	    "\t\t\"audit keys\") COMPREPLY+=($(compgen -W 'show rotate' -- \"$cur\"));;\n"
 	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"
@@ -150,6 +156,7 @@ print_zsh_arguments(const struct command *c)
 		(void)printf("]%s%s'", c->options[k].value != NULL ? ":" : "",
 			     c->options[k].value == NULL                   ? ""
 			     : strcmp(c->options[k].value, "FILE") == 0    ? "file:_files"
+			     : strcmp(c->options[k].value, "TYPE") == 0    ? "type:(" TYPE_NAMES ")"
 			     : strncmp(c->options[k].value, "DIR", 3) == 0 ? "folder:_files -/"
 									   : "value:");
 	}
@@ -161,6 +168,8 @@ print_zsh_arguments(const struct command *c)
 		(void)printf(" '*:what:(keygen)'");
 	if (strcmp(c->name, "audit check") == 0)
 		(void)printf(" '*:proof:_files'");
+	if (strcmp(c->name, "model quantize") == 0)
+		(void)printf(" '*:model file:_files'");
 	if (strcmp(c->name, "completion") == 0)
 		(void)printf(" '*:shell:(bash zsh fish)'");
 	(void)printf(";;\n");
@@ -235,6 +244,7 @@ print_fish_options(const struct command *c)
 		(void)printf(" -l %s%s -d '", o->name,
 			     o->value == NULL                ? ""
 			     : strcmp(o->value, "FILE") == 0 ? " -r -F"
+			     : strcmp(o->value, "TYPE") == 0 ? " -x -a '" TYPE_NAMES "'"
 							     : " -x");
 		print_quoted(o->help);
 		(void)printf("'\n");
@@ -267,7 +277,7 @@ print_fish(void)
 		print_fish_options(c);
 	}
 	(void)printf(
-	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export reconcile check' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export reconcile check quantize' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from witness' -a keygen\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }

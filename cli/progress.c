@@ -17,6 +17,7 @@ progress_begin(struct progress *p, const char *what)
 {
 	*p = (struct progress){ .on = isatty(STDERR_FILENO) != 0,
 				.what = what,
+				.unit = "records",
 				.began_us = clock_mono_us() };
 }
 
@@ -33,8 +34,8 @@ progress_show(void *user, uint64_t done, uint64_t total)
 	if (!p->on || (p->shown_us != 0 && done < total && now_us - p->shown_us < EVERY_US))
 		return true;
 	p->shown_us = now_us;
-	(void)fprintf(stderr, "\r\033[K%s[%-*.*s] %3.0f%%  %" PRIu64 " records, %.0f/s", p->what,
-		      BAR, (int)(share * BAR), full, share * 100, done, rate);
+	(void)fprintf(stderr, "\r\033[K%s[%-*.*s] %3.0f%%  %" PRIu64 " %s, %.0f/s", p->what, BAR,
+		      (int)(share * BAR), full, share * 100, done, p->unit, rate);
 	if (rate > 0)
 		(void)fprintf(stderr, ", %.0f s to go", (double)(total - done) / rate);
 	(void)fflush(stderr);

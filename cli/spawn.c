@@ -34,9 +34,9 @@ find_program(const char *role, char *out, size_t cap)
 	(void)snprintf(out, cap, "infermesh-%s", role);
 }
 
-/* In the child: never returns. */
+/* In the child: never returns. Without 'notify_socket' it has nobody to tell that it is ready. */
 static void
-become(const char *program, char *const argv[], const char *notify_socket, pid_t parent)
+become(const char *program, const char *argv[], const char *notify_socket, int out_fd, pid_t parent)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
@@ -53,30 +53,49 @@ become(const char *program, char *const argv[], const char *notify_socket, pid_t
 		(void)dup2(null, STDIN_FILENO);
 		(void)close(null);
 	}
-	/* Standard output is for the words to the user; a daemon writes its log to standard error only. */
-	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+	(void)dup2(out_fd, STDOUT_FILENO);
 	/* The environment belongs to one thread here, after the fork. */
-	(void)setenv("NOTIFY_SOCKET", notify_socket, 1); /* NOLINT(concurrency-mt-unsafe) */
-	(void)unsetenv("WATCHDOG_USEC");                 /* NOLINT(concurrency-mt-unsafe) */
-	(void)unsetenv("WATCHDOG_PID");                  /* NOLINT(concurrency-mt-unsafe) */
-	(void)execvp(program, argv);
+	(void)unsetenv("NOTIFY_SOCKET"); /* NOLINT(concurrency-mt-unsafe) */
+	if (notify_socket != NULL)
+		(void)setenv("NOTIFY_SOCKET", notify_socket, 1); /* NOLINT(concurrency-mt-unsafe) */
+	(void)unsetenv("WATCHDOG_USEC");                         /* NOLINT(concurrency-mt-unsafe) */
+	(void)unsetenv("WATCHDOG_PID");                          /* NOLINT(concurrency-mt-unsafe) */
+	argv[0] = program;
+	(void)execvp(program, (char *const *)argv);
 	(void)fprintf(
 	    stderr,
-	    "infermesh up: cannot run %s: %m; is it installed beside 'infermesh' or in PATH?\n",
+	    "infermesh: cannot run %s: %m; is it installed beside 'infermesh' or in PATH?\n",
 	    program);
 	_exit(127);
+}
+
+/* Start infermesh-ROLE; argv[0] is free for its path. */
+static enum im_rc
+start(const char *role, const char *argv[], const char *notify_socket, int out_fd, pid_t *ret_pid,
+      struct im_err *err)
+{
+	char program[PATH_MAX + 32];
+	pid_t parent = getpid(), pid;
+
+	find_program(role, program, sizeof(program));
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return err_errno(err, IM_EIO, errno, "cannot make a process for infermesh-%s",
+				 role);
+	if (pid == 0)
+		become(program, argv, notify_socket, out_fd, parent);
+	*ret_pid = pid;
+	return IM_OK;
 }
 
 enum im_rc
 spawn_daemon(const char *role, const char *config_file, const char *name, const char *notify_socket,
 	     pid_t *ret_pid, struct im_err *err)
 {
-	char program[PATH_MAX + 32];
-	const char *argv[6] = { program };
+	const char *argv[6] = { NULL };
 	size_t n = 1;
-	pid_t parent = getpid(), pid;
 
-	find_program(role, program, sizeof(program));
 	if (config_file != NULL) {
 		argv[n++] = "--config";
 		argv[n++] = config_file;
@@ -85,13 +104,12 @@ spawn_daemon(const char *role, const char *config_file, const char *name, const 
 		argv[n++] = "--name";
 		argv[n++] = name;
 	}
-	(void)fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		return err_errno(err, IM_EIO, errno, "cannot make a process for infermesh-%s",
-				 role);
-	if (pid == 0)
-		become(program, (char *const *)argv, notify_socket, parent);
-	*ret_pid = pid;
-	return IM_OK;
+	/* Standard output is for the words to the user; a daemon writes its log to standard error only. */
+	return start(role, argv, notify_socket, STDERR_FILENO, ret_pid, err);
+}
+
+enum im_rc
+spawn_tool(const char *role, const char *argv[], int out_fd, pid_t *ret_pid, struct im_err *err)
+{
+	return start(role, argv, NULL, out_fd, ret_pid, err);
 }

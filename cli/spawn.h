@@ -1,5 +1,5 @@
 /*
- * cli/spawn.h - starts a daemon as a child process.
+ * cli/spawn.h - starts a daemon, or a tool that a daemon's program has, as a child process.
  */
 #ifndef CLI_SPAWN_H
 #define CLI_SPAWN_H
@@ -17,5 +17,12 @@
 IM_MUST_CHECK enum im_rc spawn_daemon(const char *role, const char *config_file, const char *name,
 				      const char *notify_socket, pid_t *ret_pid,
 				      struct im_err *err);
+
+/**
+ * Start infermesh-ROLE with the arguments 'argv' (NULL at the end; argv[0] is free for its path) and its standard output in 'out_fd', which
+ * stays the caller's. All else as spawn_daemon().
+ */
+IM_MUST_CHECK enum im_rc spawn_tool(const char *role, const char *argv[], int out_fd,
+				    pid_t *ret_pid, struct im_err *err);
 
 #endif

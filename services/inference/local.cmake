@@ -13,7 +13,7 @@ im_fuzz(local_text_fuzz local_text_fuzz.c LINK im_inference_pure)
 
 if(LLAMA_PROVIDER)
   im_library(im_inference_local local.c local_batch.c local_change.c local_embed.c local_engine.c local_inputs.c local_job.c local_loader.c local_logprobs.c local_model.c
-  local_models.c local_prompt.c local_reuse.c local_sample.c local_seat.c local_spec.c local_vectors.c local_watch.c
+  local_models.c local_prompt.c local_reuse.c local_sample.c local_seat.c local_spec.c local_vectors.c local_quantize.c local_watch.c
     LINK im_inference_pure im_llama im_daemon im_wire im_base PkgConfig::cjson PkgConfig::crypto)
   # Relative, so that a tree of installed files may be moved; then where it was meant to be; then the source tree.
   file(RELATIVE_PATH demo_beside "${CMAKE_INSTALL_FULL_BINDIR}"
