@@ -38,12 +38,8 @@ static void
 hash_job(struct crew_job *j, struct hasher *h)
 {
 	struct chunk *c = j->chunk;
-	struct bundle_iter it = { c->records, c->records_len };
-	const uint8_t *entry;
-	size_t len;
 
-	for (uint32_t i = 0; i < c->count && bundle_next(&it, &entry, &len); i++)
-		tlog_leaf(h, entry, len, &c->leaf[i]);
+	(void)bundle_leaves(h, c->records, c->records_len, c->count, c->leaf);
 	j->pieces = tlog_pieces(h, c->first, c->leaf, c->count, j->piece);
 }
 

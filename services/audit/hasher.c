@@ -1,14 +1,25 @@
 /*
- * audit/hasher.c - SHA-256 and HMAC on one reused OpenSSL context; see hasher.h.
+ * audit/hasher.c - SHA-256 and HMAC on one reused OpenSSL context, and short messages without one; see hasher.h.
+ *
+ * To begin and end with a context costs as much as hashing another block. Short messages, of which a log has two for each record, are padded here
+ * and given to OpenSSL's block function as a whole: OpenSSL 3 calls it deprecated, and has it (SHA256_Init(3)).
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "audit/hasher.h"
 
+#include <endian.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES 64 /* of SHA-256 */
+#include "audit/sha256_pair.h"
+
+#define BLOCK_BYTES  SHA256_BLOCK_BYTES
+#define SHORT_BLOCKS ((size_t)16) /* of a message that is copied to be padded */
 
 static int
 run(struct hasher *h, const struct hash_part *parts, size_t count, struct hash *ret)
@@ -30,6 +41,7 @@ hasher_init(struct hasher *h, struct im_err *err)
 
 	h->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	h->ctx = EVP_MD_CTX_new();
+	h->pair = sha256_pair();
 	if (h->md != NULL && h->ctx != NULL && run(h, NULL, 0, &first))
 		return IM_OK;
 	hasher_done(h);
@@ -52,6 +64,85 @@ hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count, stru
 	/* A context that has hashed once allocates nothing any more; a wrong hash must never reach the log. */
 	if (!run(h, parts, count, ret))
 		abort();
+}
+
+/* With the prefix, the bit that ends it and its length: FIPS 180-4 §5.1.1. */
+static size_t
+blocks_of(const struct hash_part *message)
+{
+	return (1 + message->len + 1 + sizeof(uint64_t) + BLOCK_BYTES - 1) / BLOCK_BYTES;
+}
+
+static void
+pad(uint8_t *out, uint8_t prefix, const struct hash_part *message, size_t blocks)
+{
+	size_t len = 1 + message->len, end = blocks * BLOCK_BYTES - sizeof(uint64_t);
+	uint64_t bits = htobe64((uint64_t)len * 8);
+
+	out[0] = prefix;
+	if (message->len > 0)
+		memcpy(out + 1, message->data, message->len);
+	out[len] = 0x80;
+	memset(out + len + 1, 0, end - len - 1);
+	memcpy(out + end, &bits, sizeof(bits));
+}
+
+static void
+hash_one(uint8_t prefix, const struct hash_part *message, size_t blocks, struct hash *ret)
+{
+	uint8_t padded[SHORT_BLOCKS * BLOCK_BYTES];
+	SHA256_CTX ctx;
+
+	pad(padded, prefix, message, blocks);
+	if (SHA256_Init(&ctx) != 1 || SHA256_Update(&ctx, padded, blocks * BLOCK_BYTES) != 1)
+		abort();
+	for (size_t i = 0; i < HASH_BYTES / sizeof(uint32_t); i++) {
+		uint32_t word = htobe32(ctx.h[i]);
+
+		memcpy(ret->b + i * sizeof(word), &word, sizeof(word));
+	}
+}
+
+static void
+hash_two(const struct hasher *h, uint8_t prefix, const struct hash_part *const message[2],
+	 size_t blocks, struct hash *const ret[2])
+{
+	uint8_t padded[2][SHORT_BLOCKS * BLOCK_BYTES];
+
+	pad(padded[0], prefix, message[0], blocks);
+	pad(padded[1], prefix, message[1], blocks);
+	h->pair((const uint8_t *const[]){ padded[0], padded[1] }, blocks, ret);
+}
+
+void
+hasher_prefixed(struct hasher *h, uint8_t prefix, const struct hash_part *message, size_t count,
+		struct hash *ret)
+{
+	bool pairs = h->pair != NULL && count > 1;
+	size_t alone[SHORT_BLOCKS + 1] = { 0 }; /* of so many blocks, index + 1; 0 = none */
+
+	for (size_t i = 0; i < count; i++) {
+		const struct hash_part parts[] = { { &prefix, 1 }, message[i] };
+		size_t blocks = blocks_of(&message[i]), other;
+
+		if (blocks > SHORT_BLOCKS) {
+			hasher_parts(h, parts, 2, &ret[i]);
+		} else if (!pairs) {
+			hash_one(prefix, &message[i], blocks, &ret[i]);
+		} else if (alone[blocks] == 0) {
+			alone[blocks] = i + 1;
+		} else {
+			other = alone[blocks] - 1;
+			hash_two(h, prefix,
+				 (const struct hash_part *const[]){ &message[other], &message[i] },
+				 blocks, (struct hash *const[]){ &ret[other], &ret[i] });
+			alone[blocks] = 0;
+		}
+	}
+	for (size_t blocks = 1; pairs && blocks <= SHORT_BLOCKS; blocks++)
+		if (alone[blocks] != 0)
+			hash_one(prefix, &message[alone[blocks] - 1], blocks,
+				 &ret[alone[blocks] - 1]);
 }
 
 void

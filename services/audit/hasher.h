@@ -19,10 +19,15 @@ struct hash {
 	uint8_t b[HASH_BYTES];
 };
 
+/* SHA-256 of two messages that were padded to 'blocks' blocks each. */
+typedef void (*hasher_pair_fn)(const uint8_t *const message[2], size_t blocks,
+			       struct hash *const ret[2]);
+
 /* One for each thread. Zero-initialised is "not initialised", which hasher_done() takes. */
 struct hasher {
 	struct evp_md_st *md; /* fetched once: looking it up costs more than hashing a record */
 	struct evp_md_ctx_st *ctx;
+	hasher_pair_fn pair; /* NULL: this processor hashes one message after the other */
 };
 
 /* A piece of what is hashed. */
@@ -37,6 +42,13 @@ void hasher_done(struct hasher *h);
 
 /** SHA-256 of the parts, one after the other. */
 void hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count, struct hash *ret);
+
+/**
+ * ret[i] = SHA-256 of 'prefix' and message[i], for 'count' messages. Faster than hasher_parts() for short ones, and the faster the more are
+ * given at once. For what is no secret: copies are made, and not wiped. 'ret' must not lie in the messages.
+ */
+void hasher_prefixed(struct hasher *h, uint8_t prefix, const struct hash_part *message,
+		     size_t count, struct hash *ret);
 
 /** HMAC-SHA256 (RFC 2104) of the parts under a 32-byte key. */
 void hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts,

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEVEL_BITS 8 /* log2(TILE_WIDTH) */
+#define LEVEL_BITS      8 /* log2(TILE_WIDTH) */
+#define LEAVES_TOGETHER 64
 
 void
 tile_path(const struct tile *t, char ret_path[TILE_PATH_MAX])
@@ -187,6 +188,26 @@ bundle_check(const uint8_t *data, size_t len, uint64_t count)
 		at += 2 + entry;
 	}
 	return at == len && found == count;
+}
+
+size_t
+bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count, struct hash *ret)
+{
+	struct bundle_iter it = { data, len };
+	struct hash_part entry[LEAVES_TOGETHER];
+	size_t done = 0, n;
+
+	do {
+		const uint8_t *at;
+
+		for (n = 0; n < LEAVES_TOGETHER && done + n < count &&
+			    bundle_next(&it, &at, &entry[n].len);
+		     n++)
+			entry[n].data = at;
+		tlog_leaves(h, entry, n, ret + done);
+		done += n;
+	} while (n == LEAVES_TOGETHER);
+	return done;
 }
 
 struct edge_add {

@@ -55,6 +55,10 @@ bool bundle_next(struct bundle_iter *it, const uint8_t **ret_entry, size_t *ret_
 /** True if the bytes are exactly 'count' entries. */
 bool bundle_check(const uint8_t *data, size_t len, uint64_t count);
 
+/** The leaf hashes of its first entries, at most 'count'. Returns how many there were. */
+size_t bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count,
+		     struct hash *ret);
+
 /* The tiles at the right edge of the tree, one a level: all that is needed to go on writing. Zero-initialised is the edge
  * of the empty tree. About 66 KiB. */
 struct tile_edge {

@@ -196,6 +196,35 @@ test_edge_loaded_at_any_size_goes_on_as_the_one_that_grew(void **state)
 	free(d);
 }
 
+static void
+test_bundle_leaves_of_whole_and_cut_bundles_are_those_of_its_entries(void **state)
+{
+	static uint8_t entry[300];
+	struct hash want[200], got[200];
+	struct buf b = BUF_INIT(0);
+	struct hasher h;
+
+	(void)state;
+	assert_int_equal(hasher_init(&h, NULL), IM_OK);
+	assert_int_equal(bundle_leaves(&h, NULL, 0, 0, NULL), 0);
+	for (size_t n = 0; n < 200; n++) {
+		size_t len = n * 7 % sizeof(entry);
+
+		memset(entry, (int)n, len);
+		assert_true(bundle_put(&b, entry, len));
+		tlog_leaf(&h, entry, len, &want[n]);
+		memset(got, 0, sizeof(got));
+		assert_int_equal(bundle_leaves(&h, b.data, b.len, 200, got), n + 1);
+		assert_memory_equal(got, want, (n + 1) * sizeof(*want));
+		memset(got, 0, sizeof(got));
+		assert_int_equal(bundle_leaves(&h, b.data, b.len, n, got), n);
+		assert_memory_equal(got, want, n * sizeof(*want));
+		assert_int_equal(bundle_leaves(&h, b.data, b.len - 1, n + 1, got), n);
+	}
+	buf_done(&b);
+	hasher_done(&h);
+}
+
 int
 main(void)
 {
@@ -204,6 +233,8 @@ main(void)
 		cmocka_unit_test(test_tile_path_with_another_spelling_is_refused),
 		cmocka_unit_test(test_tile_width_of_size_70000_is_as_specified),
 		cmocka_unit_test(test_bundle_golden_bytes_and_every_truncation),
+		cmocka_unit_test(
+		    test_bundle_leaves_of_whole_and_cut_bundles_are_those_of_its_entries),
 		cmocka_unit_test(test_edge_loaded_at_any_size_goes_on_as_the_one_that_grew),
 	};
 

@@ -5,37 +5,58 @@
 
 #include <string.h>
 
-static const uint8_t leaf_prefix = 0x00;
-static const uint8_t node_prefix = 0x01;
-
-#define TOGETHER_BYTES 1024 /* up to which copying is cheaper than hashing in two parts */
+#define LEAF_PREFIX    0x00
+#define NODE_PREFIX    0x01
+#define SUBTREE_HEIGHT 6 /* of what is hashed level by level */
 
 void
 tlog_leaf(struct hasher *h, const void *entry, size_t len, struct hash *ret)
 {
-	const struct hash_part parts[] = { { &leaf_prefix, 1 }, { entry, len } };
-	uint8_t both[1 + TOGETHER_BYTES];
-	const struct hash_part part = { both, 1 + len };
+	const struct hash_part message = { entry, len };
 
-	if (len > TOGETHER_BYTES) {
-		hasher_parts(h, parts, 2, ret);
-		return;
-	}
-	both[0] = leaf_prefix;
-	memcpy(both + 1, entry, len);
-	hasher_parts(h, &part, 1, ret);
+	hasher_prefixed(h, LEAF_PREFIX, &message, 1, ret);
+}
+
+void
+tlog_leaves(struct hasher *h, const struct hash_part *entries, size_t count, struct hash *ret)
+{
+	hasher_prefixed(h, LEAF_PREFIX, entries, count, ret);
 }
 
 void
 tlog_node(struct hasher *h, const struct hash *left, const struct hash *right, struct hash *ret)
 {
-	uint8_t both[1 + 2 * HASH_BYTES];
-	const struct hash_part part = { both, sizeof(both) };
+	const struct hash both[] = { *left, *right };
+	const struct hash_part message = { both, sizeof(both) };
 
-	both[0] = node_prefix;
-	memcpy(both + 1, left->b, HASH_BYTES);
-	memcpy(both + 1 + HASH_BYTES, right->b, HASH_BYTES);
-	hasher_parts(h, &part, 1, ret);
+	hasher_prefixed(h, NODE_PREFIX, &message, 1, ret);
+}
+
+/* ret[i] = the node over child[2 i] and child[2 i + 1]. */
+static void
+nodes(struct hasher *h, const struct hash *child, size_t count, struct hash *ret)
+{
+	struct hash_part both[1 << (SUBTREE_HEIGHT - 1)];
+
+	for (size_t i = 0; i < count; i++)
+		both[i] = (struct hash_part){ &child[2 * i], 2 * sizeof(*child) };
+	hasher_prefixed(h, NODE_PREFIX, both, count, ret);
+}
+
+/* The root of 2^height leaves, at most SUBTREE_HEIGHT. Its levels take turns in two places. */
+static void
+subtree(struct hasher *h, const struct hash *leaf, unsigned height, struct hash *ret)
+{
+	struct hash level[2][1 << (SUBTREE_HEIGHT - 1)];
+	const struct hash *below = leaf;
+
+	for (unsigned k = height; k > 0; k--) {
+		struct hash *above = level[k & 1];
+
+		nodes(h, below, (size_t)1 << (k - 1), above);
+		below = above;
+	}
+	*ret = *below;
 }
 
 bool
@@ -54,16 +75,30 @@ tlog_pieces_max(uint64_t count)
 	return 2 * heights + 1; /* two of each height, and a leaf that was just put there */
 }
 
+/* The largest complete subtree that begins with leaf 'at' and has at most 'left' leaves, and is not too large to be hashed at once. */
+static unsigned
+subtree_height(uint64_t at, size_t left)
+{
+	unsigned height = 0;
+
+	while (height < SUBTREE_HEIGHT && (at >> height & 1) == 0 && left >> (height + 1) != 0)
+		height++;
+	return height;
+}
+
 size_t
 tlog_pieces(struct hasher *h, uint64_t first, const struct hash *leaf, size_t count,
 	    struct tlog_piece *ret)
 {
+	uint64_t end = first;
 	size_t n = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		uint64_t end = first + i + 1;
+	while (end < first + count) {
+		unsigned height = subtree_height(end, (size_t)(first + count - end));
 
-		ret[n++] = (struct tlog_piece){ 0, leaf[i] };
+		ret[n].height = height;
+		subtree(h, leaf + (end - first), height, &ret[n++].hash);
+		end += UINT64_C(1) << height;
 		/* While the last two have one height and end where their parent ends they are its children. */
 		while (n >= 2 && ret[n - 2].height == ret[n - 1].height &&
 		       (end >> ret[n - 1].height & 1) == 0) {

@@ -105,7 +105,7 @@ def recovery(run):
             for name, f in (("as a mesh writes them", r["mesh"]), ("the smallest", r["small"]))]
     return (f"`audit-recovery`: nothing of {number(r['mesh']['wal_bytes'])} bytes of write-ahead log was published, about the most that can "
             "be. Each record is read, checked, hashed by all cores, and meanwhile copied. Wanted: 1 s/GiB. Beside it, on the same bytes: SHA-256 of the "
-            "same leaves and nodes and nothing else, on one core, and a loop that reads the file, writes it elsewhere and syncs that. The "
+            "same leaves and nodes and nothing else, one after the other on one core, and a loop that reads the file, writes it elsewhere and syncs that. The "
             "best of 7 turns.\n\n" +
             table(["records", "each", "number", "a start", "s/GiB", "CPU s/GiB, all cores", "SHA-256 alone", "copy alone"], rows))
 
