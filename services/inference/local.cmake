@@ -1,7 +1,8 @@
 # The local backend: llama.cpp in the worker's process. What needs no llama.cpp is built and tested always.
-im_library(im_inference_pure gguf_header.c local_fit.c local_grammar.c local_pace.c local_params.c local_prefix.c
+im_library(im_inference_pure gguf_header.c local_bias.c local_fit.c local_grammar.c local_pace.c local_params.c local_prefix.c
   local_schema.c local_text.c LINK im_wire im_base PkgConfig::cjson)
 im_test(gguf_header_test gguf_header_test.c LINK im_inference_pure)
+im_test(local_bias_test local_bias_test.c LINK im_inference_pure)
 im_test(local_grammar_test local_grammar_test.c LINK im_inference_pure)
 im_test(local_pace_test local_pace_test.c LINK im_inference_pure)
 im_test(local_prefix_test local_prefix_test.c LINK im_inference_pure)

@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "inference/backend.h"
+#include "inference/local_bias.h"
 #include "inference/local_inputs.h"
 #include "inference/local_logprobs.h"
 #include "inference/local_model.h"
@@ -67,6 +68,7 @@ struct job {
 	/* Made before engine_submit(), then read-only. */
 	struct prompt prompt;
 	struct local_params params;
+	struct local_bias bias;
 	char **stops;
 	size_t stop_count;
 	char *grammar;        /* that answers follow; NULL = none */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <llama.h>
+
 #include "inference/local_engine.h"
 #include "inference/local_grammar.h"
 #include "wire/float32.h"
@@ -18,6 +20,7 @@ job_free(struct job *job)
 		return;
 	prompt_done(&job->prompt);
 	inputs_done(&job->inputs);
+	local_bias_done(&job->bias);
 	for (size_t i = 0; i < job->stop_count; i++)
 		free(job->stops[i]);
 	free(job->stops);
@@ -85,6 +88,9 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 			       LOCAL_TENANT_MAX);
 	memcpy(job->tenant, tenant, strlen(tenant) + 1);
 	rc = local_params_read(req, &job->params, err);
+	if (rc == IM_OK)
+		rc = local_bias_read(req->extra_json, (uint32_t)llama_vocab_n_tokens(model->vocab),
+				     &job->bias, err);
 	if (rc == IM_OK)
 		rc = make_grammar(job, req->response_format_json, err);
 	if (rc == IM_OK)

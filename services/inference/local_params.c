@@ -39,18 +39,6 @@ has_members(const char *json)
 	       json_iter_next(&it, &name, &value);
 }
 
-static bool
-wants_bias(const char *extra_json)
-{
-	struct json_span bias, name, value;
-	struct json_iter it;
-
-	return given(extra_json) &&
-	       json_member((struct json_span){ extra_json, strlen(extra_json) }, "logit_bias",
-			   &bias) &&
-	       json_iter_init(&it, bias) && json_iter_next(&it, &name, &value);
-}
-
 /* Is 'name' given in 'extra_json', and neither null nor 'harmless'? */
 static bool
 wants(const char *extra_json, const char *name, const char *harmless)
@@ -82,8 +70,6 @@ check_supported(const struct generate_request *req, struct im_err *err)
 {
 	if (has_members(req->tools_json))
 		return refuse(err, "tools", "tools");
-	if (wants_bias(req->extra_json))
-		return refuse(err, "logit_bias", "logit_bias");
 	return req->operation == OPERATION_COMPLETION ? check_completion(req, err) : IM_OK;
 }
 

@@ -31,7 +31,7 @@ struct local_params {
 
 /**
  * Read the parameters of 'req', whose ranges were checked when it was decoded. Without a seed a random one is taken.
- * IM_OK, or IM_EINVAL with err->param for what this backend does not do: tools, logit_bias; of completions suffix,
+ * IM_OK, or IM_EINVAL with err->param for what this backend does not do: tools; of completions suffix,
  * best_of, echo together with logprobs.
  */
 IM_MUST_CHECK enum im_rc local_params_read(const struct generate_request *req,

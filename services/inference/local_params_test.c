@@ -94,8 +94,9 @@ test_params_unsupported_ones_are_named(void **state)
 {
 	(void)state;
 	assert_refused(&(struct generate_request){ .tools_json = "[{}]" }, "tools");
-	assert_refused(&(struct generate_request){ .extra_json = "{\"logit_bias\":{\"5\":1}}" },
-		       "logit_bias");
+	assert_refused(&(struct generate_request){ .operation = OPERATION_COMPLETION,
+						   .extra_json = "{\"suffix\":\"x\"}" },
+		       "suffix");
 }
 
 int

@@ -27,10 +27,22 @@ fold_seed(uint64_t seed)
 	return v == LLAMA_DEFAULT_SEED ? 0 : v;
 }
 
-/* In llama.cpp's own order: penalties, top_k, top_p, min_p, temperature, the draw. */
 static struct llama_sampler *
-make_sampler(const struct engine *e, const struct local_params *p, uint32_t choice)
+make_bias(const struct engine *e, const struct local_bias *b)
 {
+	llama_logit_bias list[LOCAL_BIAS_TOKENS_MAX];
+
+	for (uint32_t i = 0; i < b->count; i++)
+		list[i] = (llama_logit_bias){ b->list[i].token, b->list[i].bias };
+	return llama_sampler_init_logit_bias(llama_vocab_n_tokens(e->model->vocab),
+					     (int32_t)b->count, list);
+}
+
+/* In llama.cpp's own order: bias, penalties, top_k, top_p, min_p, temperature, the draw. */
+static struct llama_sampler *
+make_sampler(const struct engine *e, const struct job *job, uint32_t choice)
+{
+	const struct local_params *p = &job->params;
 	struct llama_sampler_chain_params cp = llama_sampler_chain_default_params();
 	struct llama_sampler *chain;
 	bool ok = true;
@@ -39,11 +51,13 @@ make_sampler(const struct engine *e, const struct local_params *p, uint32_t choi
 	chain = llama_sampler_chain_init(cp);
 	if (chain == NULL)
 		return NULL;
+	if (job->bias.count > 0)
+		ok = chain_add(chain, make_bias(e, &job->bias));
 	if (p->repeat_penalty != 1 || p->frequency_penalty != 0 || p->presence_penalty != 0)
-		ok = chain_add(
-		    chain, llama_sampler_init_penalties(llama_vocab_n_tokens(e->model->vocab),
-							PENALTY_TOKENS, p->repeat_penalty,
-							p->frequency_penalty, p->presence_penalty));
+		ok = ok && chain_add(chain, llama_sampler_init_penalties(
+						llama_vocab_n_tokens(e->model->vocab),
+						PENALTY_TOKENS, p->repeat_penalty,
+						p->frequency_penalty, p->presence_penalty));
 	if (p->temperature <= 0) {
 		ok = ok && chain_add(chain, llama_sampler_init_greedy());
 	} else {
@@ -77,7 +91,7 @@ sample_begin(const struct engine *e, struct seat *s, struct im_err *err)
 			return false;
 		}
 	}
-	s->sampler = make_sampler(e, &job->params, s->choice);
+	s->sampler = make_sampler(e, job, s->choice);
 	if (s->sampler != NULL)
 		return true;
 	sample_end(s);

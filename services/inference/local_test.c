@@ -256,6 +256,55 @@ test_local_penalty_changes_the_answer(void **state)
 	rig_stop(&r);
 }
 
+/* The first answer of at most 'tokens' tokens to a request with 'bias', in 'out'. */
+static void
+ask_with_bias(struct rig *r, const char *bias, const char *format, uint32_t tokens, char *out,
+	      size_t cap)
+{
+	struct answer a;
+	char extra[128];
+
+	answer_init(&a, r, questions[0]);
+	(void)snprintf(extra, sizeof(extra), "{\"logit_bias\":%s}", bias);
+	a.req.extra_json = extra;
+	a.req.response_format_json = format;
+	a.req.max_tokens.v = tokens;
+	(void)snprintf(out, cap, "%s", answer_ask(&a));
+	answer_done(&a);
+}
+
+static void
+test_local_logit_bias_forces_and_forbids_tokens(void **state)
+{
+	char plain[64], one[64], other[64], text[256], want[256];
+	struct answer a;
+	struct rig r;
+
+	(void)state;
+	rig_start(&r, NULL);
+	ask_with_bias(&r, "{}", NULL, 1, plain, sizeof(plain));
+	ask_with_bias(&r, "{\"70\":100}", NULL, 1, one, sizeof(one));
+	ask_with_bias(&r, "{\"71\":100}", NULL, 1, other, sizeof(other));
+	assert_int_equal(strlen(one), 1);
+	assert_string_not_equal(one, plain);
+	assert_string_not_equal(one, other);
+	(void)snprintf(want, sizeof(want), "%s%s%s%s", one, one, one, one);
+	ask_with_bias(&r, "{\"70\":100}", NULL, 4, text, sizeof(text));
+	assert_string_equal(text, want);
+	ask_with_bias(&r, "{\"70\":80,\"71\":-100}", NULL, 1, text, sizeof(text));
+	assert_string_equal(text, one);
+	ask_with_bias(&r, "{\"70\":-100,\"71\":80}", NULL, 1, text, sizeof(text));
+	assert_string_equal(text, other);
+	/* What is forced does not break a format. */
+	ask_with_bias(&r, "{\"70\":100}", "{\"type\":\"json_object\"}", 1, text, sizeof(text));
+	assert_int_equal(text[0], '{');
+	answer_init(&a, &r, questions[0]);
+	a.req.extra_json = "{\"logit_bias\":{\"1000000\":1}}";
+	assert_int_equal(answer_submit(&a), IM_EINVAL);
+	assert_string_equal(a.err.param, "logit_bias");
+	rig_stop(&r);
+}
+
 static void
 test_local_unicode_is_never_split(void **state)
 {
@@ -320,6 +369,7 @@ main(void)
 		cmocka_unit_test(test_local_answer_ends_where_the_context_does),
 		cmocka_unit_test(test_local_stop_string_across_tokens_is_never_shown),
 		cmocka_unit_test(test_local_penalty_changes_the_answer),
+		cmocka_unit_test(test_local_logit_bias_forces_and_forbids_tokens),
 		cmocka_unit_test(test_local_unicode_is_never_split),
 		cmocka_unit_test(test_local_roles_and_parts_reach_the_model),
 	};

@@ -125,3 +125,21 @@ def test_demo_model_follows_a_schema_and_tells_its_odds(start):
     status, _, text = mesh.chat({**ASK, "stream": False, "response_format": {
         "type": "json_schema", "json_schema": {"name": "order", "schema": {"type": "string", "pattern": "x"}}}})
     assert status == 400 and "pattern" in json.loads(text)["error"]["message"]
+
+
+def test_logit_bias_reaches_the_model_and_is_part_of_the_question(start):
+    mesh = start()
+    body = {**ASK, "stream": False, "temperature": 0, "max_tokens": 2}
+
+    def answer(bias):
+        status, headers, text = mesh.chat({**body, "logit_bias": bias})
+        assert status == 200, text
+        return json.loads(text)["choices"][0]["message"]["content"], headers.get("x-infermesh-cache")
+
+    plain, one, other = answer({}), answer({"70": 100}), answer({"71": 100})
+    assert len({plain[0], one[0], other[0]}) == 3 and one[0] == 2 * one[0][0], "none of them is another one's cached answer"
+    assert answer({"70": 100}) == (one[0], "hit-l1")
+    for bias, says in (({"70": 101}, "-100 to 100"), ({"4000000": 1}, "tokens 0 to"), ([], "must be an object")):
+        status, _, text = mesh.chat({**body, "logit_bias": bias})
+        error = json.loads(text)["error"]
+        assert status == 400 and error["param"] == "logit_bias" and says in error["message"], text
