@@ -3,7 +3,8 @@
  *
  * A context of its own, made when the first request comes, computes them: many inputs in a step, a long one over several. What
  * llama.cpp gives for each token is pooled here as the model's file says, so that a step is no larger for a long input. At most one
- * input is fed in part at any time. Steps alternate with those of answers and take no longer than local_pace.h allows.
+ * input is fed in part at any time. Steps alternate with those of answers and take no longer than local_pace.h allows. A model without
+ * a memory of tokens before (BERT) takes each input in one step, however long.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +40,10 @@ struct slot {
 struct embedder {
 	struct llama_context *context;
 	struct llama_batch batch;
-	uint32_t room; /* tokens of a step */
+	uint32_t room; /* tokens of a step, as many as are good */
+	uint32_t
+	    capacity; /* tokens of a step at most: not less than 'room'; 'whole': nor than a context has */
+	bool whole; /* an input is fed in one step */
 	enum llama_pooling_type pooling;
 	struct feeding open; /* fed in part by steps before */
 	struct slot slots[SLOTS];
@@ -84,7 +88,7 @@ make_context(struct engine *e, struct embedder *em)
 	struct local_model *model = e->model;
 
 	cp.n_ctx = model->context_tokens + em->room;
-	cp.n_batch = cp.n_ubatch = cp.n_outputs_max = em->room;
+	cp.n_batch = cp.n_ubatch = cp.n_outputs_max = em->capacity;
 	cp.n_seq_max = SLOTS;
 	cp.kv_unified = true;
 	cp.embeddings = true;
@@ -116,8 +120,13 @@ make_embedder(struct engine *e)
 	em->room = e->model->batch_tokens < STEP_TOKENS ? e->model->batch_tokens : STEP_TOKENS;
 	if (em->room > most)
 		em->room = most > PACE_TOKENS_MIN ? most : PACE_TOKENS_MIN;
+	em->whole = e->model->vectors_only;
+	/* llama.cpp ends the process when there is less room than sequences. */
+	em->capacity = em->room > SLOTS ? em->room : SLOTS;
+	if (em->whole && em->capacity < e->model->context_tokens)
+		em->capacity = e->model->context_tokens;
 	em->sum = calloc((size_t)em->dimensions + 1, sizeof(*em->sum));
-	em->batch = llama_batch_init((int32_t)em->room, 0, 1);
+	em->batch = llama_batch_init((int32_t)em->capacity, 0, 1);
 	if (em->sum != NULL && em->batch.token != NULL && make_context(e, em))
 		return true;
 	embed_free(e);
@@ -201,6 +210,16 @@ next_input(struct engine *e, llama_seq_id seq, struct feeding *ret)
 	return false;
 }
 
+/* It is not for this step: the first of the next one. */
+static void
+put_back(struct engine *e, struct feeding *f)
+{
+	f->job->next_input--;
+	list_remove(&f->job->node);
+	list_push_front(&e->embedding, &f->job->node);
+	free(f->tokens);
+}
+
 /* Put as much of 'f' into the step as there is room. */
 static void
 feed(struct embedder *em, struct feeding *f, uint32_t room)
@@ -241,7 +260,12 @@ build(struct engine *e, uint32_t room, struct feeding *ret_last)
 	while ((uint32_t)em->batch.n_tokens < room && em->slot_count < SLOTS) {
 		if (f.job == NULL && !next_input(e, seq, &f))
 			return;
-		feed(em, &f, room);
+		if (em->whole && em->batch.n_tokens > 0 &&
+		    f.count > room - (uint32_t)em->batch.n_tokens) {
+			put_back(e, &f);
+			return;
+		}
+		feed(em, &f, em->whole ? em->capacity : room);
 		if (f.fed < f.count) {
 			*ret_last = f;
 			return;

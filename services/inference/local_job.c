@@ -76,6 +76,26 @@ make_grammar(struct job *job, const char *format_json, struct im_err *err)
 	return rc;
 }
 
+/* Can 'model' generate what is asked for? */
+static enum im_rc
+check_kind(const struct local_model *model, const struct generate_request *req, struct im_err *err)
+{
+	const char *text = NULL;
+
+	if (model->vectors_only)
+		text = "this model generates no text, only vectors; ask /v1/embeddings";
+	else if (req->operation == OPERATION_CHAT && model->chat.text == NULL)
+		text =
+		    "this model has no chat template: it is not made for conversations; ask /v1/completions or "
+		    "/v1/embeddings, or name a template in the worker's manifest";
+	if (text == NULL)
+		return IM_OK;
+	(void)err_reason(err, IM_EINVAL, "unsupported_parameter", "%s", text);
+	if (err != NULL)
+		(void)snprintf(err->param, sizeof(err->param), "model");
+	return IM_EINVAL;
+}
+
 static enum im_rc
 fill(struct job *job, const struct local_model *model, const struct generate_request *req,
      struct im_err *err)
@@ -87,7 +107,9 @@ fill(struct job *job, const struct local_model *model, const struct generate_req
 		return err_set(err, IM_EINVAL, "a tenant's name has at most %d bytes",
 			       LOCAL_TENANT_MAX);
 	memcpy(job->tenant, tenant, strlen(tenant) + 1);
-	rc = local_params_read(req, &job->params, err);
+	rc = check_kind(model, req, err);
+	if (rc == IM_OK)
+		rc = local_params_read(req, &job->params, err);
 	if (rc == IM_OK)
 		rc = local_bias_read(req->extra_json, (uint32_t)llama_vocab_n_tokens(model->vocab),
 				     &job->bias, err);

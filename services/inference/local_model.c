@@ -227,8 +227,8 @@ longest_token(const struct llama_vocab *vocab)
 static enum im_rc
 check_sinks(const struct local_model_params *p, struct local_model *m, struct im_err *err)
 {
-	m->sinks = p->sinks;
-	if (p->sinks == 0)
+	m->sinks = m->vectors_only ? 0 : p->sinks;
+	if (m->sinks == 0)
 		return IM_OK;
 	if (!m->reuse || !llama_memory_can_shift(llama_get_memory(m->context)))
 		return err_set(
@@ -258,6 +258,25 @@ check_memory(const struct local_model *m, const struct local_fit *fit, struct im
 	    "it takes %llu MiB, and %llu MiB for %u sequences of %u tokens; this machine has %llu MiB: lower "
 	    "workers[].max_batch_size, or the context",
 	    (unsigned long long)(weights >> 20), (unsigned long long)(keys >> 20), m->sequences,
+	    m->context_tokens, (unsigned long long)(has >> 20));
+}
+
+/* Such a model reads an input in one step, and llama.cpp keeps the whole vocabulary for each of its tokens. */
+static enum im_rc
+check_vectors_memory(const struct local_model *m, struct im_err *err)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t has = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+	uint64_t weights = llama_model_size(m->llama);
+	uint64_t step =
+	    (uint64_t)llama_vocab_n_tokens(m->vocab) * m->context_tokens * sizeof(float);
+
+	if (!m->vectors_only || weights + step <= has / 100 * MEMORY_PERCENT)
+		return IM_OK;
+	return err_set(
+	    err, IM_ENOMEM,
+	    "it takes %llu MiB, and %llu MiB for a text of %u tokens; this machine has %llu MiB: lower the context",
+	    (unsigned long long)(weights >> 20), (unsigned long long)(step >> 20),
 	    m->context_tokens, (unsigned long long)(has >> 20));
 }
 
@@ -306,8 +325,10 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 			       tp.n_threads);
 	llama_attach_threadpool(m->context, m->threads, m->threads);
 	m->exact = p->exact;
+	m->vectors_only = llama_get_memory(m->context) == NULL;
 	m->reuse = !llama_model_is_recurrent(m->llama) && !llama_model_is_hybrid(m->llama);
-	return check_sinks(p, m, err);
+	rc = check_vectors_memory(m, err);
+	return rc == IM_OK ? check_sinks(p, m, err) : rc;
 }
 
 static bool
@@ -316,16 +337,17 @@ on_progress(float part, void *watch)
 	return watch_step(watch, WATCH_LOADING, (uint64_t)(part * 100), 100);
 }
 
-/* The file's, or the one that llama.cpp has under this name. */
+/* The file's if it has one, or the one that llama.cpp has under this name. */
 static enum im_rc
 choose_template(const char *name, struct local_model *m, struct im_err *err)
 {
-	const char *known[TEMPLATES_MAX];
+	const char *own = llama_model_chat_template(m->llama, NULL), *known[TEMPLATES_MAX];
 	int32_t count;
 
+	if (name == NULL && own == NULL)
+		return IM_OK; /* it goes on with texts, or makes vectors of them */
 	if (name == NULL)
-		return local_template_init(&m->chat, llama_model_chat_template(m->llama, NULL),
-					   err);
+		return local_template_init(&m->chat, own, err);
 	count = llama_chat_builtin_templates(known, TEMPLATES_MAX);
 	for (int32_t i = 0; i < count && i < TEMPLATES_MAX; i++)
 		if (strcmp(known[i], name) == 0)
@@ -335,6 +357,21 @@ choose_template(const char *name, struct local_model *m, struct im_err *err)
 	    "there is no chat template '%s', allowed: chatml, llama3, mistral-v7, gemma, "
 	    "phi3, deepseek3 and others that llama.cpp has",
 	    name);
+}
+
+/* llama.cpp ends the process when it lays tokens around a text that the vocabulary does not have. */
+static enum im_rc
+check_vocabulary(const struct llama_vocab *vocab, struct im_err *err)
+{
+	bool both = llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_WPM;
+
+	if (((both || llama_vocab_get_add_bos(vocab)) && llama_vocab_bos(vocab) < 0) ||
+	    (llama_vocab_get_add_eos(vocab) && llama_vocab_eos(vocab) < 0) ||
+	    ((both || llama_vocab_get_add_sep(vocab)) && llama_vocab_sep(vocab) < 0))
+		return err_set(
+		    err, IM_ECORRUPT,
+		    "its vocabulary does not have the tokens that stand around a text; take another conversion of the model");
+	return IM_OK;
 }
 
 static enum im_rc
@@ -362,7 +399,9 @@ load(FILE *f, const struct local_model_params *p, struct local_model *m, struct 
 		return err_set(err, IM_EINVAL, "it does not generate text; take a chat model");
 	m->vocab = llama_model_get_vocab(m->llama);
 	m->token_bytes = longest_token(m->vocab);
-	rc = choose_template(p->chat_template, m, err);
+	rc = check_vocabulary(m->vocab, err);
+	if (rc == IM_OK)
+		rc = choose_template(p->chat_template, m, err);
 	return rc == IM_OK ? make_context(p, m, err) : rc;
 }
 

@@ -34,7 +34,9 @@ struct local_model {
 	struct llama_context *context;
 	struct ggml_threadpool *threads;
 	const struct llama_vocab *vocab;
-	struct local_template chat;
+	struct local_template chat; /* text NULL: it is not made for conversations */
+	bool
+	    vectors_only; /* it has no memory of tokens before, as BERT: nothing goes on from them */
 	uint32_t
 	    context_tokens; /* of one sequence: what was asked for, or what the model was trained on if that is less */
 	uint32_t sequences;

@@ -199,7 +199,6 @@ test_prompt_templates_known_unknown_and_trimming(void **state)
 	struct im_err err;
 
 	(void)state;
-	assert_int_equal(local_template_init(&t, NULL, &err), IM_EINVAL);
 	assert_int_equal(local_template_init(&t, "{{ something of its own }}", &err), IM_EINVAL);
 	assert_int_equal(local_template_init(&t, "chatml", &err), IM_OK);
 	assert_false(t.trims[LOCAL_USER]);

@@ -50,10 +50,6 @@ local_template_init(struct local_template *t, const char *text, struct im_err *e
 {
 	bool known = true;
 
-	if (text == NULL)
-		return err_set(
-		    err, IM_EINVAL,
-		    "the model has no chat template: it is not made for conversations; take an 'instruct' or 'chat' model");
 	t->text = text;
 	for (int role = LOCAL_SYSTEM; role <= LOCAL_ASSISTANT && known; role++)
 		t->trims[role] = probe_trim(text, (enum local_role)role, &known);

@@ -40,8 +40,7 @@ struct prompt {
 };
 
 /**
- * Prepare the template 'text' of a model (NULL = it has none). IM_OK, or IM_EINVAL: the template is not among those that
- * llama.cpp knows.
+ * Prepare the template 'text' of a model. IM_OK, or IM_EINVAL: the template is not among those that llama.cpp knows.
  */
 IM_MUST_CHECK enum im_rc local_template_init(struct local_template *t, const char *text,
 					     struct im_err *err);

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from mesh import wait_for
+from mesh import ROOT, wait_for
 from upstream import Upstream
 
 BOTH = [{"name": "up", "backend": "upstream", "models": ["echo", "floats", "hang", "limit", "deepseek-flash"]},
@@ -121,3 +121,15 @@ def test_no_other_model_answers_in_place_of_an_embedding(start, upstream):
     assert status == 200 and headers["x-infermesh-fallback"] == "model:demo"
     mesh.settled()
     mesh.verify()
+
+
+def test_model_without_a_chat_template_gives_vectors_and_does_not_chat(start, tmp_path):
+    key = b"tokenizer.chat_template"
+    (tmp_path / "plain.gguf").write_bytes((ROOT / "deploy/models/demo-q8_0.gguf").read_bytes().replace(key, key[:-1] + b"X", 1))
+    mesh = start(workers=[{"name": "w", "backend": "local", "model_file": str(tmp_path / "plain.gguf")}])
+    status, _, reply = embed(mesh, {"model": "plain", "input": ["Good morning", "Good evening"]})
+    assert status == 200 and [len(numbers(e) if isinstance(e["embedding"], str) else e["embedding"]) for e in reply["data"]] == [256] * 2
+    status, _, reply = embed(mesh, {"model": "plain", "prompt": "Where is my", "max_tokens": 4, "temperature": 0}, "/v1/completions")
+    assert status == 200 and reply["choices"][0]["text"]
+    status, _, reply = embed(mesh, {"model": "plain", "messages": [{"role": "user", "content": "hi"}]}, "/v1/chat/completions")
+    assert status == 400 and reply["error"]["param"] == "model" and "has no chat template" in reply["error"]["message"], reply
