@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/sha256.h"
+#include "daemon/durable.h"
 #include "daemon/paths.h"
 
 #define KEYS_FILE_MAX (1024UL * 1024)
@@ -258,23 +258,6 @@ make_key(char out[KEYS_KEY_LEN + 1])
 	OPENSSL_cleanse(text, sizeof(text));
 }
 
-/* The name of a new file lasts only once its folder is on disk too. */
-static void
-sync_folder(const char *path)
-{
-	char folder[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd;
-
-	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
-		       slash != NULL ? path : ".");
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		(void)fsync(fd);
-		(void)close(fd);
-	}
-}
-
 /* Append the line under a lock, beginning on a line of its own whatever an editor left behind. */
 static enum im_rc
 append_line(int fd, const char *path, const char *line, struct im_err *err)
@@ -334,7 +317,7 @@ keys_create(const char *path, const char *caller, const char *tenant,
 	}
 	(void)close(fd);
 	if (rc == IM_OK) {
-		sync_folder(path);
+		(void)!durable_sync_folder(path);
 		memcpy(ret_key, key, sizeof(key));
 	}
 	OPENSSL_cleanse(key, sizeof(key));

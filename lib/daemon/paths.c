@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/durable.h"
+
 enum im_rc
 paths_make_parents(const char *path, struct im_err *err)
 {
@@ -22,9 +24,14 @@ paths_make_parents(const char *path, struct im_err *err)
 	memcpy(part, path, len + 1);
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdir(part, 0700) < 0 && errno != EEXIST && errno != EISDIR && errno != EROFS &&
-		    errno != EACCES)
+		if (mkdir(part, 0700) == 0) {
+			if (!durable_sync_folder(part))
+				return err_errno(err, IM_EIO, errno,
+						 "cannot sync the folder above %s", part);
+		} else if (errno != EEXIST && errno != EISDIR && errno != EROFS &&
+			   errno != EACCES) {
 			return err_errno(err, IM_EIO, errno, "cannot make the folder %s", part);
+		}
 		*slash = '/';
 	}
 	return IM_OK;

@@ -17,7 +17,7 @@ IM_MUST_CHECK enum im_rc paths_make_private(const char *path, struct im_err *err
 /** paths_make_private() for mesh.run_dir and mesh.state_dir. */
 IM_MUST_CHECK enum im_rc paths_make_dirs(const struct config *config, struct im_err *err);
 
-/** Make the folders above the file 'path' (mode 0700) that are missing. IM_EIO. */
+/** Make the folders above the file 'path' (mode 0700) that are missing, durably. IM_EINVAL, IM_EIO. */
 IM_MUST_CHECK enum im_rc paths_make_parents(const char *path, struct im_err *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include <openssl/sha.h>
 
 #include "base/thread.h"
+#include "daemon/durable.h"
 
 #define MAGIC       "IMSTATE1"
 #define MAGIC_BYTES 8
@@ -88,43 +89,6 @@ state_file_read(const char *path, struct buf *out, struct im_err *err)
 	return rc;
 }
 
-static bool
-write_all(int fd, const void *data, size_t len)
-{
-	const uint8_t *at = data;
-
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-/* The rename itself is durable once the folder is. */
-static enum im_rc
-sync_folder(const char *path, struct im_err *err)
-{
-	char folder[PATH_BYTES];
-	const char *slash = strrchr(path, '/');
-	int fd;
-	enum im_rc rc = IM_OK;
-
-	(void)snprintf(folder, sizeof(folder), "%.*s", slash != NULL ? (int)(slash - path) : 1,
-		       slash != NULL ? path : ".");
-	fd = open(folder[0] != '\0' ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0)
-		rc = err_errno(err, IM_EIO, errno, "cannot sync the folder of %s", path);
-	if (fd >= 0)
-		(void)close(fd);
-	return rc;
-}
-
 enum im_rc
 state_file_write(const char *path, const void *data, size_t len, struct im_err *err)
 {
@@ -139,8 +103,8 @@ state_file_write(const char *path, const void *data, size_t len, struct im_err *
 	if (fd < 0)
 		return err_errno(err, IM_EIO, errno, "cannot write %s", tmp);
 	(void)SHA256(data, len, digest);
-	ok = write_all(fd, MAGIC, MAGIC_BYTES) && write_all(fd, digest, sizeof(digest)) &&
-	     write_all(fd, data, len) && fsync(fd) == 0;
+	ok = durable_write(fd, MAGIC, MAGIC_BYTES) && durable_write(fd, digest, sizeof(digest)) &&
+	     durable_write(fd, data, len) && fsync(fd) == 0;
 	if (!ok)
 		(void)err_errno(err, IM_EIO, errno, "cannot write %s", tmp);
 	if (close(fd) != 0 && ok) {
@@ -155,7 +119,10 @@ state_file_write(const char *path, const void *data, size_t len, struct im_err *
 		(void)unlink(tmp);
 		return IM_EIO;
 	}
-	return sync_folder(path, err);
+	/* The rename itself is durable once the folder is. */
+	if (!durable_sync_folder(path))
+		return err_errno(err, IM_EIO, errno, "cannot sync the folder of %s", path);
+	return IM_OK;
 }
 
 static void *

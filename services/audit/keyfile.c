@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/secret_file.h"
 #include "base/hex.h"
+#include "daemon/secret_file.h"
 
 static const char head[] =
     "# infermesh audit keys. Back this file up, apart from the log. Whoever has it can sign for the log\n"

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "audit/keyfile.h"
-#include "audit/secret_file.h"
 #include "audit/testlog.h"
+#include "daemon/secret_file.h"
 
 #define ORIGIN "test.example/log"
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "audit/keyfile.h"
-#include "audit/secret_file.h"
 #include "base/hex.h"
+#include "daemon/secret_file.h"
 
 #define SIGNER "signer "
 #define KEYFILE_FULL                                                                               \

@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "audit/find.h"
-#include "audit/secret_file.h"
 #include "audit/testlog.h"
 #include "audit/turn.h"
 #include "base/log.h"
+#include "daemon/secret_file.h"
 
 #define US     UINT64_C(1000000)
 #define Y2027  (UINT64_C(1798761600) * US) /* 2027-01-01 00:00 UTC */

@@ -6,8 +6,8 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#include "audit/secret_file.h"
 #include "base/hex.h"
+#include "daemon/secret_file.h"
 
 #define WORD "cosigner "
 

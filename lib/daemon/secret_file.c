@@ -1,17 +1,19 @@
 /*
- * audit/secret_file.c - see secret_file.h.
+ * daemon/secret_file.c - see secret_file.h.
  */
-#include "audit/secret_file.h"
+#include "daemon/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "audit/disk.h"
+#include "daemon/durable.h"
+#include "daemon/paths.h"
 
 static enum im_rc
 check_mode(int fd, const char *path, struct im_err *err)
@@ -67,7 +69,7 @@ secret_file_read(const char *path, char ret[SECRET_FILE_MAX + 1], struct im_err 
 static enum im_rc
 write_whole(const char *tmp, const struct buf *text, struct im_err *err)
 {
-	enum im_rc rc;
+	enum im_rc rc = IM_OK;
 	int fd;
 
 	if (unlink(tmp) < 0 && errno != ENOENT)
@@ -75,9 +77,8 @@ write_whole(const char *tmp, const struct buf *text, struct im_err *err)
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(err, IM_EIO, errno, "cannot make the key file %s", tmp);
-	rc = disk_write(&disk_posix, fd, tmp, text->data, text->len, 0, err);
-	if (rc == IM_OK && fsync(fd) < 0)
-		rc = disk_failed(err, errno, true, "sync", tmp);
+	if (!durable_write(fd, text->data, text->len) || fsync(fd) < 0)
+		rc = err_errno(err, IM_EIO, errno, "cannot write the key file %s", tmp);
 	(void)close(fd);
 	return rc;
 }
@@ -85,17 +86,12 @@ write_whole(const char *tmp, const struct buf *text, struct im_err *err)
 enum im_rc
 secret_file_create(const char *path, const struct buf *text, struct im_err *err)
 {
-	char dir[DISK_PATH_MAX] = ".", tmp[DISK_PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	enum im_rc rc = IM_OK;
+	char tmp[PATH_MAX];
+	enum im_rc rc;
 
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
 		return err_set(err, IM_EINVAL, "the path %s is too long", path);
-	if (slash != NULL && slash != path) {
-		memcpy(dir, path, (size_t)(slash - path));
-		dir[slash - path] = '\0';
-		rc = disk_mkdirs(&disk_posix, dir, err);
-	}
+	rc = paths_make_parents(path, err);
 	if (rc == IM_OK)
 		rc = write_whole(tmp, text, err);
 	/* The name comes last, and never takes another file's place: a file of this name is whole. */
@@ -104,10 +100,9 @@ secret_file_create(const char *path, const struct buf *text, struct im_err *err)
 			 ? err_set(err, IM_EEXIST, "the key file %s exists already", path)
 			 : err_errno(err, IM_EIO, errno, "cannot make the key file %s", path);
 	(void)unlink(tmp);
-	if (rc == IM_OK) {
-		rc = disk_sync_dir(&disk_posix, slash == path ? "/" : dir, err);
-		if (rc != IM_OK)
-			(void)unlink(path);
+	if (rc == IM_OK && !durable_sync_folder(path)) {
+		rc = err_errno(err, IM_EIO, errno, "cannot sync the folder of %s", path);
+		(void)unlink(path);
 	}
 	return rc;
 }
