@@ -97,6 +97,7 @@ int run_model_list(const struct cli_args *args);
 int run_model_load(const struct cli_args *args);
 int run_model_unload(const struct cli_args *args);
 int run_model_reload(const struct cli_args *args);
+int run_model_encrypt(const struct cli_args *args);
 int run_model_verify(const struct cli_args *args);
 int run_model_quantize(const struct cli_args *args);
 int run_explain(const struct cli_args *args);

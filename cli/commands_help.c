@@ -113,6 +113,12 @@ const char model_quantize_help[] =
     ".\n"
     "q4_k_m (4.9 bits a weight) is small and good; q8_0 (8.5) is hardly to be told from f16. A matrix whose width a type cannot take gets the next better one.";
 
+const char model_encrypt_help[] =
+    "Encrypts the GGUF file IN as OUT with AES-256-GCM, for a local worker whose manifest (or workers[].model_key_file) names the key's\n"
+    "file. The worker decrypts it into memory only. FILE holds 64 hexadecimal digits and has mode 0600; back it up apart from\n"
+    "the models: without it they cannot be read. OUT appears when it is whole; Ctrl-C leaves nothing behind. Prints what belongs into\n"
+    "the manifest; the SHA-256 there is that of the weights, so it stays when they are encrypted anew. Needs no running mesh.";
+
 const char audit_verify_help[] =
     "Recomputes every hash of the log in DIR (default: audit.dir of the configuration), or of the one that somebody\n"
     "publishes below URL, checks its signature, decodes every record and names requests without an end. Status 0: all is\n"

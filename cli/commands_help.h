@@ -16,6 +16,9 @@
 		"help", 'h', NULL, "this page"                                                     \
 	}
 
+/* What nearly all have. */
+#define OPT_COMMON OPT_CONFIG, OPT_HELP
+
 #define OPT_WORKER                                                                                 \
 	{                                                                                          \
 		"worker", 'w', "WORKER", "which local worker; not needed where there is one"       \
@@ -44,6 +47,7 @@ extern const char model_unload_help[];
 extern const char model_reload_help[];
 extern const char model_verify_help[];
 extern const char model_quantize_help[];
+extern const char model_encrypt_help[];
 extern const char audit_verify_help[];
 extern const char audit_show_help[];
 extern const char audit_search_help[];

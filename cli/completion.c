@@ -90,7 +90,7 @@ print_bash(void)
 	    "\tcase $prev in\n"
 	    "\t--type|-t) if [ \"${COMP_WORDS[2]}\" = quantize ]; then"
 	    " COMPREPLY=($(compgen -W '" TYPE_NAMES "' -- \"$cur\")); return; fi;;\n"
-	    "\t--config|-c|--output|--content) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
+	    "\t--config|-c|--output|--content|--key-file) COMPREPLY=($(compgen -f -- \"$cur\")); return;;\n"
 	    "\t--log) COMPREPLY=($(compgen -d -- \"$cur\")); return;;\n"
 	    "\tesac\n"
 	    "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
@@ -126,7 +126,7 @@ print_bash(void)
 	    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 	    "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n"
 	    "\t\t\"audit verify\"|\"audit search\"|\"audit export\"|\"audit reconcile\") COMPREPLY+=($(compgen -d -- \"$cur\"));;\n"
-	    "\t\t\"audit check\"|\"cache warm\"|\"model quantize\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
+	    "\t\t\"audit check\"|\"cache warm\"|\"model quantize\"|\"model encrypt\") COMPREPLY+=($(compgen -f -- \"$cur\"));;\n"
 	    "\t\t\"audit keys\") COMPREPLY+=($(compgen -W 'show rotate' -- \"$cur\"));;\n"
 	    "\t\t\"audit witness\") COMPREPLY+=($(compgen -W keygen -- \"$cur\"));;\n"
 	    "\tesac\n"
@@ -144,6 +144,14 @@ print_quoted(const char *s)
 		else if (*s != ':' && *s != '[' && *s != ']')
 			(void)putchar(*s);
 	}
+}
+
+/* Are its arguments files? */
+static bool
+takes_files(const struct command *c)
+{
+	return strcmp(c->name, "audit check") == 0 || strcmp(c->name, "model quantize") == 0 ||
+	       strcmp(c->name, "model encrypt") == 0;
 }
 
 static void
@@ -166,10 +174,8 @@ print_zsh_arguments(const struct command *c)
 		(void)printf(" '*:what:(show rotate)'");
 	if (strcmp(c->name, "audit witness") == 0)
 		(void)printf(" '*:what:(keygen)'");
-	if (strcmp(c->name, "audit check") == 0)
-		(void)printf(" '*:proof:_files'");
-	if (strcmp(c->name, "model quantize") == 0)
-		(void)printf(" '*:model file:_files'");
+	if (takes_files(c))
+		(void)printf(" '*:file:_files'");
 	if (strcmp(c->name, "completion") == 0)
 		(void)printf(" '*:shell:(bash zsh fish)'");
 	(void)printf(";;\n");
@@ -277,7 +283,7 @@ print_fish(void)
 		print_fish_options(c);
 	}
 	(void)printf(
-	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export reconcile check quantize' -F\n"
+	    "complete -c infermesh -n '__fish_seen_subcommand_from verify search export reconcile check quantize encrypt' -F\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from witness' -a keygen\n"
 	    "complete -c infermesh -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
 }

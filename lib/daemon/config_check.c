@@ -251,10 +251,13 @@ check_backend(const struct config *w, bool upstream, struct im_err *err)
 		"workers[].extra"
 	};
 	static const char *const local_only[] = {
-		"workers[].model_file", "workers[].sha256",         "workers[].manifest",
-		"workers[].operators",  "workers[].max_batch_size", "workers[].max_context_length",
-		"workers[].threads",    "workers[].queue_max",      "workers[].batch_tokens",
-		"workers[].step_ms",    "workers[].context_sinks",  "workers[].exact"
+		"workers[].model_file",     "workers[].sha256",
+		"workers[].manifest",       "workers[].operators",
+		"workers[].max_batch_size", "workers[].max_context_length",
+		"workers[].threads",        "workers[].queue_max",
+		"workers[].batch_tokens",   "workers[].step_ms",
+		"workers[].context_sinks",  "workers[].exact",
+		"workers[].model_key_file"
 	};
 	const char *const *wrong = upstream ? local_only : upstream_only;
 	size_t n = upstream ? sizeof(local_only) / sizeof(local_only[0])
@@ -308,8 +311,8 @@ check_upstream(const struct config *w, struct im_err *err)
 static enum im_rc
 check_manifest(const struct config *w, struct im_err *err)
 {
-	static const char *const wrong[] = { "workers[].model_file", "workers[].sha256",
-					     "workers[].models" };
+	static const char *const wrong[] = { "workers[].model_file", "workers[].model_key_file",
+					     "workers[].sha256", "workers[].models" };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		if (config_value_at(w, wrong[i])->line != 0)
@@ -352,6 +355,11 @@ check_worker(const struct config *c, size_t i, struct im_err *err)
 				     "a local worker serves one model; name one, or add a worker");
 	if (rc == IM_OK && config_str(w, "workers[].manifest") != NULL)
 		rc = check_manifest(w, err);
+	if (rc == IM_OK && config_str(w, "workers[].model_key_file") != NULL &&
+	    config_str(w, "workers[].model_file") == NULL)
+		rc = config_fail_key(
+		    w, "workers[].model_key_file", err,
+		    "is given without workers[].model_file, the encrypted file that it is for");
 	if (rc == IM_OK && !is_operators(config_str(w, "workers[].operators")))
 		rc = config_fail_found(w, "workers[].operators",
 				       config_str(w, "workers[].operators"), err,

@@ -15,10 +15,8 @@ static const char *const rows[] = {
 };
 
 static const char *const worker_rows[] = {
-	"workers[].model_file",
-	"workers[].manifest",
-	"workers[].api_key_file",
-	"workers[].ca_file",
+	"workers[].model_file",   "workers[].model_key_file", "workers[].manifest",
+	"workers[].api_key_file", "workers[].ca_file",
 };
 
 static enum im_rc

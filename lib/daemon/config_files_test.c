@@ -88,6 +88,8 @@ test_config_file_that_is_missing_or_a_folder_is_named_with_line_and_key(void **s
 		  "router.limits_redis_password_file" },
 		{ "workers:\n  - {name: a}\n  - name: b\n    model_file: @\n", "4",
 		  "workers[].model_file" },
+		{ "workers:\n  - name: b\n    model_file: +\n    model_key_file: @\n", "4",
+		  "workers[].model_key_file" },
 		{ "workers:\n  - name: b\n    backend: upstream\n    url: https://h\n    ca_file: @\n",
 		  "5", "workers[].ca_file" },
 		{ "workers:\n  - name: b\n    backend: upstream\n    url: https://h\n    api_key_file: @\n",

@@ -43,7 +43,7 @@ test_manifest_models_are_read(void **state)
 	(void)state;
 	if (load(
 		"models:\n"
-		"  - {name: a, file: a.gguf, quantisation: q8_0, template: chatml, context: 4096}\n"
+		"  - {name: a, file: a.gguf, quantisation: q8_0, template: chatml, context: 4096, key_file: k}\n"
 		"  - name: b\n"
 		"    file: /models/b.gguf\n"
 		"    load: false\n",
@@ -53,9 +53,11 @@ test_manifest_models_are_read(void **state)
 	m = config_item(c, "models", 0);
 	assert_string_equal(config_str(m, "models[].name"), "a");
 	assert_int_equal(config_int(m, "models[].context"), 4096);
+	assert_string_equal(config_str(m, "models[].key_file"), "k");
 	assert_true(config_bool(m, "models[].load"));
 	m = config_item(c, "models", 1);
 	assert_null(config_str(m, "models[].sha256"));
+	assert_null(config_str(m, "models[].key_file"));
 	assert_false(config_bool(m, "models[].load"));
 	config_free(c);
 }
@@ -116,6 +118,15 @@ test_config_models_stand_in_a_manifest_only(void **state)
 	assert_refused(
 	    "workers:\n  - name: w\n    manifest: m.yaml\n    sha256: x\n",
 	    "t.yaml:4: workers[].sha256: is given beside workers[].manifest, which says it of each model; remove one");
+	assert_refused(
+	    "workers:\n  - name: w\n    manifest: m.yaml\n    model_key_file: x\n",
+	    "t.yaml:4: workers[].model_key_file: is given beside workers[].manifest, which says it of each model; remove one");
+	assert_refused(
+	    "workers:\n  - name: w\n    model_key_file: x\n",
+	    "t.yaml:3: workers[].model_key_file: is given without workers[].model_file, the encrypted file that it is for");
+	assert_refused(
+	    "workers:\n  - name: w\n    backend: upstream\n    url: http://x\n    model_key_file: x\n",
+	    "t.yaml:5: workers[].model_key_file: is for 'backend: local' only; this worker's backend is upstream");
 	assert_refused(
 	    "workers:\n  - name: w\n    operators: here\n",
 	    "t.yaml:3: workers[].operators: found \"here\", allowed: auto, ipc://PATH (shorter than 108 bytes) or tcp://HOST:PORT or off");

@@ -63,8 +63,9 @@ folder_make(struct folder *f, const char *models)
 void
 folder_remove(struct folder *f)
 {
-	static const char *const names[] = { "a.gguf",    "b.gguf",    "cut.gguf",   "none.gguf",
-					     "huge.gguf", "arch.gguf", "models.yaml" };
+	static const char *const names[] = { "a.gguf",    "b.gguf",     "cut.gguf",    "none.gguf",
+					     "huge.gguf", "arch.gguf",  "models.yaml", "a.imdl",
+					     "b.imdl",    "models.key", "other.key" };
 	char path[PATH_BYTES];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

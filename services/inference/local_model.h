@@ -18,6 +18,7 @@ struct load_watch;
 struct local_model_params {
 	const char *file;          /* NULL = the bundled demo model */
 	const char *sha256;        /* 64 hexadecimal digits that the file must have, or NULL */
+	const char *key_file;      /* of an encrypted file's key; NULL: it is not encrypted */
 	const char *chat_template; /* one that llama.cpp knows by this name, or NULL: the file's */
 	uint32_t sequences;        /* decoded together; 0 = as fits the machine */
 	uint32_t context_tokens;   /* of one sequence, at most */
@@ -47,11 +48,13 @@ struct local_model {
 	uint32_t token_bytes;  /* of the longest token */
 	uint64_t created;      /* modification time of the file, seconds since 1970 */
 	char path[4096];
-	char digest[65]; /* lower-case hex SHA-256 */
+	char digest[65]; /* lower-case hex SHA-256; of what is in it if it is encrypted */
+	bool sealed;     /* the file is encrypted */
+	bool locked;     /* then: the process' memory is kept out of swap */
 };
 
 /**
- * Find, check and load. IM_OK; IM_ENOTFOUND, IM_EIO, IM_ECORRUPT, IM_EINVAL (another SHA-256, no usable chat template),
+ * Find, check and load. IM_OK; IM_ENOTFOUND, IM_EIO, IM_ECORRUPT, IM_EINVAL (another SHA-256 or key, no usable chat template), IM_EPERM (the key file),
  * IM_EUNAVAILABLE (this processor), IM_ENOMEM: the text names the file and what to do. On failure nothing is left.
  */
 IM_MUST_CHECK enum im_rc local_model_load(const struct local_model_params *params,

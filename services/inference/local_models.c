@@ -206,6 +206,11 @@ resident_begin(struct resident *r, struct model_entry *e, struct im_err *err)
 	(void)snprintf(r->name, sizeof(r->name), "%s", e->id);
 	list_push_back(&m->residents, &r->node);
 	e->now = r;
+	if (r->model.sealed && !r->model.locked)
+		log_warn(
+		    "the memory of an encrypted model may be swapped out: encrypt the swap, or lift the limit of locked "
+		    "memory (LimitMEMLOCK=infinity)",
+		    LOG_STR("infermesh.model", e->id));
 	return IM_OK;
 }
 
@@ -349,6 +354,8 @@ models_start(struct local_models *m, struct loop *loop, const struct config *ite
 		.manifest = item != NULL ? config_str(item, "workers[].manifest") : NULL,
 		.params = { .file = item != NULL ? config_str(item, "workers[].model_file") : NULL,
 			    .sha256 = item != NULL ? config_str(item, "workers[].sha256") : NULL,
+			    .key_file =
+				item != NULL ? config_str(item, "workers[].model_key_file") : NULL,
 			    .sequences = spec_setting(item, "workers[].max_batch_size"),
 			    .context_tokens = spec_setting(item, "workers[].max_context_length"),
 			    .batch_tokens = spec_setting(item, "workers[].batch_tokens"),

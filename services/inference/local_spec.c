@@ -24,13 +24,30 @@ copy(char *to, size_t cap, const char *from)
 	(void)snprintf(to, cap, "%s", from != NULL ? from : "");
 }
 
+/* The path that the key 'row' of model 'm' says; a relative one begins in the manifest's folder. "" if it says none. */
+static enum im_rc
+copy_path(const struct config *manifest, const struct config *m, const char *row,
+	  char to[SPEC_PATH_MAX], struct im_err *err)
+{
+	const char *file = config_str(m, row), *path = config_file(manifest);
+	const char *slash = strrchr(path, '/');
+	int folder;
+
+	to[0] = '\0';
+	if (file == NULL)
+		return IM_OK;
+	folder = file[0] == '/' || slash == NULL ? 0 : (int)(slash + 1 - path);
+	if (snprintf(to, SPEC_PATH_MAX, "%.*s%s", folder, path, file) >= SPEC_PATH_MAX)
+		return err_set(err, IM_EINVAL, "%s: %s of '%s' is too long", path, row,
+			       config_str(m, "models[].name"));
+	return IM_OK;
+}
+
 enum im_rc
 spec_at(const struct config *manifest, size_t i, struct local_spec *ret, struct im_err *err)
 {
 	const struct config *m = config_item(manifest, "models", i);
-	const char *file = config_str(m, "models[].file"), *path = config_file(manifest);
-	const char *slash = strrchr(path, '/');
-	int folder = file[0] == '/' || slash == NULL ? 0 : (int)(slash + 1 - path);
+	enum im_rc rc;
 
 	*ret = (struct local_spec){
 		.context_tokens = (uint32_t)config_int(m, "models[].context"),
@@ -40,11 +57,8 @@ spec_at(const struct config *manifest, size_t i, struct local_spec *ret, struct 
 	copy(ret->sha256, sizeof(ret->sha256), config_str(m, "models[].sha256"));
 	copy(ret->chat_template, sizeof(ret->chat_template), config_str(m, "models[].template"));
 	copy(ret->quantisation, sizeof(ret->quantisation), config_str(m, "models[].quantisation"));
-	if (snprintf(ret->file, sizeof(ret->file), "%.*s%s", folder, path, file) >=
-	    (int)sizeof(ret->file))
-		return err_set(err, IM_EINVAL, "%s: the path of the file of '%s' is too long", path,
-			       ret->name);
-	return IM_OK;
+	rc = copy_path(manifest, m, "models[].file", ret->file, err);
+	return rc == IM_OK ? copy_path(manifest, m, "models[].key_file", ret->key_file, err) : rc;
 }
 
 enum im_rc

@@ -16,9 +16,10 @@
 
 struct local_spec {
 	char name[GENERATE_MODEL_MAX + 1];
-	char file[SPEC_PATH_MAX]; /* "" = the bundled demo model */
-	char sha256[65];          /* "" = any */
-	char chat_template[64];   /* "" = the file's */
+	char file[SPEC_PATH_MAX];     /* "" = the bundled demo model */
+	char key_file[SPEC_PATH_MAX]; /* "" = the file is not encrypted */
+	char sha256[65];              /* "" = any */
+	char chat_template[64];       /* "" = the file's */
 	char quantisation[32];
 	uint32_t context_tokens; /* 0 = as the worker says */
 	bool load;               /* at the start */

@@ -11,7 +11,10 @@
 #define TELL_US 5000000
 
 static const char *const doing[] = {
-	[WATCH_IDLE] = "", [WATCH_CHECKING] = "checking", [WATCH_LOADING] = "loading"
+	[WATCH_IDLE] = "",
+	[WATCH_DECRYPTING] = "decrypting",
+	[WATCH_CHECKING] = "checking",
+	[WATCH_LOADING] = "loading",
 };
 
 bool

@@ -11,6 +11,7 @@
 
 enum watch_stage {
 	WATCH_IDLE,
+	WATCH_DECRYPTING,
 	WATCH_CHECKING, /* its SHA-256 */
 	WATCH_LOADING,
 };
@@ -25,7 +26,7 @@ struct load_watch {
 /** 'done' of 'all' are done. False: give up. 'w' NULL is fine. By the loading thread. */
 bool watch_step(struct load_watch *w, enum watch_stage stage, uint64_t done, uint64_t all);
 
-/** "checking", "loading", or "" for nothing. */
+/** "decrypting", "checking", "loading", or "" for nothing. */
 const char *watch_doing(const struct load_watch *w);
 
 #endif

@@ -1,6 +1,9 @@
 """Several models in one worker: what operators see of them, and weights that are replaced under requests."""
 import json
+import os
 import pathlib
+import signal
+import subprocess
 import threading
 
 import pytest
@@ -152,3 +155,61 @@ def test_the_demo_worker_is_asked_too(start):
     assert done["before"] == done["after"] == workers[0]["models"][0]["digest"]
     assert "is whole" in model(mesh, "verify", "demo")
     assert pathlib.Path(workers[0]["models"][0]["file"]).exists()
+
+
+def encrypt(mesh, *args, status=0, **kwargs):
+    done = subprocess.run([mesh.program("infermesh"), "model", "encrypt", *map(str, args)], capture_output=True, text=True,
+                          timeout=60, **kwargs)
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout) if "--json" in args else done.stdout + done.stderr
+
+
+def test_encrypted_models_are_served_from_memory_only(models):
+    mesh, folder = models, models.models
+    key, other = folder / "models.key", folder / "other.key"
+    said = encrypt(mesh, folder / "a.gguf", folder / "s.imdl", "--key-file", key, "--new-key", "--json")
+    assert said["sha256"] == listed(mesh)["a"]["digest"] and key.stat().st_mode & 0o777 == 0o600
+    assert "--force replaces it" in encrypt(mesh, folder / "a.gguf", folder / "s.imdl", "--key-file", key, status=1)
+    assert "--new-key makes one" in encrypt(mesh, folder / "a.gguf", folder / "t.imdl", "--key-file", other, status=1)
+    assert "no GGUF" in encrypt(mesh, folder / "models.yaml", folder / "t.imdl", "--key-file", other, "--new-key", status=1)
+    assert not other.exists()  # nothing was encrypted with it
+    encrypt(mesh, folder / "a.gguf", folder / "t.imdl", "--key-file", other, "--new-key")
+    assert "sha256: " + said["sha256"] in encrypt(mesh, folder / "a.gguf", folder / "u.imdl", "--key-file", key)
+    assert (folder / "u.imdl").read_bytes() != (folder / "s.imdl").read_bytes()  # each has its own salt
+
+    expected = ask(mesh, "a")
+    put(folder, "models.yaml", (
+        "models:\n  - {name: a, file: s.imdl, key_file: models.key, sha256: " + said["sha256"] + "}\n"
+        "  - {name: wrong, file: t.imdl, key_file: models.key}\n  - {name: keyless, file: s.imdl}\n").encode())
+    assert model(mesh, "reload", "a", "--json")["after"] == said["sha256"]
+    (folder / "a.gguf").unlink()
+    assert expected[0] == 200 and ask(mesh, "a") == expected
+    assert "another key" in model(mesh, "load", "wrong", status=1)
+    assert "it is encrypted" in model(mesh, "load", "keyless", status=1)
+    assert "is whole" in model(mesh, "verify", "a")
+    assert listed(mesh)["a"]["file"].endswith("s.imdl")
+    # A part of the weights stands nowhere on disk where the mesh could have put it.
+    part = DEMO[3000000:3000032]
+    assert not [p for p in mesh.folder.rglob("*") if p.is_file() and p != folder / "cut.gguf" and part in p.read_bytes()]
+    assert not list(folder.glob("*.tmp"))
+
+    damaged = bytearray((folder / "s.imdl").read_bytes())
+    damaged[2000000] ^= 1
+    put(folder, "s.imdl", bytes(damaged))
+    assert "chunk 1 " in model(mesh, "verify", "a", status=1)
+    assert "chunk 1 " in model(mesh, "reload", "a", status=1)
+    assert ask(mesh, "a") == expected
+    mesh.settled()
+    mesh.verify()
+
+
+def test_encrypting_that_is_interrupted_leaves_nothing(models):
+    folder = models.models
+
+    def interrupted():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert "given up" in encrypt(models, folder / "a.gguf", folder / "s.imdl", "--key-file", folder / "models.key", "--new-key",
+                                 status=1, preexec_fn=interrupted)
+    assert sorted(p.name for p in folder.iterdir()) == ["a.gguf", "cut.gguf", "models.yaml"]
