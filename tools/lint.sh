@@ -29,7 +29,7 @@ scripts() {
 }
 
 tidy() {
-	git ls-files -- 'lib/*.c' 'services/*.c' 'cli/*.c' 'client/*.c' 'tests/*.c' |
+	git ls-files -- 'lib/*.c' 'services/*.c' 'cli/*.c' 'client/*.c' 'tests/*.c' 'tools/*.c' |
 		xargs -P "$(nproc)" -n 4 clang-tidy-14 -p "$build" --quiet 2> >(grep -vE 'warnings? (generated|treated)|^Suppressed|^Use -' >&2)
 }
 
