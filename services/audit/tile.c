@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEVEL_BITS      8 /* log2(TILE_WIDTH) */
-#define LEAVES_TOGETHER 64
+#define LEVEL_BITS       8 /* log2(TILE_WIDTH) */
+#define LEAVES_TOGETHER  64
+#define CACHE_LINE_BYTES 64
+#define AHEAD_BYTES      2048 /* some entries: that is how long memory takes */
 
 void
 tile_path(const struct tile *t, char ret_path[TILE_PATH_MAX])
@@ -190,6 +192,15 @@ bundle_check(const uint8_t *data, size_t len, uint64_t count)
 	return at == len && found == count;
 }
 
+/* Ask for 'len' bytes of what comes later: where an entry begins is known when the length before it is there, so the processor asks for
+ * nothing by itself, and would wait for memory at each. */
+static void
+fetch_ahead(const struct bundle_iter *it, size_t len)
+{
+	for (size_t i = 0; i < len && AHEAD_BYTES + i < it->left; i += CACHE_LINE_BYTES)
+		__builtin_prefetch(it->at + AHEAD_BYTES + i);
+}
+
 size_t
 bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count, struct hash *ret)
 {
@@ -202,8 +213,10 @@ bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count, s
 
 		for (n = 0; n < LEAVES_TOGETHER && done + n < count &&
 			    bundle_next(&it, &at, &entry[n].len);
-		     n++)
+		     n++) {
 			entry[n].data = at;
+			fetch_ahead(&it, entry[n].len);
+		}
 		tlog_leaves(h, entry, n, ret + done);
 		done += n;
 	} while (n == LEAVES_TOGETHER);
