@@ -105,6 +105,7 @@ rotate(struct wal *w, struct im_err *err)
 	*old = (struct retired){ .file.fd = w->fd, .generation = w->generation, .end = w->end };
 	list_push_back(&w->retired, &old->file.node);
 	w->fd = fd;
+	direct_begin(&w->direct, fd);
 	memcpy(w->path, path, sizeof(path));
 	w->generation++;
 	w->offset = 0;
@@ -136,10 +137,13 @@ cut(struct wal *w, struct im_err *err)
 static enum im_rc
 zero_ahead(struct wal *w, uint64_t end, struct im_err *err)
 {
-	static uint8_t zeros
-	    [WAL_AHEAD_BYTES]; /* not const: never touched, it is no part of the file and of no page */
-	uint64_t stop = end + sizeof(zeros) < w->limit ? end + sizeof(zeros) : w->limit;
+	/* Not const: never touched, it is no part of the file and of no page. */
+	static _Alignas(DIRECT_BLOCK) uint8_t zeros[WAL_AHEAD_BYTES];
+	uint64_t stop;
 	struct im_err why;
+
+	end = DIRECT_UP(end); /* zeros follow a frame anyway */
+	stop = end + sizeof(zeros) < w->limit ? end + sizeof(zeros) : w->limit;
 
 	if (end <= w->zeroed || end >= w->limit)
 		return IM_OK;
@@ -170,7 +174,8 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 	buf_clear(&w->out);
 	if (!wal_frame_put(&w->out, frame))
 		return err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
-	rc = disk_write(w->ops, w->fd, w->path, w->out.data, w->out.len, w->offset, err);
+	rc = direct_write(&w->direct, w->ops, w->fd, w->path, w->offset, w->out.data, w->out.len,
+			  err);
 	if (rc == IM_EIO)
 		return rc;
 	if (rc != IM_OK) {
@@ -186,6 +191,7 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 		return IM_EIO;
 	if (w->ops->fdatasync(w->fd) < 0)
 		return disk_failed(err, errno, true, "sync", w->path);
+	direct_keep(&w->direct, w->offset, w->out.data, w->out.len);
 	w->offset += total;
 	w->end = frame->first + frame->count;
 	return IM_OK;
@@ -199,6 +205,7 @@ copy_out(struct wal *w, const char *tmp, const uint8_t *data, size_t len, struct
 	enum im_rc rc = disk_write(w->ops, w->fd, tmp, data, len, w->offset, err);
 
 	w->ops->writeback(w->fd); /* the disk works while we go on */
+	direct_keep(&w->direct, w->offset, data, len);
 	w->offset += len;
 	return rc;
 }
@@ -290,10 +297,12 @@ wal_prepare(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t
 
 	*w = (struct wal){ .ops = ops,
 			   .fd = -1,
-			   .segment_bytes = segment_bytes,
+			   .segment_bytes = DIRECT_UP(segment_bytes),
 			   .generation = (uint64_t)epoch << 32 };
 	list_init(&w->retired);
-	rc = disk_path(w->dir, dir, "wal", err);
+	rc = direct_init(&w->direct, err);
+	if (rc == IM_OK)
+		rc = disk_path(w->dir, dir, "wal", err);
 	if (rc == IM_OK)
 		rc = disk_mkdir(ops, w->dir, err);
 	if (rc == IM_OK)
@@ -302,8 +311,9 @@ wal_prepare(struct wal *w, const struct disk_ops *ops, const char *dir, uint32_t
 		return rc;
 	for (size_t i = 0; i < count; i++)
 		copied += wal_frame_bytes(&frames[i]);
-	w->limit =
-	    copied + WAL_RESERVE_BYTES > segment_bytes ? copied + WAL_RESERVE_BYTES : segment_bytes;
+	w->limit = DIRECT_UP(copied + WAL_RESERVE_BYTES);
+	if (w->limit < w->segment_bytes)
+		w->limit = w->segment_bytes;
 	rc = unnamed_path(w, tmp, err);
 	if (rc != IM_OK)
 		return rc;
@@ -332,10 +342,12 @@ wal_settle(struct wal *w, struct im_err *err)
 		rc = disk_failed(err, errno, false, "rename", tmp);
 	if (rc == IM_OK)
 		rc = disk_sync_dir(w->ops, w->dir, err);
-	if (rc == IM_OK)
+	if (rc == IM_OK) {
 		w->unnamed = false;
-	else
+		direct_begin(&w->direct, w->fd);
+	} else {
 		drop_unnamed(w);
+	}
 	return rc;
 }
 
@@ -425,4 +437,5 @@ wal_close(struct wal *w)
 	w->fd = -1;
 	drop_unnamed(w);
 	buf_done(&w->out);
+	direct_done(&w->direct);
 }

@@ -8,7 +8,7 @@
 #ifndef AUDIT_WAL_H
 #define AUDIT_WAL_H
 
-#include "audit/disk.h"
+#include "audit/direct.h"
 #include "audit/wal_frame.h"
 #include "base/list.h"
 
@@ -30,10 +30,11 @@ struct wal {
 	uint64_t offset;        /* where the next frame goes */
 	uint64_t limit;         /* bytes set aside for this segment, the reserve included */
 	uint64_t zeroed;        /* up to here zeros were written ahead of the frames */
-	uint64_t segment_bytes; /* of later segments */
+	uint64_t segment_bytes; /* of later segments; whole blocks */
 	uint64_t end;           /* index after the last record */
 	bool unnamed;           /* the segment is a temporary file still: wal_settle() */
 	struct buf out;
+	struct direct direct;
 	struct list retired; /* of segments that are full */
 };
 
