@@ -138,13 +138,16 @@ enum im_rc
 folder_begin(struct rig *r, enum model_change what, const char *name, struct turn *t)
 {
 	struct im_err err = { 0 };
+	enum im_rc rc;
 
 	*t = (struct turn){ 0 };
 	loop_enter(r->loop);
-	t->rc = backend_local.change(r->backend, what, name, on_changed, t, &err);
-	loop_leave(r->loop);
+	rc = backend_local.change(r->backend, what, name, on_changed, t, &err);
+	/* Behind loop_leave() it may be done already. */
+	t->rc = rc;
 	(void)snprintf(t->text, sizeof(t->text), "%s", err.text);
-	return t->rc;
+	loop_leave(r->loop);
+	return rc;
 }
 
 bool
