@@ -13,8 +13,8 @@ import sys
 import bpe
 import dialogues
 
-VOCABULARY = 1792
-DIALOGUES = 30000
+VOCABULARY = 2048
+DIALOGUES = 40000
 LEARN = 0x8000
 LONGEST = 384  # tokens; longer dialogues are left out
 

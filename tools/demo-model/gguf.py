@@ -85,6 +85,8 @@ def metadata(tokenizer, shape, context):
         entry("general.architecture", STRING, "llama"),
         entry("general.name", STRING, "infermesh demo"),
         entry("general.description", STRING, "A toy that answers customer-service questions in English and Chinese; see its card."),
+        entry("general.license", STRING, "Apache-2.0"),
+        entry("general.quantization_version", U32, 2),
         entry("general.file_type", U32, 7),
         entry("llama.context_length", U32, context),
         entry("llama.embedding_length", U32, shape.width),
@@ -128,7 +130,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("tokenizer", "weights", "out"):
         args.add_argument(name, type=pathlib.Path)
-    for name, value in (("width", 256), ("layers", 4), ("heads", 8), ("hidden", 640), ("context", 1024)):
+    for name, value in (("width", 192), ("layers", 4), ("heads", 6), ("hidden", 512), ("context", 512)):
         args.add_argument("--" + name, type=int, default=value)
     a = args.parse_args()
     tokenizer = bpe.load(a.tokenizer)

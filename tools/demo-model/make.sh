@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/demo-model/make.sh [OUT] - makes the demo model from nothing: dialogues, tokens, training, GGUF, evaluation. About 1,000 seconds
+# tools/demo-model/make.sh [OUT] - makes the demo model from nothing: dialogues, tokens, training, GGUF, evaluation. About 900 seconds
 # of one core's time, on two threads. OUT (build/demo-model) gets demo-q8_0.gguf and all that led to it; stopped, it goes on with the
 # last checkpoint. THREADS=N takes more or fewer (at most 4).
 set -euo pipefail

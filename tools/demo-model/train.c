@@ -15,7 +15,7 @@
 
 #define LANES                                                                                      \
 	4 /* always so many parts of a step, whatever the threads are: their sum is taken in this order */
-#define LANE_TOKENS  1536
+#define LANE_TOKENS  1024
 #define WARM_STEPS   60
 #define COOLING      0.5f /* the last part of the pass, in which the rate falls to 0 */
 #define MUON_RATE    0.02f
@@ -347,7 +347,7 @@ options_read(struct trainer *t, size_t *threads, size_t *seed, int argc, char **
 int
 main(int argc, char **argv)
 {
-	struct trainer t = { .s = { 1792, 256, 4, 8, 640, 384 } };
+	struct trainer t = { .s = { 2048, 192, 4, 6, 512, 384 } };
 	size_t threads = 2, seed = 1;
 	char checkpoint[4096];
 	int status = options_read(&t, &threads, &seed, argc, argv);

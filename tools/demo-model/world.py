@@ -5,6 +5,7 @@ Each open class is cut in two by a checksum of the word: one part is for trainin
 import zlib
 
 HELD_OUT_EVERY = 10  # one word in so many is kept for the evaluation
+MADE_UP = 0.3       # of the goods and towns of training: words that do not exist, so that copying is learned and not a list
 
 REFUSAL = {"en": "Sorry, I cannot help with that. I help with orders, delivery, returns, payment and accounts.",
            "zh": "抱歉，这个我帮不了您。我可以帮您处理订单、配送、退货、付款和账户。"}
@@ -15,6 +16,7 @@ SYLLABLES = ("an be ca do el fi ga ha iv jo ka li mo ni or pe ru ri sa to ul va 
              "rik sen ton ley ra na la lo vi dy sha qui os").split()
 SURNAMES_ZH = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕"
 GIVEN_ZH = "明华芳伟洋静磊婷强丽峰敏涛超洁宇欣怡晨浩然佳雪梅兰竹菊文博思远子轩梦瑶志鹏建国春夏秋冬云龙飞燕小雨"
+ODD_ZH = "山水火木石金银铜铁花草鸟鱼虫车船灯门窗床椅刀笔纸书画琴棋糖盐油米面茶杯碗盘锅桶箱包伞帽鞋袜衣裤"
 ORDER_LETTERS = "ABCDEFGHKLMNPRSTX"
 
 CITIES = {
@@ -37,15 +39,24 @@ GOODS = {
 # Questions that are not the shop's: frames with a thing ({x}) or something to do ({v}), and both kinds of words.
 STRANGE_FRAMES = {
     "en": ("Tell me about {x}.|What is {x}?|Who invented {x}?|Explain {x} to me.|What do you think about {x}?|Do you like {x}?|"
-           "Write a poem about {x}.|Write a story about {x}.|Tell me a joke about {x}.|How does {x} work?|Who discovered {x}?|"
-           "What is the history of {x}?|I have a question about {x}.|How old is {x}?|Why is {x} so famous?|Where does {x} come from?|"
-           "What is the best {x}?|Translate {x} into French.|Give me facts about {x}.|Is {x} dangerous?|How big is {x}?|"
-           "Can you talk about {x}?|Who is the king of {x}?|What colour is {x}?|What is the meaning of {x}?|Do you know {x}?|"
+           "Write a poem about {x}.|Write a story about {x}.|Tell me a joke about {x}.|Who discovered {x}?|What do you know about {x}?|"
+           "What is the history of {x}?|I have a question about {x}.|How old is {x}?|Why is {x} important?|Where does {x} come from?|"
+           "What is the best {x}?|Translate {x} into French.|Give me facts about {x}.|Is {x} dangerous?|How big is {x}?|Draw {x}.|"
+           "Can you talk about {x}?|Who is the king of {x}?|What colour is {x}?|What is the meaning of {x}?|When did {x} begin?|"
+           "Which film about {x} is good?|Compare {x} with something else.|Do people like {x}?|What makes {x} interesting?|Sing about {x}.|"
            "How do I {v}?|Can you {v}?|Teach me to {v}.|I want to {v}.|Help me to {v}.|What is the best way to {v}?|Please {v}.|"
-           "How long does it take to {v}?|Should I {v}?|Where can I {v}?|Why do people {v}?|Is it hard to {v}?").split("|"),
+           "How long does it take to {v}?|Should I {v}?|Where can I {v}?|Why do people {v}?|Is it hard to {v}?|How can I learn to {v}?|"
+           "Is it fun to {v}?|Explain how to {v}.|When should I {v}?").split("|"),
     "zh": ("说说{x}。|{x}是什么？|谁发明了{x}？|给我讲讲{x}。|你觉得{x}怎么样？|你喜欢{x}吗？|写一首关于{x}的诗。|写一个{x}的故事。|讲一个{x}的笑话。|"
-           "{x}是怎么来的？|{x}的历史是什么？|我想问一下{x}。|{x}有多大？|为什么{x}这么有名？|{x}危险吗？|你了解{x}吗？|介绍一下{x}。|{x}有什么特点？|"
-           "怎么{v}？|你会{v}吗？|教我{v}。|我想{v}。|请帮我{v}。|{v}最好的方法是什么？|{v}难不难？|{v}要多久？|在哪里可以{v}？").split("|"),
+           "{x}是怎么来的？|{x}的历史是什么？|我想问一下{x}。|{x}有多大？|为什么{x}很重要？|{x}危险吗？|你了解{x}吗？|介绍一下{x}。|{x}有什么特点？|"
+           "画一个{x}。|关于{x}的电影哪部好？|{x}有意思吗？|解释一下{x}。|{x}是什么颜色的？|"
+           "怎么{v}？|你会{v}吗？|教我{v}。|我想{v}。|请帮我{v}。|{v}最好的方法是什么？|{v}难不难？|{v}要多久？|在哪里可以{v}？|怎么学{v}？|"
+           "为什么要{v}？|我应该{v}吗？").split("|"),
+}
+T_STRANGE_FRAMES = {  # only ever for the evaluation
+    "en": ("Why is {x} so famous?|Do you know anything about {x}?|Can you recommend a book about {x}?|What is special about {x}?|"
+           "Do you know how to {v}?|Show me how to {v}.|What do I need to {v}?").split("|"),
+    "zh": "为什么{x}这么有名？|推荐一本关于{x}的书。|你知道{x}吗？|{x}有什么特别的？|你会不会{v}？|怎样才能{v}？|{v}需要什么？".split("|"),
 }
 STRANGE_THINGS = {
     "en": ("the moon,football,pizza,quantum physics,the stock market,dinosaurs,chess,the Roman Empire,my homework,cats,politics,the ocean,"
@@ -121,17 +132,29 @@ def order(rng, unseen=False):
     return _made(rng, _order, unseen)
 
 
+def _word(rng, lang):
+    """A word that does not exist: what it is cannot be known, only copied."""
+    if lang == "zh":
+        return "".join(rng.choice(GIVEN_ZH + ODD_ZH) for _ in range(rng.randint(2, 3)))
+    return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))[:9]
+
+
 def city(rng, lang, unseen=False):
+    if not unseen and rng.random() < MADE_UP:
+        return _made(rng, lambda r: _word(r, lang).capitalize(), False)
     return _one_of(rng, CITIES[lang], unseen)
 
 
 def goods(rng, lang, unseen=False):
+    if not unseen and rng.random() < MADE_UP:
+        return _made(rng, lambda r: _word(r, lang), False)
     return _one_of(rng, GOODS[lang], unseen)
 
 
 def strange(rng, lang, unseen=False, unseen_frame=False):
     """A question that is not the shop's business."""
-    frame = _one_of(rng, STRANGE_FRAMES[lang], unseen_frame)
-    if "{x}" in frame:
-        return frame.replace("{x}", _one_of(rng, STRANGE_THINGS[lang], unseen))
-    return frame.replace("{v}", _one_of(rng, STRANGE_DEEDS[lang], unseen))
+    frame = rng.choice((T_STRANGE_FRAMES if unseen_frame else STRANGE_FRAMES)[lang])
+    if "{x}" not in frame:
+        return frame.replace("{v}", _one_of(rng, STRANGE_DEEDS[lang], unseen))
+    made_up = not unseen and rng.random() < MADE_UP / 2
+    return frame.replace("{x}", _word(rng, lang) if made_up else _one_of(rng, STRANGE_THINGS[lang], unseen))
