@@ -4,6 +4,7 @@
 #               BUNDLED  the tree at LLAMA_SOURCE_DIR (third_party/fetch-llama.sh)
 #               SYSTEM   find_package(llama)
 # Sets LLAMA_PROVIDER to "", bundled or system; link the target im_llama.
+#   INFERMESH_LOCAL_GPU  cuda or vulkan: llama.cpp as 'third_party/fetch-llama.sh --gpu' built it (docs/local-inference.md)
 set(WITH_LLAMA "AUTO" CACHE STRING "in-process llama.cpp backend: OFF, AUTO, BUNDLED, SYSTEM")
 set_property(CACHE WITH_LLAMA PROPERTY STRINGS OFF AUTO BUNDLED SYSTEM)
 set(_llama_dir "${CMAKE_SOURCE_DIR}/.cache/llama")
@@ -12,9 +13,16 @@ if(DEFINED ENV{INFERMESH_LLAMA_DIR}) # as for third_party/fetch-llama.sh
 endif()
 set(LLAMA_PREBUILT_DIR "${_llama_dir}" CACHE PATH
   "where third_party/fetch-llama.sh installed llama.cpp (include/, lib/)")
+set(INFERMESH_LOCAL_GPU "" CACHE STRING "GPUs for the local backend: cuda or vulkan; empty: none")
+set_property(CACHE INFERMESH_LOCAL_GPU PROPERTY STRINGS "" cuda vulkan)
 set(LLAMA_PROVIDER "")
+set(_prebuilt "${LLAMA_PREBUILT_DIR}")
+set(_gpu_libraries "")
+if(NOT INFERMESH_LOCAL_GPU STREQUAL "")
+  include("${CMAKE_CURRENT_LIST_DIR}/gpu.cmake")
+endif()
 if(NOT WITH_LLAMA STREQUAL "OFF")
-  if(NOT WITH_LLAMA STREQUAL "SYSTEM" AND EXISTS "${LLAMA_PREBUILT_DIR}/lib/libllama.a")
+  if(NOT WITH_LLAMA STREQUAL "SYSTEM" AND EXISTS "${_prebuilt}/lib/libllama.a")
     set(LLAMA_PROVIDER bundled)
   elseif(NOT WITH_LLAMA STREQUAL "BUNDLED")
     enable_language(CXX)
@@ -31,14 +39,17 @@ endif()
 add_library(im_llama INTERFACE)
 if(LLAMA_PROVIDER STREQUAL "bundled")
   # Static libraries in C++: the linker needs their order and the C++ runtime, the compiler only C headers.
-  target_include_directories(im_llama SYSTEM INTERFACE "${LLAMA_PREBUILT_DIR}/include")
-  target_link_libraries(im_llama INTERFACE "${LLAMA_PREBUILT_DIR}/lib/libllama.a"
-    "${LLAMA_PREBUILT_DIR}/lib/libggml.a" "${LLAMA_PREBUILT_DIR}/lib/libggml-cpu.a"
-    "${LLAMA_PREBUILT_DIR}/lib/libggml-base.a" stdc++ m ${CMAKE_DL_LIBS} Threads::Threads)
+  target_include_directories(im_llama SYSTEM INTERFACE "${_prebuilt}/include")
+  target_link_libraries(im_llama INTERFACE "${_prebuilt}/lib/libllama.a"
+    "${_prebuilt}/lib/libggml.a" "${_prebuilt}/lib/libggml-cpu.a" ${_gpu_libraries}
+    "${_prebuilt}/lib/libggml-base.a" stdc++ m ${CMAKE_DL_LIBS} Threads::Threads)
 elseif(LLAMA_PROVIDER STREQUAL "system")
   target_link_libraries(im_llama INTERFACE llama stdc++)
 endif()
 if(LLAMA_PROVIDER)
   target_compile_definitions(im_llama INTERFACE HAVE_LLAMA=1)
+  if(NOT INFERMESH_LOCAL_GPU STREQUAL "")
+    target_compile_definitions(im_llama INTERFACE INFERMESH_LOCAL_GPU="${INFERMESH_LOCAL_GPU}")
+  endif()
 endif()
-message(STATUS "local backend (llama.cpp): ${LLAMA_PROVIDER}")
+message(STATUS "local backend (llama.cpp): ${LLAMA_PROVIDER} ${INFERMESH_LOCAL_GPU}")

@@ -8,8 +8,11 @@
 #   third_party/fetch-llama.sh          put include/, lib/ and LICENSE into .cache/llama of this tree
 #   third_party/fetch-llama.sh --tools  build llama-server and llama-batched-bench from the same sources into .cache/llama-tools/bin,
 #                                       for './dev bench local' (10 minutes, once)
+#   third_party/fetch-llama.sh --gpu cuda|vulkan
+#                                       the libraries for -DINFERMESH_LOCAL_GPU, into .cache/llama-cuda or -vulkan; needs the toolkit
 #
-# INFERMESH_LLAMA_DIR   put them there instead (the tools beside it)
+# INFERMESH_LLAMA_DIR   put them there instead (the tools and those for GPUs beside it)
+# CUDAARCHS             --gpu cuda: for these GPUs only, such as 90; default: all that llama.cpp knows, which takes long
 # XDG_CACHE_HOME        the result is also kept in $XDG_CACHE_HOME/infermesh (~/.cache/infermesh), so that the next clone
 #                       does not build again
 # INFERMESH_LLAMA_JOBS  compilers at once (default: 2)
@@ -38,6 +41,20 @@ x86_64)
 	;;
 esac
 
+GPU=
+if [ "${1:-}" = --gpu ]; then
+	GPU=${2:-}
+	case $GPU in
+	cuda) FLAGS="$FLAGS -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF ${CUDAARCHS:+-DCMAKE_CUDA_ARCHITECTURES=$CUDAARCHS}" ;;
+	vulkan) FLAGS="$FLAGS -DGGML_VULKAN=ON" ;;
+	*)
+		echo "fetch-llama: --gpu '$GPU': allowed are cuda and vulkan" >&2
+		exit 2
+		;;
+	esac
+	LIBS="$LIBS libggml-$GPU.a"
+fi
+
 say() {
 	echo "fetch-llama: $*" >&2
 }
@@ -49,6 +66,14 @@ die() {
 
 need() {
 	command -v "$1" >/dev/null 2>&1 || die "'$1' is missing; $2"
+}
+
+# A glslc that knows all that llama.cpp's shaders use, which is found out before many minutes have gone into it.
+need_glslc() {
+	need glslc "it compiles the shaders; it comes with the Vulkan SDK"
+	printf '#version 450\n#extension GL_KHR_cooperative_matrix : require\nvoid main() {}\n' |
+		glslc -fshader-stage=compute --target-env=vulkan1.3 -o - - >/dev/null 2>&1 ||
+		die "this glslc knows no GL_KHR_cooperative_matrix, which llama.cpp's shaders use (Debian 12's 2023.2 does not): take that of the Vulkan SDK"
 }
 
 # place FROM TO: a copy of the folder FROM at TO, whole or not at all. No hard links: a write through one would spoil all.
@@ -93,7 +118,8 @@ fetch() { # fetch TMP PATTERN...: the sources at TMP/src, those that the pattern
 	git -C "$1/src" config core.sparseCheckout true
 	tmp=$1
 	shift
-	printf '%s\n' "$@" '!/ggml/src/ggml-*/' /ggml/src/ggml-cpu/ >"$tmp/src/.git/info/sparse-checkout"
+	printf '%s\n' "$@" '!/ggml/src/ggml-*/' /ggml/src/ggml-cpu/ ${GPU:+"/ggml/src/ggml-$GPU/"} \
+		>"$tmp/src/.git/info/sparse-checkout"
 	set -- "$tmp"
 	git -C "$1/src" -c advice.detachedHead=false checkout -q "$COMMIT" ||
 		die "commit $COMMIT is not in the bundle; it is not used"
@@ -104,7 +130,9 @@ fetch() { # fetch TMP PATTERN...: the sources at TMP/src, those that the pattern
 build() { # build TMP: TMP/out with include/, lib/ and LICENSE
 	need cmake "it configures the build: apt-get install cmake"
 	need c++ "it compiles llama.cpp: apt-get install g++"
-	say "building the static libraries (about 3 minutes, once)"
+	[ "$GPU" != cuda ] || need nvcc "it compiles for CUDA: install NVIDIA's CUDA toolkit, and put its bin/ into PATH"
+	[ "$GPU" != vulkan ] || need_glslc
+	say "building the static libraries (about 3 minutes, for GPUs many more; once)"
 	# shellcheck disable=SC2086 # FLAGS is a list of words
 	cmake -S "$1/src" -B "$1/build" $FLAGS >"$1/log" 2>&1 || { tail -n 30 "$1/log" >&2; die "cmake failed"; }
 	nice cmake --build "$1/build" -j "${INFERMESH_LLAMA_JOBS:-2}" --target llama >"$1/log" 2>&1 ||
@@ -140,7 +168,7 @@ need sha256sum "it names the build: apt-get install coreutils"
 need c++ "it compiles llama.cpp: apt-get install g++"
 TOP=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 DEST=${INFERMESH_LLAMA_DIR:-$TOP/.cache/llama}
-DEST=${DEST%/}
+DEST=${DEST%/}${GPU:+-$GPU}
 FLAGS_ID=$( (echo "$FLAGS" && c++ -dumpmachine && c++ -dumpfullversion -dumpversion) | sha256sum | cut -c 1-12)
 BUILD_ID=llama-$COMMIT-$FLAGS_ID
 

@@ -19,6 +19,7 @@ check_model(const struct config *c, size_t i, struct im_err *err)
 		   *sha256 = config_str(m, "models[].sha256"),
 		   *chat = config_str(m, "models[].template");
 	int64_t context = config_int(m, "models[].context");
+	bool one_gpu = strcmp(config_str(m, "models[].split_mode"), "none") == 0;
 	char found[24];
 
 	if (name == NULL)
@@ -37,6 +38,9 @@ check_model(const struct config *c, size_t i, struct im_err *err)
 					 "64 hexadecimal digits");
 	if (chat != NULL && strlen(chat) > TEMPLATE_MAX)
 		return config_fail_found(m, "models[].template", chat, err, "1 to 63 bytes");
+	if (config_int(m, "models[].main_gpu") > 0 && !one_gpu)
+		return config_fail_key(m, "models[].main_gpu", err,
+				       "is for 'split_mode: none' only, where one GPU has it all");
 	(void)snprintf(found, sizeof(found), "%lld", (long long)context);
 	if (context > 0 && context < CONTEXT_MIN)
 		return config_fail_found(m, "models[].context", found, err,

@@ -54,6 +54,7 @@ test_manifest_models_are_read(void **state)
 	assert_string_equal(config_str(m, "models[].name"), "a");
 	assert_int_equal(config_int(m, "models[].context"), 4096);
 	assert_string_equal(config_str(m, "models[].key_file"), "k");
+	assert_int_equal(config_int(m, "models[].gpu_layers"), -1);
 	assert_true(config_bool(m, "models[].load"));
 	m = config_item(c, "models", 1);
 	assert_null(config_str(m, "models[].sha256"));
@@ -80,6 +81,12 @@ test_manifest_mistakes_are_named_with_their_line(void **state)
 		  ":4: models[].sha256: found \"abc\", allowed: 64 hexadecimal digits" },
 		{ "models:\n  - name: a\n    file: a\n    context: 63\n",
 		  ":4: models[].context: found \"63\", allowed: 0, or a whole number from 64 to 1048576" },
+		{ "models:\n  - name: a\n    file: a\n    gpu_layers: -2\n",
+		  ":4: models[].gpu_layers: found \"-2\", allowed: a whole number from -1 to 10000" },
+		{ "models:\n  - name: a\n    file: a\n    split_mode: both\n",
+		  ":4: models[].split_mode: found \"both\", allowed: one of none|layer|row|tensor" },
+		{ "models:\n  - name: a\n    file: a\n    main_gpu: 1\n",
+		  ":4: models[].main_gpu: is for 'split_mode: none' only, where one GPU has it all" },
 		{ "models:\n  - name: a\n    file: a\n    fiel: b\n",
 		  ":4: models[]: \"fiel\" is no key here; did you mean \"file\"?" },
 		{ "router:\n  retries: 2\nmodels:\n  - {name: a, file: a}\n",

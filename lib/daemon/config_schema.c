@@ -234,6 +234,9 @@ const struct config_key config_schema[] = {
 	STR("models[].template", NULL, "A chat template that llama.cpp knows, such as chatml, instead of the one in the file"),
 	INT("models[].context", "0", 0, 1048576, "Tokens of one sequence, from 64 on; 0 = workers[].max_context_length"),
 	STR("models[].quantisation", NULL, "How the weights are kept, such as q8_0: for people"),
+	INT("models[].gpu_layers", "-1", -1, 10000, "Layers that lie on GPUs; -1 = all, where this program was built for GPUs and there is one; 1 or more: a GPU must be there"),
+	ENUM("models[].split_mode", "layer", "none|layer|row|tensor", "Over several GPUs: one has all; each has some layers; their matrices are cut; or all compute each layer together"),
+	INT("models[].main_gpu", "0", 0, 63, "split_mode none: the GPU that has the model, counted from 0"),
 	BOOL("models[].load", "true", "Load it when the worker starts; else when an operator says so"),
 };
 /* clang-format on */

@@ -1,6 +1,7 @@
 # The local backend: llama.cpp in the worker's process. What needs no llama.cpp is built and tested always.
-im_library(im_inference_pure gguf_header.c local_bias.c local_fit.c local_grammar.c local_pace.c local_params.c local_prefix.c
+im_library(im_inference_pure gguf_header.c gpu.c local_bias.c local_fit.c local_grammar.c local_pace.c local_params.c local_prefix.c
   local_schema.c local_text.c LINK im_wire im_base PkgConfig::cjson)
+im_test(gpu_test gpu_test.c LINK im_inference_pure)
 im_test(gguf_header_test gguf_header_test.c LINK im_inference_pure)
 im_test(local_bias_test local_bias_test.c LINK im_inference_pure)
 im_test(local_grammar_test local_grammar_test.c LINK im_inference_pure)
@@ -20,7 +21,7 @@ im_test(sealed_file_test sealed_file_test.c LINK im_inference_sealed)
 im_fuzz(sealed_fuzz sealed_fuzz.c LINK im_inference_sealed)
 
 if(LLAMA_PROVIDER)
-  im_library(im_inference_local local.c local_batch.c local_change.c local_embed.c local_engine.c local_file.c local_inputs.c local_job.c local_loader.c local_logprobs.c local_model.c
+  im_library(im_inference_local local.c local_batch.c local_change.c local_devices.c local_embed.c local_engine.c local_file.c local_inputs.c local_job.c local_loader.c local_logprobs.c local_model.c
   local_models.c local_prompt.c local_reuse.c local_sample.c local_seat.c local_spec.c local_vectors.c local_quantize.c local_watch.c
     LINK im_inference_sealed im_inference_pure im_llama im_daemon im_wire im_base PkgConfig::cjson PkgConfig::crypto)
   # Relative, so that a tree of installed files may be moved; then where it was meant to be; then the source tree.

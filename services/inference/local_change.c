@@ -45,6 +45,7 @@ read_spec(struct change *c)
 	c->has_spec = true;
 	p->file = c->spec.file;
 	p->sha256 = c->spec.sha256[0] != '\0' ? c->spec.sha256 : NULL;
+	p->gpu = c->spec.gpu;
 	p->key_file = c->spec.key_file[0] != '\0' ? c->spec.key_file : NULL;
 	p->chat_template = c->spec.chat_template[0] != '\0' ? c->spec.chat_template : NULL;
 	if (c->spec.context_tokens > 0)

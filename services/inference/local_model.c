@@ -13,6 +13,7 @@
 #include <ggml-cpu.h>
 #include <llama.h>
 
+#include "inference/local_devices.h"
 #include "inference/local_file.h"
 #include "inference/local_fit.h"
 #include "inference/local_watch.h"
@@ -67,21 +68,29 @@ kv_bytes_per_token(const struct llama_model *llama)
 				(uint64_t)llama_model_n_head_kv(llama) * (width / heads);
 }
 
+static uint32_t
+on_gpus(const struct local_model_params *p, const struct local_model *m)
+{
+	return gpu_layers(&p->gpu, &m->gpus, (uint32_t)llama_model_n_layer(m->llama));
+}
+
 static struct local_fit
-look_around(const struct llama_model *llama, uint32_t context_tokens, uint32_t share)
+look_around(const struct local_model_params *p, const struct local_model *m)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t has = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
 	cpu_set_t set;
 
+	/* Keys and values lie where their layers do. */
+	if (on_gpus(p, m) > 0)
+		has = m->gpus.memory_bytes;
 	return (struct local_fit){
 		.processors =
 		    sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1,
-		.memory_bytes = pages > 0 && page > 0
-				    ? (uint64_t)pages * (uint64_t)page / (share > 0 ? share : 1)
-				    : 0,
-		.parameters = llama_model_n_params(llama),
-		.kv_bytes_per_token = kv_bytes_per_token(llama),
-		.context_tokens = context_tokens,
+		.memory_bytes = has / (p->share > 0 ? p->share : 1),
+		.parameters = llama_model_n_params(m->llama),
+		.kv_bytes_per_token = kv_bytes_per_token(m->llama),
+		.context_tokens = m->context_tokens,
 	};
 }
 
@@ -120,12 +129,15 @@ check_sinks(const struct local_model_params *p, struct local_model *m, struct im
 
 /* The kernel gives memory that it does not have, and ends the process when it is used. */
 static enum im_rc
-check_memory(const struct local_model *m, const struct local_fit *fit, struct im_err *err)
+check_memory(const struct local_model_params *p, const struct local_model *m,
+	     const struct local_fit *fit, struct im_err *err)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	uint64_t has = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
-	uint64_t weights = llama_model_size(m->llama);
-	uint64_t keys = fit->kv_bytes_per_token * m->context_tokens * m->sequences;
+	uint32_t layers = (uint32_t)llama_model_n_layer(m->llama);
+	uint64_t weights = gpu_host_bytes(&p->gpu, &m->gpus, layers, llama_model_size(m->llama));
+	uint64_t keys = gpu_host_bytes(&p->gpu, &m->gpus, layers,
+				       fit->kv_bytes_per_token * m->context_tokens * m->sequences);
 
 	if (weights + keys <= has / 100 * MEMORY_PERCENT)
 		return IM_OK;
@@ -168,9 +180,9 @@ make_context(const struct local_model_params *p, struct local_model *m, struct i
 	m->context_tokens = p->context_tokens;
 	if (trained > 0 && m->context_tokens > (uint32_t)trained)
 		m->context_tokens = (uint32_t)trained;
-	fit = look_around(m->llama, m->context_tokens, p->share);
+	fit = look_around(p, m);
 	m->sequences = p->sequences > 0 ? p->sequences : fit_sequences(&fit);
-	rc = check_memory(m, &fit, err);
+	rc = check_memory(p, m, &fit, err);
 	if (rc != IM_OK)
 		return rc;
 	m->batch_tokens = p->batch_tokens > m->sequences ? p->batch_tokens
@@ -259,6 +271,7 @@ load(FILE *f, const struct local_model_params *p, struct local_model *m, struct 
 	complaint[0] = '\0';
 	mp.progress_callback = on_progress;
 	mp.progress_callback_user_data = p->watch;
+	local_devices_use(&p->gpu, &m->gpus, &mp);
 	/* The same open file that was checked, so that nobody can put another one in its place. */
 	m->llama = llama_model_load_from_file_ptr(f, mp);
 	if (m->llama == NULL && !watch_step(p->watch, WATCH_LOADING, 0, 1))
@@ -301,11 +314,15 @@ local_model_load(const struct local_model_params *params, struct local_model *re
 	FILE *f = NULL;
 	enum im_rc rc = check_processor(err);
 
+	if (rc != IM_OK)
+		return rc;
+	(void)pthread_once(&once, init_llama);
+	m.gpus = local_devices();
+	rc = gpu_check(&params->gpu, &m.gpus, err);
 	if (rc == IM_OK)
 		rc = local_file_open(params, &m, &f, err);
 	if (rc != IM_OK)
 		return rc;
-	(void)pthread_once(&once, init_llama);
 	rc = load(f, params, &m, err);
 	(void)fclose(f);
 	if (rc != IM_OK) {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "inference/gpu.h"
 #include "inference/local_prompt.h"
 
 struct ggml_threadpool;
@@ -27,6 +28,7 @@ struct local_model_params {
 	bool exact;                /* the same logits whatever else is in the batch */
 	uint32_t sinks; /* first tokens that stay when a context is full; 0 = it ends then */
 	uint32_t share; /* so many models have the machine's memory among them; 0 = 1 */
+	struct gpu_wish gpu;
 	struct load_watch *watch; /* NULL = nobody asks how far it is */
 };
 
@@ -48,14 +50,15 @@ struct local_model {
 	uint32_t token_bytes;  /* of the longest token */
 	uint64_t created;      /* modification time of the file, seconds since 1970 */
 	char path[4096];
-	char digest[65]; /* lower-case hex SHA-256; of what is in it if it is encrypted */
-	bool sealed;     /* the file is encrypted */
-	bool locked;     /* then: the process' memory is kept out of swap */
+	char digest[65];       /* lower-case hex SHA-256; of what is in it if it is encrypted */
+	struct gpu_found gpus; /* when it was loaded */
+	bool sealed;           /* the file is encrypted */
+	bool locked;           /* then: the process' memory is kept out of swap */
 };
 
 /**
  * Find, check and load. IM_OK; IM_ENOTFOUND, IM_EIO, IM_ECORRUPT, IM_EINVAL (another SHA-256 or key, no usable chat template), IM_EPERM (the key file),
- * IM_EUNAVAILABLE (this processor), IM_ENOMEM: the text names the file and what to do. On failure nothing is left.
+ * IM_EUNAVAILABLE (this processor, no GPU), IM_ENOMEM: the text names the file and what to do. On failure nothing is left.
  */
 IM_MUST_CHECK enum im_rc local_model_load(const struct local_model_params *params,
 					  struct local_model *ret, struct im_err *err);

@@ -362,6 +362,7 @@ models_start(struct local_models *m, struct loop *loop, const struct config *ite
 			    .threads = spec_setting(item, "workers[].threads"),
 			    .exact = item != NULL && config_bool(item, "workers[].exact"),
 			    .sinks = spec_setting(item, "workers[].context_sinks"),
+			    .gpu = { .layers = GPU_LAYERS_ALL, .split = GPU_SPLIT_LAYER },
 			    .share = 1 },
 		.step_ms = spec_setting(item, "workers[].step_ms"),
 		.capacity = spec_setting(item, "workers[].capacity"),

@@ -116,7 +116,8 @@ test_manifest_bad_files_leave_the_others_alone(void **state)
 			"  - {name: huge, file: huge.gguf, context: 1048576}\n"
 			"  - {name: arch, file: arch.gguf}\n"
 			"  - {name: words, file: a.gguf, template: hieroglyphs}\n"
-			"  - {name: good, file: a.gguf, context: 512}\n");
+			"  - {name: gpus, file: a.gguf, split_mode: none, main_gpu: 63}\n"
+			"  - {name: good, file: a.gguf, context: 512, gpu_layers: 0}\n");
 	folder_write(&f, "cut.gguf", folder_demo, 2000000);
 	folder_write(&f, "none.gguf", "GIF89a, and more", 16);
 	folder_demo[65] ^= 0x40; /* inside the name of the architecture */
@@ -136,6 +137,9 @@ test_manifest_bad_files_leave_the_others_alone(void **state)
 		assert_non_null(strstr(s.error, f.path));
 		assert_not_served(&r, bad[i].name);
 	}
+	/* No machine has 64; without any the text says what is missing. */
+	assert_string_equal(folder_state(&r, "gpus").state, "failed");
+	assert_non_null(strstr(folder_state(&r, "gpus").error, "main_gpu"));
 	ask(&r, "good", question, text);
 	assert_true(strlen(text) > 10);
 	rig_stop(&r);

@@ -51,6 +51,9 @@ spec_at(const struct config *manifest, size_t i, struct local_spec *ret, struct 
 
 	*ret = (struct local_spec){
 		.context_tokens = (uint32_t)config_int(m, "models[].context"),
+		.gpu = { .layers = (int32_t)config_int(m, "models[].gpu_layers"),
+			 .split = gpu_split_parse(config_str(m, "models[].split_mode")),
+			 .main = (uint32_t)config_int(m, "models[].main_gpu") },
 		.load = config_bool(m, "models[].load"),
 	};
 	copy(ret->name, sizeof(ret->name), config_str(m, "models[].name"));

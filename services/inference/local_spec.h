@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "daemon/config.h"
+#include "inference/gpu.h"
 #include "wire/generate.h"
 
 #define SPEC_PATH_MAX 4096
@@ -22,7 +23,8 @@ struct local_spec {
 	char chat_template[64];       /* "" = the file's */
 	char quantisation[32];
 	uint32_t context_tokens; /* 0 = as the worker says */
-	bool load;               /* at the start */
+	struct gpu_wish gpu;
+	bool load; /* at the start */
 };
 
 /** A number of the worker's entry; NULL: the schema's default. */
