@@ -2,7 +2,8 @@
 """Requests through the mesh against nginx as a reverse proxy and against no proxy, in interleaved rounds of one run.
 
 The same upstream (infermesh-upstream, instant), the same load generator, 64 connections, not streamed. Client, proxy and upstream
-share this machine. What counts is the ratio to nginx (one worker process); absolute figures only show the machine.
+share this machine, client and upstream its last core, which the proxy may use too. What counts is the ratio to nginx (one worker
+process), and that of fail-closed to no audit; absolute figures only show the machine.
 """
 import argparse
 import json
@@ -36,13 +37,27 @@ BODY = json.dumps({"model": "instant", "messages": [
     {"role": "user", "content": "Where is my order number %d?"}]})
 
 
+def elsewhere(*command):
+    """Who is on other machines in earnest shares one core: else the scheduler puts it on the proxy's at times, and that is what is measured."""
+    return ["taskset", "-c", str(max(os.sched_getaffinity(0))), *command]
+
+
 def load(address, key, seconds, connections):
-    out = subprocess.run([str(BUILD / "bench/infermesh-load"), "-c", str(connections), "-t", str(seconds), "-k", key or "x",
+    out = subprocess.run([*elsewhere(str(BUILD / "bench/infermesh-load")), "-c", str(connections), "-t", str(seconds), "-k", key or "x",
                           "-b", BODY, address], capture_output=True, text=True, check=True)
     result = json.loads(out.stdout)
     if result["ok"] != result["requests"]:
         raise SystemExit(f"bench: {address}: not every request succeeded: {out.stdout}")
     return result
+
+
+def new_folder(top):
+    """In a part of the disk of its own where the file system knows such a thing: beside thousands of files that were just deleted, as in the
+    /tmp of a machine that builds, ext4 without a journal takes ten times as long to make one."""
+    subprocess.run(["chattr", "+T", top], stderr=subprocess.DEVNULL, check=False)
+    folder = f"{top}/log"
+    os.mkdir(folder)
+    return folder
 
 
 def tree_rss_kib(mesh, leave_out):
@@ -56,8 +71,9 @@ def main():
     args.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     args.add_argument("--connections", type=int, default=64)
     args = args.parse_args()
-    folder = tempfile.mkdtemp(prefix="im-bench-")
-    upstream = subprocess.Popen([str(BUILD / "bench/infermesh-upstream"), "-n", "4"], stdout=subprocess.PIPE,
+    top = tempfile.mkdtemp(prefix="im-bench-")
+    folder = new_folder(top)
+    upstream = subprocess.Popen(elsewhere(str(BUILD / "bench/infermesh-upstream"), "-n", "4"), stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
     meshes, nginx = {}, None
     try:
@@ -88,7 +104,7 @@ def main():
         for proc in filter(None, (nginx, upstream)):
             proc.terminate()
             proc.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def report(args, rounds, rss_kib):
@@ -97,14 +113,17 @@ def report(args, rounds, rss_kib):
              "of_nginx": statistics.median(r["per_second"] for r in results) / base,
              "p50_us": statistics.median(r["latency_us"]["p50"] for r in results),
              "p99_us": statistics.median(r["latency_us"]["p99"] for r in results)} for name, results in rounds.items()]
+    kept = statistics.median(closed["per_second"] / off["per_second"] for closed, off in
+                             zip(rounds["single, audit fail-closed"], rounds["single, audit off"]))
     if args.json:
-        print(json.dumps({"connections": args.connections, "rounds": args.rounds, "rows": rows,
+        print(json.dumps({"connections": args.connections, "rounds": args.rounds, "rows": rows, "fail_closed_of_off": kept,
                           "rss_kib_gateway_router_cache_audit": rss_kib, "kernel": os.uname().release}))
         return
     print(f"{args.connections} connections, medians of {args.rounds} interleaved rounds of {args.seconds:g} s")
     print(f"{'':32} {'of nginx':>9} {'requests/s':>11} {'p50 µs':>8} {'p99 µs':>8}")
     for r in rows:
         print(f"{r['name']:32} {r['of_nginx']:9.2f} {r['per_second']:11.0f} {r['p50_us']:8.0f} {r['p99_us']:8.0f}")
+    print(f"single, fail-closed of audit off, median of the rounds: {kept:.2f} (at least 0.85)")
     print(f"RSS of gateway, router, cache and audit together after that load: {rss_kib / 1024:.1f} MiB")
 
 
