@@ -16,6 +16,8 @@
 #define METHOD_REPORT        "Router/Report"
 #define LOAD_CHANGED                                                                               \
 	"load_changed" /* reason of an IM_EAGAIN: the worker has room, and is busier than its router knew */
+#define MODEL_UNLOADED                                                                             \
+	"model_unloaded" /* reason of an IM_ENOTFOUND: the worker does not serve the model (any more), and has begun nothing */
 #define METHOD_STATUS          "Router/Status"
 #define METHOD_WORKER_GENERATE "Inference/Generate"
 

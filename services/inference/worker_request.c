@@ -263,7 +263,7 @@ request_read(struct request *r, const struct served_request *sr, struct im_err *
 		return rc;
 	model = worker_model(r->w, r->req.model);
 	if (model == NULL)
-		return err_reason(err, IM_ENOTFOUND, "model_not_found",
+		return err_reason(err, IM_ENOTFOUND, MODEL_UNLOADED,
 				  "The model `%s` does not exist or you do not have access to it.",
 				  r->req.model);
 	r->req.model = model;

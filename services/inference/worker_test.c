@@ -93,7 +93,7 @@ test_worker_refuses_what_it_cannot_do(void **state)
 	(void)ask(&a, "lost");
 	RUN_UNTIL(a.ended);
 	assert_int_equal(a.err.rc, IM_ENOTFOUND);
-	assert_string_equal(a.err.reason, "model_not_found");
+	assert_string_equal(a.err.reason, MODEL_UNLOADED);
 	ask_raw(&b, "Inference/Unknown", "", 0);
 	RUN_UNTIL(b.ended);
 	assert_int_equal(b.err.rc, IM_EMETHOD);

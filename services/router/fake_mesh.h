@@ -44,6 +44,7 @@ struct fake_worker {
 	uint32_t refuse_busier; /* so many more with LOAD_CHANGED */
 	bool says_load;         /* in refusals too */
 	bool draining;
+	bool unloaded;        /* refuses "demo"; the next announcement has it no more */
 	const char *digest;   /* of "demo"; NULL = the one that all have */
 	size_t pieces;        /* frames of an answer besides the first and the last */
 	uint32_t more_tokens; /* that an answer uses besides 5 */

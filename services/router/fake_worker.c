@@ -34,8 +34,8 @@ announce(struct fake_worker *w)
 				       { .id = "other", .owned_by = "us", .digest = "" } };
 	struct announce a = { .worker = w->name,
 			      .backend = "local",
-			      .models = models,
-			      .model_count = 2,
+			      .models = w->unloaded ? &models[1] : models,
+			      .model_count = w->unloaded ? 1 : 2,
 			      .draining = w->draining,
 			      .load = { .in_flight = w->in_flight, .capacity = w->capacity } };
 	struct call_request req = { .method = METHOD_ANNOUNCE };
@@ -234,6 +234,9 @@ worker_request(void *user, struct link *link, struct served *served,
 	if (w->refuse_busier > 0) {
 		w->refuse_busier--;
 		(void)err_reason(&err, IM_EAGAIN, LOAD_CHANGED, "busier");
+		refuse(w, served, &err);
+	} else if (w->unloaded && strcmp(g.model, "demo") == 0) {
+		(void)err_reason(&err, IM_ENOTFOUND, MODEL_UNLOADED, "unloaded");
 		refuse(w, served, &err);
 	} else if (w->refuse_full || w->in_flight >= w->capacity) {
 		assert_true(w->refuse_full); /* the router never sends more than announced */

@@ -184,6 +184,7 @@ test_verdict_of_each_error(void **state)
 		{ IM_EUNAVAILABLE, "draining", 0, false, VERDICT_NOTHING, AGAIN_MOVE, 0 },
 		{ IM_EUNAVAILABLE, "worker_draining", 0, true, VERDICT_NOTHING, AGAIN_MOVE, 0 },
 		{ IM_ENOMEM, "", 0, false, VERDICT_NOTHING, AGAIN_MOVE, 0 },
+		{ IM_ENOTFOUND, "model_unloaded", 0, true, VERDICT_NOTHING, AGAIN_MOVE, 0 },
 		/* asks for a pause */
 		{ IM_ELIMIT, "rate_limit_exceeded", 7000, true, VERDICT_PAUSE, AGAIN_RETRY, 7000 },
 		{ IM_ELIMIT, "", 0, true, VERDICT_PAUSE, AGAIN_RETRY, VERDICT_PAUSE_MS },

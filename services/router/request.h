@@ -171,6 +171,9 @@ void router_request_free_slot(struct request *r);
 
 void router_pump_fire(void *arg);
 
+/** What its caller is to read: nobody serves its model any more. */
+void router_request_model_gone(struct request *r);
+
 /** Its deadline is near: if it still waits for its first worker it is told to come again. It may be gone afterwards. */
 void router_request_overdue(struct request *r);
 

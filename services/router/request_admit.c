@@ -80,9 +80,9 @@ check_queue(const struct router *router, const struct model *m, const struct ser
 	return strcmp(err->reason, "queue_full") == 0 ? REFUSED_QUEUE : REFUSED_DEADLINE;
 }
 
-/* Is there a place for it at all? REFUSED_COUNT: yes. */
+/* Is there a place for it at all? REFUSED_COUNT: yes. 'routed': another model may stand in for one that is gone. */
 static enum refused
-check_room(const struct router *router, const struct generate_request *req,
+check_room(const struct router *router, const struct generate_request *req, bool routed,
 	   struct model **ret_model, struct im_err *err)
 {
 	struct model *m = workers_find_model(&router->workers, req->model);
@@ -92,7 +92,7 @@ check_room(const struct router *router, const struct generate_request *req,
 				 "the router is being stopped; ask another one");
 		return REFUSED_DRAINING;
 	}
-	if (m == NULL) {
+	if (m == NULL || (m->withdrawn && !routed)) {
 		(void)err_reason(err, IM_ENOTFOUND, "model_not_found",
 				 "The model `%s` does not exist or you do not have access to it.",
 				 req->model);
@@ -358,7 +358,7 @@ admit(struct router *router, const struct caller *caller, const struct link_peer
 	bool known = router_request_choose_arm(router, peer, req, &choice) == IM_OK;
 
 	if (known) {
-		why = check_room(router, req, &model, &err);
+		why = check_room(router, req, choice.route != NULL, &model, &err);
 		known = why != REFUSED_COUNT || identify(req, peer, in, own);
 	}
 	if (known && why == REFUSED_COUNT) {

@@ -17,6 +17,10 @@ static void
 keep_worker_error(struct request *r, const struct im_err *err, bool workers_own)
 {
 	r->err = *err;
+	if (err->rc == IM_ENOTFOUND && strcmp(err->reason, MODEL_UNLOADED) == 0) {
+		router_request_model_gone(r);
+		return;
+	}
 	if (err->rc == IM_EPROTO || err->rc == IM_EMETHOD || err->rc == IM_ECORRUPT) {
 		r->err.rc = IM_EUPSTREAM;
 	}

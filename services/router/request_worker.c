@@ -97,6 +97,27 @@ is_left_alone(const struct request *r)
 	       workers_is_here(&r->router->workers, r->tried[r->tried_count - 1]);
 }
 
+void
+router_request_model_gone(struct request *r)
+{
+	(void)err_reason(&r->err, IM_ENOTFOUND, "model_not_found",
+			 "The model `%s` does not exist or you do not have access to it.",
+			 r->model->id);
+}
+
+/* Who served its model said that they do not any more: nobody waits for that. */
+static bool
+is_withdrawn(struct request *r)
+{
+	if (!r->model->withdrawn) {
+		return false;
+	}
+	if (r->tried_count == 0 || strcmp(r->err.reason, "no_healthy_worker") == 0) {
+		router_request_model_gone(r);
+	}
+	return true;
+}
+
 /* All workers are paused or ejected: nobody waits for that. */
 static bool
 is_outage(struct request *r)
@@ -165,7 +186,7 @@ router_request_find_worker(struct request *r)
 		return;
 	}
 	/* A lost link ends its calls before it is reported lost: then the sweep decides. */
-	if (is_outage(r) || (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r))) {
+	if (is_withdrawn(r) || is_outage(r) || (r->err.rc != IM_EUNAVAILABLE && is_left_alone(r))) {
 		find_no_worker(r);
 		return;
 	}
@@ -321,7 +342,7 @@ waits_in_vain(struct request *r, uint64_t now_ms)
 	if (workers_any_usable(&r->router->workers, r->model, r->tried, r->tried_count)) {
 		return false;
 	}
-	if (is_outage(r) || is_left_alone(r)) {
+	if (is_withdrawn(r) || is_outage(r) || is_left_alone(r)) {
 		return true;
 	}
 	if (now_ms < r->waiting.since_ms + ROUTER_NO_WORKER_MS) {

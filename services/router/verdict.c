@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "wire/generate.h"
+
 static struct judgement
 pause_for(const struct im_err *err)
 {
@@ -20,6 +22,7 @@ pause_for(const struct im_err *err)
 }
 
 static const struct judgement moves = { VERDICT_NOTHING, AGAIN_MOVE, 0, false };
+static const struct judgement no = { VERDICT_NOTHING, AGAIN_NO, 0, false };
 static const struct judgement fails = { VERDICT_FAILED, AGAIN_RETRY, 0, false };
 
 struct judgement
@@ -45,8 +48,13 @@ verdict_of_error(const struct im_err *err, bool opened)
 	case IM_EMETHOD:
 	case IM_ENOMEM:
 		return opened ? fails : moves; /* not opened: it is ours */
+	case IM_ENOTFOUND:
+		if (strcmp(err->reason, MODEL_UNLOADED) == 0) {
+			return moves;
+		}
+		return no;
 	default:
-		return (struct judgement){ VERDICT_NOTHING, AGAIN_NO, 0, false };
+		return no;
 	}
 }
 

@@ -9,6 +9,7 @@
  *   cancelled; the router's own want of memory; never sent           nothing          no; never sent: yes
  *   full (IM_EAGAIN)                                                 nothing          yes, not an attempt
  *   the link was lost, the worker drains or stops                    nothing          yes, free of the retry budget
+ *   the worker does not serve the model any more                     nothing          yes, free of the retry budget
  *   429                                                              pause            yes
  *   503 with Retry-After, an upstream that loads its model           pause            yes
  *   402: the account is used up                                      failed           yes

@@ -69,6 +69,8 @@ struct model {
 	struct list lost_node; /* in workers.lost_models, while nobody serves it */
 	uint64_t lost_ms;      /* since when nobody serves it; 0 = somebody does */
 	uint64_t served_ms;    /* since when somebody does */
+	bool
+	    withdrawn; /* nobody serves it because the last who did said so, and nobody is away who might come back with it */
 	uint64_t created;
 	uint32_t context_tokens;
 	uint32_t users;            /* requests that refer to it */

@@ -186,6 +186,7 @@ serve_models(struct worker *w, const struct worker *before, const struct worker 
 		if (list_linked(&m->lost_node)) {
 			list_remove(&m->lost_node);
 			m->lost_ms = 0;
+			m->withdrawn = false;
 			m->served_ms = now_ms;
 		}
 		if (old == NULL) {
@@ -195,6 +196,30 @@ serve_models(struct worker *w, const struct worker *before, const struct worker 
 			wm->ramp_step = old->ramp_step;
 			list_push_back(&w->table->ramping, &wm->ramp_node);
 		}
+	}
+}
+
+/* A worker whose link is lost had it, and may come back with it. */
+static bool
+may_come_back(const struct workers *ws, const struct model *m)
+{
+	LIST_FOREACH (&ws->gone, w, struct worker, gone_node) {
+		if (!w->retired && workers_serving(w, m) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Models of 'before' that nobody serves now are withdrawn. */
+static void
+withdraw_models(const struct workers *ws, struct worker *before, uint64_t now_ms)
+{
+	workers_unlist(before, now_ms);
+	for (size_t i = 0; i < before->model_count; i++) {
+		struct model *m = before->models[i].model;
+
+		m->withdrawn = list_empty(&m->serving) && !may_come_back(ws, m);
 	}
 }
 
@@ -230,6 +255,7 @@ workers_set_models(struct workers *ws, struct worker *w, const struct announce *
 	w->model_count = n;
 	w->backup = a->backup;
 	serve_models(w, &before, moved, now_ms);
+	withdraw_models(ws, &before, now_ms);
 	workers_forget_models(&before, now_ms);
 	return true;
 }

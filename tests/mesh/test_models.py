@@ -90,7 +90,7 @@ def test_models_are_listed_loaded_and_unloaded(models):
     assert "no local worker 'x'" in model(mesh, "unload", "b", "--worker", "x", status=1)
     model(mesh, "unload", "a")
     wait_for(lambda: served(mesh) == ["b"], "the router hears that a is gone")
-    assert ask(mesh, "a")[0] in (404, 503)  # 503 while the router still hopes that it comes back
+    assert ask(mesh, "a")[0] == 404
     model(mesh, "unload", "b", "--worker", "w")
     wait_for(lambda: served(mesh) == [], "the router hears that nothing is served")
     model(mesh, "load", "a")
@@ -143,6 +143,34 @@ def test_reloads_lose_no_request(models):
                      "the log has each reload")
     assert f"before={digests[0]} after={digests[1]}" in found
     assert digests[1] in records(mesh, "--kind", "MODEL_RELOAD")
+    mesh.settled()
+    mesh.verify()
+
+
+def test_a_request_that_crosses_an_unload_is_finished_or_not_found(models):
+    mesh = models
+    answers, stop = [], threading.Event()
+    expected = {seed: ask(mesh, "a", seed) for seed in range(3)}
+
+    def client(n):
+        while not stop.is_set():
+            seed = (n + len(answers)) % 3
+            answers.append((seed, ask(mesh, "a", seed)))
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in range(6)]
+    for t in clients:
+        t.start()
+    try:
+        for verb, status in 6 * [("unload", 404), ("load", 200)]:
+            before = len(answers)
+            wait_for(lambda: mesh.command("model", verb, "a").returncode == 0, f"{verb}, once no older weights are in use")
+            wait_for(lambda: sum(a[1][0] == status for a in answers[before:]) >= 6, f"requests end with {status}")
+    finally:
+        stop.set()
+        for t in clients:
+            t.join(60)
+    assert [a for a in answers if a[1][0] == 200 and a[1] != expected[a[0]]] == []
+    assert [a for a in answers if a[1][0] != 200 and (a[1][0] != 404 or '"model_not_found"' not in a[1][1])] == []
     mesh.settled()
     mesh.verify()
 
