@@ -72,6 +72,8 @@ def log(tmp_path_factory, instant):
             if n % 25 == 0:
                 log.wait_published(2 * n)
                 log.keep_checkpoint()
+        mesh.settled()
+        log.wait_published(mesh.status()["audit"]["size"])
         yield log
     finally:
         statuses = mesh.stop()
