@@ -6,7 +6,7 @@ target_compile_options(im_flags INTERFACE -Wall -Wextra -Wshadow -Wstrict-protot
   -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Werror=implicit-function-declaration -fno-strict-aliasing
   -fstack-protector-strong -fno-omit-frame-pointer $<$<CONFIG:Release,RelWithDebInfo>:-O2>
   # gcc 12 may give two variables that live at once one place on the stack: services/audit/hasher_test.c crashes without this.
-  $<$<C_COMPILER_ID:GNU>:-fstack-reuse=none>)
+  $<$<AND:$<C_COMPILER_ID:GNU>,$<CONFIG:Release,RelWithDebInfo>>:-fstack-reuse=none>)
 target_link_options(im_flags INTERFACE -Wl,-z,relro,-z,now)
 target_include_directories(im_flags INTERFACE "${CMAKE_SOURCE_DIR}/lib" "${CMAKE_SOURCE_DIR}/services"
   "${CMAKE_SOURCE_DIR}/client/include")
