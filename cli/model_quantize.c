@@ -21,6 +21,7 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/spawn.h"
+#include "daemon/durable.h"
 #include "inference/local_quantize.h"
 
 #define LINE_MAX_BYTES 2048
@@ -230,42 +231,35 @@ run_quantizer(struct work *w, int signal_fd, struct im_err *err)
 }
 
 static enum im_rc
-sync_path(const char *path, int flags, struct im_err *err)
+not_durable(const char *path, struct im_err *err)
 {
-	int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-	int saved = errno;
-
-	if (fd >= 0)
-		(void)close(fd);
-	return ok ? IM_OK : err_errno(err, IM_EIO, saved, "%s cannot be made durable", path);
+	return err_errno(err, IM_EIO, errno, "%s cannot be made durable", path);
 }
 
 /* Durably under its name; without --force never over a file that came meanwhile. */
 static enum im_rc
 put_in_place(struct work *w, struct im_err *err)
 {
-	char folder[PATH_MAX];
-	const char *slash;
+	int fd = open(w->temporary, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	enum im_rc rc = sync_path(w->temporary, 0, err);
+	enum im_rc rc = IM_OK;
 
+	if (fd < 0 || fsync(fd) != 0)
+		rc = not_durable(w->temporary, err);
+	else if (fstat(fd, &st) == 0)
+		w->out_bytes = (uint64_t)st.st_size;
+	if (fd >= 0)
+		(void)close(fd);
 	if (rc != IM_OK)
 		return rc;
-	if (stat(w->temporary, &st) == 0)
-		w->out_bytes = (uint64_t)st.st_size;
-	if (w->force ? rename(w->temporary, w->out) != 0
-		     : renameat2(AT_FDCWD, w->temporary, AT_FDCWD, w->out, RENAME_NOREPLACE) != 0) {
+	if (!durable_rename(w->temporary, w->out, w->force)) {
 		if (errno == EEXIST)
 			return err_set(err, IM_EEXIST,
 				       "%s came to be meanwhile; --force replaces it", w->out);
 		return err_errno(err, IM_EIO, errno, "%s cannot get its name", w->out);
 	}
 	w->temporary[0] = '\0';
-	slash = strrchr(w->out, '/');
-	(void)snprintf(folder, sizeof(folder), "%.*s",
-		       slash != NULL ? (int)(slash + 1 - w->out) : 1, slash != NULL ? w->out : ".");
-	return sync_path(folder, O_DIRECTORY, err);
+	return durable_sync_folder(w->out) ? IM_OK : not_durable(w->out, err);
 }
 
 static int

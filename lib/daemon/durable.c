@@ -30,6 +30,13 @@ durable_write(int fd, const void *data, size_t len)
 }
 
 bool
+durable_rename(const char *from, const char *to, bool replace)
+{
+	return (replace ? rename(from, to)
+			: renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) == 0;
+}
+
+bool
 durable_sync_folder(const char *path)
 {
 	char folder[PATH_MAX];

@@ -241,8 +241,7 @@ finish(struct making *m, char ret_digest[65], struct im_err *err)
 	if (!sha256_peek(m->md, digest))
 		return err_set(err, IM_ENOMEM, "cannot compute its SHA-256");
 	hex_encode(digest, sizeof(digest), ret_digest);
-	if (m->replace ? rename(m->tmp, m->to) < 0
-		       : renameat2(AT_FDCWD, m->tmp, AT_FDCWD, m->to, RENAME_NOREPLACE) < 0)
+	if (!durable_rename(m->tmp, m->to, m->replace))
 		return errno == EEXIST
 			   ? err_set(err, IM_EEXIST, "%s is there already; --force replaces it",
 				     m->to)
