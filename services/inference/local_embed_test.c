@@ -112,8 +112,8 @@ test_vector_of_tokens_is_that_of_their_text(void **state)
 	vectors_init(&tokens, "");
 	tokens.inputs[0].tokens = (uint32_t *)list;
 	tokens.inputs[0].token_count = (size_t)n;
-	tokens.req.dimensions = (struct opt_u32){ true, 256 }; /* what it has anyway */
 	vectors_ask(&text);
+	tokens.req.dimensions = (struct opt_u32){ true, text.dimensions }; /* what it has anyway */
 	vectors_ask(&tokens);
 	assert_int_equal(text.usage.prompt_tokens, n);
 	assert_int_equal(tokens.usage.prompt_tokens, n);

@@ -103,7 +103,8 @@ test_local_long_prompt_does_not_stall_an_answer(void **state)
 	for (size_t i = 0; i + 1 < sizeof(text); i++)
 		text[i] = "where is my order "[i % 18];
 	answer_init(&running, &r, questions[0]);
-	running.req.temperature.v = 2; /* wild, so that it goes on */
+	answer_endless(&running);
+	running.req.temperature.v = 2; /* wild, so that its tokens make text */
 	running.req.top_k = (struct opt_u32){ true, 0 };
 	running.req.top_p = (struct opt_double){ true, 1 };
 	running.req.seed = (struct opt_i64){ true, 1 };
@@ -115,10 +116,10 @@ test_local_long_prompt_does_not_stall_an_answer(void **state)
 	assert_int_equal(answer_submit(&late), IM_OK);
 	rig_run(&r);
 	assert_false(running.failed || late.failed);
-	/* So many steps its prompt took, and each gave the other a token; some make no text. */
+	/* So many steps its prompt took, and each gave the other a token; some make no text. How many came before it was there is
+	 * the machine's affair. */
 	assert_true(late.usage.prompt_tokens > 200);
-	assert_in_range(late.beside_frames, late.usage.prompt_tokens / 15 / 2,
-			late.usage.prompt_tokens / 15 + 10);
+	assert_true(late.beside_frames >= late.usage.prompt_tokens / 15 / 2);
 	answer_done(&running);
 	answer_done(&late);
 	rig_stop(&r);
@@ -179,8 +180,8 @@ test_local_paused_job_waits_while_others_go_on(void **state)
 	rig_start(&r, NULL);
 	answer_init(&a, &r, questions[0]);
 	a.pause_at = 1;
-	a.req.temperature.v =
-	    2; /* wild, so that it is long: some of it comes before the pause is seen */
+	answer_endless(&a);      /* long: some of it comes before the pause is seen */
+	a.req.temperature.v = 2; /* wild, so that its tokens make text */
 	a.req.top_k = (struct opt_u32){ true, 0 };
 	a.req.top_p = (struct opt_double){ true, 1 };
 	a.req.seed = (struct opt_i64){ true, 1 };
@@ -248,7 +249,10 @@ test_local_full_queue_is_refused(void **state)
 	loop_leave(r.loop);
 	for (size_t i = 0; i < COUNT(a); i++) {
 		answer_init(&a[i], &r, questions[0]);
-		a[i].pause_at = 1; /* stays where it is */
+		a[i].pause_at = 1; /* stays where it is, */
+		a[i].req.max_tokens.set = false;
+		a[i].req.n = RIG_CHOICES;
+		answer_endless(&a[i]); /* and is not done before */
 	}
 	assert_int_equal(answer_submit(&a[0]), IM_OK);
 	assert_int_equal(answer_submit(&a[1]), IM_OK);

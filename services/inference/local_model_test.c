@@ -87,7 +87,7 @@ test_model_sha256_must_be_that_of_the_file(void **state)
 	size_t count;
 
 	(void)state;
-	make_file(path, SIZE_MAX, 3000000); /* one bit of the weights */
+	make_file(path, SIZE_MAX, 1500000); /* one bit of the weights */
 	rig_start(&r, NULL);
 	m = backend_local.models(r.backend, &count);
 	(void)snprintf(yaml, sizeof(yaml), "    sha256: %s\n", m->digest);

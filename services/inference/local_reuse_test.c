@@ -247,6 +247,8 @@ wild(struct answer *a, struct rig *r, int64_t seed)
 	a->req.seed = (struct opt_i64){ true, seed };
 	a->req.top_p = (struct opt_double){ true, 1 };
 	a->req.top_k = (struct opt_u32){ true, 0 };
+	if (seed % 2 == 1)
+		answer_endless(a);
 }
 
 static void
@@ -271,7 +273,7 @@ test_reuse_sinks_let_a_stream_outgrow_its_context(void **state)
 		wild(&a, &r, seed);
 		a.req.max_tokens.set = false; /* then it does end */
 		(void)answer_ask(&a);
-		assert_in_range(a.usage.completion_tokens, 1, 64);
+		assert_true(a.usage.completion_tokens <= 64);
 		held = a.usage.prompt_tokens + a.usage.completion_tokens > 64;
 		answer_done(&a);
 	}

@@ -218,6 +218,12 @@ answer_init(struct answer *a, struct rig *r, const char *user)
 }
 
 void
+answer_endless(struct answer *a)
+{
+	a->req.extra_json = "{\"logit_bias\":{\"2047\":-100}}"; /* <|im_end|> */
+}
+
+void
 answer_done(struct answer *a)
 {
 	for (size_t i = 0; i < RIG_CHOICES; i++)

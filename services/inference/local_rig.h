@@ -54,6 +54,9 @@ void rig_stop(struct rig *r);
 void answer_init(struct answer *a, struct rig *r, const char *user);
 void answer_done(struct answer *a);
 
+/** Forbid its end, so that it goes on for as many tokens as it may have. Of the demo model. */
+void answer_endless(struct answer *a);
+
 /** Submit; off the loop. */
 enum im_rc answer_submit(struct answer *a);
 

@@ -252,7 +252,7 @@ on_progress(void *user, uint64_t done, uint64_t total)
 static void
 test_sealed_file_given_up_leaves_nothing(void **state)
 {
-	struct patience p = { .give_up_at = 3 };
+	struct patience p = { .give_up_at = 2 };
 	struct sealed_key key;
 	struct im_err err;
 	char digest[65];
@@ -264,12 +264,12 @@ test_sealed_file_given_up_leaves_nothing(void **state)
 	assert_int_equal(
 	    sealed_file_make(DEMO, at.sealed, &key, false, on_progress, &p, digest, &err),
 	    IM_ECANCELED);
-	assert_int_equal(p.calls, 3);
+	assert_int_equal(p.calls, 2);
 	assert_false(is_there(at.sealed) || is_there(at.tmp));
 	p = (struct patience){ 0 };
 	assert_int_equal(
 	    sealed_file_make(DEMO, at.sealed, &key, false, on_progress, &p, digest, &err), IM_OK);
-	assert_true(p.calls > 3);
+	assert_true(p.calls > 2);
 	p = (struct patience){ .give_up_at = 2 };
 	f = fopen(at.sealed, "rbe");
 	assert_non_null(f);
@@ -324,7 +324,7 @@ test_sealed_file_on_a_full_disk_leaves_nothing(void **state)
 	assert_int_equal(sealed_key_create(at.key, &key, &err), IM_OK);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
 	little = was;
-	little.rlim_cur = 2500000;
+	little.rlim_cur = 1500000;
 	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
 	rc = sealed_file_make(DEMO, at.sealed, &key, false, NULL, NULL, digest, &err);
