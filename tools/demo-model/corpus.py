@@ -14,7 +14,7 @@ import bpe
 import dialogues
 
 VOCABULARY = 2048
-DIALOGUES = 40000
+DIALOGUES = 46000
 LEARN = 0x8000
 LONGEST = 384  # tokens; longer dialogues are left out
 

@@ -7,40 +7,11 @@ import re
 
 import phrases as p
 import world
+from template import Template
 
 HERE = pathlib.Path(__file__).resolve().parent
 LANGS = ("en", "zh")
 MOST_TURNS = 6
-
-
-class Template:
-    """'Is (a|the) [prod] here?': parsed once, said often."""
-
-    def __init__(self, text):
-        pieces = re.split(r"([(|)])", text)
-        self.tree, rest = self._sequence(pieces, 0)
-        if rest != len(pieces):
-            raise ValueError(f"unbalanced ')' in {text!r}")
-
-    def _sequence(self, pieces, at):
-        out = []
-        while at < len(pieces) and pieces[at] not in ("|", ")"):
-            if pieces[at] == "(":
-                choices = []
-                while pieces[at] != ")":
-                    one, at = self._sequence(pieces, at + 1)
-                    choices.append(one)
-                    if at == len(pieces):
-                        raise ValueError("unbalanced '('")
-                out.append(choices)
-            elif pieces[at]:
-                out.append(pieces[at])
-            at += 1
-        return out, at
-
-    def say(self, rng, tree=None):
-        return "".join(part if isinstance(part, str) else self.say(rng, part[rng.randrange(len(part))])
-                       for part in (self.tree if tree is None else tree))
 
 
 class Topic:
@@ -97,6 +68,7 @@ class Phrases:
 class Language:
     def __init__(self, lang):
         self.lang, self.topics, self.phrases = lang, read_topics(lang), Phrases(lang)
+        self.held_out = {said for topic in self.topics for t in topic.t for said in t.all()}
 
 
 class Dialogue:
@@ -184,7 +156,10 @@ class Dialogue:
         rng = self.rng
         self.slots["prod"] = world.goods(rng, self.lang, self.unseen)
         self.slots["city"] = world.city(rng, self.lang, self.unseen)
-        text = self.fill(question.say(rng))
+        text = question.say(rng)
+        while text in self.of.held_out:  # a frame may say what only the evaluation may
+            text = rng.choice(topic.q).say(rng)
+        text = self.fill(text)
         if topic.name not in ("hello", "bye", "thanks", "who"):
             text = self.dressed(text)
         answer, waiting = topic.answer, None
@@ -231,9 +206,9 @@ class Dialogue:
         kind = rng.random()
         if kind < 0.52:
             return self.ask_topic()
-        if kind < 0.68:
+        if kind < 0.69:
             return self.ask_strange()
-        if kind < (0.80 if "order" in self.slots else 0.70):
+        if kind < (0.80 if "order" in self.slots else 0.71):
             return self.ask_order()
         if kind < (0.92 if "name" in self.slots else 0.83):
             return self.ask_name()

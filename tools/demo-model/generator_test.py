@@ -7,6 +7,7 @@ import unittest
 import dialogues
 import heldout
 import phrases
+import template
 import world
 
 LANGUAGES = [dialogues.Language(lang) for lang in dialogues.LANGS]
@@ -28,6 +29,9 @@ class Templates(unittest.TestCase):
     def test_choices_are_all_said_and_nothing_else(self):
         t, rng = dialogues.Template("(a|b(c|))d"), random.Random(1)
         self.assertEqual({t.say(rng) for _ in range(200)}, {"ad", "bcd", "bd"})
+
+    def test_all_that_can_be_said_is_known(self):
+        self.assertEqual(sorted(dialogues.Template("(a|b(c|))d[x]").all()), ["ad[x]", "bcd[x]", "bd[x]"])
 
     def test_unbalanced_templates_are_refused(self):
         for text in ("(a|b", "a)b", "((a)"):
@@ -110,6 +114,19 @@ class HeldOut(unittest.TestCase):
             for topic in language.topics:
                 for t in topic.t:
                     self.assertNotIn(t.say(rng), known)
+
+    def test_training_never_says_a_held_out_template(self):
+        for language in LANGUAGES:
+            for topic in language.topics:
+                d = dialogues.Dialogue(language, random.Random(4))
+                for t in topic.t:
+                    d.ask(topic, t)
+                    self.assertNotIn(d.fill(t.say(d.rng)), d.turns[-1][0])
+
+    def test_frames_of_refusals_are_for_one_purpose(self):
+        for lang in dialogues.LANGS:
+            of_training = {*world.STRANGE_FRAMES[lang], *(said for f in world.MORE_STRANGE_FRAMES[lang] for said in template.Template(f).all())}
+            self.assertFalse(of_training & set(world.T_STRANGE_FRAMES[lang]))
 
     def test_evaluation_has_every_set_in_both_languages(self):
         items = heldout.all_of(1, LANGUAGES, 0.1)

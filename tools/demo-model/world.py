@@ -4,8 +4,10 @@ Each open class is cut in two by a checksum of the word: one part is for trainin
 """
 import zlib
 
+import template
+
 HELD_OUT_EVERY = 10  # one word in so many is kept for the evaluation
-MADE_UP = 0.3       # of the goods and towns of training: words that do not exist, so that copying is learned and not a list
+MADE_UP = 0.7        # of the goods and towns of training: words that do not exist, so that copying is learned and not a list
 
 REFUSAL = {"en": "Sorry, I cannot help with that. I help with orders, delivery, returns, payment and accounts.",
            "zh": "抱歉，这个我帮不了您。我可以帮您处理订单、配送、退货、付款和账户。"}
@@ -81,15 +83,89 @@ STRANGE_DEEDS = {
     "zh": ("烤蛋糕 弹钢琴 做饭 写诗 解方程 写代码 下棋 种西红柿 减肥 跑马拉松 说西班牙语 开飞机 盖房子 画画 唱歌 跳舞 冥想 训练狗 钓鱼 种树 中彩票 写小说 "
            "做作业 学代数 游泳 骑马 当医生 炒股 看地图 预测天气 讲故事 生火 爬山 踢足球 找女朋友 通过考试 做面包 作曲 织毛衣 滑雪 算命 写作文").split(),
 }
+MORE_STRANGE_FRAMES = {  # only ever for training, with choices as in phrases.py
+    "en": [
+        "Why (is|are|was) {x} (popular|interesting|old|big|bad|good|expensive)?",
+        "(How|Why|When|Where) (is|was) {x} (made|found|discovered|invented|built)?", "Is {x} (better|older|bigger|nicer) than {y}?",
+        "(Do|Did) (you|people|they) (see|eat|study|understand|know|need|love|hate) {x}?",
+        "(Which|What) (book|film|song|school|country) is about {x}?", "Name (three|some|five) things about {x}.",
+        "What (happened|happens|would happen) (to|with|without) {x}?", "(Is|Was) {x} (real|true|big|far away|healthy|a good idea)?",
+        "(What|How) (much|many) (do|does) {x} (weigh|cost|need)?", "{x} or {y}?", "What do {x} and {y} have in common?",
+        "Who (likes|made|owns|painted|wrote|won) {x}?", "(Let us|Let's|I want to) (talk|speak|chat|learn) about {x}.",
+        "I (love|like|hate|study|read about) {x}.", "My (teacher|friend|brother|mother) (likes|asks about|talks about) {x}.",
+        "Can {x} (fly|swim|think|be dangerous|help me)?", "(Please |)(describe|discuss|summarise|draw|paint) {x}.",
+        "Give me (a definition|an example|a picture|a list) of {x}.", "How (far|tall|deep|heavy|hot|fast|long) is {x}?",
+        "Where (on earth |)(is|are|was) {x}?", "What (sound|shape|number|size|language) (does|has) {x} (make|have)?", "{x}?",
+        "{x}, please.", "I wonder about {x}.", "(I would like|I need|I plan|I try) to {v}.",
+        "(My friend|My brother|She|He) (wants|likes) to {v}.", "(What|Which) tools (are|is) good to {v}?",
+        "Could (you|we|anybody) {v}( for me| with me|)?", "Let us {v}( together| now| tomorrow|).",
+        "Is it (good|healthy|dangerous|legal|allowed|expensive) to {v}?", "Who can {v} (best|well)?",
+        "Tell me (how one can|where to|when to|why I should) {v}.", "(Will|Would) you {v} (for me|with me)?",
+        "(A plan|A recipe|Tips|Some advice|A guide) to {v}(, please|).", "At what age can (children|people|you) {v}?",
+        "Did you ever {v}?", "I (cannot|never could|never learned to) {v}.", "Give me (tips|advice|a plan) to {v}.",
+        "What (happens|is it like) when I {v}?"],
+    "zh": [
+        "{x}(为什么|怎么)这么(大|贵|好|难|受欢迎)？",
+        "{x}(是|)(什么时候|在哪里|怎么)(发明|发现|建造|出现)的？",
+        "{x}和{y}(哪个好|有什么区别|有什么关系)？", "(你|人们)(吃|学|看|喜欢|讨厌)过{x}吗？",
+        "哪(首歌|部电影|个国家)和{x}有关？", "说出{x}的三个特征。", "没有{x}会怎么样？",
+        "{x}(是真的吗|好不好|远不远|重不重)？", "{x}还是{y}？", "谁(喜欢|写了|画了|拥有){x}？",
+        "(我们|我想)(聊聊|谈谈|学学){x}。", "我(喜欢|讨厌|在学|爱){x}。",
+        "我的(老师|朋友|妈妈)(喜欢|总说){x}。", "{x}会(飞|游泳|思考|死)吗？",
+        "请(描述|总结|翻译|分析)一下{x}。", "给我(一张|看){x}的(图|照片|例子)。",
+        "{x}有多(远|高|深|重|热|快)？", "{x}在(地球上|世界上)哪里？", "{x}呢？", "{x}。",
+        "{x}的(意思|颜色|大小|价值)是什么？", "我(打算|需要|喜欢|不会){v}。",
+        "我(朋友|弟弟|妈妈)想{v}。", "用什么工具{v}好？", "(我们|一起){v}(吧|好吗)？",
+        "{v}(好吗|健康吗|危险吗|贵不贵|合法吗)？", "谁{v}最好？",
+        "告诉我(什么时候|在哪里|为什么)要{v}。", "陪我{v}(吧|好吗)？",
+        "给我一些{v}的(建议|技巧|计划)。", "几岁可以{v}？", "你{v}过吗？", "我一直学不会{v}。",
+        "{v}的时候要注意什么？"],
+}
+MORE_STRANGE = {  # things, then deeds: only ever for training
+    "en": ("snow,clouds,salt,milk,iron,silver,horses,cows,spiders,mountains,castles,knights,kings,trains,ships,bridges,deserts,lakes,storms,"
+           "fire,clocks,Einstein,Newton,Beethoven,Rembrandt,Hamlet,Rome in old times,the king of Spain,the future,the past,yoga,boxing,golf,rugby,"
+           "skiing,geometry,statistics,chemistry,biology,economics,taxes,law,medicine,the flu,a headache,sleep,food,cheese,soup,coffee beans,"
+           "potatoes,apples,roses,mushrooms,the moon landing,planets,comets,the ozone layer,Greek gods,Christmas,Easter,holidays in the sun,"
+           "children,marriage,friendship,fear,time,the number seven,the letter Q,the word hello,Chinese,Spanish verbs,the Second World War,"
+           "the United Nations,the mayor,the news,a good joke,my cat,my neighbour,my boss,my car,my teeth,my dog".split(","),
+           "fry an egg,boil potatoes,make soup,cook pasta,drive a car,repair my car,ride a bike,learn Chinese,study law,write a letter to my mother,"
+           "write a song,draw a cat,paint the wall,clean the window,wash my hair,sleep,fall asleep,wake up early,find a job,find friends,"
+           "find a flat,get married,be happy,be rich,save money,buy a house,stop smoking,drink less,eat well,grow roses,feed a cat,hold a speech,"
+           "tie a knot,start a fire,jump high,run fast,lift weights,play tennis,play the guitar,play cards,solve a riddle,prove a theorem,"
+           "compute an integral,sort numbers,program a robot,hack a computer,translate a text,spell a word,visit the moon,see the stars,"
+           "travel to Mars,dig a hole,build a boat,sew a shirt,tell a joke,say hello in Latin".split(",")),
+    "zh": ("雪 云 盐 牛奶 铁 马 牛 蜘蛛 高山 城堡 国王 火车 轮船 大桥 湖 暴风雨 钟 爱因斯坦 牛顿 贝多芬 哈姆雷特 未来 过去 瑜伽 拳击 高尔夫 滑冰 几何 统计 化学 生物 经济 "
+           "税 法律 医学 感冒 头痛 睡眠 奶酪 汤 咖啡豆 土豆 苹果 玫瑰 蘑菇 登月 行星 彗星 希腊神话 春节 中秋节 婚姻 友情 时间 数字七 英语 日语 第二次世界大战 联合国 市长 "
+           "新闻 笑话 我的猫 邻居 牙齿 西游记 李白 杜甫 秦始皇 长江 黄河 喜马拉雅山 书法 京剧 功夫 熊猫".split(),
+           "煎鸡蛋 煮土豆 做汤 包饺子 开车 修车 骑车 学中文 学法律 写信 写歌 画猫 刷墙 洗头 睡觉 早起 找工作 交朋友 租房 结婚 发财 省钱 买房 戒烟 养花 喂猫 演讲 打结 "
+           "跳高 跑步 举重 打网球 弹吉他 打牌 猜谜 证明定理 算积分 排序 造机器人 翻译文章 看星星 去火星 挖洞 造船 缝衣服 讲笑话 打太极 练书法 背古诗 学游泳".split()),
+}
 SYSTEM = {
     "en": ["You are a helpful assistant.", "You are the assistant of an online shop.", "You help customers. Answer briefly."],
     "zh": ["你是一个乐于助人的助手。", "你是网店的客服助手。", "请简短地回答顾客的问题。"],
 }
 
 
+ONSETS = "b c ch d f g gl h j k l m n p pl qu r s sh st t th tr v w y z bl br cl cr dr fl fr gr pr sk sl sm sn sp str sw tw".split()
+NUCLEI = "a e i o u a e i o u ai ea ee oo ou".split()
+CODAS = ["", "", "", *"n r l s t m d ck ll st ng nd nt rt x p b g".split()]
+SHOP_EN = ("charge order parcel return deliver payment card shipping voucher points gift person account letter price house street paper button "
+           "light water garden winter letter carton motor under over black green small large first second").split()
+COMMON_ZH = bytes(b for row in range(0xB0, 0xD7) for column in range(0xA1, 0xFA) for b in (row, column)).decode("gb2312")  # the 3,471 commonest
+
+
 def held_out(word):
     """Whether 'word' is one that training never shows."""
     return zlib.crc32(word.encode()) % HELD_OUT_EVERY == 0
+
+
+def _parts(words):
+    return [w for w in words if not held_out(w)]
+
+
+KNOWN_EN = sorted({w.lower() for group in (GOODS["en"], CITIES["en"], STRANGE_THINGS["en"], STRANGE_DEEDS["en"], SHOP_EN) for part in _parts(group)
+                   for w in part.split(" ") if len(w) > 3})
+KNOWN_ZH = sorted({c for group in (GOODS["zh"], CITIES["zh"], STRANGE_THINGS["zh"], STRANGE_DEEDS["zh"]) for w in _parts(group) for c in w})
 
 
 def _one_of(rng, words, unseen):
@@ -125,6 +201,8 @@ def _order(rng):
 
 
 def name(rng, lang, unseen=False):
+    if lang == "en" and not unseen and rng.random() < MADE_UP / 2:
+        return _made(rng, lambda r: _word(r, lang).split(" ")[0].capitalize(), False)
     return _made(rng, _name_en if lang == "en" else _name_zh, unseen)
 
 
@@ -132,16 +210,34 @@ def order(rng, unseen=False):
     return _made(rng, _order, unseen)
 
 
+def _syllable(rng):
+    return rng.choice(ONSETS) + rng.choice(NUCLEI) + rng.choice(CODAS)
+
+
 def _word(rng, lang):
-    """A word that does not exist: what it is cannot be known, only copied."""
+    """A word that does not exist: what it is cannot be known, only copied. Of all kinds of tokens, and sometimes of two words."""
     if lang == "zh":
-        return "".join(rng.choice(GIVEN_ZH + ODD_ZH) for _ in range(rng.randint(2, 3)))
+        letters = rng.choice((GIVEN_ZH + ODD_ZH, KNOWN_ZH, KNOWN_ZH, COMMON_ZH))
+        return "".join(rng.choice(COMMON_ZH if rng.random() < 0.15 else letters) for _ in range(rng.choice((2, 2, 2, 3, 3, 4, 5))))
+    kind = rng.random()
+    if kind < 0.25:
+        return _word(rng, lang).split(" ")[0][:7] + " " + _word(rng, lang).split(" ")[-1][:8]
+    if kind < 0.65:
+        base = rng.choice(KNOWN_EN)
+        at = rng.randint(2, len(base))
+        return (base[:at] + rng.choice(("", _syllable(rng), "er", "or", "le", "on")))[:11] if rng.random() < 0.75 else _syllable(rng) + base[-at:]
+    if kind < 0.9:
+        return "".join(_syllable(rng) for _ in range(rng.randint(1, 3)))[:10]
     return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))[:9]
+
+
+def _deed(rng, lang):
+    return rng.choice(("学", "做", "玩", "修", "打")) + _word(rng, lang) if lang == "zh" else _word(rng, lang).split(" ")[0] + rng.choice((" a ", " the ", " ")) + _word(rng, lang)
 
 
 def city(rng, lang, unseen=False):
     if not unseen and rng.random() < MADE_UP:
-        return _made(rng, lambda r: _word(r, lang).capitalize(), False)
+        return _made(rng, lambda r: _word(r, lang).title(), False)
     return _one_of(rng, CITIES[lang], unseen)
 
 
@@ -152,9 +248,21 @@ def goods(rng, lang, unseen=False):
 
 
 def strange(rng, lang, unseen=False, unseen_frame=False):
-    """A question that is not the shop's business."""
-    frame = rng.choice((T_STRANGE_FRAMES if unseen_frame else STRANGE_FRAMES)[lang])
-    if "{x}" not in frame:
-        return frame.replace("{v}", _one_of(rng, STRANGE_DEEDS[lang], unseen))
-    made_up = not unseen and rng.random() < MADE_UP / 2
-    return frame.replace("{x}", _word(rng, lang) if made_up else _one_of(rng, STRANGE_THINGS[lang], unseen))
+    """A question that is not the shop's business; those of training are of far more kinds."""
+    things, deeds = STRANGE_THINGS[lang], STRANGE_DEEDS[lang]
+    frames = (T_STRANGE_FRAMES if unseen_frame else STRANGE_FRAMES)[lang]
+    if not unseen:
+        things, deeds = [*things, *MORE_STRANGE[lang][0]], [*deeds, *MORE_STRANGE[lang][1]]
+        frames = rng.choice((frames, MORE_STRANGE_FRAMES[lang]))
+    frame = rng.choice(frames)
+    if not unseen:
+        frame = template.Template(frame).say(rng)
+
+    def filling(words, make):
+        return make(rng, lang) if not unseen and rng.random() < MADE_UP / 2 else _one_of(rng, words, unseen)
+
+    if "{v}" in frame:
+        return frame.replace("{v}", filling(deeds, _deed))
+    said = frame.replace("{x}", filling(things, _word))
+    said = said.replace("{y}", filling(things, _word)) if "{y}" in said else said
+    return said[0].upper() + said[1:]
