@@ -156,7 +156,7 @@ def main():
     results = []
     with tempfile.TemporaryDirectory(prefix="im-bench-") as folder:
         if "demo" in args.models:
-            results.append(bench(args, "demo (3.9 million)", random_model.DEMO, 512, args.tokens, folder + "/demo"))
+            results.append(bench(args, "demo (2.2 million)", random_model.DEMO, 512, args.tokens, folder + "/demo"))
         if "random" in args.models:
             model = pathlib.Path(folder) / "random.gguf"
             million = random_model.write(model) / 1e6

@@ -241,7 +241,7 @@ def test_chat_is_a_conversation_on_a_terminal(start):
     mesh = start()
     status, said = terminal(
         [PROGRAM, "chat", "--temperature", "0", "--config", mesh.config_path],
-        ["> ", "Everything else", "A new", "model is now nope", "This mesh has: demo", "model is now demo", "Nimbus"],
+        ["> ", "Everything else", "A new", "model is now nope", "This mesh has: demo", "model is now demo", "how can I help you"],
         ["/help\r", "/new \r", "/model nope\r", "hi\r", "/model demo\r", "Hello\r", "/quit\r"])
     assert status == 0, said
 

@@ -43,7 +43,7 @@ def test_vectors_of_both_backends_in_both_forms(start, upstream, single):
     assert [e["index"] for e in own["data"]] == [0, 1, 2] and headers["x-infermesh-cache"] == "miss"
     assert own["usage"]["prompt_tokens"] == own["usage"]["total_tokens"] > 6
     vectors = [e["embedding"] for e in own["data"]]
-    assert all(len(v) == 256 and abs(sum(x * x for x in v) - 1) < 1e-4 for v in vectors)
+    assert all(len(v) == 192 and abs(sum(x * x for x in v) - 1) < 1e-4 for v in vectors)
 
     def like(i, k):
         return sum(a * b for a, b in zip(vectors[i], vectors[k]))
@@ -81,8 +81,8 @@ def test_what_is_wrong_is_said_and_the_next_one_goes_on(start, upstream):
         got, _, answer = embed(mesh, body)
         assert (got, answer["error"]["code"]) == (status, code), answer
         assert param is None or answer["error"]["param"] == param, answer
-    status, _, answer = embed(mesh, {"model": "demo", "input": "a", "dimensions": 256})
-    assert status == 200 and len(answer["data"][0]["embedding"]) == 256
+    status, _, answer = embed(mesh, {"model": "demo", "input": "a", "dimensions": 192})
+    assert status == 200 and len(answer["data"][0]["embedding"]) == 192
     mesh.settled()
     mesh.verify()
 
@@ -128,7 +128,7 @@ def test_model_without_a_chat_template_gives_vectors_and_does_not_chat(start, tm
     (tmp_path / "plain.gguf").write_bytes((ROOT / "deploy/models/demo-q8_0.gguf").read_bytes().replace(key, key[:-1] + b"X", 1))
     mesh = start(workers=[{"name": "w", "backend": "local", "model_file": str(tmp_path / "plain.gguf")}])
     status, _, reply = embed(mesh, {"model": "plain", "input": ["Good morning", "Good evening"]})
-    assert status == 200 and [len(numbers(e) if isinstance(e["embedding"], str) else e["embedding"]) for e in reply["data"]] == [256] * 2
+    assert status == 200 and [len(numbers(e) if isinstance(e["embedding"], str) else e["embedding"]) for e in reply["data"]] == [192] * 2
     status, _, reply = embed(mesh, {"model": "plain", "prompt": "Where is my", "max_tokens": 4, "temperature": 0}, "/v1/completions")
     assert status == 200 and reply["choices"][0]["text"]
     status, _, reply = embed(mesh, {"model": "plain", "messages": [{"role": "user", "content": "hi"}]}, "/v1/chat/completions")
