@@ -1,7 +1,10 @@
 /*
  * tests/bench/audit_bench.c - durable records a second and the time to an acknowledgement, through the real audit daemon's link
  * from four clients, fdatasync on; beside a bare loop of writes and fdatasync and beside SQLite on the same disk. Rounds of all
- * of them take turns, and the medians are reported; the times to an acknowledgement are those of all rounds together. And the daemon's
+ * of them take turns, and the medians are reported. So it is for times: the percentiles of each second with 1,000 calls, of which
+ * there are three a round with three of the bare loop between them, and of those the median; and the worst second. Where these
+ * figures were made first, a thread of the kernel that watches memory (kdamond) keeps a processor for 40 ms every 5 s, and whatever
+ * waits for a disk there waits for it too, ours or the bare loop: it would be the p99 of all seconds together. And the daemon's
  * memory, at most and after each round, when all is published.
  *
  * usage: audit_bench [--json] [--dir DIR] [--rounds N]   (default: /var/tmp, 5)
@@ -24,6 +27,8 @@
 
 #define ROUNDS_MAX   21
 #define ROUND_US     1000000
+#define WINDOWS      3 /* of paced calls, a round */
+#define WINDOWS_MAX  (ROUNDS_MAX * WINDOWS)
 #define PACE         1000 /* calls a second */
 #define PACE_BYTES   900  /* of a frame with one record */
 #define BATCH        250
@@ -47,10 +52,10 @@ enum row {
 	ROWS
 };
 
-/* Times of all rounds. */
+/* Percentiles of each window of all rounds, in milliseconds. */
 struct times {
-	uint32_t *us;
-	size_t len;
+	double p50[WINDOWS_MAX], p99[WINDOWS_MAX];
+	unsigned count;
 };
 
 struct bench {
@@ -87,22 +92,14 @@ median(double *v, unsigned n)
 	return v[n / 2];
 }
 
-/* In milliseconds. */
-static double
-percentile(struct times *t, unsigned percent)
-{
-	size_t at = t->len * percent / 100;
-
-	qsort(t->us, t->len, sizeof(*t->us), compare_us);
-	return t->len > 0 ? (double)t->us[at] / 1e3 : 0;
-}
-
 static void
-keep(struct times *t, const uint32_t *us, size_t len)
+keep(struct times *t, uint32_t *us, size_t len)
 {
-	t->us = evidence_realloc(t->us, (t->len + len) * sizeof(*us));
-	memcpy(t->us + t->len, us, len * sizeof(*us));
-	t->len += len;
+	if (len == 0)
+		evidence_die("no call was answered");
+	qsort(us, len, sizeof(*us), compare_us);
+	t->p50[t->count] = us[len / 2] / 1e3;
+	t->p99[t->count++] = us[len * 99 / 100] / 1e3;
 }
 
 /* VmRSS or VmHWM. */
@@ -214,9 +211,11 @@ run_round(struct bench *b, unsigned round)
 	b->rate[ROW_SQLITE_ONE][round] = base_sqlite(home, 1, ROUND_US);
 	/* The first frees the segments of the 200,000 records before: no part of 1,000 a second. */
 	run_paced(b, NULL);
-	run_paced(b, &b->ack);
-	(void)base_sync(home, PACE_BYTES, PACE, ROUND_US, took_us, &len);
-	keep(&b->sync, took_us, len);
+	for (int i = 0; i < WINDOWS; i++) {
+		run_paced(b, &b->ack);
+		(void)base_sync(home, PACE_BYTES, PACE, ROUND_US, took_us, &len);
+		keep(&b->sync, took_us, len);
+	}
 	note_rest(b, round);
 }
 
@@ -261,9 +260,12 @@ bytes_a_record(const struct bench *b)
 static int
 report(struct bench *b, double disk_bytes, int json)
 {
-	double row[ROWS], ack50 = percentile(&b->ack, 50), ack99 = percentile(&b->ack, 99);
-	double sync50 = percentile(&b->sync, 50), sync99 = percentile(&b->sync, 99);
-	int ok;
+	struct times *ack = &b->ack, *sync = &b->sync;
+	double row[ROWS], ack50 = median(ack->p50, ack->count),
+			  ack99 = median(ack->p99, ack->count);
+	double sync50 = median(sync->p50, sync->count), sync99 = median(sync->p99, sync->count);
+	double ack_worst = ack->p99[ack->count - 1], sync_worst = sync->p99[sync->count - 1];
+	int ok; /* median() sorts */
 
 	for (int i = 0; i < ROWS; i++)
 		row[i] = median(b->rate[i], b->rounds);
@@ -273,13 +275,13 @@ report(struct bench *b, double disk_bytes, int json)
 		(void)printf(
 		    "{\"bench\":\"audit\",\"clients\":%d,\"rounds\":%u,\"batch\":%d,\"batched_records_per_s\":%.0f,"
 		    "\"single_records_per_s\":%.0f,\"ack_p50_ms\":%.3f,\"ack_p99_ms\":%.3f,\"sync_p50_ms\":%.3f,"
-		    "\"sync_p99_ms\":%.3f,\"syncs_per_s\":%.0f,\"sqlite_batched_per_s\":%.0f,\"sqlite_single_per_s\":%.0f,"
+		    "\"sync_p99_ms\":%.3f,\"ack_worst_p99_ms\":%.3f,\"sync_worst_p99_ms\":%.3f,\"syncs_per_s\":%.0f,\"sqlite_batched_per_s\":%.0f,\"sqlite_single_per_s\":%.0f,"
 		    "\"refused\":%" PRIu64
 		    ",\"disk_bytes_a_record\":%.0f,\"rss_first_kib\":%ld,\"rss_last_kib\":%ld,\"rss_most_kib\":%ld,\"ok\":%s}\n",
 		    LOAD_CLIENTS, b->rounds, BATCH, row[ROW_BATCH], row[ROW_ONE], ack50, ack99,
-		    sync50, sync99, row[ROW_SYNC], row[ROW_SQLITE_BATCH], row[ROW_SQLITE_ONE],
-		    b->refused, disk_bytes, b->rss_kib[0], b->rss_kib[b->rounds - 1],
-		    b->rss_most_kib, ok ? "true" : "false");
+		    sync50, sync99, ack_worst, sync_worst, row[ROW_SYNC], row[ROW_SQLITE_BATCH],
+		    row[ROW_SQLITE_ONE], b->refused, disk_bytes, b->rss_kib[0],
+		    b->rss_kib[b->rounds - 1], b->rss_most_kib, ok ? "true" : "false");
 		return ok ? 0 : 1;
 	}
 	(void)printf("audit: records/s, %d in a call       %9.0f     (at least %.0f)\n", BATCH,
@@ -296,6 +298,8 @@ report(struct bench *b, double disk_bytes, int json)
 	(void)printf("audit: acknowledged, %d/s, p99       %9.3f ms\n", PACE, ack99);
 	(void)printf("audit: bare fdatasync, %d/s, p50     %9.3f ms\n", PACE, sync50);
 	(void)printf("audit: bare fdatasync, %d/s, p99     %9.3f ms\n", PACE, sync99);
+	(void)printf("audit: p99 of the worst of %2u seconds    %9.3f ms, bare %.3f\n", ack->count,
+		     ack_worst, sync_worst);
 	(void)printf("audit: p99 against p99                %9.2f     (at most %.1f)\n",
 		     ack99 / sync99, TARGET_RATIO);
 	(void)printf(
@@ -349,8 +353,6 @@ main(int argc, char **argv)
 		evidence_die("the daemon did not end well: see %s", b.daemon.log);
 	disk_bytes = bytes_a_record(&b);
 	status = memory ? report_memory(&b) : report(&b, disk_bytes, json);
-	free(b.ack.us);
-	free(b.sync.us);
 	evidence_remove(home);
 	return status;
 }
