@@ -53,11 +53,10 @@ def load(address, key, seconds, connections):
 
 def new_folder(top):
     """In a part of the disk of its own where the file system knows such a thing: beside thousands of files that were just deleted, as in the
-    /tmp of a machine that builds, ext4 without a journal takes ten times as long to make one."""
+    /tmp of a machine that builds or by an earlier run of this, ext4 without a journal takes ten times as long to make one. The
+    part is chosen by the name, so that is a new one each time."""
     subprocess.run(["chattr", "+T", top], stderr=subprocess.DEVNULL, check=False)
-    folder = f"{top}/log"
-    os.mkdir(folder)
-    return folder
+    return tempfile.mkdtemp(dir=top)
 
 
 def tree_rss_kib(mesh, leave_out):
