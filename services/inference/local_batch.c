@@ -40,19 +40,64 @@ feed_prompt(struct engine *e, uint32_t index, uint32_t count)
 	}
 }
 
-/* A prompt is to be fed in this step. */
+/* A prompt is to be fed. */
 static bool
 wants_feeding(const struct seat *s)
 {
 	return s->runs && !s->answering;
 }
 
-uint32_t
-batch_build(struct engine *e)
+/* An answer that waits for its token of this round. */
+static bool
+is_due(const struct seat *s)
 {
-	uint32_t prompts = 0, next = 0, answers;
+	return s->runs && s->answering && !s->served;
+}
 
-	e->batch->n_tokens = 0;
+static uint32_t
+count_due(const struct engine *e)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		n += is_due(&e->seats[i]);
+	return n;
+}
+
+static void
+begin_round(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		e->seats[i].served = false;
+}
+
+static void
+add_answers(struct engine *e, uint32_t count)
+{
+	for (uint32_t i = 0; i < e->seat_count && count > 0; i++)
+		if (is_due(&e->seats[i])) {
+			add(e, i, e->seats[i].last, true);
+			count--;
+		}
+}
+
+static void
+add_prompts(struct engine *e, uint32_t prompts, uint32_t answers)
+{
+	uint32_t next = 0;
+
+	pace_share(e->prompts, prompts, pace_room(&e->pace, prompts, answers), e->turn++);
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		if (wants_feeding(&e->seats[i]))
+			feed_prompt(e, i, e->prompts[next++].take);
+}
+
+/* See who is to be in the next steps. Returns how many prompts there are, in e->prompts. */
+static uint32_t
+look(struct engine *e)
+{
+	uint32_t prompts = 0;
+
 	for (uint32_t i = 0; i < e->seat_count; i++) {
 		struct seat *s = &e->seats[i];
 
@@ -64,13 +109,30 @@ batch_build(struct engine *e)
 			e->prompts[prompts++] =
 			    (struct pace_prompt){ .age = s->age,
 						  .left = s->prompt->count - s->fed };
-		else if (s->runs)
-			add(e, i, s->last, true);
 	}
-	answers = (uint32_t)e->batch->n_tokens;
-	pace_share(e->prompts, prompts, pace_room(&e->pace, answers), e->turn++);
-	for (uint32_t i = 0; i < e->seat_count; i++)
-		if (wants_feeding(&e->seats[i]))
-			feed_prompt(e, i, e->prompts[next++].take);
-	return (uint32_t)e->batch->n_tokens - answers;
+	return prompts;
+}
+
+bool
+batch_build(struct engine *e)
+{
+	uint32_t prompts = look(e), due = count_due(e);
+
+	e->batch->n_tokens = 0;
+	if (due == 0) {
+		begin_round(e);
+		due = count_due(e);
+		if (prompts > 0) {
+			add_prompts(e, prompts, due);
+			return true;
+		}
+	}
+	add_answers(e, pace_group(&e->pace, due));
+	return false;
+}
+
+bool
+batch_round_over(const struct engine *e)
+{
+	return count_due(e) == 0;
 }

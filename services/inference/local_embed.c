@@ -408,7 +408,7 @@ embed_step(struct engine *e)
 		return;
 	}
 	em = e->embedder;
-	room = pace_room(&e->pace, answers_under_way(e));
+	room = pace_room(&e->pace, 0, answers_under_way(e));
 	build(e, room < em->room ? room : em->room, &last);
 	if (em->batch.n_tokens == 0)
 		return;

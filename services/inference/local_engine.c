@@ -182,6 +182,8 @@ take_outputs(struct engine *e)
 			continue;
 		if (!s->answering)
 			atomic_fetch_add(&e->stats.prompt_tokens, s->in_batch);
+		else
+			s->served = true;
 		reuse_fed(e, i);
 		if (s->output >= 0)
 			seat_sample(e, i);
@@ -191,18 +193,21 @@ take_outputs(struct engine *e)
 static void
 step(struct engine *e)
 {
-	int rc;
+	bool prompts = batch_build(e);
+	uint32_t tokens = (uint32_t)e->batch->n_tokens;
 	uint64_t began_us;
-	uint32_t prompt_tokens = batch_build(e);
+	int rc;
 
-	if (e->batch->n_tokens == 0)
+	if (tokens == 0)
 		return;
 	began_us = clock_mono_us();
-	engine_step_begins(e, (uint32_t)e->batch->n_tokens);
+	engine_step_begins(e, tokens);
 	rc = llama_decode(e->model->context, *e->batch);
 	if (rc == 0) {
-		pace_took(&e->pace, (uint32_t)e->batch->n_tokens, prompt_tokens,
-			  clock_mono_us() - began_us);
+		if (prompts)
+			pace_fed(&e->pace, tokens, clock_mono_us() - began_us);
+		else
+			pace_answered(&e->pace, tokens, clock_mono_us() - began_us);
 		take_outputs(e);
 		return;
 	}
@@ -283,7 +288,8 @@ engine_main(void *arg)
 		check_jobs(e);
 		admit(e);
 		step(e);
-		embed_step(e);
+		if (batch_round_over(e))
+			embed_step(e);
 		check_jobs(e);
 		publish(e);
 	}

@@ -122,6 +122,7 @@ struct seat {
 	uint32_t choice;
 	uint64_t age;   /* the lower, the earlier it sat down */
 	bool runs;      /* in this step: not paused */
+	bool served;    /* got its token of this round */
 	uint32_t fed;   /* tokens in the context, prompt and answer */
 	bool answering; /* the prompt is fed */
 	bool slid;      /* the oldest tokens were dropped */
@@ -253,9 +254,15 @@ void job_free(struct job *job);
 /** A choice sits there, and its reader is not slow. */
 bool seat_runnable(const struct seat *s);
 
-/** Fill e->batch: the next token of every answer under way, then as much of the prompts as local_pace.h allows. Returns how many
- *  tokens of prompts there are. */
-uint32_t batch_build(struct engine *e);
+/**
+ * Fill e->batch. Rounds of answers, in which each that is under way gets its next token, in one step or several as local_pace.h has it,
+ * alternate with steps of as much of the prompts as local_pace.h allows. They never share a step: llama.cpp would compute them one
+ * after the other, and a prompt's first token with those of the answers. Returns whether it is prompts.
+ */
+bool batch_build(struct engine *e);
+
+/** No answer waits for its token of this round. */
+bool batch_round_over(const struct engine *e);
 
 /* local_reuse.c: what sequences hold. For the engine. */
 

@@ -20,7 +20,7 @@ test_pace_without_answers_a_prompt_gets_the_whole_step(void **state)
 	struct pace p = { .step_us = 1, .batch_tokens = 128, .token_ns = 1000000 };
 
 	(void)state;
-	assert_int_equal(pace_room(&p, 0), 128);
+	assert_int_equal(pace_room(&p, 1, 0), 128);
 }
 
 static void
@@ -29,15 +29,15 @@ test_pace_beside_answers_a_step_stays_short(void **state)
 	struct pace p = { .step_us = 100000, .batch_tokens = 512 };
 
 	(void)state;
-	assert_int_equal(pace_room(&p, 3), 128); /* not known yet */
-	pace_took(&p, 128, 128, 128000);         /* 1 ms a token */
-	assert_int_equal(pace_room(&p, 3), 100);
+	assert_int_equal(pace_room(&p, 2, 3), 128); /* not known yet */
+	pace_fed(&p, 128, 128000);                  /* 1 ms a token */
+	assert_int_equal(pace_room(&p, 2, 3), 100);
 	for (int i = 0; i < 40; i++)
-		pace_took(&p, 100, 97, 400000); /* it became four times slower */
-	assert_in_range(pace_room(&p, 3), 24, 26);
+		pace_fed(&p, 100, 400000); /* it became four times slower */
+	assert_in_range(pace_room(&p, 2, 3), 24, 26);
 	for (int i = 0; i < 40; i++)
-		pace_took(&p, 100, 97, 100); /* and very quick */
-	assert_int_equal(pace_room(&p, 3), 509);
+		pace_fed(&p, 100, 100); /* and very quick */
+	assert_int_equal(pace_room(&p, 2, 3), 512);
 }
 
 static void
@@ -46,22 +46,123 @@ test_pace_slowest_machine_still_feeds_prompts(void **state)
 	struct pace p = { .step_us = 10000, .batch_tokens = 64 };
 
 	(void)state;
-	pace_took(&p, 64, 64, UINT64_MAX);
-	assert_int_equal(pace_room(&p, 1), PACE_TOKENS_MIN);
-	assert_int_equal(pace_room(&p, 60), 4); /* no more than there is room */
-	assert_int_equal(pace_room(&p, 64), 0);
+	pace_fed(&p, 64, UINT64_MAX);
+	assert_int_equal(pace_room(&p, 2, 3), PACE_TOKENS_MIN);
+	p.batch_tokens = 4; /* no more than there is room */
+	assert_int_equal(pace_room(&p, 2, 3), 4);
 }
 
 static void
-test_pace_steps_of_answers_alone_say_nothing(void **state)
+test_pace_step_is_longer_where_more_wait_for_their_first_token(void **state)
+{
+	struct pace p = { .step_us = 100000, .batch_tokens = 1000, .token_ns = 1000000 };
+
+	(void)state;
+	assert_int_equal(pace_room(&p, 0, 1), 100);
+	assert_int_equal(pace_room(&p, 5, 3), 100);
+	assert_int_equal(pace_room(&p, 6, 3), 200);
+	assert_int_equal(pace_room(&p, 30, 1), 100 * PACE_STRETCH);
+	p.batch_tokens = 128;
+	assert_int_equal(pace_room(&p, 6, 3), 128);
+}
+
+static void
+test_pace_steps_of_few_tokens_say_nothing(void **state)
 {
 	struct pace p = { .step_us = 10000, .batch_tokens = 64 };
 
 	(void)state;
-	pace_took(&p, 8, 0, 900000);
-	pace_took(&p, 17, 15, 900000);
-	pace_took(&p, 0, 16, 1);
+	pace_fed(&p, 15, 900000);
+	pace_fed(&p, 0, 1);
 	assert_int_equal(p.token_ns, 0);
+}
+
+/* What llama.cpp takes for steps of 1 to 8 answers: on two processors with a model of 108 million. */
+static const uint32_t step_us[] = { 0, 4800, 22700, 25100, 24800, 27000, 29700, 29500, 29200 };
+
+/* Rounds of 'due' answers with those steps. Returns what all took. */
+static uint64_t
+rounds(struct pace *p, uint32_t due, unsigned count, const uint32_t *took_us)
+{
+	uint64_t sum_us = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		for (uint32_t left = due, group; left > 0; left -= group) {
+			group = pace_group(p, left);
+			assert_in_range(group, 1, left);
+			pace_answered(p, group, took_us[group]);
+			sum_us += took_us[group];
+		}
+	}
+	return sum_us;
+}
+
+static void
+test_pace_answers_that_are_quicker_one_by_one_go_so(void **state)
+{
+	struct pace p = { .step_us = 250000, .batch_tokens = 512 };
+	unsigned n = 1000;
+
+	(void)state;
+	assert_in_range(rounds(&p, 2, n, step_us), n * 9600, n * 9600 * 1.02);
+	assert_in_range(rounds(&p, 4, n, step_us), n * 19200, n * 19200 * 1.02);
+	assert_in_range(rounds(&p, 8, n, step_us), n * 29200, n * 29200 * 1.02);
+	/* nothing known of seven but that eight and one are quick */
+	assert_in_range(rounds(&p, 7, n, step_us), n * 29500, n * 29500 * 1.02);
+}
+
+static void
+test_pace_answers_that_are_quicker_together_stay_so(void **state)
+{
+	/* the weights have to be read for each step, and take longest */
+	static const uint32_t large[] = { 0, 100000, 102000, 104000, 106000 };
+	struct pace p = { .step_us = 250000, .batch_tokens = 512 };
+
+	(void)state;
+	assert_in_range(rounds(&p, 4, 1000, large), 1000 * 106000, 1000 * 106000 * 1.02);
+}
+
+static void
+test_pace_groups_get_over_a_disturbed_measurement(void **state)
+{
+	struct pace p = { .step_us = 250000, .batch_tokens = 512 };
+
+	(void)state;
+	pace_answered(&p, 1, 3000000); /* the weights came from the disk */
+	(void)rounds(&p, 4, 600, step_us);
+	assert_in_range(rounds(&p, 4, 1000, step_us), 1000 * 19200, 1000 * 19200 * 1.02);
+	(void)rounds(&p, 8, 10, step_us);
+	pace_answered(&p, 8, UINT64_MAX);
+	(void)rounds(&p, 8, 600, step_us);
+	assert_in_range(rounds(&p, 8, 1000, step_us), 1000 * 29200, 1000 * 29200 * 1.02);
+}
+
+static void
+test_pace_first_step_of_a_size_does_not_decide(void **state)
+{
+	struct pace p = { .step_us = 250000, .batch_tokens = 512 };
+
+	(void)state;
+	(void)rounds(&p, 6, 10, step_us);
+	assert_int_equal(pace_group(&p, 8), 8);
+	pace_answered(&p, 8, 48800); /* six and two single ones would be quicker than this */
+	assert_in_range(rounds(&p, 8, 200, step_us), 200 * 29200, 200 * 29200 * 1.02);
+}
+
+static void
+test_pace_more_answers_than_it_remembers_go_together(void **state)
+{
+	struct pace p = { .step_us = 250000, .batch_tokens = 512 };
+
+	(void)state;
+	assert_int_equal(pace_group(&p, PACE_ANSWERS + 1), PACE_ANSWERS + 1);
+	pace_answered(&p, PACE_ANSWERS + 1, 1);
+	pace_answered(&p, 0, 1);
+	assert_int_equal(pace_group(&p, 0), 0);
+	assert_int_equal(pace_group(&p, 1), 1);
+	for (uint32_t n = 0; n < PACE_SURE * PACE_ANSWERS; n++)
+		pace_answered(&p, 1 + n % PACE_ANSWERS, UINT64_MAX);
+	assert_int_equal(pace_group(&p, PACE_ANSWERS), PACE_ANSWERS);
 }
 
 static void
@@ -104,8 +205,16 @@ test_pace_equal_prompts_go_in_turn(void **state)
 	(void)state;
 	pace_share(p, COUNT(p), 128, 1);
 	assert_int_equal(p[1].take, 100); /* the eldest is done first: its answer begins */
-	assert_int_equal(p[2].take, 28);
+	assert_int_equal(p[2].take + p[0].take, 0); /* whole in the next step */
+	pace_share(p, COUNT(p), 220, 2);
+	assert_int_equal(p[1].take + p[2].take, 200);
+	pace_share(p, COUNT(p), 201, 3);
 	assert_int_equal(p[0].take, 0);
+	pace_share(p, COUNT(p), 190, 4);
+	assert_int_equal(p[1].take, 100);
+	assert_int_equal(p[2].take, 0);
+	pace_share(p, COUNT(p), 300, 5);
+	assert_int_equal(p[0].take + p[1].take + p[2].take, 300);
 }
 
 static void
@@ -159,7 +268,13 @@ main(void)
 		cmocka_unit_test(test_pace_without_answers_a_prompt_gets_the_whole_step),
 		cmocka_unit_test(test_pace_beside_answers_a_step_stays_short),
 		cmocka_unit_test(test_pace_slowest_machine_still_feeds_prompts),
-		cmocka_unit_test(test_pace_steps_of_answers_alone_say_nothing),
+		cmocka_unit_test(test_pace_step_is_longer_where_more_wait_for_their_first_token),
+		cmocka_unit_test(test_pace_steps_of_few_tokens_say_nothing),
+		cmocka_unit_test(test_pace_answers_that_are_quicker_one_by_one_go_so),
+		cmocka_unit_test(test_pace_answers_that_are_quicker_together_stay_so),
+		cmocka_unit_test(test_pace_groups_get_over_a_disturbed_measurement),
+		cmocka_unit_test(test_pace_first_step_of_a_size_does_not_decide),
+		cmocka_unit_test(test_pace_more_answers_than_it_remembers_go_together),
 		cmocka_unit_test(test_pace_one_prompt_gets_all_room),
 		cmocka_unit_test(test_pace_short_prompt_passes_a_long_one_that_goes_on),
 		cmocka_unit_test(test_pace_equal_prompts_go_in_turn),

@@ -96,9 +96,10 @@ def sweep(args, servers, tokens):
 
 
 def batched_gain(model, threads, prompt, tokens):
-    """Tokens a second of 8 sequences over those of one, as llama.cpp's own bench has them: prompts included."""
+    """Tokens a second of 8 sequences over those of one, as llama.cpp's own bench has them: prompts included. The first of both only
+    brings the weights into memory."""
     out = subprocess.run([str(TOOLS / "llama-batched-bench"), "-m", str(model), "-c", "8192", "-npp", str(prompt), "-ntg", str(tokens),
-                          "-npl", "1,8", "-t", str(threads), "--output-format", "jsonl"], capture_output=True, text=True, check=True)
+                          "-npl", "1,8,1,8", "-t", str(threads), "--output-format", "jsonl"], capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in out.stdout.splitlines() if line.startswith("{")]
     speed = {r["pl"]: r["pl"] * r["tg"] / r["t"] for r in rows}
     return speed[8] / speed[1]
@@ -147,7 +148,8 @@ def main():
     args.add_argument("--requests", type=int, default=16, help="of each measurement, at least twice as many as are at once")
     args.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
     args.add_argument("--words", type=int, default=130, help="how often a sentence stands in the long conversation")
-    args.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both servers")
+    args.add_argument("--threads", type=int, default=max(1, len(os.sched_getaffinity(0)) // 2),
+                      help="of both servers; default: half of the processors, for the client and the rest of a mesh need some too")
     args.add_argument("--models", default="demo,random", help="demo, random or both")
     args = args.parse_args()
     if not (TOOLS / "llama-server").exists():
