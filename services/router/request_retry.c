@@ -12,12 +12,19 @@
 #define BUSIER_MAX                                                                                 \
 	3 /* times that one request is turned away because a worker is busier than known */
 
+/* The worker does not have the model any more, and its router has not heard of it. */
+static bool
+is_unloaded(const struct im_err *err)
+{
+	return err->rc == IM_ENOTFOUND && strcmp(err->reason, MODEL_UNLOADED) == 0;
+}
+
 /* What the caller is to read when a worker failed and nobody else can help. */
 static void
 keep_worker_error(struct request *r, const struct im_err *err, bool workers_own)
 {
 	r->err = *err;
-	if (err->rc == IM_ENOTFOUND && strcmp(err->reason, MODEL_UNLOADED) == 0) {
+	if (is_unloaded(err)) {
 		router_request_model_gone(r);
 		return;
 	}
@@ -86,14 +93,15 @@ router_request_judge_deadline(struct request *r)
 
 /* May it be tried again, and as what? */
 static enum request_event
-after_failure(struct request *r, enum again again)
+after_failure(struct request *r, enum again again, const struct im_err *err)
 {
 	struct router *router = r->router;
 
 	if (again == AGAIN_NO || r->tried_count == WORKERS_TRIED_MAX) {
 		return REQUEST_EV_WORKER_FAILED;
 	}
-	if (workers_attempt_is_probe(&r->attempt)) {
+	/* Neither is a retry: who unloads does no work, and several may unload at once while another one serves the model. */
+	if (workers_attempt_is_probe(&r->attempt) || is_unloaded(err)) {
 		return REQUEST_EV_WORKER_PROBE;
 	}
 	if (again == AGAIN_RETRY && !r->st.delivered && r->st.retries_left > 0 &&
@@ -153,7 +161,7 @@ router_request_attempt_failed(struct request *r, const struct im_err *err, bool 
 		recent_add(r->worker->recent, clock_mono_ms(), true, 0);
 		keep_attempt(r, err, j.again);
 	}
-	next = after_failure(r, j.again);
+	next = after_failure(r, j.again, err);
 	if (j.again != AGAIN_NO && is_last(r, next) && router_request_falls_back(r)) {
 		return;
 	}

@@ -51,8 +51,8 @@ enum request_event {
 	REQUEST_EV_FLUSHED,      /* no frame is held any more */
 	REQUEST_EV_WORKER_OK,    /* the worker's call ended well */
 	REQUEST_EV_WORKER_RETRY, /* it failed by the worker's own fault: another may do it */
-	REQUEST_EV_WORKER_PROBE, /* it failed as a probe: another may do it, and that is no retry */
-	REQUEST_EV_WORKER_FULL,  /* it was not taken: no attempt is counted */
+	REQUEST_EV_WORKER_PROBE, /* it failed as a probe, or has unloaded the model: another may do it, and that is no retry */
+	REQUEST_EV_WORKER_FULL,   /* it was not taken: no attempt is counted */
 	REQUEST_EV_WORKER_FAILED, /* it failed for good */
 	REQUEST_EV_NO_WORKER, /* waited in vain, or there is no room to wait; the generation did */
 	REQUEST_EV_FALL_BACK, /* not to be had where it was looked for, but elsewhere */

@@ -50,6 +50,26 @@ test_unload_that_the_router_did_not_hear_of_sends_to_another_worker(void **state
 }
 
 static void
+test_unload_by_all_workers_but_one_goes_to_that_one(void **state)
+{
+	struct mesh *m =
+	    mesh_start("retries: 1, retry_budget_percent: 0, retry_budget_min: 0", "gateway");
+	struct fake_worker *w1 = mesh_worker(m, 0, "w1", 4), *w2 = mesh_worker(m, 1, "w2", 4),
+			   *w3 = mesh_worker(m, 2, "w3", 4), *w4 = mesh_worker(m, 3, "w4", 4);
+
+	(void)state;
+	w1->unloaded = w2->unloaded = w3->unloaded = true;
+	for (unsigned i = 0; i < 16; i++) {
+		expect_answer(m, "demo");
+	}
+	assert_true(w1->started > 0 && w2->started > 0 && w3->started > 0);
+	assert_int_equal(w4->started, 16);
+	mesh_settled(m);
+	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_OK), 16);
+	mesh_stop(m);
+}
+
+static void
 test_unload_by_the_only_worker_is_not_found(void **state)
 {
 	struct mesh *m = mesh_start("", "gateway");
@@ -154,6 +174,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    test_unload_that_the_router_did_not_hear_of_sends_to_another_worker),
+		cmocka_unit_test(test_unload_by_all_workers_but_one_goes_to_that_one),
 		cmocka_unit_test(test_unload_by_the_only_worker_is_not_found),
 		cmocka_unit_test(test_unload_lets_finish_what_runs_and_ends_what_waits),
 		cmocka_unit_test(test_unload_beside_a_worker_that_is_away_waits_for_that_one),
