@@ -434,8 +434,8 @@ record_new(const struct audit_event *event)
 }
 
 enum audit_taken
-audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
-		    void *user, struct audit_record **ret_record)
+audit_client_queue(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+		   void *user, struct audit_record **ret_record)
 {
 	bool terminal = event->kind == RECORD_RESPONSE;
 	bool must = is_request_kind(event) && ac->params.mode == AUDIT_FAIL_CLOSED;
@@ -476,8 +476,25 @@ audit_client_submit(struct audit_client *ac, const struct audit_event *event, au
 	if (ret_record != NULL) {
 		*ret_record = r;
 	}
-	loop_post_last(ac->loop, &ac->flush_task);
 	return AUDIT_TAKEN;
+}
+
+void
+audit_client_flush(struct audit_client *ac)
+{
+	if (!list_empty(&ac->unsent)) {
+		loop_post_last(ac->loop, &ac->flush_task);
+	}
+}
+
+enum audit_taken
+audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+		    void *user, struct audit_record **ret_record)
+{
+	enum audit_taken taken = audit_client_queue(ac, event, done, user, ret_record);
+
+	audit_client_flush(ac);
+	return taken;
 }
 
 void

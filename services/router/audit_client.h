@@ -92,13 +92,21 @@ bool audit_client_available(const struct audit_client *ac);
 const char *audit_client_state(const struct audit_client *ac);
 
 /**
- * Hand over one event. With 'done', its owner waits at most audit_ms for it; '*ret_record' (may be NULL with 'done') is then
+ * Hand over one event; it goes out at the end of the loop's turn. With 'done', its owner waits at most audit_ms for it; '*ret_record' (may be NULL with 'done') is then
  * valid until 'done' was called or audit_client_forget(). In the mode AUDIT_FAIL_CLOSED the records of requests are always
  * taken, memory permitting: audit_client_available() was asked before the request was admitted.
  */
 enum audit_taken audit_client_submit(struct audit_client *ac, const struct audit_event *event,
 				     audit_done_fn done, void *user,
 				     struct audit_record **ret_record);
+
+/** As audit_client_submit(), but it goes out with what is submitted next, after audit_client_flush() or at the next tick. */
+enum audit_taken audit_client_queue(struct audit_client *ac, const struct audit_event *event,
+				    audit_done_fn done, void *user,
+				    struct audit_record **ret_record);
+
+/** What was queued need not wait any more. */
+void audit_client_flush(struct audit_client *ac);
 
 /** The owner waits no longer; the record stays pending. NULL is fine. */
 void audit_client_forget(struct audit_client *ac, struct audit_record *record);

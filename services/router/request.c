@@ -261,6 +261,7 @@ router_request_free(struct request *r)
 	list_remove(&r->node);
 	loop_timer_cancel(router->loop, &r->deadline);
 	audit_client_forget(&router->audit, r->record);
+	audit_client_forget(&router->audit, r->end_record);
 	limits_settle(&router->limits, &r->claim, tokens_used(r)); /* if it was cut off */
 	router_request_drop_held(r, true);
 	answer_hash_free(r->hash);

@@ -125,7 +125,7 @@ struct request {
 	bool has_usage;
 	struct limit_claim claim;
 	struct im_err err;
-	struct audit_record *record; /* that it waits for */
+	struct audit_record *record, *end_record; /* that it waits for: REQUEST, the terminal one */
 
 	uint64_t begun_us, part_us; /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
 	uint64_t heard_us; /* the dispatch, or the last tick before the worker's last frame */

@@ -310,6 +310,14 @@ router_request_answer_static(struct request *r, const char *text, uint32_t choic
 	return ok ? IM_OK : IM_ENOMEM;
 }
 
+/* The answer takes longer than that of the cache: its REQUEST record goes first. */
+static void
+cache_missed(struct request *r)
+{
+	audit_client_flush(&r->router->audit);
+	router_request_event(r, REQUEST_EV_CACHE_MISS);
+}
+
 static void
 lookup_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
 {
@@ -333,7 +341,7 @@ lookup_end(void *user, struct call *call, const struct im_err *err, const uint8_
 		out_of_memory(r);
 		return;
 	}
-	router_request_event(r, REQUEST_EV_CACHE_MISS);
+	cache_missed(r);
 }
 
 void
@@ -344,7 +352,7 @@ router_request_ask_cache(struct request *r)
 
 	memcpy(lookup.key, r->key, sizeof(lookup.key));
 	if (!cache_client_lookup(&r->router->cache, &lookup, &ops, r, &r->cache_call)) {
-		router_request_event(r, REQUEST_EV_CACHE_MISS);
+		cache_missed(r);
 	}
 }
 

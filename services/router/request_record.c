@@ -25,7 +25,7 @@ terminal_durable(void *user, enum audit_result result)
 {
 	struct request *r = user;
 
-	r->record = NULL;
+	r->end_record = NULL;
 	router_request_event(r, result == AUDIT_DURABLE ? REQUEST_EV_TERMINAL_DURABLE
 							: REQUEST_EV_TERMINAL_FAILED);
 }
@@ -52,8 +52,10 @@ router_request_record_begin(struct request *r)
 
 	describe(r, &ev);
 	ev.kind = RECORD_REQUEST;
-	return audit_client_submit(&r->router->audit, &ev, waits ? request_durable : NULL, r,
-				   waits ? &r->record : NULL) != AUDIT_NOMEM;
+	/* What the cache has is found before a sync is over: then one is enough for both records, else the miss sends this one. */
+	return (r->st.ask_cache ? audit_client_queue : audit_client_submit)(
+		   &r->router->audit, &ev, waits ? request_durable : NULL, r,
+		   waits ? &r->record : NULL) != AUDIT_NOMEM;
 }
 
 uint32_t
@@ -152,9 +154,11 @@ router_request_record_end(struct request *r)
 	struct audit_event ev;
 	struct routing_texts texts;
 
-	/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
-	audit_client_forget(&r->router->audit, r->record);
-	r->record = NULL;
+	if (!request_state_success(&r->st)) {
+		/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
+		audit_client_forget(&r->router->audit, r->record);
+		r->record = NULL;
+	}
 	describe(r, &ev);
 	ev.kind = RECORD_RESPONSE;
 	ev.response_time_us = clock_wall_us();
@@ -169,5 +173,5 @@ router_request_record_end(struct request *r)
 		return false;
 	}
 	return audit_client_submit(&r->router->audit, &ev, waits ? terminal_durable : NULL, r,
-				   waits ? &r->record : NULL) != AUDIT_NOMEM;
+				   waits ? &r->end_record : NULL) != AUDIT_NOMEM;
 }

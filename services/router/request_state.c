@@ -325,6 +325,7 @@ advance(struct request_state *r)
 	bool known = r->work != REQUEST_NEW && r->work != REQUEST_CACHE &&
 		     (!r->late || r->answering || r->work == REQUEST_OVER);
 	bool listening = !r->ended && !r->gone && !failed;
+	bool said;
 	unsigned actions = 0;
 
 	if (listening && known && r->record == GATE_OPEN && !r->opened) {
@@ -335,13 +336,16 @@ advance(struct request_state *r)
 	if (listening && r->opened && !r->flushed) {
 		actions |= REQUEST_DO_FLUSH;
 	}
+	said = failed || (r->opened && r->flushed);
+	/* What the cache had is whole before the REQUEST record is durable: one sync may do for both records. */
 	if (r->work == REQUEST_OVER && r->terminal == TERMINAL_NONE && !r->hold_off &&
-	    (failed || (r->opened && r->flushed))) {
+	    (said || (r->outcome == OUTCOME_CACHE_HIT && r->record == GATE_SHUT))) {
 		r->terminal = TERMINAL_ASKED;
 		actions |= REQUEST_DO_RECORD_END;
 	}
 	if (r->work == REQUEST_OVER && !r->ended &&
-	    (r->gone || r->hurry || r->terminal == TERMINAL_SETTLED)) {
+	    (r->gone || r->hurry ||
+	     (r->terminal == TERMINAL_SETTLED && (said || r->ending != REQUEST_END_OK)))) {
 		r->ended = true;
 		actions |= REQUEST_DO_END;
 	}

@@ -68,6 +68,46 @@ test_request_cache_hit_needs_no_worker(void **state)
 }
 
 static void
+test_request_hit_before_its_record_asks_for_both_at_once(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) { /* a caller that reads quickly, and slowly */
+		struct request_state r;
+
+		request_state_init(&r, AUDIT_FAIL_CLOSED, true, 1, 1000, 60000);
+		(void)request_step(&r, EV(ADMIT), 1000);
+		assert_int_equal(request_step(&r, EV(CACHE_HIT), 1000), DO(RECORD_END));
+		assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1000), 0);
+		assert_int_equal(request_step(&r, EV(RECORD_DURABLE), 1002), DO(OPEN) | DO(FLUSH));
+		/* The END waits for the other record and for what is held, whichever is last. */
+		if (i == 0) {
+			assert_int_equal(request_step(&r, EV(FLUSHED), 1002), 0);
+			assert_int_equal(request_step(&r, EV(TERMINAL_DURABLE), 1002),
+					 DO(END) | DO(FREE));
+		} else {
+			assert_int_equal(request_step(&r, EV(TERMINAL_DURABLE), 1002), DO(FLUSH));
+			assert_int_equal(request_step(&r, EV(FLUSHED), 1003), DO(END) | DO(FREE));
+		}
+		assert_int_equal(r.ending, REQUEST_END_OK);
+	}
+}
+
+static void
+test_request_hit_before_its_record_ends_badly_if_that_is_late(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_FAIL_CLOSED, true, 1, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	assert_int_equal(request_step(&r, EV(CACHE_HIT), 1000), DO(RECORD_END));
+	assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1000), 0);
+	assert_int_equal(request_step(&r, EV(RECORD_FAILED), 3000), DO(END) | DO(FREE));
+	assert_int_equal(r.ending, REQUEST_END_AUDIT);
+	assert_false(r.opened);
+}
+
+static void
 test_request_failed_worker_is_retried_before_the_first_frame_only(void **state)
 {
 	struct request_state r;
@@ -382,6 +422,8 @@ main(void)
 		cmocka_unit_test(test_request_happy_stream_is_gated_by_both_records),
 		cmocka_unit_test(test_request_fail_open_waits_for_no_record),
 		cmocka_unit_test(test_request_cache_hit_needs_no_worker),
+		cmocka_unit_test(test_request_hit_before_its_record_asks_for_both_at_once),
+		cmocka_unit_test(test_request_hit_before_its_record_ends_badly_if_that_is_late),
 		cmocka_unit_test(test_request_failed_worker_is_retried_before_the_first_frame_only),
 		cmocka_unit_test(
 		    test_request_that_failed_as_a_probe_goes_elsewhere_without_a_retry),

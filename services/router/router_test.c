@@ -169,6 +169,79 @@ test_router_slow_audit_holds_every_byte_back(void **state)
 	mesh_stop(m);
 }
 
+static size_t
+held_appends(const struct mesh *m)
+{
+	size_t n = 0;
+
+	for (const struct list *node = m->audit_held.next; node != &m->audit_held;
+	     node = node->next) {
+		n++;
+	}
+	return n;
+}
+
+static void
+test_router_hit_waits_for_one_append_of_both_records(void **state)
+{
+	struct mesh *m = mesh_start("audit_ms: 60s", "gateway");
+	struct ask ask = { 0 };
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, ask.ended && m->entry_count == 1);
+	ask_done(&ask);
+	mesh_settled(m);
+	m->record_count = 0;
+	m->audit_holds = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, !list_empty(&m->audit_held));
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
+	}
+	assert_int_equal(held_appends(m), 1);
+	assert_false(ask.has_head || ask.ended);
+	mesh_audit_release(m, true);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	assert_string_equal(buf_cstr(&ask.text), "Hello");
+	assert_true(list_empty(&m->audit_held));
+	assert_int_equal(m->record_count, 2);
+	assert_int_equal(m->records[0].kind, RECORD_REQUEST);
+	assert_int_equal(m->records[1].outcome, OUTCOME_CACHE_HIT);
+	m->audit_holds = false;
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_caller_that_leaves_while_its_hit_waits_has_both_records(void **state)
+{
+	struct mesh *m = mesh_start("audit_ms: 60s", "gateway");
+	struct ask ask = { 0 };
+
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, ask.ended && m->entry_count == 1);
+	ask_done(&ask);
+	mesh_settled(m);
+	m->record_count = 0;
+	m->audit_holds = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, !list_empty(&m->audit_held));
+	ask_cancel(&ask);
+	MESH_WAIT(m, mesh_metric(m, "infermesh_requests_running 0\n"));
+	mesh_audit_release(m, false);
+	mesh_settled(m);
+	assert_int_equal(m->record_count, 2);
+	assert_int_equal(mesh_count(m, RECORD_RESPONSE, OUTCOME_CACHE_HIT), 1);
+	ask_done(&ask);
+	mesh_stop(m);
+}
+
 static void
 test_router_record_that_comes_too_late_fails_the_call(void **state)
 {
@@ -441,6 +514,9 @@ main(void)
 		cmocka_unit_test(test_router_refusals_leave_no_record),
 		cmocka_unit_test(test_router_audit_down_refuses_and_heals),
 		cmocka_unit_test(test_router_slow_audit_holds_every_byte_back),
+		cmocka_unit_test(test_router_hit_waits_for_one_append_of_both_records),
+		cmocka_unit_test(
+		    test_router_caller_that_leaves_while_its_hit_waits_has_both_records),
 		cmocka_unit_test(test_router_record_that_comes_too_late_fails_the_call),
 		cmocka_unit_test(test_router_failing_append_is_sent_again),
 		cmocka_unit_test(test_router_fail_open_answers_and_tells_the_gap),
