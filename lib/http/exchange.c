@@ -186,6 +186,8 @@ date(struct http_server *s)
 static bool
 is_ours(const char *name)
 {
+	if (strchr("cCtTdD", name[0]) == NULL) /* most are not */
+		return false;
 	return strcasecmp(name, "content-length") == 0 ||
 	       strcasecmp(name, "transfer-encoding") == 0 || strcasecmp(name, "connection") == 0 ||
 	       strcasecmp(name, "date") == 0;

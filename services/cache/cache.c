@@ -57,7 +57,8 @@ on_found(struct chain_get *get, const struct chain_found *found)
 					      .tier = found->tier };
 	buf_clear(&c->reply);
 	cache_found_encode(&reply, &c->reply);
-	(void)err_set(&err, IM_ENOMEM, "no memory for a cached answer");
+	if (!buf_ok(&c->reply))
+		(void)err_set(&err, IM_ENOMEM, "no memory for a cached answer");
 	served_end(a->served, buf_ok(&c->reply) ? NULL : &err, c->reply.data, c->reply.len);
 	a->served = NULL;
 	list_remove(&a->node);

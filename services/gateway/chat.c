@@ -204,6 +204,16 @@ chat_succeed(struct chat *c)
 	}
 }
 
+/* Cut off where it does not fit. */
+static void
+copy_word(char *dst, size_t cap, const char *word)
+{
+	size_t len = strnlen(word, cap - 1);
+
+	memcpy(dst, word, len);
+	dst[len] = '\0';
+}
+
 /* What the mesh says. */
 
 static bool
@@ -235,11 +245,11 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 	if (rc != IM_OK)
 		return rc;
 	if (frame->has_head && is_header_word(frame->head.cache))
-		(void)snprintf(rq->cache, sizeof(rq->cache), "%s", frame->head.cache);
+		copy_word(rq->cache, sizeof(rq->cache), frame->head.cache);
 	if (frame->has_head)
 		rq->age_ms = frame->head.age_ms;
 	if (frame->has_head)
-		(void)snprintf(rq->fallback, sizeof(rq->fallback), "%s", frame->head.fallback);
+		copy_word(rq->fallback, sizeof(rq->fallback), frame->head.fallback);
 	if (frame->has_head)
 		rq->rates = frame->head.limits;
 	c->admitted = true;
@@ -403,7 +413,7 @@ chat_start(struct chat *c, struct im_err *err)
 	arena_init(&arena, (len + 4096) * 8);
 	rc = chat_request_parse(c->operation, body, len, &arena, &req, err);
 	if (rc == IM_OK) {
-		(void)snprintf(rq->model, sizeof(rq->model), "%s", req.generate.model);
+		copy_word(rq->model, sizeof(rq->model), req.generate.model);
 		c->stream = req.generate.stream;
 		c->include_usage = req.include_usage;
 		if (c->operation == OPERATION_EMBEDDING)

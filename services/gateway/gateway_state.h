@@ -34,7 +34,9 @@ struct gateway {
 
 	struct list requests; /* of struct gateway_request */
 	uint32_t running;     /* length of 'requests' */
-	int refused_status;   /* between http_ops.refused and .common_headers of one refusal */
+	uint8_t random[512];  /* for ids of requests */
+	size_t random_left;
+	int refused_status; /* between http_ops.refused and .common_headers of one refusal */
 	bool draining;
 
 	void (*link_gone)(struct gateway *g); /* stopping: to be called when the link is down */

@@ -20,13 +20,18 @@
 
 #define STATUS_CLIENT_LEFT 499 /* for the log: nobody receives it */
 
+/* Random bytes for many are fetched at once. */
 static void
-make_id(char out[REQUEST_ID_LEN + 1])
+make_id(struct gateway *g, char out[REQUEST_ID_LEN + 1])
 {
-	uint8_t random[REQUEST_ID_LEN / 2];
+	const size_t len = REQUEST_ID_LEN / 2;
 
-	random_bytes(random, sizeof(random));
-	hex_encode(random, sizeof(random), out);
+	if (g->random_left < len) {
+		random_bytes(g->random, sizeof(g->random));
+		g->random_left = sizeof(g->random);
+	}
+	g->random_left -= len;
+	hex_encode(g->random + g->random_left, len, out);
 }
 
 struct gateway_request *
@@ -42,7 +47,7 @@ gateway_request_new(struct gateway *g, struct http_exchange *x)
 	rq->gateway = g;
 	rq->x = x;
 	rq->received_us = clock_wall_us();
-	make_id(rq->id);
+	make_id(g, rq->id);
 	if (gateway_traceparent_valid(traceparent)) {
 		rq->traceparent = traceparent;
 		(void)snprintf(rq->trace_id, sizeof(rq->trace_id), "%.32s", traceparent + 3);
@@ -194,7 +199,7 @@ gateway_request_common_headers(struct gateway *g, const struct gateway_request *
 	char id[REQUEST_ID_LEN + 1], ms[24] = "0";
 
 	if (rq == NULL)
-		make_id(id);
+		make_id(g, id);
 	else
 		(void)snprintf(ms, sizeof(ms), "%" PRIu64, gateway_request_age_us(rq) / 1000);
 	(void)http_put_header(headers, "x-request-id", rq == NULL ? id : rq->id);

@@ -33,6 +33,7 @@ struct hashed_choice {
 
 struct answer_hash {
 	struct hashed_choice *choices[GENERATE_CHOICES_MAX]; /* by index */
+	size_t choice_count;                                 /* the highest index and one */
 };
 
 struct answer_hash *
@@ -66,7 +67,7 @@ answer_hash_free(struct answer_hash *h)
 	if (h == NULL) {
 		return;
 	}
-	for (size_t i = 0; i < GENERATE_CHOICES_MAX; i++) {
+	for (size_t i = 0; i < h->choice_count; i++) {
 		choice_free(h->choices[i]);
 	}
 	free(h);
@@ -139,6 +140,8 @@ add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 	c = h->choices[d->index];
 	if (c == NULL) {
 		c = h->choices[d->index] = calloc(1, sizeof(*c));
+		h->choice_count =
+		    h->choice_count > d->index ? h->choice_count : (size_t)d->index + 1;
 	}
 	if (c == NULL || !keep_first(&c->finish, d->finish_reason)) {
 		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
@@ -253,7 +256,7 @@ bool
 answer_hash_manifest(const struct answer_hash *h, struct buf *out)
 {
 	buf_append_str(out, "infermesh-answer/v1\n");
-	for (size_t i = 0; i < GENERATE_CHOICES_MAX; i++) {
+	for (size_t i = 0; i < h->choice_count; i++) {
 		if (h->choices[i] != NULL && !put_choice(out, h->choices[i], i)) {
 			return false;
 		}

@@ -46,10 +46,34 @@ enum tag {
 	TAG_ECHO,
 };
 
+/* Most members are empty or short: they are gathered, since a call of libcrypto costs more than hashing them. */
 struct writer {
 	EVP_MD_CTX *ctx;
 	bool ok;
+	size_t len; /* gathered */
+	uint8_t bytes[1024];
 };
+
+static void
+flush(struct writer *w)
+{
+	w->ok = w->ok && EVP_DigestUpdate(w->ctx, w->bytes, w->len) == 1;
+	w->len = 0;
+}
+
+static void
+put(struct writer *w, const void *data, size_t len)
+{
+	if (len > sizeof(w->bytes) - w->len) {
+		flush(w);
+	}
+	if (len > sizeof(w->bytes)) {
+		w->ok = w->ok && EVP_DigestUpdate(w->ctx, data, len) == 1;
+	} else if (len > 0) {
+		memcpy(w->bytes + w->len, data, len);
+		w->len += len;
+	}
+}
 
 static void
 put_bytes(struct writer *w, enum tag tag, const void *data, size_t len)
@@ -57,8 +81,9 @@ put_bytes(struct writer *w, enum tag tag, const void *data, size_t len)
 	uint8_t head[5] = { (uint8_t)tag, (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
 			    (uint8_t)(len >> 24) };
 
-	w->ok = w->ok && len <= UINT32_MAX && EVP_DigestUpdate(w->ctx, head, sizeof(head)) == 1 &&
-		EVP_DigestUpdate(w->ctx, data, len) == 1;
+	w->ok = w->ok && len <= UINT32_MAX;
+	put(w, head, sizeof(head));
+	put(w, data, len);
 }
 
 static void
@@ -144,13 +169,13 @@ put_tokens(struct writer *w, const struct input *in)
 	for (size_t i = 0; i < 4; i++) {
 		head[1 + i] = (uint8_t)(len >> (8 * i));
 	}
-	w->ok = w->ok && EVP_DigestUpdate(w->ctx, head, sizeof(head)) == 1;
+	put(w, head, sizeof(head));
 	for (size_t i = 0; i < in->token_count && w->ok; i++) {
 		uint8_t bytes[4] = { (uint8_t)in->tokens[i], (uint8_t)(in->tokens[i] >> 8),
 				     (uint8_t)(in->tokens[i] >> 16),
 				     (uint8_t)(in->tokens[i] >> 24) };
 
-		w->ok = EVP_DigestUpdate(w->ctx, bytes, sizeof(bytes)) == 1;
+		put(w, bytes, sizeof(bytes));
 	}
 }
 
@@ -175,9 +200,12 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 	       uint8_t ret[CACHE_KEY_BYTES])
 {
 	static const char version[] = "infermesh-cache-key/v1"; /* with its NUL */
-	struct writer w = { .ctx = sha256_new(), .ok = true };
+	struct writer w;                                        /* its room is not cleared */
 
-	w.ok = w.ctx != NULL && EVP_DigestUpdate(w.ctx, version, sizeof(version)) == 1;
+	w.ctx = sha256_new();
+	w.ok = w.ctx != NULL;
+	w.len = 0;
+	put(&w, version, sizeof(version));
 	put_text(&w, TAG_TENANT, tenant);
 	put_text(&w, TAG_MODEL, req->model);
 	put_text(&w, TAG_MODEL_DIGEST, model_digest);
@@ -198,6 +226,7 @@ cache_key_make(const struct generate_request *req, const char *tenant, const cha
 	if (req->operation != OPERATION_CHAT) {
 		put_inputs(&w, req);
 	}
+	flush(&w);
 	w.ok = w.ok && EVP_DigestFinal_ex(w.ctx, ret, NULL) == 1;
 	EVP_MD_CTX_free(w.ctx);
 	return w.ok;

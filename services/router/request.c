@@ -11,6 +11,8 @@
 #include "base/hex.h"
 #include "base/log.h"
 
+#define NO_MEMORY "the router is out of memory; try again later"
+
 static void
 reply_with(const struct caller *caller, const struct generate_reply *reply)
 {
@@ -23,7 +25,7 @@ reply_with(const struct caller *caller, const struct generate_reply *reply)
 	} else if (buf_ok(&bytes)) {
 		served_end(caller->served, NULL, bytes.data, bytes.len);
 	} else {
-		(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
+		(void)err_set(&err, IM_ENOMEM, NO_MEMORY);
 		served_end(caller->served, &err, NULL, 0);
 	}
 	buf_done(&bytes);
@@ -55,12 +57,12 @@ end_well(struct request *r)
 	struct arena arena;
 	struct im_err err;
 
-	(void)err_set(&err, IM_ENOMEM, "the router is out of memory; try again later");
 	if (r->caller.kind == CALLER_STREAM) {
 		generate_end_encode(&end, &bytes);
 		if (buf_ok(&bytes)) {
 			served_end(r->caller.served, NULL, bytes.data, bytes.len);
 		} else {
+			(void)err_set(&err, IM_ENOMEM, NO_MEMORY);
 			served_end(r->caller.served, &err, NULL, 0);
 		}
 		buf_done(&bytes);
@@ -71,6 +73,7 @@ end_well(struct request *r)
 	if (router_answer_choices(router_request_doer(r)->answer, &arena, &reply)) {
 		reply_with(&r->caller, &reply);
 	} else {
+		(void)err_set(&err, IM_ENOMEM, NO_MEMORY);
 		router_caller_fail(&r->caller, r->id_hex, &err);
 	}
 	arena_done(&arena);
@@ -161,7 +164,7 @@ drop_attempt(struct request *r)
 		generation_restart(&r->generation);
 	}
 	if (!router_request_answer_reset(r)) {
-		(void)err_set(&r->err, IM_ENOMEM, "the router is out of memory; try again later");
+		(void)err_set(&r->err, IM_ENOMEM, NO_MEMORY);
 		router_request_event(r, REQUEST_EV_FAILED);
 	}
 }

@@ -11,22 +11,26 @@
 
 #define FRAME_ARENA_SLACK (64U << 10)
 
-bool
-router_request_answer_reset(struct request *r)
+/* 'keep': the answer may go to the cache, if it can. */
+static bool
+answer_reset(struct request *r, bool keep)
 {
 	bool once = r->caller.kind != CALLER_STREAM; /* or somebody who follows may be */
 
 	answer_hash_free(r->hash);
 	router_answer_free(r->answer);
 	r->answer = NULL;
+	r->hash = NULL;
 	r->has_usage = false;
 	memset(&r->usage, 0, sizeof(r->usage));
 	limits_see_nothing(&r->claim);
-	r->hash = answer_hash_new();
-	if (r->hash == NULL) {
-		return false;
+	if (r->router->set.audit_mode != AUDIT_OFF) { /* else nobody is told the digest */
+		r->hash = answer_hash_new();
+		if (r->hash == NULL) {
+			return false;
+		}
 	}
-	if (once || r->cacheable) {
+	if (once || (keep && r->cacheable)) {
 		r->answer = router_answer_new(once ? r->router->set.once_bytes
 						   : r->router->set.cache_answer_bytes);
 	}
@@ -43,6 +47,12 @@ router_request_drop_held(struct request *r, bool head_too)
 			free(f);
 		}
 	}
+}
+
+bool
+router_request_answer_reset(struct request *r)
+{
+	return answer_reset(r, true);
 }
 
 static bool
@@ -185,7 +195,7 @@ relay(struct request *r, const uint8_t *bytes, size_t len, size_t credit)
 static enum im_rc
 account(struct request *r, const struct generate_frame *frame, struct im_err *err)
 {
-	enum im_rc rc = answer_hash_add(r->hash, frame, err);
+	enum im_rc rc = r->hash != NULL ? answer_hash_add(r->hash, frame, err) : IM_OK;
 
 	if (rc != IM_OK || r->answer == NULL) {
 		return rc;
@@ -257,7 +267,7 @@ take_cached(struct request *r, const struct cache_found *found, struct arena *ar
 	struct buf bytes = BUF_INIT(0);
 	bool ok;
 
-	if (!router_request_answer_reset(r) ||
+	if (!answer_reset(r, false) ||
 	    router_answer_value_decode(found->value.data, found->value.len, arena, &frame,
 				       &r->usage, NULL) != IM_OK) {
 		return false;

@@ -154,6 +154,10 @@ router_request_record_end(struct request *r)
 	struct audit_event ev;
 	struct routing_texts texts;
 
+	if (r->router->set.audit_mode == AUDIT_OFF) {
+		ev = (struct audit_event){ .kind = RECORD_RESPONSE }; /* it is only counted */
+		return audit_client_submit(&r->router->audit, &ev, NULL, NULL, NULL) == AUDIT_TAKEN;
+	}
 	if (!request_state_success(&r->st)) {
 		/* The REQUEST record may still be on its way (the caller left): nobody waits for it any more. */
 		audit_client_forget(&r->router->audit, r->record);
