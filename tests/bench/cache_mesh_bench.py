@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from gateway_bench import BODY, BUILD, NGINX, Mesh, free_port, wait_for  # noqa: E402
+from gateway_bench import BODY, BUILD, NGINX, Mesh, free_port, new_folder, wait_for  # noqa: E402
 
 CPU_MOST, RATE_LEAST = 0.6, 0.6
 JUDGED = "single, audit off"
@@ -79,7 +79,8 @@ def main():
     args.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     args.add_argument("--connections", type=int, default=64)
     args = args.parse_args()
-    folder = tempfile.mkdtemp(prefix="im-bench-")
+    top = tempfile.mkdtemp(prefix="im-bench-")
+    folder = new_folder(top)
     upstream = subprocess.Popen([str(BUILD / "bench/infermesh-upstream"), "-n", "4"], stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
     meshes, nginx = {}, None
@@ -91,7 +92,7 @@ def main():
         nginx = subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL)
         workers = [{"name": "w", "backend": "upstream", "url": f"http://{address}/v1", "models": ["instant"], "capacity": 1024}]
         for name, single, audit in ((JUDGED, True, "off"), ("single, audit fail-closed", True, "fail-closed"),
-                                    ("five processes, fail-closed", False, "fail-closed")):
+                                    ("five processes, audit off", False, "off"), ("five processes, fail-closed", False, "fail-closed")):
             config = {"log": {"level": "warn"}, "router": {"audit_mode": audit}, "cache": {"ttl_ms": "1h"}}
             meshes[name] = Mesh(f"{folder}/{len(meshes)}", workers=workers, config=config, single=single).start()
         proxy = (f"127.0.0.1:{port}", None)
@@ -111,7 +112,7 @@ def main():
         for proc in filter(None, (nginx, upstream)):
             proc.terminate()
             proc.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(top, ignore_errors=True)
 
 
 if __name__ == "__main__":
