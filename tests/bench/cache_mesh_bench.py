@@ -7,46 +7,24 @@ least, are judged without the audit log: two records and their sync cost a cache
 """
 import argparse
 import json
-import os
-import pathlib
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from gateway_bench import BODY, BUILD, NGINX, Mesh, free_port, new_folder, wait_for  # noqa: E402
+from targets import BODY, Targets, load
 
 CPU_MOST, RATE_LEAST = 0.6, 0.6
 JUDGED = "single, audit off"
 ASKED = json.loads(BODY)
 CACHED = json.dumps({**ASKED, "temperature": 0}).replace("%d", "1")
 FRESH = json.dumps({**ASKED, "temperature": 1})
+MESHES = {JUDGED: (True, "off"), "single, audit fail-closed": (True, "fail-closed"),
+          "five processes, audit off": (False, "off"), "five processes, fail-closed": (False, "fail-closed")}
 
 
-def load(target, body, seconds, connections):
-    address, key = target
-    out = subprocess.run([str(BUILD / "bench/infermesh-load"), "-c", str(connections), "-t", str(seconds), "-k", key or "x",
-                          "-b", body, address], capture_output=True, text=True, check=True)
-    result = json.loads(out.stdout)
-    if result["ok"] != result["requests"]:
-        raise SystemExit(f"bench: {address}: not every request succeeded: {out.stdout}")
-    return result
-
-
-def cpu_us(mesh):
-    ticks = 0
-    for p in mesh.processes.values():
-        fields = pathlib.Path(f"/proc/{p.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * 1_000_000 / os.sysconf("SC_CLK_TCK")
-
-
-def measure(mesh, body, args):
-    before = cpu_us(mesh)
-    result = load((f"127.0.0.1:{mesh.port}", mesh.key), body, args.seconds, args.connections)
-    return {"per_second": result["per_second"], "cpu_us": (cpu_us(mesh) - before) / result["requests"]}
+def measure(target, body, args):
+    before = target.cost()["cpu_us"]
+    result = load(target, args.seconds, args.connections, body)
+    return {"per_second": result["per_second"], "cpu_us": (target.cost()["cpu_us"] - before) / result["requests"]}
 
 
 def report(args, rounds, nginx):
@@ -79,40 +57,18 @@ def main():
     args.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     args.add_argument("--connections", type=int, default=64)
     args = args.parse_args()
-    top = tempfile.mkdtemp(prefix="im-bench-")
-    folder = new_folder(top)
-    upstream = subprocess.Popen([str(BUILD / "bench/infermesh-upstream"), "-n", "4"], stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL, text=True)
-    meshes, nginx = {}, None
-    try:
-        address = upstream.stdout.readline().strip()
-        port = free_port()
-        conf = pathlib.Path(folder) / "nginx.conf"
-        conf.write_text(NGINX.format(dir=folder, upstream=address, port=port))
-        nginx = subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL)
-        workers = [{"name": "w", "backend": "upstream", "url": f"http://{address}/v1", "models": ["instant"], "capacity": 1024}]
-        for name, single, audit in ((JUDGED, True, "off"), ("single, audit fail-closed", True, "fail-closed"),
-                                    ("five processes, audit off", False, "off"), ("five processes, fail-closed", False, "fail-closed")):
-            config = {"log": {"level": "warn"}, "router": {"audit_mode": audit}, "cache": {"ttl_ms": "1h"}}
-            meshes[name] = Mesh(f"{folder}/{len(meshes)}", workers=workers, config=config, single=single).start()
-        proxy = (f"127.0.0.1:{port}", None)
-        for target in (proxy, *((f"127.0.0.1:{m.port}", m.key) for m in meshes.values())):
+    with Targets(MESHES, {"cache": {"ttl_ms": "1h"}}) as targets:
+        nginx, meshes = targets.named("nginx"), [targets.named(name) for name in MESHES]
+        for target in (nginx, *meshes):
             for body in (CACHED, FRESH):
-                wait_for(lambda: load(target, body, 0.2, args.connections), "the first requests")
-        rounds, proxied = {name: {"cached": [], "fresh": []} for name in meshes}, []
+                load(target, 0.2, args.connections, body)
+        rounds, proxied = {mesh.name: {"cached": [], "fresh": []} for mesh in meshes}, []
         for _ in range(args.rounds):
-            proxied.append(load(proxy, CACHED, args.seconds, args.connections)["per_second"])
-            for name, mesh in meshes.items():
-                rounds[name]["cached"].append(measure(mesh, CACHED, args))
-                rounds[name]["fresh"].append(measure(mesh, FRESH, args))
-        return report(args, rounds, proxied)
-    finally:
-        for mesh in meshes.values():
-            mesh.stop()
-        for proc in filter(None, (nginx, upstream)):
-            proc.terminate()
-            proc.wait(10)
-        shutil.rmtree(top, ignore_errors=True)
+            proxied.append(load(nginx, args.seconds, args.connections, CACHED)["per_second"])
+            for mesh in meshes:
+                rounds[mesh.name]["cached"].append(measure(mesh, CACHED, args))
+                rounds[mesh.name]["fresh"].append(measure(mesh, FRESH, args))
+    return report(args, rounds, proxied)
 
 
 if __name__ == "__main__":

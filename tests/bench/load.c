@@ -1,11 +1,13 @@
 /*
  * bench/load.c - infermesh-load: an HTTP load generator, in a closed loop or at a rate, that knows SSE, can leave in the middle,
  * and counts how each request ended. One thread, epoll. For benchmarks and the exactness tests; it never judges.
+ *
+ * At a rate each request has a moment at which it should begin, and its times count from there, also when no connection was free
+ * then: a server that stalls cannot make the clients ask less (no coordinated omission).
  */
 #include "load.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,9 +24,11 @@
 
 struct conn {
 	int fd;
-	bool busy;    /* a request is under way */
-	bool counted; /* its first body byte came */
-	uint64_t begin_us;
+	bool busy;         /* a request is under way */
+	bool counted;      /* its first body byte came */
+	uint64_t begin_us; /* when it began, with a rate: should have begun */
+	uint64_t sent_us;  /* when it began */
+	uint64_t event_us; /* when its latest event of a stream came */
 	uint64_t leave_us; /* when our client leaves; 0 = it stays */
 	struct buf out;
 	size_t sent;
@@ -33,22 +38,16 @@ struct conn {
 static struct {
 	struct load_options o;
 	struct addrinfo *addr;
-	struct conn *conns;
+	struct conn *conns, **idle;
+	uint32_t idle_count;
 	int ep;
 	unsigned seed;
-	uint64_t begun, ended, begin_us, end_us, connects;
-	uint64_t result[LOAD_RESULTS];
-	uint64_t status[600];
-	struct histo latency, first;
-	uint64_t longest_us; /* however it ended */
-	uint64_t unbegun;    /* streams that ended in an error before the first token */
+	uint64_t begun, begin_us, end_us;
+	struct load_count n;
+	struct buf body; /* of the request that begins */
+	char *filler;
 	FILE *ledger;
 } g;
-
-static const char *const result_names[LOAD_RESULTS] = { "ok",     "http_error", "stream_error",
-							"broken", "cancelled",  "timeout" };
-
-static void begin(struct conn *c);
 
 static void
 die(const char *what)
@@ -80,7 +79,7 @@ dial(struct conn *c)
 		die("connect");
 	if (epoll_ctl(g.ep, EPOLL_CTL_ADD, c->fd, &ev) < 0)
 		die("epoll_ctl");
-	g.connects++;
+	g.n.connects++;
 }
 
 static bool
@@ -91,13 +90,11 @@ more(void)
 	return clock_mono_us() < g.end_us;
 }
 
-/* With a rate: has its time come? */
-static bool
-due(void)
+/* With a rate: the moment of the next request. */
+static uint64_t
+due_us(void)
 {
-	double seconds = (double)(clock_mono_us() - g.begin_us) / 1e6;
-
-	return g.o.rate == 0 || (double)g.begun < seconds * g.o.rate;
+	return g.begin_us + (uint64_t)((double)g.begun * 1e6 / g.o.rate);
 }
 
 static void
@@ -106,18 +103,19 @@ finish(struct conn *c, enum load_result result)
 	uint64_t now_us = clock_mono_us();
 
 	c->busy = false;
-	g.ended++;
-	g.result[result]++;
-	g.unbegun += result == LOAD_STREAM_ERROR && !c->in.saw_token;
-	if (now_us - c->begin_us > g.longest_us)
-		g.longest_us = now_us - c->begin_us;
+	g.idle[g.idle_count++] = c;
+	g.n.ended++;
+	g.n.result[result]++;
+	g.n.unbegun += result == LOAD_STREAM_ERROR && !c->in.saw_token;
+	if (now_us - c->begin_us > g.n.longest_us)
+		g.n.longest_us = now_us - c->begin_us;
 	if (c->in.status > 0 && c->in.status < 600)
-		g.status[c->in.status]++;
+		g.n.status[c->in.status]++;
 	if (result == LOAD_OK)
-		histo_add(&g.latency, now_us - c->begin_us);
+		histo_add(&g.n.latency, now_us - c->begin_us);
 	if (g.ledger != NULL)
 		fprintf(g.ledger, "%s %d %s\n", c->in.id[0] != '\0' ? c->in.id : "-", c->in.status,
-			result_names[result]);
+			load_result_names[result]);
 	if (result != LOAD_OK && result != LOAD_HTTP_ERROR)
 		hang_up(c);
 	else if (c->in.close)
@@ -136,49 +134,66 @@ flush_out(struct conn *c)
 	}
 }
 
+/* The body with what its marks stand for. */
+static void
+put_body(struct buf *to, const char *from)
+{
+	const char *mark;
+
+	while ((mark = strchr(from, '%')) != NULL) {
+		(void)buf_append(to, from, (size_t)(mark - from));
+		if (mark[1] == 'd')
+			(void)buf_printf(to, "%llu", (unsigned long long)g.begun);
+		else if (mark[1] == 'z')
+			(void)buf_append(to, g.filler, g.o.filler);
+		else
+			(void)buf_append(to, mark, 1);
+		from = mark + (mark[1] == 'd' || mark[1] == 'z' ? 2 : 1);
+	}
+	(void)buf_append_str(to, from);
+}
+
 static void
 write_request(struct conn *c)
 {
-	const char *mark = strstr(g.o.body, "%d");
-	struct buf body = { 0 };
-
-	if (mark == NULL)
-		(void)buf_append_str(&body, g.o.body);
-	else {
-		(void)buf_append(&body, g.o.body, (size_t)(mark - g.o.body));
-		(void)buf_printf(&body, "%llu", (unsigned long long)g.begun);
-		(void)buf_append_str(&body, mark + 2);
-	}
+	buf_clear(&g.body);
+	put_body(&g.body, g.o.body);
 	buf_clear(&c->out);
 	(void)buf_printf(&c->out,
 			 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n",
 			 g.o.path, g.o.host);
 	if (g.o.key != NULL)
 		(void)buf_printf(&c->out, "Authorization: Bearer %s\r\n", g.o.key);
-	(void)buf_printf(&c->out, "Content-Length: %zu\r\n\r\n", body.len);
-	(void)buf_append(&c->out, body.data, body.len);
-	buf_done(&body);
+	(void)buf_printf(&c->out, "Content-Length: %zu\r\n\r\n", g.body.len);
+	(void)buf_append(&c->out, g.body.data, g.body.len);
 }
 
 static void
 begin(struct conn *c)
 {
-	if (c->busy || !more() || !due())
-		return;
 	c->busy = true;
 	c->counted = false;
 	c->sent = 0;
 	c->in = (struct response){ 0 };
+	c->sent_us = clock_mono_us();
+	c->begin_us = g.o.rate == 0 ? c->sent_us : due_us();
 	write_request(c);
 	g.begun++;
-	c->begin_us = clock_mono_us();
 	c->leave_us = 0;
 	if ((double)rand_r(&g.seed) / RAND_MAX < g.o.cancel)
-		c->leave_us = c->begin_us +
+		c->leave_us = c->sent_us +
 			      (uint64_t)rand_r(&g.seed) % ((uint64_t)g.o.cancel_ms * 1000 + 1) + 1;
 	if (c->fd < 0)
 		dial(c);
 	flush_out(c);
+}
+
+/* Every request whose time has come, as far as connections are free. */
+static void
+begin_all(void)
+{
+	while (g.idle_count > 0 && more() && (g.o.rate == 0 || due_us() <= clock_mono_us()))
+		begin(g.idle[--g.idle_count]);
 }
 
 static enum load_result
@@ -191,6 +206,26 @@ judge(const struct response *r)
 	return r->status == 200 ? LOAD_OK : LOAD_HTTP_ERROR;
 }
 
+/* What of an answer came just now: the first of it, and events of a stream. Those that came together have no gap. */
+static void
+count_arrival(struct conn *c, uint64_t events)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (!c->counted && c->in.body_bytes > 0) {
+		c->counted = true;
+		histo_add(&g.n.first, now_us - c->begin_us);
+	}
+	if (c->in.events == events)
+		return;
+	g.n.chunks += c->in.events - events;
+	if (events > 0)
+		histo_add(&g.n.gap, now_us - c->event_us);
+	for (uint64_t i = events + 1; i < c->in.events; i++)
+		histo_add(&g.n.gap, 0);
+	c->event_us = now_us;
+}
+
 static void
 readable(struct conn *c)
 {
@@ -198,6 +233,7 @@ readable(struct conn *c)
 
 	while (c->busy) {
 		ssize_t n = recv(c->fd, at, sizeof(at), 0);
+		uint64_t events = c->in.events;
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -208,10 +244,7 @@ readable(struct conn *c)
 			finish(c, result);
 			return;
 		}
-		if (!c->counted && c->in.body_bytes > 0) {
-			c->counted = true;
-			histo_add(&g.first, clock_mono_us() - c->begin_us);
-		}
+		count_arrival(c, events);
 		if (c->in.done)
 			finish(c, judge(&c->in));
 	}
@@ -233,7 +266,6 @@ serve(const struct epoll_event *ev)
 		flush_out(c);
 	if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		readable(c);
-	begin(c);
 }
 
 static void
@@ -246,10 +278,20 @@ look_at_clock(void)
 
 		if (c->busy && c->leave_us != 0 && now_us >= c->leave_us)
 			finish(c, LOAD_CANCELLED);
-		else if (c->busy && now_us - c->begin_us > (uint64_t)g.o.timeout_ms * 1000)
+		else if (c->busy && now_us - c->sent_us > (uint64_t)g.o.timeout_ms * 1000)
 			finish(c, LOAD_TIMEOUT);
-		begin(c);
 	}
+}
+
+/* Until the next request is due, a millisecond at most. */
+static struct timespec
+patience(void)
+{
+	uint64_t now_us = clock_mono_us(), until_us = now_us + 1000;
+
+	if (g.o.rate > 0 && g.idle_count > 0 && more() && due_us() < until_us)
+		until_us = due_us() > now_us ? due_us() : now_us;
+	return (struct timespec){ .tv_nsec = (long)(until_us - now_us) * 1000 };
 }
 
 static void
@@ -260,164 +302,72 @@ run(void)
 
 	g.begin_us = clock_mono_us();
 	g.end_us = g.begin_us + (uint64_t)(g.o.seconds * 1e6);
-	for (uint32_t i = 0; i < g.o.connections; i++)
-		begin(&g.conns[i]);
-	while (g.ended < g.begun || more()) {
-		int n = epoll_wait(g.ep, ev, 256, 1);
+	begin_all();
+	while (g.n.ended < g.begun || more()) {
+		struct timespec wait = patience();
+		int n = epoll_pwait2(g.ep, ev, 256, &wait, NULL);
 
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
 			serve(&ev[i]);
+			begin_all();
+		}
 		if (clock_mono_us() - looked_us >= 1000) {
 			look_at_clock();
 			looked_us = clock_mono_us();
 		}
+		begin_all();
 	}
-	g.end_us = clock_mono_us();
+	g.n.took_us = clock_mono_us() - g.begin_us;
 }
 
 static void
-report(void)
+prepare(void)
 {
-	double seconds = (double)(g.end_us - g.begin_us) / 1e6;
-	const char *sep = "";
-
-	printf("{\"requests\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,\"connects\":%llu",
-	       (unsigned long long)g.ended, seconds, (double)g.ended / seconds,
-	       (unsigned long long)g.connects);
-	for (int i = 0; i < LOAD_RESULTS; i++)
-		printf(",\"%s\":%llu", result_names[i], (unsigned long long)g.result[i]);
-	printf(",\"status\":{");
-	for (int i = 0; i < 600; i++)
-		if (g.status[i] != 0) {
-			printf("%s\"%d\":%llu", sep, i, (unsigned long long)g.status[i]);
-			sep = ",";
-		}
-	printf("},\"latency_us\":{\"p50\":%llu,\"p90\":%llu,\"p99\":%llu,\"max\":%llu}",
-	       (unsigned long long)histo_at(&g.latency, .5),
-	       (unsigned long long)histo_at(&g.latency, .9),
-	       (unsigned long long)histo_at(&g.latency, .99), (unsigned long long)g.latency.max);
-	printf(",\"longest_us\":%llu,\"unbegun\":%llu", (unsigned long long)g.longest_us,
-	       (unsigned long long)g.unbegun);
-	printf(",\"first_byte_us\":{\"p50\":%llu,\"p99\":%llu}}\n",
-	       (unsigned long long)histo_at(&g.first, .5),
-	       (unsigned long long)histo_at(&g.first, .99));
-}
-
-static void
-usage(int status)
-{
-	fputs(
-	    "usage: infermesh-load [OPTION...] HOST:PORT\n"
-	    "Sends chat completions, in a closed loop or at a rate, and prints one JSON line: how each ended, rates, latencies.\n\n"
-	    "  -c N        connections (64)\n"
-	    "  -n N        requests; or\n"
-	    "  -t SECONDS  duration (10)\n"
-	    "  -r RATE     so many requests a second, if the connections suffice (as many as they can)\n"
-	    "  -k KEY      API key\n"
-	    "  -b BODY     JSON body; %d in it becomes the request's number\n"
-	    "  -p PATH     path (/v1/chat/completions)\n"
-	    "  -x SHARE    share of requests whose client leaves (0)\n"
-	    "  -m MS       the latest moment to leave (100)\n"
-	    "  -w MS       give up after so long (30000)\n"
-	    "  -s SEED     of the random numbers (1)\n"
-	    "  -l FILE     a line for each request, when it ended: x-request-id or -, status, how it ended\n",
-	    status == 0 ? stdout : stderr);
-	exit(status);
-}
-
-static void
-option(int opt, const char *arg)
-{
-	switch (opt) {
-	case 'c':
-		g.o.connections = (uint32_t)strtoul(arg, NULL, 10);
-		break;
-	case 'n':
-		g.o.requests = strtoull(arg, NULL, 10);
-		break;
-	case 'r':
-		g.o.rate = strtod(arg, NULL);
-		break;
-	case 't':
-		g.o.seconds = strtod(arg, NULL);
-		break;
-	case 'k':
-		g.o.key = arg;
-		break;
-	case 'b':
-		g.o.body = arg;
-		break;
-	case 'p':
-		g.o.path = arg;
-		break;
-	case 'x':
-		g.o.cancel = strtod(arg, NULL);
-		break;
-	case 'm':
-		g.o.cancel_ms = (uint32_t)strtoul(arg, NULL, 10);
-		break;
-	case 'w':
-		g.o.timeout_ms = (uint32_t)strtoul(arg, NULL, 10);
-		break;
-	case 'l':
-		g.o.ledger = arg;
-		break;
-	case 's':
-		g.o.seed = (unsigned)strtoul(arg, NULL, 10);
-		break;
-	default:
-		usage(opt == 'h' ? 0 : 2);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	g.seed = g.o.seed;
+	g.ep = epoll_create1(EPOLL_CLOEXEC);
+	g.conns = calloc(g.o.connections, sizeof(*g.conns));
+	g.idle = calloc(g.o.connections, sizeof(struct conn *));
+	g.filler = malloc(g.o.filler + 1);
+	if (g.ep < 0 || g.conns == NULL || g.idle == NULL || g.filler == NULL)
+		die("start");
+	for (size_t i = 0; i < g.o.filler; i++)
+		g.filler[i] = "tea for two, "[i % 13];
+	for (uint32_t i = 0; i < g.o.connections; i++) {
+		g.conns[i].fd = -1;
+		g.idle[g.idle_count++] = &g.conns[g.o.connections - 1 - i];
 	}
+	if (g.o.ledger != NULL && (g.ledger = fopen(g.o.ledger, "we")) == NULL)
+		die(g.o.ledger);
+	/* At a rate it is the number that is fixed: what could not begin in time is sent late, and counted so. */
+	if (g.o.rate > 0 && g.o.requests == 0)
+		g.o.requests = (uint64_t)(g.o.rate * g.o.seconds) + 1;
 }
 
 int
 main(int argc, char **argv)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
-	char *colon = NULL;
-	int opt;
 
-	g.o = (struct load_options){
-		.connections = 64,
-		.seconds = 10,
-		.path = "/v1/chat/completions",
-		.body =
-		    "{\"model\":\"instant\",\"messages\":[{\"role\":\"user\",\"content\":\"hello %d\"}]}",
-		.cancel_ms = 100,
-		.timeout_ms = 30000,
-		.seed = 1
-	};
-	while ((opt = getopt(argc, argv, "c:n:t:r:k:b:p:x:m:w:s:l:h")) != -1)
-		option(opt, optarg);
-	if (optind + 1 != argc || (colon = strrchr(argv[optind], ':')) == NULL ||
-	    g.o.connections == 0)
-		usage(2);
-	*colon = '\0';
-	g.o.host = argv[optind];
-	g.o.port = colon + 1;
+	load_options_parse(&g.o, argc, argv);
 	if (getaddrinfo(g.o.host, g.o.port, &hints, &g.addr) != 0) {
 		fprintf(stderr, "infermesh-load: %s is no address; give HOST:PORT in numbers\n",
 			g.o.host);
 		return 2;
 	}
-	(void)signal(SIGPIPE, SIG_IGN);
-	g.seed = g.o.seed;
-	g.ep = epoll_create1(EPOLL_CLOEXEC);
-	g.conns = calloc(g.o.connections, sizeof(*g.conns));
-	if (g.ep < 0 || g.conns == NULL)
-		die("start");
-	for (uint32_t i = 0; i < g.o.connections; i++)
-		g.conns[i].fd = -1;
-	if (g.o.ledger != NULL && (g.ledger = fopen(g.o.ledger, "we")) == NULL)
-		die(g.o.ledger);
+	prepare();
 	run();
-	report();
+	load_report(&g.n);
 	if (g.ledger != NULL && fclose(g.ledger) != 0)
 		die(g.o.ledger);
 	for (uint32_t i = 0; i < g.o.connections; i++) {
 		hang_up(&g.conns[i]);
 		buf_done(&g.conns[i].out);
 	}
+	buf_done(&g.body);
+	free(g.filler);
+	free(g.idle);
 	free(g.conns);
 	freeaddrinfo(g.addr);
 	(void)close(g.ep);

@@ -10,7 +10,8 @@
 
 struct load_options {
 	const char *host, *port, *path, *key;
-	const char *body; /* "%d" in it becomes the request's number */
+	const char *body; /* "%d" in it becomes the request's number, "%z" so many bytes of text: */
+	size_t filler;
 	uint32_t connections;
 	uint64_t requests;  /* 0 = by time */
 	double seconds;     /* 0 = by count */
@@ -19,7 +20,6 @@ struct load_options {
 	uint32_t cancel_ms; /* the latest such moment */
 	uint32_t timeout_ms;
 	unsigned seed;
-	bool json;
 	const char *ledger; /* file for a line about each request; NULL = none */
 };
 
@@ -32,6 +32,8 @@ enum load_result {
 	LOAD_TIMEOUT,
 	LOAD_RESULTS,
 };
+
+extern const char *const load_result_names[LOAD_RESULTS];
 
 /* Reads one HTTP/1.1 response; zero-initialised. Test code: it believes its server, but checks what it counts. */
 struct response {
@@ -50,6 +52,7 @@ struct response {
 	char tail[16]; /* the last body bytes, to find marks that were cut */
 	size_t tail_len;
 	uint64_t body_bytes;
+	uint64_t events; /* of an SSE stream, whole: each ends in an empty line */
 };
 
 /** Take 'len' bytes. False when they are no HTTP. r->done when the response is over. */
@@ -63,5 +66,22 @@ struct histo {
 };
 void histo_add(struct histo *h, uint64_t us);
 uint64_t histo_at(const struct histo *h, double share);
+
+/* What came of a run. Zero-initialised. */
+struct load_count {
+	uint64_t ended, connects, took_us;
+	uint64_t result[LOAD_RESULTS];
+	uint64_t status[600];
+	uint64_t longest_us; /* however it ended */
+	uint64_t unbegun;    /* streams that ended in an error before the first token */
+	uint64_t chunks;     /* events of streams */
+	struct histo latency, first, gap;
+};
+
+/** Print it as one JSON line. */
+void load_report(const struct load_count *n);
+
+/** The command line. Ends the program with a message when it is wrong; the strings stay argv's. */
+void load_options_parse(struct load_options *o, int argc, char **argv);
 
 #endif

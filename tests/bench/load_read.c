@@ -51,6 +51,10 @@ body_bytes(struct response *r, const char *at, size_t len)
 	r->body_bytes += len;
 	if (!r->sse)
 		return;
+	for (size_t i = 0; i < len; i++)
+		r->events += at[i] == '\n' && (i > 0             ? at[i - 1]
+					       : r->tail_len > 0 ? r->tail[r->tail_len - 1]
+								 : 0) == '\n';
 	memcpy(border, r->tail, r->tail_len);
 	memcpy(border + r->tail_len, at, head);
 	r->saw_done = r->saw_done || has(at, len, "data: [DONE]") ||

@@ -1,7 +1,7 @@
 /*
  * bench/upstream.c - infermesh-upstream: an OpenAI-compatible server that answers at once, or so many tokens at such a pace.
- * For benchmarks and the exactness tests; it understands no more of a request than "stream": true and "tokens-N" in the
- * body; with -k it answers only who has that key.
+ * For benchmarks and the exactness tests; it understands no more of a request than "stream": true, "tokens-N" and
+ * "delay-MS" in the body; with -k it answers only who has that key.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -29,7 +29,7 @@ static struct {
 struct answer {
 	struct http_exchange *x;
 	struct loop_timer timer;
-	unsigned sent, tokens;
+	unsigned sent, tokens, delay_ms;
 };
 
 static void
@@ -69,7 +69,7 @@ answer_step(void *arg)
 	if (a->sent < a->tokens)
 		put_token(a->x, a->sent++);
 	if (a->sent < a->tokens) {
-		if (loop_timer_set(g.loop, &a->timer, (uint64_t)g.delay_ms * 1000) == IM_OK)
+		if (loop_timer_set(g.loop, &a->timer, (uint64_t)a->delay_ms * 1000) == IM_OK)
 			return;
 		abort();
 	}
@@ -79,7 +79,7 @@ answer_step(void *arg)
 
 /* 'fn' gets what it returns, and frees it when the exchange is over. */
 static struct answer *
-answer_new(struct http_exchange *x, unsigned tokens, loop_fn fn)
+answer_new(struct http_exchange *x, unsigned tokens, unsigned delay_ms, loop_fn fn)
 {
 	struct answer *a = calloc(1, sizeof(*a));
 
@@ -87,6 +87,7 @@ answer_new(struct http_exchange *x, unsigned tokens, loop_fn fn)
 		abort();
 	a->x = x;
 	a->tokens = tokens;
+	a->delay_ms = delay_ms;
 	a->timer.fn = fn;
 	a->timer.arg = a;
 	http_set_user(x, a);
@@ -94,18 +95,18 @@ answer_new(struct http_exchange *x, unsigned tokens, loop_fn fn)
 }
 
 static void
-answer_stream(struct http_exchange *x, unsigned tokens)
+answer_stream(struct http_exchange *x, unsigned tokens, unsigned delay_ms)
 {
 	static const struct http_header headers[] = { { "Content-Type", "text/event-stream" } };
 
 	http_stream_begin(x, 200, headers, 1);
-	if (g.delay_ms == 0) {
+	if (delay_ms == 0) {
 		for (unsigned i = 0; i < tokens; i++)
 			put_token(x, i);
 		put_end(x, tokens);
 		return;
 	}
-	answer_step(answer_new(x, tokens, answer_step));
+	answer_step(answer_new(x, tokens, delay_ms, answer_step));
 }
 
 static void
@@ -139,16 +140,16 @@ answer_due(void *arg)
 
 /* A whole answer comes when its last token would have been sent. */
 static void
-answer_json(struct http_exchange *x, unsigned tokens)
+answer_json(struct http_exchange *x, unsigned tokens, unsigned delay_ms)
 {
 	struct answer *a;
 
-	if (g.delay_ms == 0) {
+	if (delay_ms == 0) {
 		reply_json(x, tokens);
 		return;
 	}
-	a = answer_new(x, tokens, answer_due);
-	if (loop_timer_set(g.loop, &a->timer, (uint64_t)tokens * g.delay_ms * 1000) != IM_OK)
+	a = answer_new(x, tokens, delay_ms, answer_due);
+	if (loop_timer_set(g.loop, &a->timer, (uint64_t)tokens * delay_ms * 1000) != IM_OK)
 		abort();
 }
 
@@ -161,6 +162,17 @@ has_key(const struct http_exchange *x)
 	       (said != NULL && strncmp(said, "Bearer ", 7) == 0 && strcmp(said + 7, g.key) == 0);
 }
 
+/* The number behind 'mark' in the body; 'otherwise' without it. The byte behind the body is no digit's: a JSON body ends in '}'. */
+static unsigned
+number_of(const char *body, size_t len, const char *mark, unsigned otherwise)
+{
+	const char *at = memmem(body, len, mark, strlen(mark));
+
+	if (at == NULL || at + strlen(mark) + 1 >= body + len)
+		return otherwise;
+	return (unsigned)strtoul(at + strlen(mark), NULL, 10);
+}
+
 static void
 on_request(void *user, struct http_exchange *x)
 {
@@ -171,8 +183,7 @@ on_request(void *user, struct http_exchange *x)
 	    "{\"error\":{\"message\":\"who are you?\",\"type\":\"authentication_error\"}}";
 	size_t len;
 	const char *body = (const char *)http_body(x, &len);
-	const char *want;
-	unsigned tokens = g.tokens;
+	unsigned tokens, delay_ms;
 
 	(void)user;
 	g.requests++;
@@ -184,13 +195,12 @@ on_request(void *user, struct http_exchange *x)
 		http_reply(x, 200, NULL, 0, models, sizeof(models) - 1);
 		return;
 	}
-	want = memmem(body, len, "tokens-", 7);
-	if (want != NULL && want + 8 < body + len)
-		tokens = (unsigned)strtoul(want + 7, NULL, 10);
+	tokens = number_of(body, len, "tokens-", g.tokens);
+	delay_ms = number_of(body, len, "delay-", g.delay_ms);
 	if (memmem(body, len, "\"stream\":true", 13) != NULL)
-		answer_stream(x, tokens);
+		answer_stream(x, tokens, delay_ms);
 	else
-		answer_json(x, tokens);
+		answer_json(x, tokens, delay_ms);
 }
 
 static void
