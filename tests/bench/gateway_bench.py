@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Requests through the mesh against nginx as a reverse proxy and against no proxy, in interleaved rounds of one run.
 
-The same upstream (infermesh-upstream, instant), the same load generator, 64 connections, not streamed. Client, proxy and upstream
+Alike upstreams (infermesh-upstream, instant), one load generator, 64 connections, not streamed. Client, proxy and upstream
 share this machine, client and upstream its last core, which the proxy may use too. What counts is the ratio to nginx (one worker
 process), and that of fail-closed to no audit; absolute figures only show the machine.
 """

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# tests/bench/run.sh [link|router|gateway|audit|verify|recovery|cache [--trace]|local] [--json] - benchmarks, as ratios against a baseline of the same run.
+# tests/bench/run.sh [link|router|gateway|audit|verify|recovery|cache [--trace]|serving|local] [--json] - benchmarks, as ratios against a baseline of the same run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 which=${1:-all}
 shift || true
 case "$which" in
-all | link | router | gateway | audit | verify | recovery | cache | local) ;;
+all | link | router | gateway | audit | verify | recovery | cache | serving | local) ;;
 *)
-	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery, cache, local" >&2
+	echo "bench: no benchmark '$which'; there are: link, router, gateway, audit, verify, recovery, cache, serving, local" >&2
 	exit 2
 	;;
 esac
@@ -36,6 +36,9 @@ if [ "$which" = all ] || [ "$which" = cache ]; then
 	*) /usr/bin/python3 tests/bench/cache_mesh_bench.py "$@" ;;
 	esac
 	[ "$which" != all ] || build/release/bench/cache_bench --trace "$@"
+fi
+if [ "$which" = serving ]; then # not of 'all': it takes minutes; 'gateway' is its one figure
+	/usr/bin/python3 tests/bench/serving_bench.py "$@"
 fi
 if [ "$which" = local ]; then # not of 'all': it needs llama-server
 	/usr/bin/python3 tests/bench/local_bench.py "$@"

@@ -1,6 +1,6 @@
-"""What the benchmarks of serving measure: the same instant upstream, reached directly, through other proxies and through meshes, all up at once.
+"""What the benchmarks of serving measure: an instant upstream, reached directly, through other proxies and through meshes, all up at once.
 
-Client, proxy and upstream share this machine, client and upstream its last core, which the proxy may use too.
+Each has an upstream of its own: ten thousand connections that one of them left behind would be ports that the next one lacks. Client, proxy and upstream share this machine, client and upstream its last core, which the proxy may use too.
 """
 import json
 import os
@@ -24,12 +24,12 @@ BODY = json.dumps({"model": "instant", "messages": [
 SPARE_FILES = 600
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 # Clients that one process can serve which has a connection to the upstream for each of them.
-CLIENTS_MAX = (FILES - SPARE_FILES) // 2
+CLIENTS_MAX = min((FILES - SPARE_FILES) // 2, 12000)
 
-# Buffering is off as it has to be for streams, and one worker process: as many as the single process has.
+# nginx hangs up on new clients when a sixteenth of its connections is left: so it has more than it may open files. Buffering is off as it has to be for streams, and one worker process: as many as the single process has.
 NGINX = """
 daemon off; worker_processes 1; worker_rlimit_nofile {files}; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
-events {{ worker_connections {connections}; }}
+events {{ worker_connections 26000; }}
 http {{
   access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
@@ -53,6 +53,7 @@ defaults
   timeout client 60s
   timeout server 60s
   http-reuse always
+  option http-no-delay
 frontend in
   bind 127.0.0.1:{port} backlog 4096
   default_backend up
@@ -72,7 +73,8 @@ def load(target, seconds, connections, body=BODY, more=()):
                           "-p", target.path, "-b", body, *map(str, more), target.address], capture_output=True, text=True, check=True)
     result = json.loads(out.stdout)
     if result["ok"] != result["requests"]:
-        raise SystemExit(f"bench: {target.name}: not every request succeeded: {out.stdout}")
+        bad = {what: result[what] for what in ("http_error", "stream_error", "broken", "timeout") if result[what]}
+        raise SystemExit(f"{target.name}: of {result['requests']} requests only {result['ok']} succeeded: {bad}, status {result['status']}")
     return result
 
 
@@ -143,16 +145,12 @@ class Targets:
         return self
 
     def start(self):
-        upstream = subprocess.Popen(elsewhere(str(BUILD / "bench/infermesh-upstream"), "-l", self.listen, "-n", "4"), stdout=subprocess.PIPE,
-                                    stderr=subprocess.DEVNULL, text=True)
-        self.others.append(upstream)
-        self.upstream = upstream.stdout.readline().strip()
-        self.list.append(Target("direct", self.upstream))
+        self.list.append(Target("direct", self.upstream(self.listen)))
         self.proxy("nginx", NGINX, "nginx", "-c")
         if self.with_haproxy:
             self.proxy("haproxy", HAPROXY, "haproxy", "-db", "-q", "-f")
-        workers = [{"name": "w", "backend": "upstream", "url": f"http://{self.upstream}/v1", "models": ["instant"], "capacity": 65536}]
         for name, (single, audit) in self.wanted.items():
+            workers = [{"name": "w", "backend": "upstream", "url": f"http://{self.upstream()}/v1", "models": ["instant"], "capacity": 65536}]
             config = {"log": {"level": "warn"}, "router": {"audit_mode": audit}, **self.config}
             mesh = Mesh(self.folder / str(len(self.meshes)), workers=workers, config=config, single=single)
             self.meshes[name] = mesh
@@ -162,10 +160,19 @@ class Targets:
         for target in self.list:
             wait_for(lambda: self.answers(target), f"the first answers of {target.name}", step=0.1)
 
+    def upstream(self, listen="127.0.0.1:0"):
+        proc = subprocess.Popen(elsewhere(str(BUILD / "bench/infermesh-upstream"), "-l", listen, "-n", "4"), stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+        self.others.append(proc)
+        address = proc.stdout.readline().strip()
+        if not address:
+            raise SystemExit(f"bench: an upstream cannot listen on {listen}")
+        return address
+
     def proxy(self, name, text, *command):
         port = free_port()
         conf = self.folder / f"{name}.conf"
-        conf.write_text(text.format(dir=self.folder, upstream=self.upstream, port=port, files=FILES, connections=FILES, clients=CLIENTS_MAX))
+        conf.write_text(text.format(dir=self.folder, upstream=self.upstream(), port=port, files=FILES, clients=CLIENTS_MAX))
         proc = subprocess.Popen([*command, str(conf)], stderr=subprocess.DEVNULL)
         self.others.append(proc)
         self.list.append(Target(name, f"127.0.0.1:{port}", pids=lambda: children(proc.pid)))

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Serving, measured against nginx and haproxy as reverse proxies and against no proxy, in interleaved rounds of one run.
+
+Alike upstreams, instant, and one load generator for all. Client, proxy and upstream share this machine, client and upstream its last
+core, which the proxy may use too. What counts are ratios; absolute figures only show the machine. See docs/performance.md.
+"""
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import serving_report
+import syscalls
+from targets import BODY, CLIENTS_MAX, FILES, ROOT, SPARE_FILES, Target, Targets, load
+
+MESHES = {"single, audit off": (True, "off"), "single, fail-closed": (True, "fail-closed"), "five processes": (False, "fail-closed")}
+KINDS = ("closed", "open", "stream", "slow", "cached", "large")
+SHARES = (0.25, 0.5, 0.8)
+STREAMS = 10000
+PACE_MS, SLOW_MS = 10, 200
+
+
+@dataclasses.dataclass
+class Case:
+    kind: str
+    name: str
+    connections: int
+    body: str = BODY
+    more: tuple = ()
+    once: bool = False  # not in every round
+
+
+def streamed(tokens, delay_ms):
+    asked = json.loads(BODY)
+    asked["messages"][1]["content"] += f" tokens-{tokens} delay-{delay_ms}"
+    return json.dumps({**asked, "stream": True}, separators=(",", ":"))
+
+
+def long_body(size):
+    return ("-z", size), json.dumps({"model": "instant", "messages": [{"role": "user", "content": "Read this, %d: %z"}]})
+
+
+def cases(args):
+    """All but the open loop, whose rates come of the closed one."""
+    yield from (Case("closed", f"{n} connection{'s' * (n > 1)}", n) for n in (1, 64, 512))
+    yield Case("stream", "64 streams of 64 chunks, at once", 64, streamed(64, 0))
+    yield Case("stream", f"64 streams of 64 chunks, one each {PACE_MS} ms", 64, streamed(64, PACE_MS))
+    n, tokens = args.streams, 10 if args.quick else 25
+    yield Case("slow", f"{n:,} streams of 5 tokens a second", n, streamed(tokens, SLOW_MS), ("-n", n, "-r", n / (1 if args.quick else 4), "-w", 120000), True)
+    asked = {**json.loads(BODY.replace("%d", "1")), "temperature": 0}
+    yield Case("cached", "64 connections, one question", 64, json.dumps(asked))
+    for size, name, connections in ((100_000, "prompts of 100 KB, 16 connections", 16), (5_000_000, "bodies of 5 MB, 4 connections", 4)):
+        more, body = long_body(size)
+        yield Case("large", name, connections, body, more)
+
+
+class Watch:
+    """The highest RSS of a target while something runs."""
+
+    def __init__(self, target, every_s):
+        self.target, self.every_s, self.over, self.peak = target, every_s, threading.Event(), 0
+        self.thread = threading.Thread(target=self.look)
+
+    def look(self):
+        while not self.over.wait(self.every_s):
+            self.peak = max(self.peak, self.target.cost()["rss_kib"])
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def measure(target, case, seconds):
+    before = target.cost()
+    with Watch(target, 0.25 if case.kind == "slow" else 3600) as watch:  # looking costs CPU
+        result = load(target, seconds, case.connections, case.body, case.more)
+    after = target.cost()
+    n = max(1, result["requests"])
+    return {"per_second": result["per_second"], "chunks_per_second": result["chunks_per_second"], "seconds": result["seconds"],
+            **{f"{name}_{q}_us": result[f"{name}_us"][q] for name in ("latency", "first_byte", "gap") for q in ("p50", "p99", "max")},
+            "cpu_us": (after["cpu_us"] - before["cpu_us"]) / n, "switches": (after["switches"] - before["switches"]) / n,
+            "rss_kib": max(watch.peak, after["rss_kib"]), "rss_before_kib": before["rss_kib"]}
+
+
+def middle(results):
+    return {what: statistics.median(r[what] for r in results) for what in results[0]}
+
+
+def rounds(args, targets, kind, todo, failed):
+    """[{kind, name, rows: {target: the medians}}]; a target that failed a case has no row in it."""
+    found = {case.name: {t.name: [] for t in targets} for case in todo}
+    for i in range(args.rounds):
+        for case in todo:
+            for target in targets if i % 2 == 0 else reversed(targets):
+                if (case.once and i > 0) or (case.name, target.name) in failed:
+                    continue
+                try:
+                    found[case.name][target.name].append(measure(target, case, args.seconds))
+                except (SystemExit, subprocess.CalledProcessError) as why:
+                    failed[case.name, target.name] = str(why)
+    print(f"bench: {kind} done", file=sys.stderr)
+    return [{"kind": kind, "name": case.name, "connections": case.connections,
+             "rows": {t.name: middle(found[case.name][t.name]) for t in targets if found[case.name][t.name] and (case.name, t.name) not in failed}}
+            for case in todo]
+
+
+def open_cases(args, targets, closed):
+    """Rates that every target can keep, as shares of what the slowest reached in a closed loop."""
+    if closed is None:
+        slowest = min(load(t, args.seconds, 64)["per_second"] for t in targets)
+    else:
+        slowest = min(row["per_second"] for row in closed["rows"].values())
+    return [Case("open", f"{share * slowest:.0f} requests a second ({share:g} of the slowest)", 512, BODY, ("-r", share * slowest)) for share in SHARES]
+
+
+def calls_per_request(how, targets, folder, seconds):
+    """{target: system calls a request at 64 connections}"""
+    found = {}
+    for target in targets:
+        done = []
+        if target.pids():
+            calls = syscalls.count(how, target.pids(), folder, lambda: done.append(load(target, seconds, 64)))
+            if calls is not None:
+                found[target.name] = calls / done[0]["requests"]
+    return found
+
+
+def sync_us(folder):
+    """The median time of an fdatasync behind a record, where the logs are."""
+    took = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(101):
+            file.write(bytes(512))
+            file.flush()
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - begun)
+    return statistics.median(took) * 1e6
+
+
+def run(args):
+    failed, results = {}, []
+    notes = list(args.notes)
+    with Targets(MESHES, {"cache": {"ttl_ms": "1h"}}, haproxy=True, peers=args.peers, listen=args.upstream) as up:
+        idle = {t.name: t.cost()["rss_kib"] for t in up.list}
+        five = up.meshes["five processes"].processes
+        core = {"idle": sum(p.rss_kib() for name, p in five.items() if name != "w")}
+        todo = list(cases(args))
+        for kind in KINDS:
+            if kind not in args.only:
+                continue
+            mine = [case for case in todo if case.kind == kind]
+            if kind == "open":
+                mine = open_cases(args, up.list, next((r for r in results if r["connections"] == 64), None))
+            results += rounds(args, up.list, kind, mine, failed)
+            if kind == "closed":
+                core["64 connections"] = sum(p.rss_kib() for name, p in five.items() if name != "w")
+        how, calls = syscalls.tool() if "closed" in args.only else None, {}
+        if how is not None:
+            calls = calls_per_request(how, up.list, up.folder, args.seconds)
+        elif "closed" in args.only:
+            notes.append("system calls were not counted: neither perf with its tracepoints nor strace is there")
+        sync = sync_us(up.folder)
+    notes += [f"{target} failed '{case}': {why}" for (case, target), why in failed.items()]
+    return {"machine": f"{os.cpu_count()} processors, {platform.machine()}, kernel {platform.release()}", "load_before": args.load_before,
+            "rounds": args.rounds, "seconds": args.seconds, "quick": args.quick, "cases": results, "syscalls": calls, "syscalls_by": how,
+            "idle_rss_kib": idle, "mesh_rss_kib": core, "fdatasync_us": sync, "streams": args.streams, "pace_us": PACE_MS * 1000, "notes": notes}
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0], epilog="examples: ./dev bench serving --quick --only closed,cached; "
+                                   "./dev bench serving --upstream 127.0.0.1:9000 --peer other=http://KEY@127.0.0.1:4000/v1, where the other gateway "
+                                   "serves the model 'instant' from http://127.0.0.1:9000/v1")
+    args.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    args.add_argument("--docs", action="store_true", help="write the figures into docs/performance.md and docs/img/serving.svg as well")
+    args.add_argument("--quick", action="store_true", help="a short look: one round, short, and 1,000 slow streams")
+    args.add_argument("--only", default=",".join(KINDS), help="some of " + ", ".join(KINDS) + ", with commas")
+    args.add_argument("--rounds", type=int, help="interleaved (3)")
+    args.add_argument("--seconds", type=float, help="of each measurement (1.5)")
+    args.add_argument("--peer", action="append", default=[], metavar="NAME=URL", help="another gateway that runs already: http://[KEY@]HOST:PORT/v1")
+    args.add_argument("--upstream", default="127.0.0.1:0", metavar="HOST:PORT", help="where the upstream listens, for a peer to find it")
+    args = args.parse_args()
+    args.only = args.only.split(",")
+    if set(args.only) - set(KINDS):
+        raise SystemExit(f"bench: --only knows {', '.join(KINDS)}")
+    if args.docs and set(args.only) != set(KINDS):
+        raise SystemExit("bench: --docs writes all figures anew, so it goes without --only")
+    args.rounds = args.rounds or (1 if args.quick else 3)
+    args.seconds = args.seconds or (0.4 if args.quick else 1.5)
+    args.peers = [Target.peer(text) for text in args.peer]
+    wanted = 1000 if args.quick else STREAMS
+    args.streams = min(wanted, CLIENTS_MAX // 100 * 100)
+    args.notes = [] if args.streams == wanted else [
+        f"{wanted:,} slow streams need {2 * wanted + SPARE_FILES:,} open files in one process; here the hard limit (ulimit -Hn) is {FILES:,}, "
+        f"so {args.streams:,} were measured"]
+    args.load_before = os.getloadavg()
+    report = run(args)
+    print(json.dumps(report) if args.json else serving_report.text(report))
+    if args.docs:
+        serving_report.write_docs(report, ROOT / "docs")
+    return 1 if any(" failed '" in note for note in report["notes"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
