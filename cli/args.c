@@ -184,11 +184,13 @@ distance(const char *name, int argc, char **argv)
 static bool
 begins_command(const char *word)
 {
-	for (size_t i = 0; i < commands_len; i++) {
-		size_t first = strcspn(commands[i].name, " ");
+	const struct command *c;
 
-		if (commands[i].name[first] == ' ' && strlen(word) == first &&
-		    memcmp(commands[i].name, word, first) == 0)
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+		size_t first = strcspn(c->name, " ");
+
+		if (c->name[first] == ' ' && strlen(word) == first &&
+		    memcmp(c->name, word, first) == 0)
 			return true;
 	}
 	return false;
@@ -197,21 +199,22 @@ begins_command(const char *word)
 const struct command *
 cli_find(int argc, char **argv, int *ret_words, struct im_err *err)
 {
+	const struct command *c;
 	const char *best = NULL;
 	unsigned best_distance = 4;
 	bool two = argc > 1 && argv[1][0] != '-' && begins_command(argv[0]);
 
-	for (size_t i = 0; i < commands_len; i++) {
-		*ret_words = matches(&commands[i], argc, argv);
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+		*ret_words = matches(c, argc, argv);
 		if (*ret_words > 0)
-			return &commands[i];
+			return c;
 	}
-	for (size_t i = 0; i < commands_len; i++) {
-		unsigned d = distance(commands[i].name, argc, argv);
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+		unsigned d = distance(c->name, argc, argv);
 
 		if (d < best_distance) {
 			best_distance = d;
-			best = commands[i].name;
+			best = c->name;
 		}
 	}
 	if (best != NULL)

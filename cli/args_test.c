@@ -10,7 +10,7 @@
 
 #include "cli/command.h"
 
-const struct command commands[] = {
+static const struct command commands[] = {
 	{ .name = "up",
 	  .rest_max = 0,
 	  .options = { { "json", 'j', NULL, "" }, { "help", 'h', NULL, "" } } },
@@ -21,7 +21,12 @@ const struct command commands[] = {
 	  .rest_max = 1,
 	  .options = { { "vkey", 'k', "KEY", "" }, { "help", 'h', NULL, "" } } },
 };
-const size_t commands_len = sizeof(commands) / sizeof(commands[0]);
+
+const struct command *
+command_at(size_t i)
+{
+	return i < sizeof(commands) / sizeof(commands[0]) ? &commands[i] : NULL;
+}
 
 static const struct command *
 find(const char *one, const char *two, struct im_err *err)

@@ -1,6 +1,6 @@
 /*
  * cli/command.h - one row for each command of 'infermesh': its words, options, help and function. Parsing, help and shell
- * completion all come from this table (commands.c).
+ * completion all come from this table (commands.c, and a commands_*.c for each group).
  */
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
@@ -50,8 +50,8 @@ struct command {
 	int (*run)(const struct cli_args *args); /* returns the exit status */
 };
 
-extern const struct command commands[];
-extern const size_t commands_len;
+/** Row number 'i' in the order of the overview; NULL: there are no more. */
+const struct command *command_at(size_t i);
 
 /** The option's value, "" for a flag that was given, NULL if it was not. 'name' must be one of the command's. */
 const char *cli_value(const struct cli_args *args, const char *name);

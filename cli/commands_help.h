@@ -1,9 +1,11 @@
 /*
- * cli/commands_help.h - what 'infermesh help' says at length of the commands, and the options that many of them have; for commands.c
- * only.
+ * cli/commands_help.h - what 'infermesh help' says at length of the commands, the options that many of them have, and the groups of
+ * rows; for commands.c and commands_*.c only.
  */
 #ifndef CLI_COMMANDS_HELP_H
 #define CLI_COMMANDS_HELP_H
+
+#include "cli/command.h"
 
 /* Options that many of them have. */
 #define OPT_CONFIG                                                                                 \
@@ -23,6 +25,12 @@
 	{                                                                                          \
 		"worker", 'w', "WORKER", "which local worker; not needed where there is one"       \
 	}
+
+/* Rows in the order of the overview; one without a name ends them. */
+extern const struct command route_commands[];
+extern const struct command cache_commands[];
+extern const struct command model_commands[];
+extern const struct command audit_commands[];
 
 extern const char up_help[];
 extern const char status_help[];

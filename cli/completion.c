@@ -38,7 +38,7 @@ static bool
 first_of_word(size_t i)
 {
 	for (size_t k = 0; k < i; k++)
-		if (same_first(&commands[k], &commands[i]))
+		if (same_first(command_at(k), command_at(i)))
 			return false;
 	return true;
 }
@@ -47,11 +47,12 @@ first_of_word(size_t i)
 static void
 print_second_words(const struct command *of)
 {
+	const struct command *c;
 	bool any = false;
 
-	for (size_t i = 0; i < commands_len; i++)
-		if (second_word(&commands[i]) != NULL && same_first(&commands[i], of)) {
-			(void)printf("%s%s", any ? " " : "", second_word(&commands[i]));
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++)
+		if (second_word(c) != NULL && same_first(c, of)) {
+			(void)printf("%s%s", any ? " " : "", second_word(c));
 			any = true;
 		}
 }
@@ -59,10 +60,11 @@ print_second_words(const struct command *of)
 static void
 print_first_words(void)
 {
-	for (size_t i = 0; i < commands_len; i++)
+	const struct command *c;
+
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++)
 		if (first_of_word(i))
-			(void)printf("%s%.*s", i > 0 ? " " : "", first_len(&commands[i]),
-				     commands[i].name);
+			(void)printf("%s%.*s", i > 0 ? " " : "", first_len(c), c->name);
 }
 
 static void
@@ -81,6 +83,8 @@ print_options(const struct command *c)
 static void
 print_bash(void)
 {
+	const struct command *c;
+
 	(void)printf(
 	    "# bash completion of infermesh; made by 'infermesh completion bash'\n"
 	    "_infermesh() {\n"
@@ -97,9 +101,7 @@ print_bash(void)
 	print_first_words();
 	(void)printf(
 	    " --help --version\"\n\telse\n\t\tcmd=\"${COMP_WORDS[1]}\"\n\t\tcase $cmd in\n");
-	for (size_t i = 0; i < commands_len; i++) {
-		const struct command *c = &commands[i];
-
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
 		if (second_word(c) == NULL) {
 			(void)printf("\t\t%s) words=\"", c->name);
 			print_options(c);
@@ -115,10 +117,10 @@ print_bash(void)
 	}
 	(void)printf("\t\tesac\n\t\t[ \"$COMP_CWORD\" -gt 2 ] && "
 		     "case \"$cmd ${COMP_WORDS[2]}\" in\n");
-	for (size_t i = 0; i < commands_len; i++)
-		if (second_word(&commands[i]) != NULL) {
-			(void)printf("\t\t\"%s\") words=\"", commands[i].name);
-			print_options(&commands[i]);
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++)
+		if (second_word(c) != NULL) {
+			(void)printf("\t\t\"%s\") words=\"", c->name);
+			print_options(c);
 			(void)printf("\";;\n");
 		}
 	(void)printf(
@@ -181,11 +183,11 @@ print_zsh_arguments(const struct command *c)
 	(void)printf(";;\n");
 }
 
-/* What follows the first word of commands[i], which is the first command with it. */
+/* What follows the first word of command number 'i', which is the first command with it. */
 static void
 print_zsh_group(size_t i)
 {
-	const struct command *c = &commands[i];
+	const struct command *c = command_at(i), *other;
 
 	(void)printf("\t%.*s)\n", first_len(c), c->name);
 	if (second_word(c) == NULL) {
@@ -196,10 +198,10 @@ print_zsh_group(size_t i)
 	(void)printf("\t\tif (( CURRENT == 3 )); then compadd ");
 	print_second_words(c);
 	(void)printf("; return; fi\n\t\tcase $words[3] in\n");
-	for (size_t k = i; k < commands_len; k++)
-		if (same_first(&commands[k], c)) {
-			(void)printf("\t\t%s) ", second_word(&commands[k]));
-			print_zsh_arguments(&commands[k]);
+	for (size_t k = i; (other = command_at(k)) != NULL; k++)
+		if (same_first(other, c)) {
+			(void)printf("\t\t%s) ", second_word(other));
+			print_zsh_arguments(other);
 		}
 	(void)printf("\t\tesac;;\n");
 }
@@ -207,18 +209,20 @@ print_zsh_group(size_t i)
 static void
 print_zsh(void)
 {
+	const struct command *c;
+
 	(void)printf(
 	    "#compdef infermesh\n# zsh completion of infermesh; made by 'infermesh completion zsh'\n"
 	    "_infermesh() {\n\tif (( CURRENT == 2 )); then\n\t\tlocal -a cmds\n\t\tcmds=(\n");
-	for (size_t i = 0; i < commands_len; i++) {
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
 		if (!first_of_word(i))
 			continue;
-		(void)printf("\t\t\t'%.*s:", first_len(&commands[i]), commands[i].name);
-		print_quoted(commands[i].summary);
+		(void)printf("\t\t\t'%.*s:", first_len(c), c->name);
+		print_quoted(c->summary);
 		(void)printf("'\n");
 	}
 	(void)printf("\t\t)\n\t\t_describe command cmds\n\t\treturn\n\tfi\n\tcase $words[2] in\n");
-	for (size_t i = 0; i < commands_len; i++)
+	for (size_t i = 0; command_at(i) != NULL; i++)
 		if (first_of_word(i))
 			print_zsh_group(i);
 	/* As a file of $fpath it is called at once; by 'source' it is only made known. */
@@ -260,11 +264,11 @@ print_fish_options(const struct command *c)
 static void
 print_fish(void)
 {
+	const struct command *c;
+
 	(void)printf(
 	    "# fish completion of infermesh; made by 'infermesh completion fish'\ncomplete -c infermesh -f\n");
-	for (size_t i = 0; i < commands_len; i++) {
-		const struct command *c = &commands[i];
-
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
 		if (first_of_word(i)) {
 			(void)printf("complete -c infermesh -n __fish_use_subcommand -a %.*s -d '",
 				     first_len(c), c->name);

@@ -9,10 +9,12 @@
 void
 help_overview(void)
 {
+	const struct command *c;
+
 	(void)printf("infermesh - a mesh of small daemons that serves language models\n\n"
 		     "Usage: infermesh COMMAND [OPTION...]\n\nCommands:\n");
-	for (size_t i = 0; i < commands_len; i++)
-		(void)printf("  %-14s %s\n", commands[i].name, commands[i].summary);
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++)
+		(void)printf("  %-14s %s\n", c->name, c->summary);
 	(void)printf("\nStart with:  infermesh up      then, in another terminal:  infermesh chat\n"
 		     "More:        infermesh help COMMAND,  infermesh --version\n");
 }
@@ -21,16 +23,17 @@ bool
 help_group(const char *word)
 {
 	size_t len = strlen(word);
+	const struct command *c;
 	bool any = false;
 
-	for (size_t i = 0; i < commands_len; i++) {
-		if (strncmp(commands[i].name, word, len) != 0 || commands[i].name[len] != ' ')
+	for (size_t i = 0; (c = command_at(i)) != NULL; i++) {
+		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
 			continue;
 		if (!any)
 			(void)printf("Usage: infermesh %s COMMAND [OPTION...]\n\nCommands:\n",
 				     word);
 		any = true;
-		(void)printf("  %-14s %s\n", commands[i].name, commands[i].summary);
+		(void)printf("  %-14s %s\n", c->name, c->summary);
 	}
 	if (any)
 		(void)printf("\nMore:        infermesh help %s COMMAND\n", word);
