@@ -93,6 +93,7 @@ int run_cache_stats(const struct cli_args *args);
 int run_cache_get(const struct cli_args *args);
 int run_cache_purge(const struct cli_args *args);
 int run_cache_warm(const struct cli_args *args);
+int run_cache_store(const struct cli_args *args);
 int run_model_list(const struct cli_args *args);
 int run_model_load(const struct cli_args *args);
 int run_model_unload(const struct cli_args *args);

@@ -54,5 +54,22 @@ const struct command cache_commands[] = {
 	    .examples = "infermesh cache warm questions.jsonl --tenant acme",
 	    .run = run_cache_warm,
 	},
+	{
+	    .name = "cache store",
+	    .summary = "look at or change one entry of the store: get, put, append, set, delete",
+	    .rest = "OPERATION NAMESPACE KEY [VALUE]",
+	    .rest_max = 4,
+	    .options = { OPT_CONFIG,
+			 OPT_HELP,
+			 { "ttl", 't', "TIME", "how long it is kept: 30s, 5m, 1h (1h)" },
+			 { "version", 0, "N", "set, delete: only if it has this version" },
+			 { "json", 'j', NULL, "as one JSON object" } },
+	    .description = cache_store_help,
+	    .examples =
+		"infermesh cache store put notes greeting 'good morning' --ttl 5m\n"
+		"infermesh cache store get notes greeting --json\n"
+		"infermesh cache store set notes greeting 'good night' --version 1795401000000000",
+	    .run = run_cache_store,
+	},
 	{ .name = NULL },
 };

@@ -82,6 +82,11 @@ const char cache_warm_help[] =
     "Each line of FILE (- is standard input) is the JSON body of a chat completion, as callers send it. They are asked one after the\n"
     "other, as requests like any other: limits hold, and each is in the audit log. The exit status is 1 when one failed.";
 
+const char cache_store_help[] =
+    "What daemons keep for a time: not answers, which 'cache get' shows. OPERATION is get, put, append, set or delete; set is done\n"
+    "only if the entry has the version that --version says (0, also without it: if there is none). VALUE is text; --json shows what is\n"
+    "there as hexadecimal digits. The exit status is 1 when there is no such entry, or nothing was done.";
+
 const char model_list_help[] =
     "The models of the local workers on this machine: what is loaded, from which file, how far loading is, and why one is not loaded.\n"
     "Workers with an upstream have none. The exit status is 1 when a worker is not reached.";

@@ -49,6 +49,7 @@ extern const char cache_stats_help[];
 extern const char cache_get_help[];
 extern const char cache_purge_help[];
 extern const char cache_warm_help[];
+extern const char cache_store_help[];
 extern const char model_list_help[];
 extern const char model_load_help[];
 extern const char model_unload_help[];

@@ -103,6 +103,15 @@ config_check_cache(const struct config *c, struct im_err *err)
 					 "1 to 64 letters, digits, '-', '_', '.', ':' and '/'");
 	if (config_str(c, "cache.l2_dir")[0] == '\0')
 		return config_fail_found(c, "cache.l2_dir", "", err, "a folder, or off");
+	if (strcmp(config_str(c, "cache.store"), "redis") == 0 &&
+	    config_strings_len(c, "cache.redis") == 1 &&
+	    config_is_off(config_strings_at(c, "cache.redis", 0)))
+		return config_fail_key(c, "cache.store", err,
+				       "needs cache.redis beside it, which is off");
+	if (strcmp(config_str(c, "cache.store"), "disk") == 0 &&
+	    config_is_off(config_str(c, "cache.l2_dir")))
+		return config_fail_key(c, "cache.store", err,
+				       "needs a folder in cache.l2_dir beside it, which is off");
 	if ((rc = check_homes(c, err)) != IM_OK || (rc = check_redis(c, err)) != IM_OK)
 		return rc;
 	return check_s3(c, err);

@@ -141,6 +141,16 @@ test_config_cache_wrong_object_store_is_named(void **state)
 }
 
 static void
+test_config_cache_entries_without_their_home_are_refused(void **state)
+{
+	(void)state;
+	expect_mistake("cache: {store: disk}", "cache.store: needs a folder in cache.l2_dir");
+	expect_mistake("cache: {store: redis}", "cache.store: needs cache.redis beside it");
+	expect_mistake("cache: {store: tape}", "cache.store: found \"tape\"");
+	expect_mistake("cache: {store_ms: 0}", "cache.store_ms: found \"0\"");
+}
+
+static void
 test_config_cache_object_store_is_taken_apart(void **state)
 {
 	static const struct {
@@ -168,6 +178,7 @@ main(void)
 		cmocka_unit_test(test_config_cache_folder_without_a_name_is_refused),
 		cmocka_unit_test(test_config_cache_redis_address_is_taken_apart),
 		cmocka_unit_test(test_config_cache_wrong_object_store_is_named),
+		cmocka_unit_test(test_config_cache_entries_without_their_home_are_refused),
 		cmocka_unit_test(test_config_cache_object_store_is_taken_apart),
 	};
 

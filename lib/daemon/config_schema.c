@@ -141,6 +141,11 @@ const struct config_key config_schema[] = {
 	MS("cache.l3_ms", "100ms", 1, 10000, "A lookup that it has not answered by then is a miss; below router.cache_ms"),
 	INT("cache.l3_connections", "32", 1, 256, "Lookups at once; a quarter as many writes besides"),
 	BYTES("cache.l3_queue_bytes", "8MiB", 64 * KIB, GIB, "What may wait to be written there; more is dropped"),
+	ENUM("cache.store", "auto", "auto|disk|redis|memory",
+	    "Where entries of sessions and the like are kept: in cache.l2_dir, in cache.redis, or in memory. auto: the first of them that there is"),
+	BYTES("cache.store_bytes", "64MiB", MIB, 16 * GIB, "Entries in all, which are in memory too; more is refused, none is evicted"),
+	BYTES("cache.store_value_bytes", "256KiB", KIB, 16 * MIB, "Largest entry; also bounded by mesh.max_frame_bytes, less 4 KiB"),
+	MS("cache.store_ms", "1s", 1, 60000, "A request for an entry that its home has not answered by then is an error"),
 	BYTES("cache.entry_bytes", "1MiB", KIB, GIB, "Largest value that is kept, before compression"),
 
 	STR("audit.listen", "ipc://${run_dir}/audit.ipc", "Where the audit service listens"),

@@ -7,6 +7,7 @@
 
 #include "wire/audit_admin.h"
 #include "wire/cache_admin.h"
+#include "wire/entry.h"
 #include "wire/model_admin.h"
 #include "wire/operator.h"
 #include "wire/wire_samples_cache.h"
@@ -57,6 +58,7 @@ RECODE(cache_get, cache_get)
 RECODE(cache_got, cache_got)
 RECODE(cache_purge, cache_purge)
 RECODE(cache_purged, cache_purged)
+RECODE(entry_answer, entry_answer)
 RECODE(model_states, model_states)
 RECODE(change_model, change_model)
 RECODE(model_changed, model_changed)
@@ -510,6 +512,8 @@ const struct wire_sample wire_samples[] = {
 	SAMPLE(cache_got),
 	SAMPLE(cache_purge),
 	SAMPLE(cache_purged),
+	SAMPLE(entry_ask),
+	SAMPLE(entry_answer),
 	SAMPLE(model_states),
 	SAMPLE(change_model),
 	SAMPLE(model_changed),

@@ -4,6 +4,7 @@
 #include "wire/wire_samples_cache.h"
 
 #include "wire/cache_admin.h"
+#include "wire/entry.h"
 
 void
 cache_tiers_sample(struct buf *out)
@@ -63,4 +64,41 @@ void
 cache_stats_sample(struct buf *out)
 {
 	cache_stats_encode(&(struct cache_stats){ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, out);
+}
+
+void
+entry_ask_sample(struct buf *out)
+{
+	entry_ask_encode(&(struct entry_ask){ .ns = "sessions",
+					      .key = { (const uint8_t *)"k\0", 2 },
+					      .value = { (const uint8_t *)"v", 1 },
+					      .ttl_ms = 60000,
+					      .version = 7 },
+			 out);
+}
+
+/* The operation with every member; it stands in the method, not in the message. */
+enum im_rc
+entry_ask_recode(const uint8_t *buf, size_t len, struct arena *arena, struct buf *out,
+		 struct im_err *err)
+{
+	struct entry_ask v;
+	enum im_rc rc = entry_ask_decode(ENTRY_COMPARE_AND_SET, buf, len, arena, &v, err);
+
+	if (rc == IM_OK)
+		entry_ask_encode(&v, out);
+	return rc;
+}
+
+void
+entry_answer_sample(struct buf *out)
+{
+	entry_answer_encode(&(struct entry_answer){ .found = true,
+						    .done = true,
+						    .durable = true,
+						    .value = { (const uint8_t *)"v", 1 },
+						    .version = 8,
+						    .left_ms = 59999,
+						    .home = "disk" },
+			    out);
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/chain.h"
+#include "cache/entries.h"
 #include "cache/operator.h"
 #include "cache/tier_l1.h"
 #include "cache/tier_redis.h"
@@ -33,6 +34,7 @@ struct cache {
 	struct endpoint *inside; /* NULL but in a single process */
 	struct chain chain;
 	struct cache_operator operators;
+	struct entries entries;
 	struct list spare, waiting; /* asked.node */
 	struct arena arena;         /* of one request */
 	struct buf reply;
@@ -162,7 +164,8 @@ on_request(void *user, struct link *link, struct served *served, const struct se
 		store(c, served, req);
 	} else if (strcmp(req->method, METHOD_CACHE_STATS) == 0) {
 		stats(c, served);
-	} else if (!cache_operator_request(&c->operators, link_peer(link), served, req)) {
+	} else if (!entries_request(&c->entries, link_peer(link), served, req) &&
+		   !cache_operator_request(&c->operators, link_peer(link), served, req)) {
 		(void)err_set(&err, IM_EMETHOD, "the cache has no method %.64s", req->method);
 		served_end(served, &err, NULL, 0);
 	}
@@ -176,7 +179,7 @@ on_trouble(void *user, const struct im_err *why)
 }
 
 static void
-on_tiers_stopped(void *arg)
+on_entries_stopped(void *arg)
 {
 	struct cache *c = arg;
 	loop_fn stopped = c->stopped;
@@ -186,10 +189,19 @@ on_tiers_stopped(void *arg)
 	while ((node = list_pop_front(&c->spare)) != NULL)
 		free(CONTAINER_OF(node, struct asked, node));
 	cache_operator_done(&c->operators);
+	entries_done(&c->entries);
 	arena_done(&c->arena);
 	buf_done(&c->reply);
 	free(c);
 	stopped(stopped_arg);
+}
+
+static void
+on_tiers_stopped(void *arg)
+{
+	struct cache *c = arg;
+
+	entries_stop(&c->entries, on_entries_stopped, c);
 }
 
 static void
@@ -207,6 +219,7 @@ release(struct cache *c, loop_fn stopped, void *arg)
 		list_push_front(&c->spare, &a->node);
 	}
 	cache_operator_stop(&c->operators);
+	entries_end(&c->entries);
 	endpoint_close(c->listener);
 	endpoint_close(c->inside);
 	chain_stop(&c->chain, on_tiers_stopped, c);
@@ -258,6 +271,8 @@ cache_start(const struct service_env *env, void **ret_service, struct im_err *er
 	cache_operator_init(&c->operators, &c->chain, env->reporter);
 	rc = add_tiers(c, env, err);
 	if (rc == IM_OK)
+		rc = entries_init(&c->entries, env->loop, env->config, err);
+	if (rc == IM_OK)
 		rc = net_listen(env->net, config_str(env->config, "cache.listen"), &ops, c,
 				&c->listener, err);
 	if (rc == IM_OK && env->single_process)
@@ -275,7 +290,8 @@ cache_drained(const void *service)
 {
 	const struct cache *c = service;
 
-	return list_empty(&c->waiting) && cache_operator_idle(&c->operators);
+	return list_empty(&c->waiting) && cache_operator_idle(&c->operators) &&
+	       entries_idle(&c->entries);
 }
 
 static void
@@ -367,6 +383,7 @@ cache_metrics(const void *service, struct metrics_page *page)
 			metrics_value(page, families[f].name, &tier, 1, (double)v);
 		}
 	}
+	entries_metrics(&((const struct cache *)service)->entries, page);
 }
 
 static void

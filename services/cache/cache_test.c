@@ -5,111 +5,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
-#include "cache/cache.h"
+#include "cache/cache_rig.h"
 #include "wire/cache_admin.h"
-
-/* A peer on the same loop as the service. The test thread runs the loop itself. */
-static struct peer {
-	struct loop *loop;
-	struct config *config;
-	struct net *net;
-	struct endpoint *dialer;
-	struct link *link;
-	struct host *host;
-	bool ended, failed, closed;
-	struct im_err err;
-	struct buf reply;
-	struct loop_timer alarm;
-} peer;
-
-static void
-on_up(void *user, struct link *link)
-{
-	(void)user;
-	peer.link = link;
-	loop_stop(peer.loop);
-}
-
-static void
-on_end(void *user, struct call *call, const struct im_err *err, const uint8_t *body, size_t len)
-{
-	(void)user;
-	(void)call;
-	peer.ended = true;
-	peer.failed = err != NULL;
-	if (err != NULL)
-		peer.err = *err;
-	buf_clear(&peer.reply);
-	(void)buf_append(&peer.reply, body, len);
-	loop_stop(peer.loop);
-}
-
-static void
-on_alarm(void *arg)
-{
-	(void)arg;
-	fail_msg("the cache did not answer within 10 s");
-}
-
-static void
-on_closed(void *arg)
-{
-	(void)arg;
-	peer.closed = true;
-	loop_stop(peer.loop);
-}
-
-static void
-run_until(const bool *done)
-{
-	loop_enter(peer.loop);
-	assert_int_equal(loop_timer_set(peer.loop, &peer.alarm, 10000000), IM_OK);
-	loop_leave(peer.loop);
-	while (!*done)
-		loop_run(peer.loop);
-	loop_enter(peer.loop);
-	loop_timer_cancel(peer.loop, &peer.alarm);
-	loop_leave(peer.loop);
-}
 
 static int
 setup(void **state)
 {
-	char yaml[256];
-	static const struct endpoint_ops ops = { .up = on_up };
-	const struct net_params params = { .role = "router", .name = "test" };
-	struct im_err err;
-	bool up = false;
-
 	(void)state;
-	(void)snprintf(yaml, sizeof(yaml),
-		       "cache: {bytes: 1MiB, entry_bytes: 64KiB, ttl_ms: 5s, listen: "
-		       "'ipc:///tmp/im-cache-test-%d.ipc'}\n",
-		       (int)getpid());
-	memset(&peer, 0, sizeof(peer));
-	peer.alarm.fn = on_alarm;
-	assert_int_equal(loop_new(&peer.loop, &err), IM_OK);
-	assert_int_equal(config_parse("test.yaml", yaml, strlen(yaml), &peer.config, &err), IM_OK);
-	loop_enter(peer.loop);
-	assert_int_equal(host_start(peer.loop, peer.config, NULL, &cache_service, "cache", true,
-				    NULL, &peer.host, &err),
-			 IM_OK);
-	assert_int_equal(net_new(peer.loop, &params, &peer.net, &err), IM_OK);
-	assert_int_equal(net_dial(peer.net, "inproc://cache", &ops, NULL, &peer.dialer, &err),
-			 IM_OK);
-	loop_leave(peer.loop);
-	while (!up) {
-		loop_run(peer.loop);
-		up = peer.link != NULL;
-	}
+	cache_rig_start("", "router");
 	return 0;
 }
 
@@ -117,37 +25,8 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	loop_enter(peer.loop);
-	net_close(peer.net, on_closed, NULL);
-	loop_leave(peer.loop);
-	run_until(&peer.closed);
-	net_free(peer.net);
-	peer.closed = false;
-	loop_enter(peer.loop);
-	host_stop(peer.host, on_closed, NULL);
-	loop_leave(peer.loop);
-	run_until(&peer.closed);
-	config_free(peer.config);
-	buf_done(&peer.reply);
-	loop_free(peer.loop);
+	cache_rig_stop();
 	return 0;
-}
-
-static void
-ask(const char *method, struct buf *body)
-{
-	static const struct call_ops ops = { .end = on_end };
-	const struct call_request req = { .method = method,
-					  .body = body->data,
-					  .body_len = body->len };
-	struct call *call;
-
-	peer.ended = false;
-	loop_enter(peer.loop);
-	assert_int_equal(call_start(peer.link, &req, &ops, NULL, &call, NULL), IM_OK);
-	loop_leave(peer.loop);
-	run_until(&peer.ended);
-	buf_done(body);
 }
 
 static bool
@@ -158,7 +37,7 @@ store(uint8_t mark, const char *value, size_t len)
 	bool stored = false;
 
 	cache_store_encode(&s, &body);
-	ask(METHOD_CACHE_STORE, &body);
+	cache_rig_ask(METHOD_CACHE_STORE, &body);
 	assert_false(peer.failed);
 	assert_int_equal(cache_stored_decode(peer.reply.data, peer.reply.len, &stored, NULL),
 			 IM_OK);
@@ -172,7 +51,7 @@ lookup(uint8_t mark, struct arena *arena, struct cache_found *ret)
 	struct buf body = { 0 };
 
 	cache_lookup_encode(&l, &body);
-	ask(METHOD_CACHE_LOOKUP, &body);
+	cache_rig_ask(METHOD_CACHE_LOOKUP, &body);
 	assert_false(peer.failed);
 	assert_int_equal(cache_found_decode(peer.reply.data, peer.reply.len, arena, ret, NULL),
 			 IM_OK);
@@ -219,7 +98,7 @@ test_cache_key_of_wrong_length_is_an_error(void **state)
 
 	(void)state;
 	(void)buf_append(&body, "\x0a\x01k", 3);
-	ask(METHOD_CACHE_LOOKUP, &body);
+	cache_rig_ask(METHOD_CACHE_LOOKUP, &body);
 	assert_true(peer.failed);
 	assert_int_equal(peer.err.rc, IM_EINVAL);
 }
@@ -245,7 +124,7 @@ test_cache_request_full_of_unknown_fields_is_refused(void **state)
 		cache_lookup_encode(&l, &body); /* a store without a value looks the same */
 		for (unsigned k = 0; k < cases[i].fields; k++)
 			(void)buf_append(&body, "\x78\x01", 2); /* 15: 1 */
-		ask(cases[i].method, &body);
+		cache_rig_ask(cases[i].method, &body);
 		assert_int_equal(peer.failed ? peer.err.rc : IM_OK, cases[i].rc);
 	}
 	assert_true(store(1, "still", 5));
@@ -257,7 +136,7 @@ test_cache_unknown_method_is_an_error(void **state)
 	struct buf body = { 0 };
 
 	(void)state;
-	ask("Cache/Burn", &body);
+	cache_rig_ask("Cache/Burn", &body);
 	assert_true(peer.failed);
 	assert_int_equal(peer.err.rc, IM_EMETHOD);
 }
@@ -274,7 +153,7 @@ test_cache_stats_count_what_happened(void **state)
 	assert_true(store(1, "a", 1));
 	assert_true(lookup(1, &arena, &f));
 	assert_false(lookup(2, &arena, &f));
-	ask(METHOD_CACHE_STATS, &body);
+	cache_rig_ask(METHOD_CACHE_STATS, &body);
 	assert_int_equal(cache_stats_decode(peer.reply.data, peer.reply.len, &s, NULL), IM_OK);
 	assert_int_equal(s.entries, 1);
 	assert_int_equal(s.hits, 1);
@@ -296,7 +175,7 @@ test_cache_methods_of_operators_are_refused_to_others(void **state)
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		struct buf body = { 0 };
 
-		ask(methods[i], &body);
+		cache_rig_ask(methods[i], &body);
 		assert_true(peer.failed);
 		assert_int_equal(peer.err.rc, IM_EPERM);
 	}

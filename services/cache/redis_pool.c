@@ -112,17 +112,27 @@ start_op(struct redis_pool *p, uint8_t node, bool keyed, enum redis_lane lane, i
 	return op;
 }
 
+/* Who has the key that is word number 'at'. */
+static uint8_t
+node_of(const struct redis_pool *p, const char *const *argv, const size_t *len, size_t at)
+{
+	if (p->mode == REDIS_MODE_CLUSTER)
+		return p->map[redis_slot(argv[at], len[at])];
+	return p->mode == REDIS_MODE_ALONE ? 0 : NODE_NONE;
+}
+
 struct redis_op *
 redis_pool_send(struct redis_pool *p, enum redis_lane lane, int argc, const char *const *argv,
 		const size_t *len, redis_op_fn fn, void *arg)
 {
-	uint8_t node = NODE_NONE;
+	return start_op(p, node_of(p, argv, len, 1), true, lane, argc, argv, len, fn, arg);
+}
 
-	if (p->mode == REDIS_MODE_ALONE)
-		node = 0;
-	else if (p->mode == REDIS_MODE_CLUSTER)
-		node = p->map[redis_slot(argv[1], len[1])];
-	return start_op(p, node, true, lane, argc, argv, len, fn, arg);
+struct redis_op *
+redis_pool_eval(struct redis_pool *p, enum redis_lane lane, int argc, const char *const *argv,
+		const size_t *len, redis_op_fn fn, void *arg)
+{
+	return start_op(p, node_of(p, argv, len, 3), true, lane, argc, argv, len, fn, arg);
 }
 
 struct redis_op *

@@ -55,6 +55,11 @@ struct redis_op *redis_pool_send(struct redis_pool *pool, enum redis_lane lane, 
 				 const char *const *argv, const size_t *len, redis_op_fn fn,
 				 void *arg);
 
+/** As redis_pool_send() for EVAL, script, 1, key, …: the key is the fourth word. */
+struct redis_op *redis_pool_eval(struct redis_pool *pool, enum redis_lane lane, int argc,
+				 const char *const *argv, const size_t *len, redis_op_fn fn,
+				 void *arg);
+
 /** As redis_pool_send() to one node of redis_pool_next(), for commands without a key. */
 struct redis_op *redis_pool_send_to(struct redis_pool *pool, size_t node, enum redis_lane lane,
 				    int argc, const char *const *argv, const size_t *len,

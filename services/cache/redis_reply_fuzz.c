@@ -1,10 +1,11 @@
 /*
- * cache/redis_reply_fuzz.c - what a Redis may send us: hiredis' reader with our bound on it, then the readers of redirections and tables.
+ * cache/redis_reply_fuzz.c - what a Redis may send us: hiredis' reader with our bound on it, then the readers of redirections, tables and entries.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/entry_redis_reply.h"
 #include "cache/redis_slots.h"
 #include "daemon/redis_loop.h"
 
@@ -27,6 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	redisAsyncContext ac = { 0 };
 	redisReader *reader = redisReaderCreate();
 	struct redis_place place;
+	struct entry_answer entry;
 	unsigned slots = 0;
 	uint16_t slot;
 	void *reply = NULL, *bound = NULL;
@@ -40,6 +42,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    (slot >= REDIS_SLOTS || place.port <= 0 || place.port > 65535))
 				abort();
 			(void)redis_slots_read(reply, on_range, &slots);
+			if (entry_redis_read(ENTRY_GET, reply, &entry, NULL) == IM_OK &&
+			    (entry.left_ms > ENTRY_TTL_MAX_MS ||
+			     (entry.version == 0) != (entry.left_ms == 0)))
+				abort();
 			freeReplyObject(reply);
 			reply = NULL;
 		}

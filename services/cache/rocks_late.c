@@ -4,6 +4,7 @@
 #include "cache/rocks_late.h"
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SONAME "librocksdb.so.7.8"
@@ -30,7 +31,12 @@ rocks_late_load(struct im_err *err)
 		const char *name;
 		void **to;
 	} all[] = { ROCKS_LATE_FUNCTIONS(WHERE) };
-	void *lib = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL); /* stays: it has threads */
+	static bool loaded;
+	void *lib;
+
+	if (loaded) /* what has begun already reads the table in threads */
+		return IM_OK;
+	lib = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL); /* stays: it has threads */
 
 	if (lib == NULL)
 		return cannot_load(err);
@@ -39,5 +45,6 @@ rocks_late_load(struct im_err *err)
 		if (*all[i].to == NULL)
 			return cannot_load(err);
 	}
+	loaded = true;
 	return IM_OK;
 }

@@ -22,6 +22,7 @@
 	X(readoptions_set_fill_cache)                                                              \
 	X(writeoptions_create)                                                                     \
 	X(writeoptions_destroy)                                                                    \
+	X(writeoptions_set_sync)                                                                   \
 	X(get)                                                                                     \
 	X(writebatch_create)                                                                       \
 	X(writebatch_destroy)                                                                      \
@@ -47,7 +48,7 @@ extern struct rocks_late {
 	ROCKS_LATE_FUNCTIONS(ROCKS_LATE_POINTER)
 } rocks_late;
 
-/** Load it, once for the process. Before the threads that use it. IM_OK; IM_EUNAVAILABLE: says what is missing. */
+/** Load it, unless it is loaded already. From one thread, before those that use it. IM_OK; IM_EUNAVAILABLE: says what is missing. */
 IM_MUST_CHECK enum im_rc rocks_late_load(struct im_err *err);
 
 #endif

@@ -27,10 +27,10 @@ def upstream():
 class Disk:
     """A small file system of its own."""
 
-    def __init__(self, path):
+    def __init__(self, path, size="12m"):
         self.path = pathlib.Path(path)
         self.path.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", self.path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.path], check=True)
 
     def fill(self):
         with open(self.path / "ballast", "wb", buffering=0) as f:
