@@ -85,7 +85,8 @@ const char cache_warm_help[] =
 const char cache_store_help[] =
     "What daemons keep for a time: not answers, which 'cache get' shows. OPERATION is get, put, append, set or delete; set is done\n"
     "only if the entry has the version that --version says (0, also without it: if there is none). VALUE is text; --json shows what is\n"
-    "there as hexadecimal digits. The exit status is 1 when there is no such entry, or nothing was done.";
+    "there as hexadecimal digits. The audit log keeps who changed which entry, not its value. The exit status\n"
+    "is 1 when there is no such entry, or nothing was done.";
 
 const char model_list_help[] =
     "The models of the local workers on this machine: what is loaded, from which file, how far loading is, and why one is not loaded.\n"

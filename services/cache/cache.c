@@ -271,7 +271,7 @@ cache_start(const struct service_env *env, void **ret_service, struct im_err *er
 	cache_operator_init(&c->operators, &c->chain, env->reporter);
 	rc = add_tiers(c, env, err);
 	if (rc == IM_OK)
-		rc = entries_init(&c->entries, env->loop, env->config, err);
+		rc = entries_init(&c->entries, env->loop, env->config, env->reporter, err);
 	if (rc == IM_OK)
 		rc = net_listen(env->net, config_str(env->config, "cache.listen"), &ops, c,
 				&c->listener, err);

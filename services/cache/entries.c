@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "cache/audited.h"
 
 #define CALLS_MAX   1024 /* at once; one more is refused */
 #define ARENA_SLACK ((size_t)64 * 1024)
@@ -159,9 +160,21 @@ admit(struct entries *s, const struct link_peer *peer, const struct served_reque
 	return IM_OK;
 }
 
+/* The log hears of what people do here, not of what daemons keep. */
+static void
+tell(struct entries *s, const struct link_peer *peer, const struct entry_ask *ask)
+{
+	char text[AUDITED_ENTRY_MAX];
+
+	if (ask->op == ENTRY_GET || strcmp(peer->role, "operator") != 0)
+		return;
+	audited_entry_text(ask, text);
+	audited_change(s->reporter, peer, "store", text);
+}
+
 static enum im_rc
-start(struct entries *s, struct served *served, enum entry_op op, const struct served_request *req,
-      struct im_err *err)
+start(struct entries *s, const struct link_peer *peer, struct served *served, enum entry_op op,
+      const struct served_request *req, struct im_err *err)
 {
 	static const struct served_ops ops = { .cancelled = on_cancelled };
 	struct asking *a = calloc(1, sizeof(*a));
@@ -191,6 +204,7 @@ start(struct entries *s, struct served *served, enum entry_op op, const struct s
 		s->breaker.probe_us = now_us + TIER_BREAKER_PAUSE_MAX_US;
 	a->served = served;
 	served_accept(served, &ops, a);
+	tell(s, peer, &a->call.ask);
 	s->home->ops->ask(s->home, &a->call);
 	return IM_OK;
 }
@@ -207,7 +221,7 @@ entries_request(struct entries *s, const struct link_peer *peer, struct served *
 		return false;
 	rc = admit(s, peer, req, &err);
 	if (rc == IM_OK)
-		rc = start(s, served, op, req, &err);
+		rc = start(s, peer, served, op, req, &err);
 	if (rc != IM_OK) {
 		count(s, op, &err);
 		served_end(served, &err, NULL, 0);
@@ -317,7 +331,8 @@ home_of(const struct config *config)
 }
 
 enum im_rc
-entries_init(struct entries *s, struct loop *loop, const struct config *config, struct im_err *err)
+entries_init(struct entries *s, struct loop *loop, const struct config *config,
+	     struct reporter *reporter, struct im_err *err)
 {
 	const char *dir = config_str(config, "cache.l2_dir");
 	enum home where = home_of(config);
@@ -327,6 +342,7 @@ entries_init(struct entries *s, struct loop *loop, const struct config *config, 
 
 	memset(s, 0, sizeof(*s));
 	s->loop = loop;
+	s->reporter = reporter;
 	s->answer_us = (uint32_t)config_int(config, "cache.store_ms") * 1000;
 	list_init(&s->calls);
 	random_bytes(&seed, sizeof(seed));

@@ -10,13 +10,15 @@
 #include "cache/entry_home.h"
 #include "cache/tier_breaker.h"
 #include "daemon/metrics.h"
+#include "daemon/reporter.h"
 #include "net/net.h"
 
 #define ENTRY_RESULTS 3
 
 struct entries {
 	struct loop *loop;
-	struct entry_home *home; /* NULL: not begun */
+	struct reporter *reporter; /* NULL: there is no log */
+	struct entry_home *home;   /* NULL: not begun */
 	uint32_t answer_us;
 	struct prng prng;
 	struct tier_breaker breaker;
@@ -27,9 +29,10 @@ struct entries {
 	struct buf reply;
 };
 
-/** Begin, in the home that the configuration says. IM_OK, or why not. */
+/** Begin, in the home that the configuration says; what operators change is told to 'reporter', which may be NULL. IM_OK, or why not. */
 IM_MUST_CHECK enum im_rc entries_init(struct entries *s, struct loop *loop,
-				      const struct config *config, struct im_err *err);
+				      const struct config *config, struct reporter *reporter,
+				      struct im_err *err);
 
 /** True if 'req' is for a method of the store; it is answered then, now or later. */
 bool entries_request(struct entries *s, const struct link_peer *peer, struct served *served,

@@ -9,13 +9,11 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
-#include "base/log.h"
-#include "base/sha256.h"
+#include "cache/audited.h"
 #include "wire/cache_admin.h"
 
 #define ARENA_BYTES   ((size_t)64 * 1024)
 #define ASKED_MAX     64 /* operators' requests at once; one more is refused */
-#define REPORT_PURGE  "purge"
 #define SELECTION_MAX 700
 
 _Static_assert(CHAIN_TIERS_MAX <= CACHE_TIERS_MAX, "every tier is told about");
@@ -201,30 +199,6 @@ selection_text(const struct value_selector *sel, char out[SELECTION_MAX])
 		       (unsigned long long)sel->created_before_us);
 }
 
-/* The record's digest is that of the whole selection, its rule as much of it as fits. */
-static void
-report(const struct cache_operator *o, const struct link_peer *peer,
-       const struct value_selector *sel)
-{
-	char text[SELECTION_MAX], rule[AUDIT_ROUTE_MAX + 1];
-	struct config_change change;
-	uint8_t digest[32];
-
-	selection_text(sel, text);
-	(void)snprintf(rule, sizeof(rule), "%.*s", AUDIT_ROUTE_MAX, text);
-	if (!sha256_of((const uint8_t *)text, strlen(text), digest)) {
-		log_error("no memory: a purge is not in the audit log");
-		return;
-	}
-	config_change_fill(&change, "cache", REPORT_PURGE, digest, peer->uid);
-	if (!peer->has_uid)
-		(void)snprintf(change.actor, sizeof(change.actor), "operator:%.20s", peer->name);
-	change.event.routing.rule = rule;
-	reporter_submit(o->reporter, &change);
-	log_info("purge", LOG_STR("user.name", change.actor),
-		 LOG_STR("infermesh.cache.selection", text));
-}
-
 static void
 on_purged(struct chain_purge *purge)
 {
@@ -251,6 +225,7 @@ purge(struct cache_operator *o, const struct link_peer *peer, struct served *ser
       const struct served_request *req, struct im_err *err)
 {
 	struct asked *a = asked_new(o, served, err);
+	char text[SELECTION_MAX];
 	struct cache_purge ask;
 	enum im_rc rc;
 
@@ -268,7 +243,8 @@ purge(struct cache_operator *o, const struct link_peer *peer, struct served *ser
 						.created_before_us = ask.created_before_us };
 	memcpy(a->purge.sel.key, ask.key, sizeof(ask.key));
 	a->purge.done = on_purged;
-	report(o, peer, &a->purge.sel);
+	selection_text(&a->purge.sel, text);
+	audited_change(o->reporter, peer, "purge", text);
 	chain_purge(o->chain, &a->purge);
 	return IM_OK;
 }

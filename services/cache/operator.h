@@ -1,6 +1,6 @@
 /*
  * cache/operator.h - what operators may ask of the cache and nobody else: how its tiers do, to look at an entry, to purge.
- * A purge is told to the audit log.
+ * A purge is told to the audit log (audited.h).
  */
 #ifndef CACHE_OPERATOR_H
 #define CACHE_OPERATOR_H

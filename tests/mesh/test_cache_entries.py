@@ -104,6 +104,26 @@ def test_acknowledged_entries_are_there_after_each_kill(start, folder):
     assert "cannot be kept" not in mesh.processes["cache"].log()
 
 
+def test_what_an_operator_changes_is_in_the_audit_log_without_the_value(start):
+    mesh = start()
+    wait_for(lambda: store(mesh, "get", "notes", "a key")[1] is not None, "the store answers", 60)
+    assert store(mesh, "put", "notes", "a key", "my secret", "--ttl", "5m")[0]
+    assert store(mesh, "append", "notes", "a key", "!")[0] and store(mesh, "get", "notes", "a key")[0]
+    assert not store(mesh, "set", "notes", "a key", "other", "--version", "7")[0]  # not done, but asked for
+    assert store(mesh, "delete", "notes", "a key")[0]
+    expected = {f"op={op} namespace=notes version={version} ttl_ms={ttl} bytes={size} key=a%20key" for op, version, ttl, size in (
+        ("put", 0, 300000, 9), ("append", 0, 3600000, 1), ("set", 7, 3600000, 5), ("delete", 0, 0, 0))}
+
+    def recorded():
+        found = mesh.command("audit", "search", "--tenant", "operators", "--json")
+        assert found.returncode == 0 and "secret" not in found.stdout, found.stderr
+        records = [r for r in json.loads(found.stdout)["records"] if r.get("routing", {}).get("reason") == "store"]
+        return {r["routing"]["rule"] for r in records} == expected and records
+
+    records = wait_for(recorded, "a record of each change, none of the reads", 60)
+    assert len(records) == 4 and {r["routing"]["worker"] for r in records} == {"cache"}
+
+
 def test_folder_removed_is_an_error_and_never_an_acknowledgement(start, folder):
     mesh = start(config={"cache": {"l2_dir": f"{folder}/l2", "store_ms": "30s"}})
     wait_for(lambda: store(mesh, "put", "test", "k", "v")[0], "entries are kept", 60)
