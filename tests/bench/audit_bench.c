@@ -95,11 +95,13 @@ median(double *v, unsigned n)
 static void
 keep(struct times *t, uint32_t *us, size_t len)
 {
+	size_t middle = len / 2, high = len * 99 / 100;
+
 	if (len == 0)
 		evidence_die("no call was answered");
 	qsort(us, len, sizeof(*us), compare_us);
-	t->p50[t->count] = us[len / 2] / 1e3;
-	t->p99[t->count++] = us[len * 99 / 100] / 1e3;
+	t->p50[t->count] = (double)us[middle] / 1e3;
+	t->p99[t->count++] = (double)us[high] / 1e3;
 }
 
 /* VmRSS or VmHWM. */
