@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "cache/rocks_late.h"
 
 #define EXPIRY_BYTES     8
 #define BUFFER_MIN_BYTES ((uint64_t)1 << 20)
 #define BUFFER_MAX_BYTES ((uint64_t)32 << 20)
+#define SPARE_BYTES      ((uint64_t)4 << 20) /* besides two buffers */
 
 struct rocks {
 	rocksdb_t *db;
@@ -24,7 +26,8 @@ struct rocks {
 	struct buf kept; /* being put */
 	char *current;   /* path of RocksDB's file CURRENT */
 	dev_t dev;
-	ino_t ino; /* of the folder when it was opened */
+	ino_t ino;      /* of the folder when it was opened */
+	uint64_t spare; /* bytes of the disk that are left alone */
 };
 
 /* Takes RocksDB's text. True: there was one. */
@@ -46,6 +49,23 @@ buffer_bytes(const struct rocks_params *p)
 	return n < BUFFER_MIN_BYTES   ? BUFFER_MIN_BYTES
 	       : n > BUFFER_MAX_BYTES ? BUFFER_MAX_BYTES
 				      : n;
+}
+
+/*
+ * Debian's RocksDB ends the process (an assertion about a file that could not be written before) when some of its files meet a
+ * full disk: so it must not. What is under way, two buffers, has to fit besides. Others can still fill the disk between this look
+ * and the write. False: too little is left.
+ */
+static bool
+has_room(const char *path, uint64_t spare, struct im_err *err)
+{
+	struct statvfs st;
+
+	if (statvfs(path, &st) != 0 || (uint64_t)st.f_bavail * st.f_frsize >= spare)
+		return true; /* a folder that is not there has errors of its own */
+	(void)err_set(err, IM_EIO, "the disk of cache.l2_dir has less than %llu MiB left",
+		      (unsigned long long)(spare >> 20));
+	return false;
 }
 
 static bool
@@ -102,7 +122,10 @@ rocks_open(const struct rocks_params *p, struct rocks **ret, bool *ret_lost, str
 		free(r);
 		return err_set(err, IM_ENOMEM, "no memory for the cache on disk");
 	}
-	if (!set_options(r, p, err) || !open_db(r, p->dir, ret_lost, err)) {
+	r->spare = 2 * buffer_bytes(p) + SPARE_BYTES;
+	(void)mkdir(p->dir, 0700); /* RocksDB says why not */
+	if (!has_room(p->dir, r->spare, err) || !set_options(r, p, err) ||
+	    !open_db(r, p->dir, ret_lost, err)) {
 		rocks_close(r);
 		return IM_EIO;
 	}
@@ -218,6 +241,10 @@ rocks_write(struct rocks *r, struct im_err *err)
 {
 	char *why = NULL;
 
+	if (!has_room(r->current, r->spare, err)) {
+		rocks_late.writebatch_clear(r->batch);
+		return IM_EIO;
+	}
 	rocks_late.write(r->db, r->write, r->batch, &why);
 	rocks_late.writebatch_clear(r->batch);
 	return failed(why, "write cache.l2_dir", err) ? IM_EIO : IM_OK;

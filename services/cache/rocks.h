@@ -21,7 +21,8 @@ struct rocks_params {
 	    memory_bytes; /* blocks of files kept in memory; buffers of writes besides: a 64th of max_bytes, 1 to 32 MiB, twice */
 };
 
-/** Open; a folder whose contents are damaged is emptied, it is a cache. '*ret_lost': that was so. IM_OK, or IM_EIO with RocksDB's words. */
+/** Open; a folder whose contents are damaged is emptied, it is a cache. '*ret_lost': that was so. IM_OK, or IM_EIO with RocksDB's words, or
+ *  because the disk has no room for two buffers and 4 MiB. */
 IM_MUST_CHECK enum im_rc rocks_open(const struct rocks_params *params, struct rocks **ret,
 				    bool *ret_lost, struct im_err *err);
 
@@ -40,7 +41,8 @@ IM_MUST_CHECK enum im_rc rocks_get(struct rocks *r, const uint8_t key[CACHE_KEY_
 const uint8_t *rocks_frame(const char *kept);
 void rocks_frame_free(char *kept);
 
-/** Gather a change; rocks_write() makes all of them, or none. 'frame' NULL: delete. */
+/** Gather a change; rocks_write() makes all of them, or none. 'frame' NULL: delete. After IM_EIO, also of a purge, it must be closed: RocksDB
+ *  does not stand another write. */
 void rocks_change(struct rocks *r, const uint8_t key[CACHE_KEY_BYTES], uint64_t expires_us,
 		  const uint8_t *frame, size_t len);
 IM_MUST_CHECK enum im_rc rocks_write(struct rocks *r, struct im_err *err);

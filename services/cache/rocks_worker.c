@@ -173,6 +173,8 @@ purge(struct rocks_worker *w, bool stop)
 	}
 	if (!end && job->err.rc == IM_OK)
 		return;
+	if (w->rocks != NULL && job->err.rc != IM_OK && !stop)
+		go_away(w, &job->err);
 	w->purging = false;
 	list_remove(&job->node);
 	give_back(w, job);

@@ -213,7 +213,7 @@ mount_small(void)
 {
 	return unshare(CLONE_NEWNS) == 0 &&
 	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("tmpfs", root, "tmpfs", 0, "size=6m") == 0;
+	       mount("tmpfs", root, "tmpfs", 0, "size=12m") == 0;
 }
 
 static void
@@ -224,7 +224,7 @@ test_tier_rocks_disk_full_is_a_miss_and_heals(void **state)
 	unsigned n = 0;
 
 	(void)state;
-	print_message("%s\n", mounted ? "on a tmpfs of 6 MiB" : "with RLIMIT_FSIZE");
+	print_message("%s\n", mounted ? "on a tmpfs of 12 MiB" : "with RLIMIT_FSIZE");
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
 	small = was;
 	small.rlim_cur = MIB;

@@ -27,7 +27,7 @@ def upstream():
 class Disk:
     """A small file system of its own."""
 
-    def __init__(self, path, size="12m"):
+    def __init__(self, path, size="16m"):
         self.path = pathlib.Path(path)
         self.path.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.path], check=True)
@@ -139,7 +139,8 @@ def test_redis_that_is_something_else_is_a_miss_until_it_is_one(start, upstream)
 
 
 def test_disk_that_is_full_or_gone_is_a_miss_and_heals(start, upstream, disk):
-    mesh = run(start, upstream, l2_dir=str(disk.path / "l2"), l2_ms=L2_MS)
+    # Of so small a folder 6 MiB are left alone, which suits the disk.
+    mesh = run(start, upstream, l2_dir=str(disk.path / "l2"), l2_ms=L2_MS, l2_bytes="64MiB")
     rng, new = random.Random(7), (f"new {n}" for n in itertools.count())
     used(mesh, "l2")
     keep(mesh, "l2", (f"old {n}" for n in itertools.count()))
@@ -147,7 +148,6 @@ def test_disk_that_is_full_or_gone_is_a_miss_and_heals(start, upstream, disk):
     old = (f"old {n}" for n in itertools.count())
     wait_for(lambda: word(mesh, next(old)) == "hit-l2", "the new daemon finds one there")
     disk.fill()
-    # Space was set aside, so it takes some long answers until it is full.
     wait_for(lambda: word(mesh, rng.randbytes(40000).hex()) == "miss" and state(mesh, "l2") == "away", "the cache says that the disk is full")
     assert count(mesh, "l2", "dropped") > 0 and word(mesh, next(new)) == "miss"
     disk.empty()
