@@ -9,25 +9,9 @@
 
 #include "audit/wal_frame.h"
 #include "base/hex.h"
+#include "base/le.h"
 
 #define SEALED_WITH 52 /* bytes of a living slot that the seal vouches for */
-
-static void
-put_le(uint8_t *out, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t
-get_le(const uint8_t *in, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t)in[i] << (8 * i);
-	return v;
-}
 
 void
 subject_slot_put(const struct subject_slot *s, uint8_t out[SUBJECT_SLOT_BYTES])

@@ -5,26 +5,10 @@
 
 #include <string.h>
 
+#include "base/le.h"
 #include "cache/entry_record.h"
 
 #define HEAD_BYTES (1 + 4 + 4) /* of a change: put or delete, length of the name, of what is kept */
-
-static void
-put_le(uint8_t *out, unsigned bytes, uint64_t v)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t
-get_le(const uint8_t *in, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes; i++)
-		v |= (uint64_t)in[i] << (8 * i);
-	return v;
-}
 
 size_t
 entry_batch_put_bytes(size_t name_len, size_t value_len)
@@ -37,8 +21,8 @@ change(struct buf *changes, bool put, const uint8_t *name, size_t name_len, size
 {
 	uint8_t head[HEAD_BYTES] = { put };
 
-	put_le(head + 1, 4, name_len);
-	put_le(head + 5, 4, value_len);
+	put_le(head + 1, name_len, 4);
+	put_le(head + 5, value_len, 4);
 	(void)buf_append(changes, head, sizeof(head));
 	(void)buf_append(changes, name, name_len);
 }
@@ -49,7 +33,7 @@ entry_batch_put(struct buf *changes, const struct entry *e)
 	uint8_t expiry[ENTRY_KEPT_EXPIRY];
 	char head[ENTRY_RECORD_HEAD + 1];
 
-	put_le(expiry, sizeof(expiry), e->expires_us);
+	put_le(expiry, e->expires_us, sizeof(expiry));
 	entry_record_head(e->version, head);
 	change(changes, true, e->name, e->name_len, ENTRY_KEPT_EXPIRY + ENTRY_RECORD_HEAD + e->len);
 	(void)buf_append(changes, expiry, sizeof(expiry));

@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "cache/entry_batch.h"
 #include "cache/rocks_late.h"
+#include "cache/rocks_room.h"
 #include "daemon/durable.h"
 
 #define FOLDER "store"
-/* Debian's RocksDB ends the process (an assertion) when some files meet a full disk, so it must not: less is left alone. */
+/* Less is left alone: rocks_room.h. */
 #define OPEN_ROOM  ((uint64_t)4 << 20)
 #define WRITE_ROOM ((uint64_t)32 << 20)
 
@@ -51,19 +51,19 @@ make(const char *dir, struct im_err *err)
 	return false;
 }
 
-/* Bytes that are free where the folder is; 0: not known. */
-static uint64_t
-room(const struct entry_db *d)
+/* What is not known is none. */
+static bool
+has_room(const struct entry_db *d, uint64_t bytes)
 {
-	struct statvfs st;
+	uint64_t room;
 
-	return statvfs(d->dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
+	return rocks_room(d->dir, &room) && room >= bytes;
 }
 
 bool
 entry_db_is_low(const struct entry_db *d)
 {
-	return room(d) < WRITE_ROOM;
+	return !has_room(d, WRITE_ROOM);
 }
 
 /* The entry that the iterator is at. */
@@ -138,7 +138,7 @@ entry_db_open(struct entry_db *d, const struct entry_map_params *params, struct 
 
 	if (!make(d->parent, err) || !make(d->dir, err))
 		return IM_EUNAVAILABLE;
-	if (room(d) < OPEN_ROOM)
+	if (!has_room(d, OPEN_ROOM))
 		return err_set(err, IM_EUNAVAILABLE, "the disk of %.200s has no room", d->dir);
 	d->db = rocks_late.open(d->options, d->dir, &why);
 	if (failed(why, d, "open", err)) {

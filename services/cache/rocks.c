@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
+#include "base/le.h"
 #include "cache/rocks_late.h"
+#include "cache/rocks_room.h"
 
 #define EXPIRY_BYTES     8
 #define BUFFER_MIN_BYTES ((uint64_t)1 << 20)
@@ -51,17 +52,13 @@ buffer_bytes(const struct rocks_params *p)
 				      : n;
 }
 
-/*
- * Debian's RocksDB ends the process (an assertion about a file that could not be written before) when some of its files meet a
- * full disk: so it must not. What is under way, two buffers, has to fit besides. Others can still fill the disk between this look
- * and the write. False: too little is left.
- */
+/* Is there room for what is under way, two buffers, and some to spare? */
 static bool
 has_room(const char *path, uint64_t spare, struct im_err *err)
 {
-	struct statvfs st;
+	uint64_t room;
 
-	if (statvfs(path, &st) != 0 || (uint64_t)st.f_bavail * st.f_frsize >= spare)
+	if (!rocks_room(path, &room) || room >= spare)
 		return true; /* a folder that is not there has errors of its own */
 	(void)err_set(err, IM_EIO, "the disk of cache.l2_dir has less than %llu MiB left",
 		      (unsigned long long)(spare >> 20));
@@ -174,16 +171,6 @@ rocks_is_there(const struct rocks *r)
 	return stat(r->current, &st) == 0 && st.st_dev == r->dev && st.st_ino == r->ino;
 }
 
-static uint64_t
-get_le64(const char *in)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v |= (uint64_t)(uint8_t)in[i] << (8 * i);
-	return v;
-}
-
 enum im_rc
 rocks_get(struct rocks *r, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_us, char **ret_frame,
 	  size_t *ret_len, struct im_err *err)
@@ -194,7 +181,8 @@ rocks_get(struct rocks *r, const uint8_t key[CACHE_KEY_BYTES], uint64_t now_us, 
 
 	if (failed(why, "read cache.l2_dir", err))
 		return IM_EIO;
-	if (kept != NULL && (len < EXPIRY_BYTES || get_le64(kept) <= now_us)) {
+	if (kept != NULL &&
+	    (len < EXPIRY_BYTES || get_le((const uint8_t *)kept, EXPIRY_BYTES) <= now_us)) {
 		rocks_late.free(kept);
 		kept = NULL;
 	}
@@ -226,8 +214,7 @@ rocks_change(struct rocks *r, const uint8_t key[CACHE_KEY_BYTES], uint64_t expir
 		rocks_late.writebatch_delete(r->batch, (const char *)key, CACHE_KEY_BYTES);
 		return;
 	}
-	for (unsigned i = 0; i < EXPIRY_BYTES; i++)
-		expiry[i] = (uint8_t)(expires_us >> (8 * i));
+	put_le(expiry, expires_us, EXPIRY_BYTES);
 	buf_clear(&r->kept);
 	(void)buf_append(&r->kept, expiry, sizeof(expiry));
 	(void)buf_append(&r->kept, frame, len);

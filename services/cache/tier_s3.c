@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/le.h"
 #include "base/log.h"
 #include "cache/tier_s3_internal.h"
 
@@ -78,23 +79,13 @@ end_get(struct tier_s3 *t, struct asking *a, enum tier_result result, const uint
 	get->done(get, result, frame, len);
 }
 
-static uint64_t
-get_le64(const uint8_t *in)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v |= (uint64_t)in[i] << (8 * i);
-	return v;
-}
-
 static void
 on_object(void *arg, const struct s3_answer *answer)
 {
 	struct asking *a = arg;
 	struct tier_s3 *t = a->tier;
 	bool is_there = answer->said == S3_OK && answer->len > TIER_S3_EXPIRY_BYTES &&
-			get_le64(answer->body) > clock_wall_us();
+			get_le(answer->body, TIER_S3_EXPIRY_BYTES) > clock_wall_us();
 
 	t->reads--;
 	list_remove(&a->node);
@@ -302,8 +293,7 @@ put(struct tier *tier, const struct tier_put *p)
 		return;
 	}
 	w->put = true;
-	for (unsigned i = 0; i < TIER_S3_EXPIRY_BYTES; i++)
-		w->body[i] = (uint8_t)(expires_us >> (8 * i));
+	put_le(w->body, expires_us, TIER_S3_EXPIRY_BYTES);
 	memcpy(w->body + TIER_S3_EXPIRY_BYTES, p->value, p->len);
 	send_writes(t);
 }

@@ -9,29 +9,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/le.h"
+
 #define VERSION     1
 #define CODEC_RAW   0
 #define CODEC_LZ4   1
 #define CHECKSUM_AT 64
 
 static const uint8_t magic[4] = { 'i', 'm', 'c', 'v' };
-
-static void
-put_le(uint8_t *out, uint64_t v, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++)
-		out[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t
-get_le(const uint8_t *in, size_t bytes)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < bytes; i++)
-		v |= (uint64_t)in[i] << (8 * i);
-	return v;
-}
 
 /* In one go each: XXH3's streaming form costs more than a short value. */
 static uint64_t

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/le.h"
 
 #define VERSION     1
 #define NONCE_BYTES 12
@@ -28,23 +29,6 @@ struct sealed {
 	EVP_CIPHER_CTX *ctx;
 	bool opens;
 };
-
-static void
-put_le(uint8_t *to, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		to[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t
-get_le(const uint8_t *from, unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = bytes; i-- > 0;)
-		v = v << 8 | from[i];
-	return v;
-}
 
 /* HKDF-SHA256 of 'key' with 'salt' (NULL: none) and 'info', as RFC 5869 says. */
 static bool

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/hex.h"
+#include "base/le.h"
 #include "base/sha256.h"
 #include "inference/sealed.h"
 
@@ -218,13 +219,6 @@ test_sealed_file_with_another_key_names_both(void **state)
 	/* Nor does it help to say that it is the one. */
 	memcpy(other.key.id, s.key.id, SEALED_ID_BYTES);
 	assert_int_equal(open_all(&s, &other.key, &err), IM_ECORRUPT);
-}
-
-static void
-put_le(uint8_t *to, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		to[i] = (uint8_t)(v >> (8 * i));
 }
 
 static void
