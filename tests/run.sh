@@ -92,6 +92,7 @@ done
 if [ $all = 1 ]; then
 	say evidence
 	tests/evidence/run.py build/release --percent 15 --only tamper faults power kill >"$out/evidence.md" || failed evidence
+	py paths tests/bench/path_cost_test.py
 	say memory
 	build/release/bench/audit_bench --memory --rounds 15 || failed memory
 	say fuzz
