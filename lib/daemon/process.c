@@ -23,10 +23,12 @@
 #include "base/log.h"
 #include "daemon/manager.h"
 #include "daemon/paths.h"
+#include "daemon/settle.h"
 
 #define POLL_US           5000  /* between questions whether all is drained */
 #define READY_POLL_US     20000 /* between questions whether all is ready */
 #define READY_PATIENCE_US 15000000
+#define SETTLE_US         2000000 /* from the start on: links are up, first requests were answered */
 /* 'timeout', 'sudo' and others pass one Ctrl-C on twice: a second signal so soon is the first one's echo. */
 #define ECHO_US       250000
 #define STOP_GRACE_MS 10000 /* from the drain deadline to the end of the patience */
@@ -50,6 +52,7 @@ struct process {
 	struct loop_timer poll;  /* draining, and the wait for what failed to start */
 	struct loop_timer ready; /* until all are ready */
 	struct loop_timer alive; /* WATCHDOG=1 */
+	struct loop_timer settle;
 	uint64_t alive_us;
 	uint64_t ready_until_us;
 	uint64_t drain_until_us;
@@ -219,6 +222,7 @@ end_begin(struct process *p, int status, uint64_t drain_us)
 	manager_say("STOPPING=1");
 	loop_timer_cancel(p->loop, &p->ready);
 	loop_timer_cancel(p->loop, &p->alive);
+	loop_timer_cancel(p->loop, &p->settle);
 	p->drain_until_us = clock_mono_us() + drain_us;
 	watchdog_start(&p->watchdog, p->drain_until_us + grace_ms * 1000ULL);
 	end_next(p);
@@ -266,6 +270,13 @@ on_alive(void *arg)
 
 	manager_say("WATCHDOG=1");
 	arm(p, &p->alive, p->alive_us);
+}
+
+static void
+on_settle(void *arg)
+{
+	(void)arg;
+	settle();
 }
 
 /* Where a service serves: as it says itself, else by the configuration. */
@@ -326,6 +337,7 @@ start(struct process *p)
 		p->alive_us = watchdog_us / 2;
 		arm(p, &p->alive, p->alive_us);
 	}
+	arm(p, &p->settle, SETTLE_US);
 	p->ready_until_us = clock_mono_us() + READY_PATIENCE_US;
 	if (p->params->ready != NULL)
 		arm(p, &p->ready, 0);
@@ -382,6 +394,7 @@ process_run(const struct process_params *params)
 	p.poll = (struct loop_timer){ .fn = on_poll, .arg = &p };
 	p.ready = (struct loop_timer){ .fn = on_ready_poll, .arg = &p };
 	p.alive = (struct loop_timer){ .fn = on_alive, .arg = &p };
+	p.settle = (struct loop_timer){ .fn = on_settle, .arg = &p };
 	if (serve(&p, &err) != IM_OK)
 		log_error("cannot start", LOG_STR("error.message", err.text));
 	watchdog_stop(&p.watchdog);

@@ -32,18 +32,13 @@ dedup_init(struct dedup *d, uint64_t next, struct im_err *err)
 {
 	*d = (struct dedup){ .next = next, .begin = next, .settled = next, .recalled = true };
 	id_hash_init(&d->hash);
-	d->recent = malloc(DEDUP_RECENT * sizeof(*d->recent));
-	d->bucket = malloc(DEDUP_RECENT * sizeof(*d->bucket));
+	/* Pages of the kernel's that are zero, and taken when entries come. */
+	d->recent = calloc(DEDUP_RECENT, sizeof(*d->recent));
+	d->bucket = calloc(DEDUP_RECENT, sizeof(*d->bucket));
 	if (d->recent == NULL || d->bucket == NULL) {
 		dedup_done(d);
 		return err_set(err, IM_ENOMEM, "no memory for the table of recent records");
 	}
-	/*
-	 * The pages now, not as entries come: else the daemon would seem to leak for a while. Not memset(), which compilers
-	 * turn into calloc() together with malloc().
-	 */
-	explicit_bzero(d->recent, DEDUP_RECENT * sizeof(*d->recent));
-	explicit_bzero(d->bucket, DEDUP_RECENT * sizeof(*d->bucket));
 	return IM_OK;
 }
 

@@ -25,6 +25,7 @@ KINDS = ("closed", "open", "stream", "slow", "cached", "large")
 SHARES = (0.25, 0.5, 0.8)
 STREAMS = 10000
 PACE_MS, SLOW_MS = 10, 200
+SETTLE_S = 3  # daemons give back what only their start needed
 
 
 @dataclasses.dataclass
@@ -153,6 +154,7 @@ def run(args):
     failed, results = {}, []
     notes = list(args.notes)
     with Targets(MESHES, {"cache": {"ttl_ms": "1h"}}, haproxy=True, peers=args.peers, listen=args.upstream) as up:
+        time.sleep(SETTLE_S)
         idle = {t.name: t.cost()["rss_kib"] for t in up.list}
         five = up.meshes["five processes"].processes
         core = {"idle": sum(p.rss_kib() for name, p in five.items() if name != "w")}
