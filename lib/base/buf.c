@@ -59,31 +59,6 @@ buf_reserve(struct buf *b, size_t extra)
 	return b->data + b->len;
 }
 
-bool
-buf_append(struct buf *b, const void *data, size_t len)
-{
-	uint8_t *at = buf_reserve(b, len);
-
-	if (at == NULL)
-		return false;
-	if (len > 0)
-		memcpy(at, data, len);
-	b->len += len;
-	return true;
-}
-
-bool
-buf_append_str(struct buf *b, const char *s)
-{
-	return buf_append(b, s, strlen(s));
-}
-
-bool
-buf_append_byte(struct buf *b, uint8_t byte)
-{
-	return buf_append(b, &byte, 1);
-}
-
 /* Format into the memory that there is, '*ret_len' bytes and a NUL if they fit. */
 static bool
 format_into(struct buf *b, const char *fmt, va_list ap, size_t *ret_len)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -42,9 +43,9 @@ uint8_t *buf_reserve(struct buf *b, size_t extra);
  * Appends. After a failure every later append does nothing, so a writer checks once, at the end: buf_ok().
  * Each returns false when it failed now or before.
  */
-bool buf_append(struct buf *b, const void *data, size_t len);
-bool buf_append_str(struct buf *b, const char *s);
-bool buf_append_byte(struct buf *b, uint8_t byte);
+static inline bool buf_append(struct buf *b, const void *data, size_t len);
+static inline bool buf_append_str(struct buf *b, const char *s);
+static inline bool buf_append_byte(struct buf *b, uint8_t byte);
 bool buf_append_uint(struct buf *b, uint64_t n); /* decimal */
 bool buf_printf(struct buf *b, const char *fmt, ...) IM_PRINTF(2, 3);
 
@@ -59,5 +60,45 @@ const char *buf_cstr(struct buf *b);
 
 /** Take the memory: the caller frees 'data' with free(). 'b' is empty afterwards. */
 uint8_t *buf_take(struct buf *b, size_t *ret_len);
+
+/* Inside: most appends are a few bytes, often constant, into memory that is there. Capacity never passes the bound by
+ * more than the NUL of buf_cstr(), so the bound is looked at too. */
+static inline bool
+buf_has_room(const struct buf *b, size_t extra)
+{
+	return extra < b->cap - b->len && !b->failed &&
+	       (b->max_bytes == 0 || (b->len <= b->max_bytes && extra <= b->max_bytes - b->len));
+}
+
+static inline bool
+buf_append(struct buf *b, const void *data, size_t len)
+{
+	uint8_t *at = buf_has_room(b, len) ? b->data + b->len : buf_reserve(b, len);
+
+	if (at == NULL)
+		return false;
+	if (len > 0)
+		memcpy(at, data, len);
+	b->len += len;
+	return true;
+}
+
+static inline bool
+buf_append_str(struct buf *b, const char *s)
+{
+	return buf_append(b, s, strlen(s));
+}
+
+static inline bool
+buf_append_byte(struct buf *b, uint8_t byte)
+{
+	uint8_t *at = buf_has_room(b, 1) ? b->data + b->len : buf_reserve(b, 1);
+
+	if (at == NULL)
+		return false;
+	*at = byte;
+	b->len++;
+	return true;
+}
 
 #endif

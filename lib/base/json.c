@@ -92,8 +92,9 @@ scan_string(struct scan *s)
 
 	s->at++;
 	for (;;) {
-		while (s->end - s->at >= 8 && json_eight_plain(s->at))
-			s->at += 8;
+		n = 8;
+		while (n == 8 && s->end - s->at >= 8)
+			s->at += n = json_plain_run(s->at);
 		while (s->at < s->end && (json_class[*s->at] & CLASS_PLAIN))
 			s->at++;
 		if (s->at == s->end)

@@ -4,6 +4,7 @@
 #ifndef BASE_JSON_SCAN_H
 #define BASE_JSON_SCAN_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,31 +32,20 @@ int32_t json_hex4(const uint8_t *p, size_t n);
 #define JSON_ONES  0x0101010101010101ULL
 #define JSON_HIGHS 0x8080808080808080ULL
 
-/** True if none of the eight bytes at 'p' is a quote, a backslash, a control character or beyond ASCII: what is below a
- *  bound, or equal to a byte, borrows from the top bit of its lane. */
-static inline bool
-json_eight_plain(const uint8_t *p)
+/** How many of the eight bytes at 'p' come before a quote, a backslash, a control character or one beyond ASCII: what is
+ *  below a bound, or equal to a byte, borrows from the top bit of its lane, and then maybe from lanes above. */
+static inline size_t
+json_plain_run(const void *p)
 {
-	uint64_t v, quote, slash, control;
+	uint64_t v, quote, slash, control, marks;
 
 	memcpy(&v, p, 8);
+	v = le64toh(v); /* the first byte in the lowest lane */
 	quote = v ^ (JSON_ONES * '"');
 	slash = v ^ (JSON_ONES * '\\');
 	control = v - JSON_ONES * 0x20;
-	return ((((quote - JSON_ONES) | (slash - JSON_ONES) | control) | v) & JSON_HIGHS) == 0;
-}
-
-/** True if none of the eight bytes at 'p' is a quote or a backslash. */
-static inline bool
-json_eight_inside(const char *p)
-{
-	uint64_t v, quote, slash;
-
-	memcpy(&v, p, 8);
-	quote = v ^ (JSON_ONES * '"');
-	slash = v ^ (JSON_ONES * '\\');
-	return ((((quote - JSON_ONES) & ~quote) | ((slash - JSON_ONES) & ~slash)) & JSON_HIGHS) ==
-	       0;
+	marks = ((quote - JSON_ONES) | (slash - JSON_ONES) | control | v) & JSON_HIGHS;
+	return marks == 0 ? 8 : (size_t)__builtin_ctzll(marks) / 8;
 }
 
 #endif

@@ -20,22 +20,21 @@ skip_space(const char *p, const char *end)
 	return p;
 }
 
-/* 'p' at the opening quote; returns behind the closing one. */
+/* 'p' at the opening quote; returns behind the closing one, which has an even number of backslashes before it. */
 static const char *
 skip_string(const char *p, const char *end)
 {
-	p++;
-	for (;;) {
-		while (end - p >= 8 && json_eight_inside(p))
-			p += 8;
-		while (p < end && *p != '"' && *p != '\\')
-			p++;
-		if (end - p < 2)
-			return end;
-		if (*p == '"')
-			return p + 1;
-		p += 2;
+	const char *from = ++p, *quote, *slash;
+
+	while ((quote = memchr(p, '"', (size_t)(end - p))) != NULL) {
+		slash = quote;
+		while (slash > from && slash[-1] == '\\')
+			slash--;
+		p = quote + 1;
+		if ((quote - slash) % 2 == 0)
+			return p;
 	}
+	return end;
 }
 
 static const char *
@@ -136,8 +135,9 @@ json_put_string(struct buf *b, const char *s, size_t len)
 	while (p < end) {
 		const uint8_t *from = p;
 
-		while (end - p >= 8 && json_eight_plain(p))
-			p += 8;
+		n = 8;
+		while (n == 8 && end - p >= 8)
+			p += n = json_plain_run(p);
 		while (p < end && (json_class[*p] & CLASS_PLAIN))
 			p++;
 		(void)buf_append(b, from, (size_t)(p - from));

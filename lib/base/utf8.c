@@ -57,6 +57,9 @@ utf8_valid(const char *s, size_t len)
 		n = 8;
 		if (len >= 8 && eight_ascii(p))
 			continue;
+		n = 1;
+		if (*p >= 1 && *p < 0x80)
+			continue;
 		if (*p == 0 || utf8_step(p, len, &n) != UTF8_WHOLE)
 			return false;
 	}
