@@ -66,11 +66,39 @@ read_field(struct reader *r, struct reader_field *ret)
 	return false; /* groups, and the numbers that protobuf does not use */
 }
 
+/* A field whose key and whose number or length are a byte each, as most are. False: look again, with care. */
+static bool
+read_short(struct reader *r, struct reader_field *ret)
+{
+	const uint8_t *p = r->at;
+
+	if (r->end - p < 2 || p[0] < 8 || ((p[0] | p[1]) & 0x80) != 0)
+		return false;
+	ret->tag = p[0] >> 3;
+	ret->type = (enum reader_type)(p[0] & 7);
+	if (ret->type == READER_VARINT) {
+		ret->num = p[1];
+		ret->data = p + 1;
+		ret->len = 0;
+		r->at = p + 2;
+		return true;
+	}
+	if (ret->type != READER_BYTES || p[1] > r->end - p - 2)
+		return false;
+	ret->num = 0;
+	ret->data = p + 2;
+	ret->len = p[1];
+	r->at = p + 2 + p[1];
+	return true;
+}
+
 bool
 reader_next(struct reader *r, struct reader_field *ret)
 {
 	if (r->at == r->end || r->malformed)
 		return false;
+	if (read_short(r, ret))
+		return true;
 	r->malformed = !read_field(r, ret);
 	return !r->malformed;
 }

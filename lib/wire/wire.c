@@ -110,6 +110,15 @@ check_field(const ProtobufCFieldDescriptor *fd, const struct reader_field *f, co
 			     depth + 1, err);
 }
 
+/* Nothing more to look at: the wire type is right, and it is no message, nor text that is none. */
+static bool
+is_sound(const ProtobufCFieldDescriptor *fd, const struct reader_field *f)
+{
+	if (f->type != type_on_wire(fd->type) || fd->type == PROTOBUF_C_TYPE_MESSAGE)
+		return false;
+	return fd->type != PROTOBUF_C_TYPE_STRING || utf8_valid((const char *)f->data, f->len);
+}
+
 static const ProtobufCFieldDescriptor *
 field_of(const ProtobufCMessageDescriptor *desc, uint32_t tag)
 {
@@ -131,16 +140,19 @@ check_message(const ProtobufCMessageDescriptor *desc, struct reader r, const str
 
 	while (reader_next(&r, &f)) {
 		const ProtobufCFieldDescriptor *fd = field_of(desc, f.tag);
-		struct place here = { .outer = outer };
-		uint32_t *n;
+		struct place here;
+		uint32_t n;
 
 		if (fd == NULL)
 			continue; /* of a later version */
-		n = &count[(fd - desc->fields) % FIELDS_MAX];
-		here.name = fd->name;
-		here.index = *n;
-		here.repeated = fd->label == PROTOBUF_C_LABEL_REPEATED;
-		if (++*n > WIRE_ELEMENTS_MAX)
+		n = count[(fd - desc->fields) % FIELDS_MAX]++;
+		if (n < WIRE_ELEMENTS_MAX && is_sound(fd, &f))
+			continue;
+		here = (struct place){ .outer = outer,
+				       .name = fd->name,
+				       .index = n,
+				       .repeated = fd->label == PROTOBUF_C_LABEL_REPEATED };
+		if (n >= WIRE_ELEMENTS_MAX)
 			return fail(err, &here, "too many elements");
 		rc = check_field(fd, &f, &here, depth, err);
 		if (rc != IM_OK)
