@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/copy.h"
+
 #define ID_BYTES 64
 
 void
 answer_init(struct answer *a, const char *id_seed)
 {
 	memset(a, 0, sizeof(*a));
-	(void)snprintf(a->id_seed, sizeof(a->id_seed), "%s", id_seed != NULL ? id_seed : "");
+	copy_text(a->id_seed, sizeof(a->id_seed), id_seed != NULL ? id_seed : "");
 }
 
 static enum im_rc

@@ -316,6 +316,7 @@ put_sampling(struct writer *w, const struct generate_request *req)
 static void
 put_user(struct writer *w, const struct generate_request *req)
 {
+	bool named = req->user != NULL && req->user[0] != '\0';
 	char name[REQUEST_USER_LEN + 1];
 
 	if (req->tenant == NULL || req->tenant[0] == '\0')
@@ -324,7 +325,7 @@ put_user(struct writer *w, const struct generate_request *req)
 		w->out->failed = true;
 	else if (begin_member(w, "user"))
 		(void)json_put_cstr(w->out, name);
-	if (!request_opaque_user(req->tenant, NULL, name))
+	if (named && !request_opaque_user(req->tenant, NULL, name))
 		w->out->failed = true;
 	else if (begin_member(w, "user_id")) /* DeepSeek: whose KV cache this is */
 		(void)json_put_cstr(w->out, name);

@@ -12,6 +12,12 @@
 #include "daemon/daemon.h"
 
 static enum im_rc
+no_memory(struct im_err *err)
+{
+	return err_set(err, IM_ENOMEM, "no memory for the upstream's address");
+}
+
+static enum im_rc
 read_url(struct backend *b, struct im_err *err)
 {
 	static const char *const paths[OPERATION_COUNT] = {
@@ -20,7 +26,9 @@ read_url(struct backend *b, struct im_err *err)
 		[OPERATION_EMBEDDING] = "/embeddings",
 	};
 	const char *url = config_str(b->item, "workers[].url");
+	char *text = NULL;
 	size_t len;
+	CURLUcode code = CURLUE_OK;
 
 	if (url == NULL || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0))
 		return err_set(err, IM_EINVAL,
@@ -29,14 +37,21 @@ read_url(struct backend *b, struct im_err *err)
 	len = strlen(url);
 	while (len > 0 && url[len - 1] == '/')
 		len--;
-	for (int i = 0; i < OPERATION_COUNT; i++)
-		if (asprintf(&b->urls[i], "%.*s%s", (int)len, url, paths[i]) < 0)
-			b->urls[i] = NULL;
-	if (asprintf(&b->models_url, "%.*s/models", (int)len, url) < 0)
+	for (int i = 0; i < OPERATION_COUNT && code == CURLUE_OK; i++) {
+		b->urls[i] = curl_url();
+		if (b->urls[i] == NULL || asprintf(&text, "%.*s%s", (int)len, url, paths[i]) < 0)
+			return no_memory(err);
+		code = curl_url_set(b->urls[i], CURLUPART_URL, text, 0);
+		free(text);
+	}
+	if (code != CURLUE_OK && code != CURLUE_OUT_OF_MEMORY)
+		return err_set(err, IM_EINVAL,
+			       "workers[].url: found \"%s\": %s, allowed: http://… or https://…",
+			       url, curl_url_strerror(code));
+	if (code != CURLUE_OK || asprintf(&b->models_url, "%.*s/models", (int)len, url) < 0) {
 		b->models_url = NULL;
-	if (b->urls[OPERATION_CHAT] == NULL || b->urls[OPERATION_COMPLETION] == NULL ||
-	    b->urls[OPERATION_EMBEDDING] == NULL || b->models_url == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for the upstream's address");
+		return no_memory(err);
+	}
 	return IM_OK;
 }
 
@@ -77,9 +92,22 @@ backend_free(struct backend *b)
 	api_key_done(&b->key);
 	arena_done(&b->model_arena);
 	for (int i = 0; i < OPERATION_COUNT; i++)
-		free(b->urls[i]);
+		curl_url_cleanup(b->urls[i]);
 	free(b->models_url);
 	free(b);
+}
+
+static bool
+proxy_in_environment(void)
+{
+	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
+					     "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment */
+		if (getenv(names[i]) != NULL)
+			return true;
+	return false;
 }
 
 static enum im_rc
@@ -97,6 +125,7 @@ backend_setup(struct backend *b, struct im_err *err)
 	b->read_us = (uint64_t)config_int(b->item, "workers[].read_ms") * 1000;
 	b->connect_ms = (long)config_int(b->item, "workers[].connect_ms");
 	b->ca_file = config_str(b->item, "workers[].ca_file");
+	b->proxy = proxy_in_environment() ? NULL : "";
 	b->capacity = (uint32_t)config_int(b->item, "workers[].capacity");
 	if (b->capacity == 0)
 		b->capacity = UPSTREAM_CAPACITY;
@@ -214,23 +243,9 @@ metrics(const struct backend *b, struct metrics_page *page)
 			 b->stats.first_token);
 }
 
-static bool
-proxy_in_environment(void)
-{
-	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
-					     "all_proxy", "ALL_PROXY" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		/* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment */
-		if (getenv(names[i]) != NULL)
-			return true;
-	return false;
-}
-
 void
-upstream_setup(const struct backend *b, CURL *easy, const char *url)
+upstream_setup(const struct backend *b, CURL *easy)
 {
-	(void)curl_easy_setopt(easy, CURLOPT_URL, url);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -242,8 +257,10 @@ upstream_setup(const struct backend *b, CURL *easy, const char *url)
 	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	if (b->ca_file != NULL)
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, b->ca_file);
-	if (!proxy_in_environment()) /* else libcurl looks there, for each request anew */
-		(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	if (b->proxy != NULL) { /* else libcurl looks at the environment, for each request anew */
+		(void)curl_easy_setopt(easy, CURLOPT_PROXY, b->proxy);
+		(void)curl_easy_setopt(easy, CURLOPT_NOPROXY, b->proxy);
+	}
 	curl_loop_adopt(b->curl, easy);
 }
 
@@ -257,7 +274,8 @@ upstream_handle_get(struct backend *b)
 	easy = curl_easy_init();
 	if (easy == NULL)
 		return NULL;
-	upstream_setup(b, easy, b->urls[OPERATION_CHAT]);
+	upstream_setup(b, easy);
+	(void)curl_easy_setopt(easy, CURLOPT_CURLU, b->urls[OPERATION_CHAT]);
 	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	return easy;
 }

@@ -22,7 +22,8 @@
 #define UPSTREAM_REQUEST_MAX ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
-#define UPSTREAM_HANDLES_MAX 32 /* libcurl's handles that are kept between requests */
+/* libcurl's handles that are kept between requests: to make one and free it costs as much as sending a request. 7 KiB each. */
+#define UPSTREAM_HANDLES_MAX 1024
 #define UPSTREAM_USER_AGENT  "infermesh/" INFERMESH_VERSION
 
 /* The list of models, when the upstream is asked for it. */
@@ -50,7 +51,10 @@ struct backend {
 	const char *ca_file;                 /* NULL = the system's */
 	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for urls[OPERATION_CHAT], not in use */
 	size_t handle_count;
-	char *urls[OPERATION_COUNT], *models_url;
+	CURLU *urls[OPERATION_COUNT]; /* parsed once, not for each request */
+	char *models_url;
+	const char
+	    *proxy; /* "" = libcurl asks nobody for one; NULL = it looks at the environment */
 	struct curl_slist *headers; /* that requests to urls[OPERATION_CHAT] have in common */
 	struct api_key key;
 	struct request_extra extra[REQUEST_EXTRA_MAX];
@@ -70,8 +74,8 @@ struct backend {
 	void *stopped_arg;
 };
 
-/** Options that every transfer has: limits, certificates, no redirects. */
-void upstream_setup(const struct backend *b, CURL *easy, const char *url);
+/** Options that every transfer has, all but the address: limits, certificates, no redirects. */
+void upstream_setup(const struct backend *b, CURL *easy);
 
 /** A handle for one request to urls[OPERATION_CHAT], set up; NULL without memory. Give it back with upstream_handle_put(). */
 CURL *upstream_handle_get(struct backend *b);

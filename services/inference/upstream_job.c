@@ -23,7 +23,7 @@ job_free(struct job *j)
 		j->b->in_flight--;
 	}
 	if (j->x.easy != NULL && j->operation != OPERATION_CHAT) /* it is set up for chats */
-		(void)curl_easy_setopt(j->x.easy, CURLOPT_URL, j->b->urls[OPERATION_CHAT]);
+		(void)curl_easy_setopt(j->x.easy, CURLOPT_CURLU, j->b->urls[OPERATION_CHAT]);
 	upstream_handle_put(j->b, j->x.easy, whole);
 	if (j->authorization != NULL)
 		j->authorization->next = NULL; /* what follows is not its */
@@ -271,7 +271,7 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 	enum im_rc rc;
 
 	if (j->operation != OPERATION_CHAT)
-		(void)curl_easy_setopt(easy, CURLOPT_URL, b->urls[j->operation]);
+		(void)curl_easy_setopt(easy, CURLOPT_CURLU, b->urls[j->operation]);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, j->request.data);
 	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)j->request.len);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, j->headers);

@@ -215,7 +215,8 @@ fetch_begin(struct backend *b, struct im_err *err)
 	if (rc != IM_OK)
 		return rc;
 	buf_init(&f->body, LIST_MAX);
-	upstream_setup(b, f->x.easy, b->models_url);
+	upstream_setup(b, f->x.easy);
+	(void)curl_easy_setopt(f->x.easy, CURLOPT_URL, b->models_url);
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_TIMEOUT_MS, LIST_TIMEOUT_MS);
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_HTTPHEADER, f->headers);
 	(void)curl_easy_setopt(f->x.easy, CURLOPT_WRITEFUNCTION, on_list);

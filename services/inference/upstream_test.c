@@ -396,6 +396,24 @@ test_upstream_configuration_that_cannot_work_says_why(void **state)
 	}
 }
 
+static void
+test_upstream_address_that_is_none_is_found_at_the_start(void **state)
+{
+	static const char yaml[] =
+	    "workers:\n  - {name: w, backend: upstream, models: [m], url: 'http://[::1/v1'}\n";
+	struct im_err err;
+
+	(void)state;
+	config_free(rig.config);
+	assert_int_equal(config_parse("t", yaml, sizeof(yaml) - 1, &rig.config, &err), IM_OK);
+	loop_enter(rig.loop);
+	assert_int_equal(
+	    backend_upstream.start(rig.loop, config_item(rig.config, "workers", 0), &rig.b, &err),
+	    IM_EINVAL);
+	loop_leave(rig.loop);
+	assert_non_null(strstr(err.text, "workers[].url: found \"http://[::1/v1\""));
+}
+
 static unsigned
 open_descriptors(void)
 {
@@ -451,6 +469,7 @@ main(void)
 		cmocka_unit_test(test_upstream_over_capacity_or_unknown_model_is_refused_at_once),
 		cmocka_unit_test(test_upstream_models_are_asked_for_when_none_is_configured),
 		cmocka_unit_test(test_upstream_configuration_that_cannot_work_says_why),
+		cmocka_unit_test(test_upstream_address_that_is_none_is_found_at_the_start),
 		cmocka_unit_test(test_upstream_thousand_requests_of_all_kinds_leave_no_descriptor),
 	};
 

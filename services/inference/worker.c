@@ -50,10 +50,11 @@ const char *
 worker_model(const struct worker *w, const char *name)
 {
 	const struct config *item = w->env.item;
-	size_t aliases = item != NULL ? config_map_len(item, "workers[].aliases") : 0;
+	size_t aliases;
 
-	if (backend_has(w, name))
+	if (backend_has(w, name)) /* nearly always */
 		return name;
+	aliases = item != NULL ? config_map_len(item, "workers[].aliases") : 0;
 	for (size_t i = 0; i < aliases; i++) {
 		const char *alias, *model;
 
