@@ -51,7 +51,7 @@ struct http_ops {
 	/* The parser refused a request (status, text): give the body in your format. NULL: text/plain. Append to 'body' and
 	 * return its content type (static). */
 	const char *(*refused)(void *user, int status, const char *text, struct buf *body);
-	/* Headers for every response, refusals included: http_put_header() each. May be NULL. 'x' is NULL for a refusal
+	/* Headers for every response, refusals included: http_put_header() each, or whole lines that need no check. May be NULL. 'x' is NULL for a refusal
 	 * without a parsed head. The one callback that runs inside http_reply() and http_stream_begin(): it may look at 'x'
 	 * but must not end it. */
 	void (*common_headers)(void *user, struct http_exchange *x, struct buf *headers);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/copy.h"
+
 #define MASK_FROM_LEN 20 /* of a shorter key too much would be shown */
 
 static void
@@ -113,8 +115,8 @@ presented(const struct gateway_credentials *c)
 static void
 caller_set(struct gateway_caller *to, const char *caller, const char *tenant)
 {
-	(void)snprintf(to->caller, sizeof(to->caller), "%s", caller);
-	(void)snprintf(to->tenant, sizeof(to->tenant), "%s", tenant);
+	copy_text(to->caller, sizeof(to->caller), caller);
+	copy_text(to->tenant, sizeof(to->tenant), tenant);
 }
 
 enum im_rc

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/sha256.h"
 #include "gateway/chat_request.h"
 #include "gateway/chat_response.h"
@@ -204,16 +205,6 @@ chat_succeed(struct chat *c)
 	}
 }
 
-/* Cut off where it does not fit. */
-static void
-copy_word(char *dst, size_t cap, const char *word)
-{
-	size_t len = strnlen(word, cap - 1);
-
-	memcpy(dst, word, len);
-	dst[len] = '\0';
-}
-
 /* What the mesh says. */
 
 static bool
@@ -245,11 +236,11 @@ admit(struct chat *c, const struct generate_frame *frame, struct im_err *err)
 	if (rc != IM_OK)
 		return rc;
 	if (frame->has_head && is_header_word(frame->head.cache))
-		copy_word(rq->cache, sizeof(rq->cache), frame->head.cache);
+		copy_text(rq->cache, sizeof(rq->cache), frame->head.cache);
 	if (frame->has_head)
 		rq->age_ms = frame->head.age_ms;
 	if (frame->has_head)
-		copy_word(rq->fallback, sizeof(rq->fallback), frame->head.fallback);
+		copy_text(rq->fallback, sizeof(rq->fallback), frame->head.fallback);
 	if (frame->has_head)
 		rq->rates = frame->head.limits;
 	c->admitted = true;
@@ -413,7 +404,7 @@ chat_start(struct chat *c, struct im_err *err)
 	arena_init(&arena, (len + 4096) * 8);
 	rc = chat_request_parse(c->operation, body, len, &arena, &req, err);
 	if (rc == IM_OK) {
-		copy_word(rq->model, sizeof(rq->model), req.generate.model);
+		copy_text(rq->model, sizeof(rq->model), req.generate.model);
 		c->stream = req.generate.stream;
 		c->include_usage = req.include_usage;
 		if (c->operation == OPERATION_EMBEDDING)

@@ -6,7 +6,6 @@
  */
 #include "gateway/request.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,24 +191,29 @@ put_refusal(int status, struct buf *headers)
 		(void)http_put_header(headers, list.list[i].name, list.list[i].value);
 }
 
+static void
+put_number(struct buf *headers, const char *name_colon, uint64_t value)
+{
+	(void)buf_append_str(headers, name_colon);
+	(void)buf_append_uint(headers, value);
+	(void)buf_append(headers, "\r\n", 2);
+}
+
 void
 gateway_request_common_headers(struct gateway *g, const struct gateway_request *rq,
 			       const struct http_exchange *x, struct buf *headers)
 {
-	char id[REQUEST_ID_LEN + 1], ms[24] = "0";
+	char id[REQUEST_ID_LEN + 1];
 
 	if (rq == NULL)
 		make_id(g, id);
-	else
-		(void)snprintf(ms, sizeof(ms), "%" PRIu64, gateway_request_age_us(rq) / 1000);
 	(void)http_put_header(headers, "x-request-id", rq == NULL ? id : rq->id);
-	(void)http_put_header(headers, "openai-processing-ms", ms);
+	put_number(headers,
+		   "openai-processing-ms: ", rq == NULL ? 0 : gateway_request_age_us(rq) / 1000);
 	if (rq != NULL && rq->cache[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-cache", rq->cache);
-	if (rq != NULL && strncmp(rq->cache, "hit-", 4) == 0) {
-		(void)snprintf(ms, sizeof(ms), "%" PRIu64, rq->age_ms / 1000);
-		(void)http_put_header(headers, "age", ms);
-	}
+	if (rq != NULL && strncmp(rq->cache, "hit-", 4) == 0)
+		put_number(headers, "age: ", rq->age_ms / 1000);
 	if (rq != NULL && rq->fallback[0] != '\0')
 		(void)http_put_header(headers, "x-infermesh-fallback", rq->fallback);
 	if (rq != NULL)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "router/cache_key.h"
@@ -289,12 +290,12 @@ prepare(struct request *r, const struct generate_request *req, const struct call
 	if (r->has_key && !cache_key_make(req, req->tenant, model->digest, r->key)) {
 		return false;
 	}
-	(void)snprintf(r->key_digest, sizeof(r->key_digest), "%s", model->digest);
+	copy_text(r->key_digest, sizeof(r->key_digest), model->digest);
 	lookup = r->cacheable && !req->cache_no_cache;
 	if (r->shareable && router_request_may_follow(router, r->key, r->streams)) {
 		lookup = false; /* what is being made cannot be there yet */
 	}
-	(void)snprintf(r->cache_word, sizeof(r->cache_word), "%s", lookup ? "miss" : "bypass");
+	copy_text(r->cache_word, sizeof(r->cache_word), lookup ? "miss" : "bypass");
 	if (!keep_body(r, req, peer, in, choice->route != NULL) ||
 	    (!r->shareable && !router_request_answer_reset(r))) {
 		return false;
