@@ -55,12 +55,24 @@ is_due(const struct seat *s)
 }
 
 static uint32_t
-count_due(const struct engine *e)
+first_due(const struct engine *e)
+{
+	uint32_t i = 0;
+
+	while (i < e->seat_count && !is_due(&e->seats[i]))
+		i++;
+	return i;
+}
+
+/* From 'first' on, without a gap: llama.cpp computes only sequences that follow each other together, and the others in a step of
+ * their own. */
+static uint32_t
+count_due(const struct engine *e, uint32_t first)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < e->seat_count; i++)
-		n += is_due(&e->seats[i]);
+	while (first + n < e->seat_count && is_due(&e->seats[first + n]))
+		n++;
 	return n;
 }
 
@@ -71,22 +83,31 @@ begin_round(struct engine *e)
 		e->seats[i].served = false;
 }
 
-static void
-add_answers(struct engine *e, uint32_t count)
+static uint32_t
+count_answers(const struct engine *e)
 {
-	for (uint32_t i = 0; i < e->seat_count && count > 0; i++)
-		if (is_due(&e->seats[i])) {
-			add(e, i, e->seats[i].last, true);
-			count--;
-		}
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->seat_count; i++)
+		n += e->seats[i].runs && e->seats[i].answering;
+	return n;
 }
 
 static void
-add_prompts(struct engine *e, uint32_t prompts, uint32_t answers)
+add_answers(struct engine *e)
 {
-	uint32_t next = 0;
+	uint32_t first = first_due(e), count = pace_group(&e->pace, count_due(e, first));
 
-	pace_share(e->prompts, prompts, pace_room(&e->pace, prompts, answers), e->turn++);
+	for (uint32_t i = first; i < first + count; i++)
+		add(e, i, e->seats[i].last, true);
+}
+
+static void
+add_prompts(struct engine *e, uint32_t prompts)
+{
+	uint32_t room = pace_room(&e->pace, prompts, count_answers(e)), next = 0;
+
+	pace_share(e->prompts, prompts, room, pace_spare(&e->pace, room), e->turn++);
 	for (uint32_t i = 0; i < e->seat_count; i++)
 		if (wants_feeding(&e->seats[i]))
 			feed_prompt(e, i, e->prompts[next++].take);
@@ -116,23 +137,22 @@ look(struct engine *e)
 bool
 batch_build(struct engine *e)
 {
-	uint32_t prompts = look(e), due = count_due(e);
+	uint32_t prompts = look(e);
 
 	e->batch->n_tokens = 0;
-	if (due == 0) {
+	if (batch_round_over(e)) {
 		begin_round(e);
-		due = count_due(e);
 		if (prompts > 0) {
-			add_prompts(e, prompts, due);
+			add_prompts(e, prompts);
 			return true;
 		}
 	}
-	add_answers(e, pace_group(&e->pace, due));
+	add_answers(e);
 	return false;
 }
 
 bool
 batch_round_over(const struct engine *e)
 {
-	return count_due(e) == 0;
+	return first_due(e) == e->seat_count;
 }

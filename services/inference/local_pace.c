@@ -43,21 +43,27 @@ pace_answered(struct pace *p, uint32_t answers, uint64_t us)
 uint32_t
 pace_room(const struct pace *p, uint32_t prompts, uint32_t answers)
 {
-	uint64_t room, stretch;
+	uint64_t room, more;
 
 	if (answers == 0)
 		return p->batch_tokens;
-	stretch = prompts / answers;
-	if (stretch < 1)
-		stretch = 1;
-	if (stretch > PACE_STRETCH)
-		stretch = PACE_STRETCH;
 	/* Nothing is known of this machine yet: a quarter of a batch is a careful guess. */
-	room = p->token_ns == 0 ? p->batch_tokens / 4
-				: UINT64_C(1000) * stretch * p->step_us / p->token_ns;
+	room = p->token_ns == 0 ? p->batch_tokens / 4 : UINT64_C(1000) * p->step_us / p->token_ns;
+	if (p->token_ns != 0 && prompts > 1) {
+		more = room * (prompts - 1) / answers;
+		room += more < (PACE_STRETCH - 1) * room ? more : (PACE_STRETCH - 1) * room;
+	}
 	if (room < PACE_TOKENS_MIN)
 		room = PACE_TOKENS_MIN;
 	return room < p->batch_tokens ? (uint32_t)room : p->batch_tokens;
+}
+
+uint32_t
+pace_spare(const struct pace *p, uint32_t room)
+{
+	uint32_t spare = room / PACE_SPARE_PART;
+
+	return spare < p->batch_tokens - room ? spare : p->batch_tokens - room;
 }
 
 /* The largest step of those that together give 'due' answers a token soonest. */
@@ -98,13 +104,14 @@ pace_group(struct pace *p, uint32_t due)
 	return quickest(p, due);
 }
 
+/* Up to 'room', or all of it with some of 'spare'. Returns what is left of the room. */
 static uint32_t
-give(struct pace_prompt *p, uint32_t most)
+give(struct pace_prompt *p, uint32_t room, uint32_t spare)
 {
-	uint32_t n = p->left - p->take < most ? p->left - p->take : most;
+	uint32_t wants = p->left - p->take, n = wants <= room + spare ? wants : room;
 
 	p->take += n;
-	return n;
+	return n < room ? room - n : 0;
 }
 
 static struct pace_prompt *
@@ -138,7 +145,8 @@ shortest(struct pace_prompt *prompts, uint32_t count)
 }
 
 void
-pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint64_t turn)
+pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint32_t spare,
+	   uint64_t turn)
 {
 	uint32_t left = room;
 	struct pace_prompt *p;
@@ -146,10 +154,10 @@ pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint64_t 
 	for (uint32_t i = 0; i < count; i++)
 		prompts[i].take = 0;
 	if (turn % 2 == 0 && (p = eldest(prompts, count)) != NULL)
-		left -= give(p, left);
+		left = give(p, left, spare);
 	while (left > 0 && (p = shortest(prompts, count)) != NULL) {
-		if (p->left - p->take > left && left <= room / 2)
+		if (p->left - p->take > left + spare && left <= room / 2)
 			return; /* whole it costs less, in the next step */
-		left -= give(p, left);
+		left = give(p, left, spare);
 	}
 }

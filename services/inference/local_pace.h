@@ -9,6 +9,7 @@
 
 #define PACE_TOKENS_MIN 16 /* a step takes so many tokens of prompts, however slow the machine is */
 #define PACE_STRETCH    4  /* times step_us */
+#define PACE_SPARE_PART 4  /* of a step: it may be so much longer for a prompt that is whole then */
 #define PACE_SURE       3  /* the first step of a size takes longer: llama.cpp plans it */
 #define PACE_ANSWERS    64 /* more than so many are always decoded together */
 
@@ -30,11 +31,14 @@ void pace_fed(struct pace *p, uint32_t tokens, uint64_t us);
 void pace_answered(struct pace *p, uint32_t answers, uint64_t us);
 
 /**
- * How many tokens the next step may take of 'prompts' prompts, while 'answers' answers are under way and wait for its end. Where more
- * wait for their first token than for their next one it may take so many times longer, at most PACE_STRETCH: prompts that are
- * computed together take a tenth less.
+ * How many tokens the next step may take of 'prompts' prompts, while 'answers' answers are under way and wait for its end. Each prompt
+ * that waits beside the first makes it longer, the more so the fewer are answered: that is a share of 1/answers, PACE_STRETCH times at
+ * most. Prompts that are computed together take a tenth less, and answers that begin together stay together.
  */
 uint32_t pace_room(const struct pace *p, uint32_t prompts, uint32_t answers);
+
+/** How many more than 'room' a step may take where a prompt gets to its end by that: what is left over of it would cost a step. */
+uint32_t pace_spare(const struct pace *p, uint32_t room);
 
 /**
  * How many of 'due' answers the next step is to give a token; the others go into the steps after it. It is all of them unless less time
@@ -51,12 +55,13 @@ struct pace_prompt {
 };
 
 /**
- * Share 'room' tokens among 'count' prompts in step number 'turn'. Every other step begins with the eldest, so that each gets to its
- * end; all else goes to those with the fewest tokens left, so that a short one is not kept waiting by a long one. As few prompts
- * as possible share a step: llama.cpp computes those of different lengths one after another, and reads all weights for
- * each. So none begins in less than half of the room without getting to its end: up to half is left over then. O(count) for each prompt
- * that gets something.
+ * Share 'room' tokens among 'count' prompts in step number 'turn', and up to 'spare' more if that makes the last of them whole. Every
+ * other step begins with the eldest, so that each gets to its end; all else goes to those with the fewest tokens left, so that a short
+ * one is not kept waiting by a long one. As few prompts as possible share a step: llama.cpp computes those of different lengths one
+ * after another, and reads all weights for each. So none begins in less than half of the room without getting to its end: up to
+ * half is left over then. O(count) for each prompt that gets something.
  */
-void pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint64_t turn);
+void pace_share(struct pace_prompt *prompts, uint32_t count, uint32_t room, uint32_t spare,
+		uint64_t turn);
 
 #endif

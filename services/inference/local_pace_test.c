@@ -29,15 +29,15 @@ test_pace_beside_answers_a_step_stays_short(void **state)
 	struct pace p = { .step_us = 100000, .batch_tokens = 512 };
 
 	(void)state;
-	assert_int_equal(pace_room(&p, 2, 3), 128); /* not known yet */
+	assert_int_equal(pace_room(&p, 1, 3), 128); /* not known yet */
 	pace_fed(&p, 128, 128000);                  /* 1 ms a token */
-	assert_int_equal(pace_room(&p, 2, 3), 100);
+	assert_int_equal(pace_room(&p, 1, 3), 100);
 	for (int i = 0; i < 40; i++)
 		pace_fed(&p, 100, 400000); /* it became four times slower */
-	assert_in_range(pace_room(&p, 2, 3), 24, 26);
+	assert_in_range(pace_room(&p, 1, 3), 24, 26);
 	for (int i = 0; i < 40; i++)
 		pace_fed(&p, 100, 100); /* and very quick */
-	assert_int_equal(pace_room(&p, 2, 3), 512);
+	assert_int_equal(pace_room(&p, 1, 3), 512);
 }
 
 static void
@@ -47,9 +47,9 @@ test_pace_slowest_machine_still_feeds_prompts(void **state)
 
 	(void)state;
 	pace_fed(&p, 64, UINT64_MAX);
-	assert_int_equal(pace_room(&p, 2, 3), PACE_TOKENS_MIN);
+	assert_int_equal(pace_room(&p, 1, 3), PACE_TOKENS_MIN);
 	p.batch_tokens = 4; /* no more than there is room */
-	assert_int_equal(pace_room(&p, 2, 3), 4);
+	assert_int_equal(pace_room(&p, 1, 3), 4);
 }
 
 static void
@@ -59,11 +59,25 @@ test_pace_step_is_longer_where_more_wait_for_their_first_token(void **state)
 
 	(void)state;
 	assert_int_equal(pace_room(&p, 0, 1), 100);
-	assert_int_equal(pace_room(&p, 5, 3), 100);
-	assert_int_equal(pace_room(&p, 6, 3), 200);
+	assert_int_equal(pace_room(&p, 1, 1), 100); /* it waits alone */
+	assert_int_equal(pace_room(&p, 2, 20), 105);
+	assert_int_equal(pace_room(&p, 4, 3), 200);
+	assert_int_equal(pace_room(&p, 7, 9), 166);
 	assert_int_equal(pace_room(&p, 30, 1), 100 * PACE_STRETCH);
+	assert_int_equal(pace_room(&p, UINT32_MAX, 1), 100 * PACE_STRETCH);
 	p.batch_tokens = 128;
 	assert_int_equal(pace_room(&p, 6, 3), 128);
+}
+
+static void
+test_pace_step_has_some_tokens_to_spare_but_never_more_than_a_batch(void **state)
+{
+	struct pace p = { .step_us = 100000, .batch_tokens = 128 };
+
+	(void)state;
+	assert_int_equal(pace_spare(&p, 100), 25);
+	assert_int_equal(pace_spare(&p, 120), 8);
+	assert_int_equal(pace_spare(&p, 128), 0);
 }
 
 static void
@@ -171,11 +185,11 @@ test_pace_one_prompt_gets_all_room(void **state)
 	struct pace_prompt one = { .age = 7, .left = 300 };
 
 	(void)state;
-	pace_share(&one, 1, 101, 1);
+	pace_share(&one, 1, 101, 0, 1);
 	assert_int_equal(one.take, 101);
-	pace_share(&one, 1, 400, 2);
+	pace_share(&one, 1, 400, 0, 2);
 	assert_int_equal(one.take, 300);
-	pace_share(NULL, 0, 10, 0);
+	pace_share(NULL, 0, 10, 0, 0);
 }
 
 static void
@@ -186,11 +200,11 @@ test_pace_short_prompt_passes_a_long_one_that_goes_on(void **state)
 				   { .age = 3, .left = 20 } };
 
 	(void)state;
-	pace_share(p, COUNT(p), 128, 1);
+	pace_share(p, COUNT(p), 128, 0, 1);
 	assert_int_equal(p[0].take, 0);
 	assert_int_equal(p[1].take, 108);
 	assert_int_equal(p[2].take, 20);
-	pace_share(p, COUNT(p), 128, 2);
+	pace_share(p, COUNT(p), 128, 0, 2);
 	assert_int_equal(p[0].take, 128);
 	assert_int_equal(p[1].take + p[2].take, 0);
 }
@@ -203,18 +217,44 @@ test_pace_equal_prompts_go_in_turn(void **state)
 				   { .age = 6, .left = 100 } };
 
 	(void)state;
-	pace_share(p, COUNT(p), 128, 1);
+	pace_share(p, COUNT(p), 128, 0, 1);
 	assert_int_equal(p[1].take, 100); /* the eldest is done first: its answer begins */
 	assert_int_equal(p[2].take + p[0].take, 0); /* whole in the next step */
-	pace_share(p, COUNT(p), 220, 2);
+	pace_share(p, COUNT(p), 220, 0, 2);
 	assert_int_equal(p[1].take + p[2].take, 200);
-	pace_share(p, COUNT(p), 201, 3);
+	pace_share(p, COUNT(p), 201, 0, 3);
 	assert_int_equal(p[0].take, 0);
-	pace_share(p, COUNT(p), 190, 4);
+	pace_share(p, COUNT(p), 190, 0, 4);
 	assert_int_equal(p[1].take, 100);
 	assert_int_equal(p[2].take, 0);
-	pace_share(p, COUNT(p), 300, 5);
+	pace_share(p, COUNT(p), 300, 0, 5);
 	assert_int_equal(p[0].take + p[1].take + p[2].take, 300);
+}
+
+static void
+test_pace_prompt_that_is_whole_with_a_little_more_gets_it(void **state)
+{
+	struct pace_prompt p[] = { { .age = 1, .left = 45 },
+				   { .age = 2, .left = 45 },
+				   { .age = 3, .left = 45 } };
+
+	(void)state;
+	pace_share(p, COUNT(p), 80, 20, 1);
+	assert_int_equal(p[0].take, 45);
+	assert_int_equal(p[1].take, 45);
+	assert_int_equal(p[2].take, 0);
+	pace_share(p, COUNT(p), 80, 9, 1);
+	assert_int_equal(p[0].take, 45);
+	assert_int_equal(p[1].take, 0);
+	p[0].left = 99; /* the eldest in its turn, and whole */
+	pace_share(p, COUNT(p), 80, 20, 2);
+	assert_int_equal(p[0].take, 99);
+	assert_int_equal(p[1].take + p[2].take, 0);
+	p[0].left = 101; /* a piece has no more than its room */
+	pace_share(p, COUNT(p), 80, 20, 2);
+	assert_int_equal(p[0].take, 80);
+	pace_share(p, 1, UINT32_MAX - 1, 1, 2);
+	assert_int_equal(p[0].take, 101);
 }
 
 static void
@@ -225,7 +265,7 @@ test_pace_eldest_ends_however_many_short_ones_come(void **state)
 
 	(void)state;
 	while (p[0].left > 0) {
-		pace_share(p, COUNT(p), 32, steps);
+		pace_share(p, COUNT(p), 32, 0, steps);
 		assert_int_equal(p[0].take + p[1].take, 32); /* nothing is wasted */
 		p[0].left -= p[0].take;
 		p[1] = (struct pace_prompt){ .age = 2 + steps, .left = 40 };
@@ -269,6 +309,8 @@ main(void)
 		cmocka_unit_test(test_pace_beside_answers_a_step_stays_short),
 		cmocka_unit_test(test_pace_slowest_machine_still_feeds_prompts),
 		cmocka_unit_test(test_pace_step_is_longer_where_more_wait_for_their_first_token),
+		cmocka_unit_test(
+		    test_pace_step_has_some_tokens_to_spare_but_never_more_than_a_batch),
 		cmocka_unit_test(test_pace_steps_of_few_tokens_say_nothing),
 		cmocka_unit_test(test_pace_answers_that_are_quicker_one_by_one_go_so),
 		cmocka_unit_test(test_pace_answers_that_are_quicker_together_stay_so),
@@ -278,6 +320,7 @@ main(void)
 		cmocka_unit_test(test_pace_one_prompt_gets_all_room),
 		cmocka_unit_test(test_pace_short_prompt_passes_a_long_one_that_goes_on),
 		cmocka_unit_test(test_pace_equal_prompts_go_in_turn),
+		cmocka_unit_test(test_pace_prompt_that_is_whole_with_a_little_more_gets_it),
 		cmocka_unit_test(test_pace_eldest_ends_however_many_short_ones_come),
 		cmocka_unit_test(test_fit_follows_processors_memory_and_model),
 	};

@@ -30,11 +30,13 @@ struct prefix_choice {
 };
 
 /**
- * Choose; at least one of the 'count' views is free. In this order: a free sequence of which the prompt goes on with half or more;
- * unless another one, also one that is busy, has 'copy_min' tokens more, which is copied. Else the free one that was not used for
- * longest. So a prompt that shares but a system prompt with a long conversation does not destroy that. O(count).
+ * Choose; at least one of the 'count' views is free, each of 'context_tokens'. In this order: a free sequence of which the prompt goes
+ * on with half or more; unless another one, also one that is busy, has prefix_copy_min() tokens more, which is copied. Else one that
+ * holds little, an eighth of its context at most, and lies beside busy ones: llama.cpp computes neighbours together, others one after
+ * another. Else the free one that was not used for longest. So a prompt that shares but a system prompt with a long conversation
+ * does not destroy that. O(count).
  */
 struct prefix_choice prefix_choose(const struct prefix_view *views, uint32_t count,
-				   uint32_t copy_min);
+				   uint32_t context_tokens);
 
 #endif

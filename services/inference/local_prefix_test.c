@@ -15,7 +15,7 @@
 static void
 expect(const struct prefix_view *v, uint32_t count, struct prefix_choice want)
 {
-	struct prefix_choice got = prefix_choose(v, count, 32);
+	struct prefix_choice got = prefix_choose(v, count, 1024);
 
 	assert_int_equal(got.seat, want.seat);
 	assert_int_equal(got.donor, want.donor);
@@ -70,8 +70,8 @@ static void
 test_prefix_short_one_is_not_worth_a_copy(void **state)
 {
 	static const struct prefix_view v[] = { { false, 1500, 31, 9 },
-						{ true, 40, 0, 2 },
-						{ true, 40, 10, 1 } };
+						{ true, 400, 0, 2 },
+						{ true, 400, 10, 1 } };
 
 	(void)state;
 	expect(v, COUNT(v), (struct prefix_choice){ 2, 2, 10 }); /* the eldest, and what it has */
@@ -88,6 +88,37 @@ test_prefix_empty_sequence_is_taken_before_an_old_one(void **state)
 
 	(void)state;
 	expect(v, COUNT(v), (struct prefix_choice){ 1, 1, 0 });
+}
+
+static void
+test_prefix_one_that_holds_little_is_taken_beside_busy_ones(void **state)
+{
+	static const struct prefix_view v[] = { { true, 100, 0, 1 },  { true, 100, 0, 5 },
+						{ false, 100, 0, 6 }, { true, 100, 0, 4 },
+						{ true, 100, 0, 2 },  { false, 100, 0, 7 } };
+	static const struct prefix_view gap[] = {
+		{ true, 100, 0, 1 }, { false, 100, 0, 6 }, { true, 100, 0, 5 }, { false, 100, 0, 7 }
+	};
+	static const struct prefix_view unused[] = {
+		{ true, 100, 0, 1 }, { false, 100, 0, 6 }, { true, 0, 0, 0 }, { true, 0, 0, 0 }
+	};
+
+	(void)state;
+	expect(v, COUNT(v), (struct prefix_choice){ 4, 4, 0 }); /* of those the eldest */
+	expect(gap, COUNT(gap), (struct prefix_choice){ 2, 2, 0 });
+	expect(unused, COUNT(unused), (struct prefix_choice){ 2, 2, 0 });
+	expect(v, 2, (struct prefix_choice){ 0, 0, 0 }); /* nobody is busy there */
+}
+
+static void
+test_prefix_conversation_is_not_lost_for_a_place_beside_busy_ones(void **state)
+{
+	static const struct prefix_view v[] = {
+		{ true, 10, 0, 1 }, { true, 10, 0, 2 }, { true, 129, 0, 3 }, { false, 100, 0, 7 }
+	};
+
+	(void)state;
+	expect(v, COUNT(v), (struct prefix_choice){ 0, 0, 0 });
 }
 
 static void
@@ -109,6 +140,8 @@ main(void)
 		cmocka_unit_test(test_prefix_of_a_busy_sequence_is_copied),
 		cmocka_unit_test(test_prefix_short_one_is_not_worth_a_copy),
 		cmocka_unit_test(test_prefix_empty_sequence_is_taken_before_an_old_one),
+		cmocka_unit_test(test_prefix_one_that_holds_little_is_taken_beside_busy_ones),
+		cmocka_unit_test(test_prefix_conversation_is_not_lost_for_a_place_beside_busy_ones),
 		cmocka_unit_test(test_prefix_last_free_one_is_taken_whatever_it_holds),
 	};
 

@@ -48,7 +48,7 @@ reuse_choose(struct engine *e, const struct job *job)
 			.common = held_of(e, i, job, prompt),
 			.used = e->seats[i].past.used,
 		};
-	return prefix_choose(e->views, e->seat_count, prefix_copy_min(e->model->context_tokens));
+	return prefix_choose(e->views, e->seat_count, e->model->context_tokens);
 }
 
 /* Begin the sequence 'index' with the first 'common' tokens of 'donor'. */
