@@ -25,6 +25,7 @@ from mesh import Mesh, free_port, wait_for  # noqa: E402
 
 TOOLS = pathlib.Path(os.environ.get("INFERMESH_LLAMA_DIR", ROOT / ".cache/llama")).with_name("llama-tools") / "bin"
 SLOTS = 16
+STREAMS = (1, 4, 8, SLOTS)
 number = itertools.count(1)
 
 
@@ -67,8 +68,8 @@ def answers(server):
     return True
 
 
-def one_round(server, at_once, requests, tokens):
-    done, seconds = local_load.measure(server.port, server.key, [question(tokens) for _ in range(requests)], at_once)
+def one_round(server, at_once, bodies):
+    done, seconds = local_load.measure(server.port, server.key, bodies, at_once)
     return {"tokens_s": sum(a.usage["completion_tokens"] for a in done) / seconds, "first": [a.first for a in done]}
 
 
@@ -77,22 +78,33 @@ def quantile(values, share):
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def sweep(args, servers, tokens):
-    """[{at_once, and for each server tokens_s, p50, p99}]"""
-    rows = []
-    for at_once in (1, 4, 8, 16):
-        rounds = {name: [] for name in servers}
-        for i in range(args.rounds):
-            for name in sorted(servers, reverse=i % 2 == 1):
-                rounds[name].append(one_round(servers[name], at_once, max(args.requests, 2 * at_once), tokens))
-        row = {"at_once": at_once}
-        for name, results in rounds.items():
-            first = [f for r in results for f in r["first"]]
-            row[name] = {"tokens_s": statistics.median(r["tokens_s"] for r in results), "p50_s": quantile(first, 0.5),
-                         "p99_s": quantile(first, 0.99)}
-        rows.append(row)
-        print(f"  {at_once} at once: {row['infermesh']['tokens_s'] / row['llama-server']['tokens_s']:.2f} x llama-server", file=sys.stderr)
-    return rows
+def both(servers, at_once, requests, tokens, turn):
+    """The same questions for each server, one directly after the other: what the machine does besides changes slowly."""
+    bodies = [question(tokens) for _ in range(requests)]
+    return {name: one_round(servers[name], at_once, bodies) for name in sorted(servers, reverse=turn % 2 == 1)}
+
+
+def summary(at_once, pairs):
+    row = {"at_once": at_once, "rate": statistics.median(p["infermesh"]["tokens_s"] / p["llama-server"]["tokens_s"] for p in pairs)}
+    for name in pairs[0]:
+        first = [f for p in pairs for f in p[name]["first"]]
+        row[name] = {"tokens_s": statistics.median(p[name]["tokens_s"] for p in pairs), "p50_s": quantile(first, 0.5), "p99_s": quantile(first, 0.99)}
+    return row
+
+
+def sweep(args, servers, model):
+    """Each round goes through all numbers of streams, and llama.cpp's own bench. ([{at_once, rate, and for each server tokens_s, p50, p99}], the
+    gain of 8 streams over one, of both). A rate is the median over those of the rounds, a gain too."""
+    pairs, gains = {n: [] for n in STREAMS}, {"infermesh": [], "llama-batched-bench": []}
+    both(servers, SLOTS, SLOTS, args.tokens, 0)  # the first steps of a size take longer
+    for turn in range(args.rounds):
+        for at_once, found in pairs.items():
+            found.append(both(servers, at_once, max(args.requests, 3 * at_once), args.tokens, turn))
+        gains["infermesh"].append(pairs[8][-1]["infermesh"]["tokens_s"] / pairs[1][-1]["infermesh"]["tokens_s"])
+        gains["llama-batched-bench"].append(batched_gain(model, args.threads, 48, args.tokens))
+        print("  of llama-server: " + ", ".join(
+            f"{f[-1]['infermesh']['tokens_s'] / f[-1]['llama-server']['tokens_s']:.2f} at {n}" for n, f in pairs.items()), file=sys.stderr)
+    return [summary(n, found) for n, found in pairs.items()], {name: statistics.median(g) for name, g in gains.items()}
 
 
 def batched_gain(model, threads, prompt, tokens):
@@ -120,7 +132,7 @@ def second_turn(server, words, rounds):
     return {"prompt_tokens": prompt, "first_s": statistics.median(turns[0]), "second_s": statistics.median(turns[1])}
 
 
-def bench(args, name, model, context, tokens, folder):
+def bench(args, name, model, context, folder):
     print(name, file=sys.stderr)
     folder = pathlib.Path(folder)
     folder.mkdir()
@@ -129,14 +141,13 @@ def bench(args, name, model, context, tokens, folder):
         servers["infermesh"] = InferMesh(model, context, args.threads, folder)
         for server in servers.values():
             wait_for(lambda: answers(server), "the first answer", 120, 0.2)
-        result = {"model": name, "threads": args.threads, "rows": sweep(args, servers, tokens)}
+        rows, gain = sweep(args, servers, model)
+        result = {"model": name, "threads": args.threads, "rows": rows, "gain": gain}
         if context >= 2048:
             result["second_turn"] = {n: second_turn(s, args.words, args.rounds) for n, s in servers.items()}
     finally:
         for server in servers.values():
             server.stop()
-    rates = {r["at_once"]: r["infermesh"]["tokens_s"] for r in result["rows"]}
-    result["gain"] = {"infermesh": rates[8] / rates[1], "llama-batched-bench": batched_gain(model, args.threads, 48, tokens)}
     return result
 
 
@@ -144,8 +155,8 @@ def main():
     args = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     args.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     args.add_argument("--docs", action="store_true", help="write docs/local-bench.md and docs/img/local-bench.svg as well")
-    args.add_argument("--rounds", type=int, default=3)
-    args.add_argument("--requests", type=int, default=16, help="of each measurement, at least twice as many as are at once")
+    args.add_argument("--rounds", type=int, default=5)
+    args.add_argument("--requests", type=int, default=12, help="of each measurement, at least three times as many as are at once")
     args.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
     args.add_argument("--words", type=int, default=130, help="how often a sentence stands in the long conversation")
     args.add_argument("--threads", type=int, default=max(1, len(os.sched_getaffinity(0)) // 2),
@@ -158,11 +169,11 @@ def main():
     results = []
     with tempfile.TemporaryDirectory(prefix="im-bench-") as folder:
         if "demo" in args.models:
-            results.append(bench(args, "demo (2.2 million)", random_model.DEMO, 512, args.tokens, folder + "/demo"))
+            results.append(bench(args, "demo (2.2 million)", random_model.DEMO, 512, folder + "/demo"))
         if "random" in args.models:
             model = pathlib.Path(folder) / "random.gguf"
             million = random_model.write(model) / 1e6
-            results.append(bench(args, f"random ({million:.0f} million)", model, 2048, args.tokens, folder + "/random"))
+            results.append(bench(args, f"random ({million:.0f} million)", model, 2048, folder + "/random"))
     report = {"machine": f"{os.cpu_count()} processors, {platform.machine()}, kernel {platform.release()}", "load_before": load_before,
               "rounds": args.rounds, "requests": args.requests, "tokens": args.tokens, "models": results}
     print(json.dumps(report) if args.json else local_report.text(report))

@@ -4,7 +4,7 @@ import chart
 
 def ratios(row):
     ours, theirs = row["infermesh"], row["llama-server"]
-    return [ours["tokens_s"] / theirs["tokens_s"], ours["p50_s"] / theirs["p50_s"], ours["p99_s"] / theirs["p99_s"]]
+    return [row["rate"], ours["p50_s"] / theirs["p50_s"], ours["p99_s"] / theirs["p99_s"]]
 
 
 def text(report):
@@ -39,7 +39,7 @@ def write_docs(report, docs):
     load = ", ".join(f"{v:.1f}" for v in report["load_before"])
     head = ("# The local backend beside llama-server\n\n"
             "Written by `./dev bench local --docs` (tests/bench/local_bench.py): the same llama.cpp, model and threads, interleaved in one run, the whole mesh with its audit "
-            "log in between. What counts are the ratios.\n\n"
+            "log in between. What counts are the ratios. Both get the same questions, one directly after the other; those of tokens are medians of the rounds' own.\n\n"
             f"{report['machine']}; load of the machine {load} when it was begun; medians of {report['rounds']} rounds of {report['requests']} requests "
             f"or more, {report['tokens']} tokens each at most.\n\n![tokens a second](img/local-bench.svg)\n\n")
     (docs / "local-bench.md").write_text(head + text(report) + "\n")
