@@ -35,6 +35,36 @@ def bars(title, groups, width=640, legend=()):
     return "\n".join(out + ["</svg>", ""])
 
 
+SPAN = {"works": ("#4878a8", "works"), "disk": ("#c07840", "waits for the disk")}
+
+
+def waterfall(title, panels, width=1100):
+    """panels: {name: {"us": length, "rows": [(label, [[from, to, "works" or "disk"]])]}}, one below the other on one scale of µs."""
+    left, line = 150, 22
+    scale = (width - left - 30) / max(p["us"] for p in panels.values())
+    out, y = [f'<text x="20" y="22" font-size="14">{escape(title)}</text>'], 34
+    for i, (colour, what) in enumerate(SPAN.values()):
+        out += [f'<rect x="{left + i * 90}" y="{y}" width="10" height="10" fill="{colour}"/>', f'<text x="{left + 14 + i * 90}" y="{y + 9}">{what}</text>']
+    for name, panel in panels.items():
+        y += 40
+        out.append(f'<text x="20" y="{y}" font-weight="bold">{escape(name)}: {panel["us"]:.0f} µs</text>')
+        for label, spans in panel["rows"]:
+            y += line
+            out += [f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(label)}</text>',
+                    f'<line x1="{left}" y1="{y}" x2="{left + panel["us"] * scale:.1f}" y2="{y}" stroke="#ddd"/>']
+            for begin, end, what in spans:
+                wide = (end - begin) * scale
+                out.append(f'<rect x="{left + begin * scale:.1f}" y="{y - 8}" width="{max(wide, 1):.1f}" height="16" fill="{SPAN[what][0]}"/>')
+                if wide > 20:
+                    out.append(f'<text x="{left + (begin + end) / 2 * scale:.1f}" y="{y + 4}" text-anchor="middle" fill="#fff">{end - begin:.0f}</text>')
+        y += line
+        for at in range(0, int(panel["us"]) + 1, 50):
+            x = left + at * scale
+            out += [f'<line x1="{x:.1f}" y1="{y - 8}" x2="{x:.1f}" y2="{y - 3}" stroke="#333"/>', f'<text x="{x:.1f}" y="{y + 8}" text-anchor="middle">{at}</text>']
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 24}" font-family="sans-serif" font-size="11">'
+    return "\n".join([head, f'<rect width="{width}" height="{y + 24}" fill="#fff"/>', *out, "</svg>", ""])
+
+
 def table(head, rows):
     """Markdown; every cell is text."""
     return ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]

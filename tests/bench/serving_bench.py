@@ -16,11 +16,14 @@ import tempfile
 import threading
 import time
 
+import serving_million
 import serving_report
+import serving_waterfall
 import syscalls
 from targets import BODY, CLIENTS_MAX, FILES, ROOT, SPARE_FILES, Target, Targets, load
 
 MESHES = {"single, audit off": (True, "off"), "single, fail-closed": (True, "fail-closed"), "five processes": (False, "fail-closed")}
+LOGGED = [name for name, (_, audit) in MESHES.items() if audit != "off"]
 KINDS = ("closed", "open", "stream", "slow", "cached", "large")
 SHARES = (0.25, 0.5, 0.8)
 STREAMS = 10000
@@ -50,7 +53,7 @@ def long_body(size):
 
 def cases(args):
     """All but the open loop, whose rates come of the closed one."""
-    yield from (Case("closed", f"{n} connection{'s' * (n > 1)}", n) for n in (1, 64, 512))
+    yield from (Case("closed", f"{n:,} connection{'s' * (n > 1)}", n) for n in (1, 64, 512, 1000))
     yield Case("stream", "64 streams of 64 chunks, at once", 64, streamed(64, 0))
     yield Case("stream", f"64 streams of 64 chunks, one each {PACE_MS} ms", 64, streamed(64, PACE_MS))
     n, tokens = args.streams, 10 if args.quick else 25
@@ -187,13 +190,17 @@ def main():
     args.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     args.add_argument("--docs", action="store_true", help="write the figures into docs/performance.md and docs/img/serving.svg as well")
     args.add_argument("--quick", action="store_true", help="a short look: one round, short, and 1,000 slow streams")
-    args.add_argument("--only", default=",".join(KINDS), help="some of " + ", ".join(KINDS) + ", with commas")
+    args.add_argument("--only", default=",".join(KINDS), help="some of " + ", ".join(KINDS) + ", with commas; or alone: million (memory over so many requests, some minutes), waterfall (a picture of one request)")
     args.add_argument("--rounds", type=int, help="interleaved (3)")
     args.add_argument("--seconds", type=float, help="of each measurement (1.5)")
     args.add_argument("--peer", action="append", default=[], metavar="NAME=URL", help="another gateway that runs already: http://[KEY@]HOST:PORT/v1")
     args.add_argument("--upstream", default="127.0.0.1:0", metavar="HOST:PORT", help="where the upstream listens, for a peer to find it")
     args = args.parse_args()
     args.only = args.only.split(",")
+    if args.only == ["million"]:
+        return serving_million.run({name: MESHES[name] for name in LOGGED}, args.json)
+    if args.only == ["waterfall"]:
+        return serving_waterfall.run({name: MESHES[name] for name in LOGGED}, args.json, ROOT / "docs/img/waterfall.svg")
     if set(args.only) - set(KINDS):
         raise SystemExit(f"bench: --only knows {', '.join(KINDS)}")
     if args.docs and set(args.only) != set(KINDS):
