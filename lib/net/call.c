@@ -13,13 +13,22 @@ call_detach(struct call *c)
 {
 	struct net *net = c->link->net;
 
+	call_unhold(c);
 	loop_timer_cancel(net->loop, &c->timer);
 	call_table_remove(&c->link->calls, &c->entry);
 	list_remove(&c->node);
 	net->counters.calls--;
 }
 
+/* Nobody knows of a call whose REQUEST is held back. */
 static void
+put_cancel(const struct call *c)
+{
+	if (c->held == NULL)
+		link_put(c->link, FRAME_CANCEL, c->entry.id, NULL, 0);
+}
+
+void
 call_report(struct call *c, const struct im_err *err, const uint8_t *body, size_t len)
 {
 	call_detach(c);
@@ -35,7 +44,7 @@ call_tick(void *arg)
 	struct im_err err;
 
 	if (todo & CALL_DO_SEND_CANCEL)
-		link_put(c->link, FRAME_CANCEL, c->entry.id, NULL, 0);
+		put_cancel(c);
 	if (todo & CALL_DO_REPORT_DEADLINE) {
 		err_reason(
 		    &err, IM_EDEADLINE, "deadline",
@@ -84,16 +93,13 @@ check_start(const struct link *l, const struct call_request *req, struct im_err 
 	if (!is_text(req->method) || !is_text(req->traceparent))
 		return err_set(err, IM_EINVAL,
 			       "the method or the traceparent of a call is not UTF-8");
-	if (link_waiting(l) > LINK_OUT_SOFT)
-		return err_reason(err, IM_EAGAIN, "backlog", "%zu bytes wait to be sent to %s '%s'",
-				  link_waiting(l), l->peer.role, l->peer.name);
 	return IM_OK;
 }
 
-/* Append the REQUEST; on failure nothing is appended. */
-static enum im_rc
-put_request(struct link *l, uint32_t id, const struct call_request *req, struct im_err *err)
+enum im_rc
+call_put_request(struct call *c, const struct call_request *req, struct im_err *err)
 {
+	struct link *l = c->link;
 	struct request_frame frame = {
 		.method = req->method,
 		.budget_ms = req->budget_ms,
@@ -103,7 +109,7 @@ put_request(struct link *l, uint32_t id, const struct call_request *req, struct 
 	};
 	size_t before = l->out.len, body_len;
 
-	request_frame_encode(id, &frame, &l->out);
+	request_frame_encode(c->entry.id, &frame, &l->out);
 	if (!buf_ok(&l->out)) {
 		l->out.failed = false;
 		l->out.len = before;
@@ -146,7 +152,7 @@ call_start(struct link *l, const struct call_request *req, const struct call_ops
 		rc = err_set(err, IM_ENOMEM, "no memory for a call");
 		goto fail;
 	}
-	rc = put_request(l, c->entry.id, req, err);
+	rc = call_must_hold(l) ? call_hold(c, req, err) : call_put_request(c, req, err);
 	if (rc != IM_OK)
 		goto fail;
 	list_push_back(&l->call_list, &c->node);
@@ -178,7 +184,7 @@ call_cancel(struct call *c)
 	/* Inside its own 'end' it is closed already, and freed by whoever called that. */
 	if (!(call_step(&c->state, CALL_EV_CANCEL, 0) & CALL_DO_SEND_CANCEL))
 		return;
-	link_put(c->link, FRAME_CANCEL, c->entry.id, NULL, 0);
+	put_cancel(c);
 	call_detach(c);
 	free(c);
 }

@@ -222,6 +222,7 @@ link_open(struct endpoint *ep, struct conn *conn, struct link **ret_link)
 	list_init(&l->call_list);
 	list_init(&l->served_list);
 	list_init(&l->stalled);
+	list_init(&l->held);
 	conn->events = &link_conn_events;
 	conn->user = l;
 	ep->refs++;

@@ -90,6 +90,8 @@ link_flush(void *arg)
 	}
 	if (link_is_open(l) && !list_empty(&l->stalled))
 		served_wake(l);
+	if (!list_empty(&l->held))
+		call_release(l);
 }
 
 void

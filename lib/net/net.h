@@ -149,14 +149,16 @@ struct call_ops {
 	/* One DATA message of at least one byte; 'body' is valid inside the callback only. NULL: a stream is an error. */
 	void (*data)(void *user, struct call *call, const uint8_t *body, size_t len);
 	/* The end, exactly once, unless call_cancel() came first. err is NULL on success. 'call' is gone afterwards. The
-	 * deadline ends a call with IM_EDEADLINE, a lost link with IM_EUNAVAILABLE. */
+	 * deadline ends a call with IM_EDEADLINE, a lost link with IM_EUNAVAILABLE, a request that had to wait and then could not be sent
+	 * with IM_ETOOBIG or IM_ENOMEM. */
 	void (*end)(void *user, struct call *call, const struct im_err *err, const uint8_t *body,
 		    size_t len);
 };
 
 /**
- * Open a call on 'link'. Returns IM_OK, or without having sent anything IM_EUNAVAILABLE (link lost or peer draining),
- * IM_ETOOBIG (over the peer's max_frame_bytes), IM_EINVAL (method or traceparent is not UTF-8), IM_ENOMEM, IM_EAGAIN (too much waits to be written to this peer).
+ * Open a call on 'link'. While much waits to be written to the peer its request waits too, in the order of these calls, which
+ * takes of its deadline; cancelled meanwhile it is never sent. Returns IM_OK, or without having sent anything IM_EUNAVAILABLE (link lost or peer draining),
+ * IM_ETOOBIG (over the peer's max_frame_bytes), IM_EINVAL (method or traceparent is not UTF-8), IM_ENOMEM, IM_EAGAIN (too much waits already).
  * 'user' goes to the callbacks.
  */
 IM_MUST_CHECK enum im_rc call_start(struct link *link, const struct call_request *req,

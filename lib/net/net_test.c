@@ -155,7 +155,6 @@ test_call_large_bodies_arrive_whole(enum where where)
 		body[i] = (uint8_t)(i * 31 + i / 251);
 	fixture_open(&f, where, NULL);
 	for (int i = 0; i < 3; i++) {
-		/* Refused while 8 MiB wait, so one after the other. */
 		assert_int_equal(rig_ask(&f.client, &c[i], "Test/Echo", body, len, 0), IM_OK);
 		rig_wait(&f.client, c[i].ends, 1);
 		assert_false(c[i].failed);

@@ -23,7 +23,8 @@
 #define FRAME_MIN_MAX   1024u        /* a peer must accept at least so large frames */
 #define LINK_READ_BYTES (64u << 10)  /* receive buffer of a link that is up */
 #define LINK_KEEP_BYTES (256u << 10) /* larger buffers are given back when they are empty */
-#define LINK_OUT_SOFT   (8u << 20)   /* above it no calls are opened and no DATA is taken */
+#define LINK_OUT_SOFT   (8u << 20)   /* above it calls are held back and no DATA is taken */
+#define LINK_HELD_MAX   (64u << 20)  /* of calls that are held back; above it none are opened */
 #define LINK_OUT_HARD   (64u << 20)  /* above it replies turn into errors */
 #define LINK_OUT_LAST                                                                              \
 	(65u << 20) /* above it the link is closed: the peer makes us talk and does not read */
@@ -112,6 +113,8 @@ struct link {
 	/* Calls. */
 	struct call_table calls, served;
 	struct list call_list, served_list;
+	struct list held;      /* calls that wait for 'out' to shrink, in their order */
+	size_t held_bytes;     /* that they take */
 	uint32_t served_count; /* not ended, cancelled ones included */
 	uint32_t next_id;
 };
@@ -120,6 +123,7 @@ struct call {
 	struct call_entry entry;
 	struct list node; /* link->call_list */
 	struct link *link;
+	struct call_held *held; /* its REQUEST, which has not been sent; NULL = it has */
 	const struct call_ops *ops;
 	void *user;
 	struct call_state state;
@@ -181,7 +185,21 @@ void link_read(void *arg);
 /** conn_events.received */
 void link_received(void *arg, size_t len, const struct im_err *err);
 
+/* call_held.c */
+/** True if a REQUEST must not be appended now: too much waits, or others are held that came before. */
+bool call_must_hold(const struct link *l);
+/** Keep a copy of 'req' until there is room. IM_EAGAIN: too much is kept already; IM_ENOMEM. */
+enum im_rc call_hold(struct call *c, const struct call_request *req, struct im_err *err);
+/** Forget it. Does nothing if the call is not held. */
+void call_unhold(struct call *c);
+/** Something was sent: append the REQUESTs for which there is room. */
+void call_release(struct link *l);
+
 /* call.c */
+/** Append the REQUEST with the id of 'c' and whatever time it has left; on failure nothing is appended. */
+enum im_rc call_put_request(struct call *c, const struct call_request *req, struct im_err *err);
+/** The end of 'c', which is gone afterwards: tell its owner. */
+void call_report(struct call *c, const struct im_err *err, const uint8_t *body, size_t len);
 void call_on_data(struct link *l, uint32_t id, const uint8_t *body, size_t len);
 void call_on_end(struct link *l, uint32_t id, const uint8_t *body, size_t len);
 /** End all calls of 'l' with 'why'. */
