@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -413,6 +414,8 @@ serve_event(struct loop *l, const struct epoll_event *ev)
 		l->slots[slot].w->fn(l->slots[slot].w->arg, ev->events);
 }
 
+#define SHORT_SLEEP_US 5000
+
 static int
 sleep_ms(uint64_t until_us, uint64_t now_us)
 {
@@ -423,6 +426,25 @@ sleep_ms(uint64_t until_us, uint64_t now_us)
 	if (until_us - now_us > 60ULL * 1000 * 1000)
 		return 60 * 1000;
 	return (int)((until_us - now_us + 999) / 1000);
+}
+
+/* Wait for descriptors at most until the next timer. What is due within milliseconds is waited for to the microsecond, where the kernel
+ * can do it. */
+static int
+wait_fds(const struct loop *l, struct epoll_event ev[LOOP_EVENTS], uint64_t until_us,
+	 uint64_t now_us)
+{
+	static atomic_bool cannot;
+
+	if (until_us > now_us && until_us - now_us < SHORT_SLEEP_US && !atomic_load(&cannot)) {
+		const struct timespec left = { .tv_nsec = (long)(until_us - now_us) * 1000 };
+		int n = epoll_pwait2(l->epfd, ev, LOOP_EVENTS, &left, NULL);
+
+		if (n >= 0 || errno == EINTR)
+			return n;
+		atomic_store(&cannot, true); /* before Linux 5.11, or not allowed */
+	}
+	return epoll_wait(l->epfd, ev, LOOP_EVENTS, sleep_ms(until_us, now_us));
 }
 
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
@@ -449,7 +471,7 @@ wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
 	(void)pthread_mutex_unlock(&l->run);
 	more = atomic_load(&l->queued) > 0;
 	/* An earlier timer that is set from here on writes wakefd. */
-	return epoll_wait(l->epfd, ev, LOOP_EVENTS, more ? 0 : sleep_ms(until_us, now_us));
+	return wait_fds(l, ev, more ? 0 : until_us, now_us);
 }
 
 void

@@ -245,15 +245,28 @@ fail_frame(struct committer *c, struct turn *t, struct im_err *why)
 	return why->rc;
 }
 
+/* So few events that to answer them takes less time than to wake the loop's thread. */
+#define ANSWER_HERE 4
+
 static void
 hand_back(struct committer *c, struct turn *t)
 {
+	size_t events = 0;
+	bool more;
+
 	if (list_empty(&t->done))
 		return;
+	LIST_FOREACH (&t->done, job, struct commit_job, node)
+		events += job->events.count;
 	(void)pthread_mutex_lock(&c->lock);
 	list_move_all(&c->done, &t->done);
+	more = !list_empty(&t->work) || !list_empty(&c->queue);
 	(void)pthread_mutex_unlock(&c->lock);
-	loop_hand(c->loop, &c->report);
+	/* Else the next frame would wait for the answers of this one. */
+	if (!more && events <= ANSWER_HERE)
+		loop_post(c->loop, &c->report);
+	else
+		loop_hand(c->loop, &c->report);
 }
 
 /* Commit everything in t->work. IM_OK, or IM_EIO: it is over. */

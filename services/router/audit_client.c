@@ -14,6 +14,8 @@
 #define APPEND_MS      5000 /* an Append without an answer has failed */
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
+#define LINGER_US                                                                                  \
+	500 /* that a queued record waits for the next one; see docs/adr/0018-one-sync.md */
 
 /* An encoded AppendRequest with one event. Protobuf defines the concatenation of two messages as their merger, so the
  * bytes of several records behind each other are one AppendRequest with all their events. */
@@ -278,6 +280,7 @@ send_unsent(struct audit_client *ac)
 		return;
 	}
 	submit_gap(ac);
+	loop_timer_cancel(ac->loop, &ac->linger_timer);
 	while (!list_empty(&ac->unsent) && ac->appends_busy < AUDIT_APPENDS_MAX) {
 		enum im_rc rc;
 
@@ -350,6 +353,7 @@ audit_client_start(struct audit_client *ac, struct loop *loop, struct net *net, 
 	ac->flush_task = (struct loop_task){ .fn = flush_fire, .arg = ac };
 	ac->retry_timer = (struct loop_timer){ .fn = flush_fire, .arg = ac };
 	ac->late_timer = (struct loop_timer){ .fn = late_fire, .arg = ac };
+	ac->linger_timer = (struct loop_timer){ .fn = flush_fire, .arg = ac };
 	for (size_t i = 0; i < AUDIT_APPENDS_MAX; i++) {
 		ac->appends[i].client = ac;
 		list_init(&ac->appends[i].records);
@@ -377,6 +381,7 @@ audit_client_stop(struct audit_client *ac)
 	}
 	loop_timer_cancel(ac->loop, &ac->retry_timer);
 	loop_timer_cancel(ac->loop, &ac->late_timer);
+	loop_timer_cancel(ac->loop, &ac->linger_timer);
 	loop_cancel(ac->loop, &ac->flush_task);
 	endpoint_close(ac->ep);
 	ac->ep = NULL;
@@ -433,9 +438,9 @@ record_new(const struct audit_event *event)
 	return r;
 }
 
-enum audit_taken
-audit_client_queue(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
-		   void *user, struct audit_record **ret_record)
+static enum audit_taken
+take(struct audit_client *ac, const struct audit_event *event, audit_done_fn done, void *user,
+     struct audit_record **ret_record)
 {
 	bool terminal = event->kind == RECORD_RESPONSE;
 	bool must = is_request_kind(event) && ac->params.mode == AUDIT_FAIL_CLOSED;
@@ -491,9 +496,23 @@ enum audit_taken
 audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
 		    void *user, struct audit_record **ret_record)
 {
-	enum audit_taken taken = audit_client_queue(ac, event, done, user, ret_record);
+	enum audit_taken taken = take(ac, event, done, user, ret_record);
 
 	audit_client_flush(ac);
+	return taken;
+}
+
+enum audit_taken
+audit_client_queue(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+		   void *user, struct audit_record **ret_record)
+{
+	enum audit_taken taken = take(ac, event, done, user, ret_record);
+
+	/* Without memory for a timer it does not wait. */
+	if (!list_empty(&ac->unsent) && !loop_timer_armed(&ac->linger_timer) &&
+	    loop_timer_set(ac->loop, &ac->linger_timer, LINGER_US) != IM_OK) {
+		audit_client_flush(ac);
+	}
 	return taken;
 }
 

@@ -67,6 +67,8 @@ struct audit_client {
 	uint32_t append_bytes; /* of one Append; halved while the peer calls it too big */
 	struct loop_task flush_task;
 	struct loop_timer retry_timer, late_timer;
+	struct loop_timer
+	    linger_timer;        /* the oldest record that was queued has waited long enough */
 	struct gap gap;          /* dropped since the last GAP record; count 0 = none */
 	uint64_t terminals_done; /* terminal records acknowledged, or dropped and counted */
 	uint64_t appended, dropped;
@@ -100,7 +102,8 @@ enum audit_taken audit_client_submit(struct audit_client *ac, const struct audit
 				     audit_done_fn done, void *user,
 				     struct audit_record **ret_record);
 
-/** As audit_client_submit(), but it goes out with what is submitted next, after audit_client_flush() or at the next tick. */
+/** As audit_client_submit(), but it goes out with what is submitted next, after audit_client_flush() or after half a
+ *  millisecond, whichever is first. */
 enum audit_taken audit_client_queue(struct audit_client *ac, const struct audit_event *event,
 				    audit_done_fn done, void *user,
 				    struct audit_record **ret_record);

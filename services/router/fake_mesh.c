@@ -161,6 +161,19 @@ mesh_audit_release(struct mesh *m, bool hold_on)
 }
 
 void
+mesh_audit_release_one(struct mesh *m)
+{
+	struct held_append *h;
+
+	loop_enter(m->loop);
+	h = CONTAINER_OF(list_pop_front(&m->audit_held), struct held_append, node);
+	acknowledge(m, h->served, h->body.data, h->body.len);
+	loop_leave(m->loop);
+	buf_done(&h->body);
+	free(h);
+}
+
+void
 mesh_audit_up(struct mesh *m)
 {
 	static const struct endpoint_ops ops = { .request = audit_request };

@@ -40,6 +40,9 @@ struct fake_worker {
 	uint32_t fail_retry_ms; /* ... and this Retry-After */
 	bool hang;              /* take calls and say nothing */
 	bool say_one_then_hang;
+	bool keeps;           /* take calls and answer none before mesh_worker_answer_kept() */
+	struct served **kept; /* kept_count of them */
+	size_t kept_count;
 	bool refuse_full;       /* IM_EAGAIN */
 	uint32_t refuse_busier; /* so many more with LOAD_CHANGED */
 	bool says_load;         /* in refusals too */
@@ -137,6 +140,9 @@ void mesh_audit_down(struct mesh *m);
 /** Let held Appends through; hold those that come from now on, or not. */
 void mesh_audit_release(struct mesh *m, bool hold_on);
 
+/** Let the first held Append through; those that come from now on are held still. */
+void mesh_audit_release_one(struct mesh *m);
+
 /** Records of 'kind', and of 'outcome' unless it is OUTCOME_NONE. */
 size_t mesh_count(const struct mesh *m, enum record_kind kind, enum outcome outcome);
 const struct recorded *mesh_last(const struct mesh *m, enum record_kind kind);
@@ -157,6 +163,9 @@ void mesh_worker_fail_held(struct fake_worker *w, enum im_rc rc);
 
 /** Send a frame with a large head, which workers have no business to send, in the call that hangs. */
 enum im_rc mesh_worker_say_head(struct fake_worker *w, const char *content);
+
+/** Answer what was kept, and whatever comes from now on. */
+void mesh_worker_answer_kept(struct fake_worker *w);
 
 /** In the call that hangs: say a piece of the answer, the last one with a finish reason; and end it. */
 void mesh_worker_say(struct fake_worker *w, const char *content, const char *finish);

@@ -174,6 +174,11 @@ call_gone(void *user, struct served *served)
 	w->in_flight--;
 	w->cancelled++;
 	w->held = w->held == served ? NULL : w->held;
+	for (size_t i = 0; i < w->kept_count; i++) {
+		if (w->kept[i] == served) {
+			w->kept[i] = w->kept[--w->kept_count];
+		}
+	}
 	served_end(served, NULL, NULL, 0);
 }
 
@@ -196,6 +201,27 @@ answer(struct fake_worker *w, struct served *served)
 	generate_end_encode(&end, &bytes);
 	served_end(served, NULL, bytes.data, bytes.len);
 	buf_done(&bytes);
+}
+
+static void
+keep(struct fake_worker *w, struct served *served)
+{
+	w->kept = realloc(w->kept, (w->kept_count + 1) * sizeof(struct served *));
+	assert_non_null(w->kept);
+	w->kept[w->kept_count++] = served;
+}
+
+void
+mesh_worker_answer_kept(struct fake_worker *w)
+{
+	loop_enter(w->mesh->loop);
+	w->keeps = false;
+	while (w->kept_count > 0) {
+		answer(w, w->kept[--w->kept_count]);
+	}
+	loop_leave(w->mesh->loop);
+	free(w->kept);
+	w->kept = NULL;
 }
 
 static void
@@ -256,7 +282,11 @@ worker_request(void *user, struct link *link, struct served *served,
 	} else {
 		w->in_flight++;
 		served_accept(served, &ops, w);
-		answer(w, served);
+		if (w->keeps) {
+			keep(w, served);
+		} else {
+			answer(w, served);
+		}
 	}
 	arena_done(&arena);
 }

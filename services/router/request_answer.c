@@ -320,11 +320,13 @@ router_request_answer_static(struct request *r, const char *text, uint32_t choic
 	return ok ? IM_OK : IM_ENOMEM;
 }
 
-/* The answer takes longer than that of the cache: its REQUEST record goes first. */
+/* The first token takes longer than the cache: the REQUEST record goes before it. */
 static void
 cache_missed(struct request *r)
 {
-	audit_client_flush(&r->router->audit);
+	if (r->streams) {
+		audit_client_flush(&r->router->audit);
+	}
 	router_request_event(r, REQUEST_EV_CACHE_MISS);
 }
 

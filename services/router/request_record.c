@@ -52,8 +52,8 @@ router_request_record_begin(struct request *r)
 
 	describe(r, &ev);
 	ev.kind = RECORD_REQUEST;
-	/* What the cache has is found before a sync is over: then one is enough for both records, else the miss sends this one. */
-	return (r->st.ask_cache ? audit_client_queue : audit_client_submit)(
+	/* An answer that is whole soon needs one sync for both records; one that is read as it comes needs its first earlier. */
+	return (r->st.ask_cache || !r->streams ? audit_client_queue : audit_client_submit)(
 		   &r->router->audit, &ev, waits ? request_durable : NULL, r,
 		   waits ? &r->record : NULL) != AUDIT_NOMEM;
 }

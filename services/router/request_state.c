@@ -337,9 +337,9 @@ advance(struct request_state *r)
 		actions |= REQUEST_DO_FLUSH;
 	}
 	said = failed || (r->opened && r->flushed);
-	/* What the cache had is whole before the REQUEST record is durable: one sync may do for both records. */
+	/* An answer that is whole before the REQUEST record is durable: one sync may do for both records. */
 	if (r->work == REQUEST_OVER && r->terminal == TERMINAL_NONE && !r->hold_off &&
-	    (said || (r->outcome == OUTCOME_CACHE_HIT && r->record == GATE_SHUT))) {
+	    (said || r->record == GATE_SHUT)) {
 		r->terminal = TERMINAL_ASKED;
 		actions |= REQUEST_DO_RECORD_END;
 	}

@@ -19,7 +19,7 @@
  *
  *      REQUEST record:  pending ──durable──▶ frames may leave       ──failed──▶ OVER, ended with audit_unavailable
  *      terminal record: none ──OVER and all frames left──▶ asked ──taken──▶ pending ──durable or failed──▶ END
- *                         └──from the cache, REQUEST record pending──▲          (and all frames left)
+ *                         └──answer whole, REQUEST record pending────▲          (and all frames left)
  *
  * What holds whatever comes in: a slot that was taken is given back exactly once; exactly one terminal record is taken; no
  * frame leaves before the REQUEST record is durable and no successful END before the terminal record is; END is said

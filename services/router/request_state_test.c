@@ -93,6 +93,25 @@ test_request_hit_before_its_record_asks_for_both_at_once(void **state)
 }
 
 static void
+test_request_answer_before_its_record_asks_for_both_at_once(void **state)
+{
+	struct request_state r;
+
+	(void)state;
+	request_state_init(&r, AUDIT_FAIL_CLOSED, false, 1, 1000, 60000);
+	(void)request_step(&r, EV(ADMIT), 1000);
+	(void)request_step(&r, EV(PICKED), 1000);
+	assert_int_equal(request_step(&r, EV(FRAME), 1001), 0);
+	assert_int_equal(request_step(&r, EV(WORKER_OK), 1001), DO(FREE_SLOT) | DO(RECORD_END));
+	assert_int_equal(r.outcome, OUTCOME_OK);
+	assert_int_equal(request_step(&r, EV(TERMINAL_TAKEN), 1001), 0);
+	assert_int_equal(request_step(&r, EV(RECORD_DURABLE), 1002), DO(OPEN) | DO(FLUSH));
+	assert_int_equal(request_step(&r, EV(FLUSHED), 1002), 0);
+	assert_int_equal(request_step(&r, EV(TERMINAL_DURABLE), 1002), DO(END) | DO(FREE));
+	assert_int_equal(r.ending, REQUEST_END_OK);
+}
+
+static void
 test_request_hit_before_its_record_ends_badly_if_that_is_late(void **state)
 {
 	struct request_state r;
@@ -423,6 +442,7 @@ main(void)
 		cmocka_unit_test(test_request_fail_open_waits_for_no_record),
 		cmocka_unit_test(test_request_cache_hit_needs_no_worker),
 		cmocka_unit_test(test_request_hit_before_its_record_asks_for_both_at_once),
+		cmocka_unit_test(test_request_answer_before_its_record_asks_for_both_at_once),
 		cmocka_unit_test(test_request_hit_before_its_record_ends_badly_if_that_is_late),
 		cmocka_unit_test(test_request_failed_worker_is_retried_before_the_first_frame_only),
 		cmocka_unit_test(

@@ -11,6 +11,18 @@
 
 #include "router/fake_mesh.h"
 
+static size_t
+held_appends(const struct mesh *m)
+{
+	size_t n = 0;
+
+	for (const struct list *node = m->audit_held.next; node != &m->audit_held;
+	     node = node->next) {
+		n++;
+	}
+	return n;
+}
+
 static void
 test_router_audit_down_refuses_and_heals(void **state)
 {
@@ -43,17 +55,18 @@ test_router_slow_audit_holds_every_byte_back(void **state)
 	struct ask ask = { 0 };
 
 	(void)state;
+	mesh_settled(m); /* what the worker brought is recorded */
 	m->audit_holds = true;
 	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, w->started == 1 && w->in_flight == 0 && !list_empty(&m->audit_held));
+	/* The answer is whole, so its RESPONSE record goes after the REQUEST record at once. */
+	MESH_WAIT(m, w->started == 1 && w->in_flight == 0 && held_appends(m) == 2);
 	for (int i = 0; i < 20; i++) {
 		mesh_turn(m);
 	}
 	assert_false(ask.has_head); /* the worker is done, and nothing has left */
 	assert_int_equal(ask.frames, 0);
-	mesh_audit_release(m, true);
-	MESH_WAIT(m, ask.frames == 2 &&
-			 !list_empty(&m->audit_held)); /* the RESPONSE record is held now */
+	mesh_audit_release_one(m);
+	MESH_WAIT(m, ask.frames == 2);
 	for (int i = 0; i < 20; i++) {
 		mesh_turn(m);
 	}
@@ -66,16 +79,61 @@ test_router_slow_audit_holds_every_byte_back(void **state)
 	mesh_stop(m);
 }
 
-static size_t
-held_appends(const struct mesh *m)
+static void
+test_router_quick_answer_waits_for_one_append_of_both_records(void **state)
 {
-	size_t n = 0;
+	struct mesh *m = mesh_start("audit_ms: 60s", "gateway");
+	struct ask ask = { .whole = true, .warm = true };
 
-	for (const struct list *node = m->audit_held.next; node != &m->audit_held;
-	     node = node->next) {
-		n++;
+	(void)state;
+	(void)mesh_worker(m, 0, "w1", 4);
+	mesh_settled(m); /* what the worker brought is recorded */
+	m->record_count = 0;
+	m->audit_holds = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, !list_empty(&m->audit_held));
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
 	}
-	return n;
+	assert_int_equal(held_appends(m), 1);
+	assert_false(ask.has_head || ask.ended);
+	mesh_audit_release_one(m);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	assert_true(list_empty(&m->audit_held));
+	assert_int_equal(m->record_count, 2);
+	assert_int_equal(m->records[0].kind, RECORD_REQUEST);
+	assert_int_equal(m->records[1].outcome, OUTCOME_OK);
+	m->audit_holds = false;
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
+}
+
+static void
+test_router_slow_answer_has_its_request_recorded_meanwhile(void **state)
+{
+	struct mesh *m = mesh_start("audit_ms: 60s", "gateway");
+	struct fake_worker *w = mesh_worker(m, 0, "w1", 4);
+	struct ask ask = { .whole = true, .warm = true };
+
+	(void)state;
+	mesh_settled(m);
+	m->record_count = 0;
+	w->hang = true;
+	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, m->record_count == 1);
+	assert_int_equal(m->records[0].kind, RECORD_REQUEST);
+	assert_false(ask.ended);
+	mesh_worker_say(w, "Hello", "stop");
+	mesh_worker_end(w, IM_OK);
+	MESH_WAIT(m, ask.ended);
+	assert_false(ask.failed);
+	assert_int_equal(m->record_count, 2);
+	assert_int_equal(m->records[1].outcome, OUTCOME_OK);
+	ask_done(&ask);
+	mesh_settled(m);
+	mesh_stop(m);
 }
 
 static void
@@ -257,6 +315,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_router_audit_down_refuses_and_heals),
 		cmocka_unit_test(test_router_slow_audit_holds_every_byte_back),
+		cmocka_unit_test(test_router_quick_answer_waits_for_one_append_of_both_records),
+		cmocka_unit_test(test_router_slow_answer_has_its_request_recorded_meanwhile),
 		cmocka_unit_test(test_router_hit_waits_for_one_append_of_both_records),
 		cmocka_unit_test(
 		    test_router_caller_that_leaves_while_its_hit_waits_has_both_records),

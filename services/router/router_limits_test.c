@@ -243,14 +243,14 @@ test_router_limit_refused_for_another_reason_costs_nothing(void **state)
 	mesh_stop(m);
 }
 
-/* All at once; the audit service holds everything up, so that nothing is settled before all have been asked. Returns how many
- * were admitted. */
+/* All at once; the worker answers none, so that nothing is settled before all have been asked. Returns how many were
+ * admitted. */
 static size_t
-thousand_at_once(struct mesh *m, struct ask *asks, uint64_t *ret_reserved)
+thousand_at_once(struct mesh *m, struct fake_worker *w, struct ask *asks, uint64_t *ret_reserved)
 {
 	size_t refused = 0, admitted;
 
-	m->audit_holds = true;
+	w->keeps = true;
 	for (size_t i = 0; i < AT_ONCE; i++) {
 		asks[i].max_tokens = 50;
 		asks[i].warm = true;
@@ -268,7 +268,7 @@ thousand_at_once(struct mesh *m, struct ask *asks, uint64_t *ret_reserved)
 			       AT_ONCE - refused);
 		admitted = mesh_metric(m, line) ? AT_ONCE - refused : AT_ONCE + 1;
 	} while (admitted > AT_ONCE);
-	mesh_audit_release(m, false);
+	mesh_worker_answer_kept(w);
 	for (size_t i = 0; i < AT_ONCE; i++) {
 		MESH_WAIT(m, asks[i].ended);
 		if (!asks[i].failed && asks[i].rates.tokens.limit > 0 && *ret_reserved == 0) {
@@ -286,13 +286,14 @@ test_router_limit_of_requests_holds_for_a_thousand_at_once(void **state)
 					 "requests_burst: 100}]\n",
 					 "gateway");
 	struct ask *asks = calloc(AT_ONCE, sizeof(*asks));
+	struct fake_worker *w;
 	uint64_t begun_ms = clock_mono_ms(), reserved = 0;
 	size_t admitted;
 
 	(void)state;
 	assert_non_null(asks);
-	(void)mesh_worker(m, 0, "w1", AT_ONCE);
-	admitted = thousand_at_once(m, asks, &reserved);
+	w = mesh_worker(m, 0, "w1", AT_ONCE);
+	admitted = thousand_at_once(m, w, asks, &reserved);
 	/* Not one more than the burst and what time gave. */
 	assert_in_range(admitted, 100, 100 + 600 * (clock_mono_ms() - begun_ms) / 60000 + 1);
 	for (size_t i = 0; i < AT_ONCE; i++) {
@@ -326,7 +327,7 @@ test_router_limit_of_tokens_overshoots_by_what_is_under_way_at_most(void **state
 	assert_non_null(asks);
 	/* Each uses more than was reserved for it, by its prompt: that was thought to have a token for each 4 bytes. */
 	w->more_prompt = 50 + EXCESS + 60;
-	admitted = thousand_at_once(m, asks, &reserved);
+	admitted = thousand_at_once(m, w, asks, &reserved);
 	assert_in_range(reserved, 51, 110);
 	each = 8 + w->more_prompt;
 	assert_true(each > reserved);
