@@ -6,6 +6,7 @@
 #include "infermesh/v1/inference.pb-c.h"
 #include "infermesh/v1/router.pb-c.h"
 #include "wire/generate.h"
+#include "wire/plain_frame.h"
 #include "wire/text.h"
 #include "wire/usage.h"
 
@@ -81,6 +82,8 @@ generate_frame_encode(const struct generate_frame *frame, struct buf *out)
 	struct rates_packed limits;
 	struct arena tmp = { 0 };
 
+	if (plain_frame_encode(frame, out))
+		return;
 	if (frame->has_head) {
 		head.model = text_out(frame->head.model);
 		head.cache = text_out(frame->head.cache);
@@ -158,9 +161,11 @@ generate_frame_decode(const uint8_t *buf, size_t len, struct arena *arena,
 	};
 	const Infermesh__V1__GenerateFrame *m;
 	ProtobufCMessage *msg;
-	enum im_rc rc =
-	    wire_unpack(&infermesh__v1__generate_frame__descriptor, buf, len, arena, &msg, err);
+	enum im_rc rc;
 
+	if (plain_frame_decode(buf, len, arena, ret))
+		return IM_OK;
+	rc = wire_unpack(&infermesh__v1__generate_frame__descriptor, buf, len, arena, &msg, err);
 	if (rc != IM_OK)
 		return rc;
 	m = (const Infermesh__V1__GenerateFrame *)msg;
