@@ -39,6 +39,26 @@ arena_done(struct arena *a)
 	a->used_bytes = 0;
 }
 
+void
+arena_reset(struct arena *a)
+{
+	struct arena_chunk *c, *kept = NULL;
+
+	while ((c = a->head) != NULL) {
+		a->head = c->next;
+		if (kept == NULL && c->cap == ARENA_CHUNK_BYTES)
+			kept = c;
+		else
+			free(c);
+	}
+	if (kept != NULL) {
+		kept->next = NULL;
+		kept->used = 0;
+	}
+	a->head = kept;
+	a->used_bytes = 0;
+}
+
 static struct arena_chunk *
 chunk_new(struct arena *a, size_t need)
 {

@@ -21,6 +21,9 @@ void arena_init(struct arena *a, size_t max_bytes);
 /** Free everything that came from 'a'; it is empty and usable afterwards. NULL is fine. */
 void arena_done(struct arena *a);
 
+/** The same, but keep a little memory for what comes next: for one that is filled and emptied again and again. */
+void arena_reset(struct arena *a);
+
 /** 'size' zeroed bytes aligned for any type, or NULL when the bound or memory does not allow it. */
 void *arena_alloc(struct arena *a, size_t size);
 

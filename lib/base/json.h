@@ -75,6 +75,9 @@ const char *json_string(struct json_span v, struct arena *a);
 /** The same for what stands between quotes, such as the raw name of a member. */
 const char *json_unescape(struct json_span raw, struct arena *a);
 
+/** True if 'len' bytes at 'text' stand for themselves inside a JSON string: ASCII, no quote, no backslash, no control character. */
+bool json_plain(const char *text, size_t len);
+
 /** A copy of the text as it stands, with a NUL, in 'a'; NULL without memory. */
 const char *json_verbatim(struct json_span v, struct arena *a);
 

@@ -124,23 +124,49 @@ put_escape(struct buf *b, uint8_t c)
 	(void)buf_printf(b, "\\u%04x", c);
 }
 
+/* How many of the bytes stand for themselves, from the first on. */
+static size_t
+plain_prefix(const uint8_t *p, size_t len)
+{
+	size_t n = 0, run = 8;
+
+	while (run == 8 && len - n >= 8)
+		n += run = json_plain_run(p + n);
+	while (n < len && (json_class[p[n]] & CLASS_PLAIN))
+		n++;
+	return n;
+}
+
+bool
+json_plain(const char *text, size_t len)
+{
+	return plain_prefix((const uint8_t *)text, len) == len;
+}
+
 bool
 json_put_string(struct buf *b, const char *s, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)(len > 0 ? s : "");
 	const uint8_t *end = p + len;
+	uint8_t *to = buf_reserve(b, len + 2);
 	size_t n;
 
-	(void)buf_append_byte(b, '"');
+	if (to == NULL)
+		return false;
+	n = plain_prefix(p, len);
+	*to = '"';
+	memcpy(to + 1, p, n);
+	p += n;
+	if (p == end) {
+		to[n + 1] = '"';
+		b->len += n + 2;
+		return true;
+	}
+	b->len += n + 1;
 	while (p < end) {
-		const uint8_t *from = p;
-
-		n = 8;
-		while (n == 8 && end - p >= 8)
-			p += n = json_plain_run(p);
-		while (p < end && (json_class[*p] & CLASS_PLAIN))
-			p++;
-		(void)buf_append(b, from, (size_t)(p - from));
+		n = plain_prefix(p, (size_t)(end - p));
+		(void)buf_append(b, p, n);
+		p += n;
 		if (p == end)
 			break;
 		if (*p == 0) { /* it would not be accepted back */

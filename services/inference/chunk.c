@@ -114,9 +114,10 @@ tool_calls(struct json_span list, bool whole, struct arena *a, struct delta *d, 
 	return IM_OK;
 }
 
-/* A delta, or the message of a whole answer. */
+/* A delta, or the message of a whole answer. '*ret_said': the text in it, if it is one. */
 static enum im_rc
-message(struct json_span m, bool whole, struct arena *a, struct delta *d, struct im_err *err)
+message(struct json_span m, bool whole, struct arena *a, struct delta *d,
+	struct json_span *ret_said, struct im_err *err)
 {
 	enum {
 		ROLE,
@@ -144,11 +145,18 @@ message(struct json_span m, bool whole, struct arena *a, struct delta *d, struct
 	if (d->reasoning_content[0] == '\0' &&
 	    (rc = text_of(v[REASONING], names[REASONING], a, &d->reasoning_content, err)) != IM_OK)
 		return rc;
+	if (d->content[0] != '\0')
+		*ret_said = v[CONTENT];
+	else
+		*ret_said =
+		    json_type(v[REASONING_CONTENT]) == JSON_STRING && v[REASONING_CONTENT].len > 2
+			? v[REASONING_CONTENT]
+			: v[REASONING];
 	return tool_calls(v[TOOL_CALLS], whole, a, d, err);
 }
 
 static enum im_rc
-choice(struct json_span item, size_t position, struct arena *a, struct delta *d, bool *ret_whole,
+choice(struct json_span item, size_t position, struct arena *a, struct delta *d, struct chunk *c,
        struct im_err *err)
 {
 	enum {
@@ -178,14 +186,15 @@ choice(struct json_span item, size_t position, struct arena *a, struct delta *d,
 			return no_memory(err);
 	}
 	if (json_type(v[DELTA]) == JSON_OBJECT)
-		return message(v[DELTA], false, a, d, err);
+		return message(v[DELTA], false, a, d, &c->said, err);
 	if (json_type(v[MESSAGE]) == JSON_OBJECT) {
-		*ret_whole = true;
-		return message(v[MESSAGE], true, a, d, err);
+		c->whole = true;
+		return message(v[MESSAGE], true, a, d, &c->said, err);
 	}
-	if (json_member(item, "text", &text)) /* of a completion */
-		return text_of(text, "text", a, &d->content, err);
-	return IM_OK;
+	if (!json_member(item, "text", &text)) /* of a completion */
+		return IM_OK;
+	c->said = text;
+	return text_of(text, "text", a, &d->content, err);
 }
 
 bool
@@ -234,13 +243,26 @@ choices_of(struct json_span list, struct arena *a, struct chunk *c, struct im_er
 		return no_memory(err);
 	(void)json_iter_init(&it, list);
 	while (json_iter_next(&it, &name, &item)) {
-		enum im_rc rc = choice(item, c->count, a, &c->deltas[c->count], &c->whole, err);
+		enum im_rc rc = choice(item, c->count, a, &c->deltas[c->count], c, err);
 
 		if (rc != IM_OK)
 			return rc;
 		c->count++;
 	}
 	return IM_OK;
+}
+
+/* One text of the assistant's and nothing else. */
+static bool
+says_one_text(const struct chunk *c)
+{
+	const struct delta *d = c->deltas;
+
+	return c->count == 1 && !c->whole && !c->has_usage &&
+	       (d->content[0] != '\0') != (d->reasoning_content[0] != '\0') &&
+	       (d->role[0] == '\0' || strcmp(d->role, "assistant") == 0) && d->refusal[0] == '\0' &&
+	       d->finish_reason[0] == '\0' && d->logprobs_json[0] == '\0' &&
+	       d->tool_call_count == 0;
 }
 
 enum im_rc
@@ -272,7 +294,10 @@ chunk_parse(const char *text, size_t len, struct arena *a, struct chunk *ret, st
 		     err);
 	if (rc == IM_OK)
 		rc = choices_of(v[CHOICES], a, &c, err);
-	if (rc == IM_OK)
-		*ret = c;
+	if (rc != IM_OK)
+		return rc;
+	if (!says_one_text(&c))
+		c.said = (struct json_span){ "", 0 };
+	*ret = c;
 	return rc;
 }

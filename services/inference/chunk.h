@@ -20,6 +20,9 @@ struct chunk {
 	bool whole;                     /* a chat.completion: nothing follows */
 	bool has_usage;
 	struct usage usage;
+	/* The string in the JSON, with its quotes, if the piece is one choice's that says one text and nothing else but perhaps
+	 * that it is the assistant's; else len is 0. */
+	struct json_span said;
 };
 
 /**

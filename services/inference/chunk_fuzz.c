@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "inference/answer.h"
+#include "inference/chunk_pattern.h"
 #include "inference/errors.h"
 #include "inference/upstream.h"
 
@@ -37,6 +38,7 @@ static void
 as_answer(const char *text, size_t size)
 {
 	struct answer_frames frames;
+	struct chunk_pattern pattern = { 0 };
 	struct answer answer;
 	enum im_rc rc = IM_OK;
 	struct arena arena;
@@ -46,10 +48,14 @@ as_answer(const char *text, size_t size)
 	while (rc == IM_OK && size > 0) {
 		const char *lf = memchr(text, '\n', size);
 		size_t len = lf != NULL ? (size_t)(lf - text) : size;
-		struct chunk chunk;
+		struct chunk chunk, fresh;
 
 		arena_init(&arena, 1 << 20);
-		rc = chunk_parse(text, len, &arena, &chunk, NULL);
+		rc = chunk_pattern_parse(&pattern, text, len, &arena, &chunk, NULL);
+		if (rc != chunk_parse(text, len, &arena, &fresh, NULL) ||
+		    (rc == IM_OK &&
+		     (chunk.count != fresh.count || chunk.has_usage != fresh.has_usage)))
+			abort();
 		if (rc == IM_OK)
 			rc = answer_take(&answer, &chunk, &arena, &frames, NULL);
 		if (rc == IM_OK)
@@ -58,6 +64,7 @@ as_answer(const char *text, size_t size)
 		text += len + (lf != NULL);
 		size -= len + (lf != NULL);
 	}
+	chunk_pattern_done(&pattern);
 	arena_init(&arena, 1 << 20);
 	if (rc == IM_OK && answer_finish(&answer, &arena, &frames, NULL) == IM_OK) {
 		check_frames(&frames);

@@ -45,30 +45,49 @@ gather(const struct sse *s, struct buf *b, const char *bytes, size_t len, struct
 	return IM_OK;
 }
 
+/* The data of one event. */
+static enum im_rc
+give(struct sse *s, const char *text, size_t len, sse_fn fn, void *user, struct im_err *err)
+{
+	if (len == 0)
+		return IM_OK;
+	if (len != 6 || memcmp(text, "[DONE]", 6) != 0)
+		return fn(user, text, len, err);
+	s->finished = true;
+	return IM_OK;
+}
+
 static enum im_rc
 dispatch(struct sse *s, sse_fn fn, void *user, struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
 
-	if (s->has_data && s->data.len > 0) {
-		const char *text = buf_cstr(&s->data);
-
-		if (text != (const char *)s->data.data)
-			return err_set(err, IM_ENOMEM, "no memory for an event of the upstream");
-		if (s->data.len == 6 && memcmp(text, "[DONE]", 6) == 0)
-			s->finished = true;
-		else
-			rc = fn(user, text, s->data.len, err);
-	}
+	if (s->has_data)
+		rc = give(s, (const char *)s->data.data, s->data.len, fn, user, err);
 	s->has_data = false;
 	buf_clear(&s->data);
 	return rc;
+}
+
+/* Of the line of 'len' bytes that begins with "data": that, the colon and one blank. */
+static size_t
+name_length(const char *line, size_t len)
+{
+	size_t n = 4;
+
+	if (n < len) /* the colon */
+		n++;
+	if (n < len && line[n] == ' ')
+		n++;
+	return n;
 }
 
 /* One whole line without its end. */
 static enum im_rc
 take_line(struct sse *s, const char *line, size_t len, sse_fn fn, void *user, struct im_err *err)
 {
+	size_t skip;
+
 	if (!s->started && len >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0) {
 		line += 3;
 		len -= 3;
@@ -78,16 +97,9 @@ take_line(struct sse *s, const char *line, size_t len, sse_fn fn, void *user, st
 		return dispatch(s, fn, user, err);
 	if (len < 4 || memcmp(line, "data", 4) != 0 || (len > 4 && line[4] != ':'))
 		return IM_OK;
-	line += 4;
-	len -= 4;
-	if (len > 0) { /* the colon */
-		line++;
-		len--;
-	}
-	if (len > 0 && *line == ' ') {
-		line++;
-		len--;
-	}
+	skip = name_length(line, len);
+	line += skip;
+	len -= skip;
 	if (s->has_data) {
 		enum im_rc rc = gather(s, &s->data, "\n", 1, err);
 
@@ -106,6 +118,14 @@ line_length(const char *bytes, size_t len)
 	const char *cr = memchr(bytes, '\r', n);
 
 	return cr != NULL ? (size_t)(cr - bytes) : n;
+}
+
+/* True if the line of 'n' bytes and the end of line behind it are a whole event, as nearly always. */
+static bool
+is_whole_event(const struct sse *s, const char *line, size_t n, size_t len)
+{
+	return !s->has_data && n > 5 && memcmp(line, "data:", 5) == 0 && len - n >= 2 &&
+	       line[n] == '\n' && line[n + 1] == '\n';
 }
 
 enum im_rc
@@ -131,6 +151,12 @@ sse_feed(struct sse *s, const char *bytes, size_t len, sse_fn fn, void *user, st
 			buf_clear(&s->line);
 		} else if (n > line_max(s)) {
 			return too_big(s, err);
+		} else if (is_whole_event(s, bytes + at, n, len - at)) {
+			size_t skip = name_length(bytes + at, n);
+
+			s->started = true;
+			rc = give(s, bytes + at + skip, n - skip, fn, user, err);
+			at++; /* the second end of line */
 		} else {
 			rc = take_line(s, bytes + at, n, fn, user, err);
 		}

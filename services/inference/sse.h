@@ -25,7 +25,7 @@ struct sse {
 	bool finished;    /* [DONE] was seen: everything after it is ignored */
 };
 
-/** One event's data, NUL-terminated; valid inside the call only. Anything but IM_OK stops the reader. */
+/** One event's data, at least one byte, without a NUL behind it; valid inside the call only. Anything but IM_OK stops the reader. */
 typedef enum im_rc (*sse_fn)(void *user, const char *data, size_t len, struct im_err *err);
 
 void sse_init(struct sse *s, size_t max_bytes);

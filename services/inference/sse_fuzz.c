@@ -14,7 +14,7 @@ gather(void *user, const char *data, size_t len, struct im_err *err)
 {
 	struct buf *b = user;
 
-	if (strnlen(data, len + 1) > len)
+	if (len == 0)
 		abort();
 	if (!buf_append(b, data, len) || !buf_append_byte(b, '\0'))
 		return err_set(err, IM_ENOMEM, "memory");

@@ -26,9 +26,10 @@ gather(void *user, const char *data, size_t len, struct im_err *err)
 	struct seen *s = user;
 	size_t at = strlen(s->text);
 
-	assert_int_equal(strlen(data), len);
+	assert_int_equal(strnlen(data, len), len);
 	assert_true(at + len + 2 < sizeof(s->text));
-	(void)snprintf(s->text + at, sizeof(s->text) - at, "%s%s", s->count++ > 0 ? "|" : "", data);
+	(void)snprintf(s->text + at, sizeof(s->text) - at, "%s%.*s", s->count++ > 0 ? "|" : "",
+		       (int)len, data);
 	if (s->count == s->stop_after)
 		return err_set(err, IM_EUPSTREAM, "enough");
 	return IM_OK;

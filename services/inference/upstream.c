@@ -90,6 +90,9 @@ backend_free(struct backend *b)
 	curl_loop_free(b->curl);
 	curl_slist_free_all(b->headers);
 	api_key_done(&b->key);
+	loop_cancel(b->loop, &b->turn_over);
+	arena_done(&b->piece_arena);
+	chunk_pattern_done(&b->pattern);
 	arena_done(&b->model_arena);
 	for (int i = 0; i < OPERATION_COUNT; i++)
 		curl_url_cleanup(b->urls[i]);
@@ -135,6 +138,14 @@ backend_setup(struct backend *b, struct im_err *err)
 	return upstream_models_start(b, err);
 }
 
+static void
+turn_over(void *arg)
+{
+	struct backend *b = arg;
+
+	b->turn_us = 0;
+}
+
 static enum im_rc
 start(struct loop *loop, const struct config *item, struct backend **ret, struct im_err *err)
 {
@@ -149,6 +160,9 @@ start(struct loop *loop, const struct config *item, struct backend **ret, struct
 	b->loop = loop;
 	b->item = item;
 	list_init(&b->jobs);
+	b->turn_over.fn = turn_over;
+	b->turn_over.arg = b;
+	arena_init(&b->piece_arena, UPSTREAM_PIECE_ARENA_MAX);
 	for (int i = 0; i < OPERATION_COUNT; i++) {
 		b->stats.seconds[i].bounds = &histogram_seconds;
 		b->stats.first_token[i].bounds = &histogram_first_token;

@@ -13,13 +13,15 @@
 #include "daemon/api_key.h"
 #include "daemon/curl_loop.h"
 #include "inference/backend.h"
+#include "inference/chunk_pattern.h"
 #include "inference/request_json.h"
 
-#define UPSTREAM_CAPACITY    256                        /* when the configuration does not say */
-#define UPSTREAM_EVENT_MAX   ((size_t)1024 * 1024)      /* bytes of one event of a stream */
-#define UPSTREAM_ANSWER_MAX  ((size_t)8 * 1024 * 1024)  /* bytes of a JSON answer */
-#define UPSTREAM_VECTORS_MAX ((size_t)24 * 1024 * 1024) /* the same of an embedding */
-#define UPSTREAM_REQUEST_MAX ((size_t)64 * 1024 * 1024)
+#define UPSTREAM_CAPACITY        256                       /* when the configuration does not say */
+#define UPSTREAM_EVENT_MAX       ((size_t)1024 * 1024)     /* bytes of one event of a stream */
+#define UPSTREAM_ANSWER_MAX      ((size_t)8 * 1024 * 1024) /* bytes of a JSON answer */
+#define UPSTREAM_VECTORS_MAX     ((size_t)24 * 1024 * 1024) /* the same of an embedding */
+#define UPSTREAM_PIECE_ARENA_MAX (4 * UPSTREAM_ANSWER_MAX)  /* of a piece, decoded */
+#define UPSTREAM_REQUEST_MAX     ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
 /* libcurl's handles that are kept between requests: to make one and free it costs as much as sending a request. 7 KiB each. */
@@ -63,12 +65,18 @@ struct backend {
 	uint32_t in_flight;
 	struct list jobs;
 
+	/* Of the piece at hand, whosever it is. */
+	struct arena piece_arena;
+	struct chunk_pattern pattern;
+
 	struct arena model_arena;
 	struct model_info *models;
 	size_t model_count;
 	struct models_fetch fetch;
 
 	struct upstream_stats stats;
+	uint64_t turn_us; /* when the first bytes of this turn of the loop came; 0 = none did */
+	struct loop_task turn_over;
 	struct loop_task stop_task;
 	loop_fn stopped;
 	void *stopped_arg;

@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "inference/errors.h"
 
-#define FRAME_ARENA_MAX (4 * UPSTREAM_ANSWER_MAX)
-
 long
 job_status(const struct job *j)
 {
@@ -53,33 +51,31 @@ static enum im_rc
 take_piece(void *user, const char *text, size_t len, struct im_err *err)
 {
 	struct job *j = user;
+	struct arena *arena = &j->b->piece_arena;
 	struct answer_frames frames;
 	struct chunk chunk;
-	struct arena arena;
 	enum im_rc rc;
 
-	arena_init(&arena, FRAME_ARENA_MAX);
-	rc = chunk_parse(text, len, &arena, &chunk, err);
+	rc = chunk_pattern_parse(&j->b->pattern, text, len, arena, &chunk, err);
 	if (rc == IM_OK)
-		rc = answer_take(&j->answer, &chunk, &arena, &frames, err);
+		rc = answer_take(&j->answer, &chunk, arena, &frames, err);
 	if (rc == IM_OK && !give_frames(j, &frames))
 		rc = cancelled(err);
-	arena_done(&arena);
+	arena_reset(arena);
 	return rc;
 }
 
 static enum im_rc
 take_end(struct job *j, struct im_err *err)
 {
+	struct arena *arena = &j->b->piece_arena;
 	struct answer_frames frames;
-	struct arena arena;
 	enum im_rc rc;
 
-	arena_init(&arena, FRAME_ARENA_MAX);
-	rc = answer_finish(&j->answer, &arena, &frames, err);
+	rc = answer_finish(&j->answer, arena, &frames, err);
 	if (rc == IM_OK && !give_frames(j, &frames))
 		rc = cancelled(err);
-	arena_done(&arena);
+	arena_reset(arena);
 	j->complete = rc == IM_OK;
 	return rc;
 }

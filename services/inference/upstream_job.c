@@ -54,6 +54,17 @@ job_end(struct job *j, const struct im_err *err)
 	ops->end(user, err, has_usage ? &usage : NULL);
 }
 
+/* The time, read once a turn: a stream's pieces come many in one. */
+static uint64_t
+turn_us(struct backend *b)
+{
+	if (b->turn_us == 0) {
+		b->turn_us = clock_mono_us();
+		loop_post_last(b->loop, &b->turn_over);
+	}
+	return b->turn_us;
+}
+
 /* libcurl has bytes of the body. */
 static size_t
 on_body(char *bytes, size_t one, size_t count, void *user)
@@ -62,12 +73,13 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 	size_t len = one * count, room;
 	enum im_rc rc;
 
-	j->last_us = clock_mono_us();
+	j->last_us = turn_us(j->b);
 	if (j->dead || j->failed)
 		return CURL_WRITEFUNC_ERROR;
 	if (j->complete)
 		return len;
-	if (job_status(j) / 100 != 2) {
+	j->good = j->good || job_status(j) / 100 == 2;
+	if (!j->good) {
 		room = ERRORS_BODY_MAX - j->body.len;
 		(void)buf_append(&j->body, bytes, len < room ? len : room);
 		return len;

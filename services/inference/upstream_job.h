@@ -35,6 +35,7 @@ struct job {
 	enum generate_op operation;
 	struct vectors_want want; /* of an embedding */
 
+	bool good; /* the status is 2xx */
 	enum body_mode mode;
 	struct sse sse;
 	struct buf body; /* of a JSON answer or an error */
