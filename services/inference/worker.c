@@ -117,6 +117,8 @@ worker_start(const struct service_env *env, const struct backend_ops *ops, void 
 	list_init(&w->asked);
 	w->tick.fn = on_tick;
 	w->tick.arg = w;
+	w->flush.fn = worker_flush;
+	w->flush.arg = w;
 	w->stats.seconds.bounds = &histogram_seconds;
 	w->stats.first_token.bounds = &histogram_first_token;
 	w->stats.per_token.bounds = &histogram_per_token;
@@ -186,7 +188,9 @@ worker_try_finish(struct worker *w)
 
 	if (!w->backend_stopped || !list_empty(&w->links))
 		return;
+	loop_cancel(w->env.loop, &w->flush);
 	buf_done(&w->scratch);
+	buf_done(&w->batch);
 	free(w);
 	stopped(arg);
 }

@@ -1,6 +1,7 @@
 /*
  * inference/worker_request.c - one Inference/Generate: decoded, given to the backend, its frames sent as credit allows, ended
- * with the worker's load. Never looks into a frame.
+ * with the worker's load. What a turn of the loop brings of one answer leaves as one frame: protobuf joins messages that stand
+ * behind each other. Never changes what a frame says.
  *
  *   RUNNING ──backend ends──▶ (frames still wait for credit) ──last one sent──▶ END
  *      └──caller cancels, link lost, worker stops──▶ job cancelled ──▶ END
@@ -43,6 +44,8 @@ request_free(struct request *r)
 {
 	struct list *node;
 
+	if (r->w->batch_of == r)
+		r->w->batch_of = NULL;
 	while ((node = list_pop_front(&r->queue)) != NULL)
 		free(CONTAINER_OF(node, struct waiting, node));
 	list_remove(&r->node);
@@ -155,42 +158,105 @@ enqueue(struct request *r, const struct buf *frame, struct im_err *err)
 	return true;
 }
 
+/* False: that failed, and the request is gone. */
+static bool
+send_or_enqueue(struct request *r, const struct buf *frame)
+{
+	enum im_rc rc = IM_EAGAIN;
+	struct im_err err;
+
+	if (!buf_ok(frame)) {
+		err_set(&err, IM_ENOMEM, "the worker is out of memory");
+		request_fail(r, &err);
+		return false;
+	}
+	if (list_empty(&r->queue))
+		rc = served_send(r->served, frame->data, frame->len);
+	switch (rc) {
+	case IM_OK:
+	case IM_EUNAVAILABLE: /* 'cancelled' follows */
+		return true;
+	case IM_EAGAIN:
+		if (enqueue(r, frame, &err)) {
+			set_paused(r, true);
+			return true;
+		}
+		break;
+	default:
+		err_set(&err, rc, "a piece of the answer cannot be sent: %s", im_rc_text(rc));
+		break;
+	}
+	request_fail(r, &err);
+	return false;
+}
+
+/* Send what is gathered. False: that failed, and the request whose it was is gone. */
+static bool
+send_batch(struct worker *w)
+{
+	struct request *r = w->batch_of;
+	bool ok = true;
+
+	w->batch_of = NULL;
+	if (r != NULL)
+		ok = send_or_enqueue(r, &w->batch);
+	if (w->batch.cap > 4 * WORKER_BATCH_MAX)
+		buf_done(&w->batch);
+	buf_clear(&w->batch);
+	return ok;
+}
+
+void
+worker_flush(void *arg)
+{
+	(void)send_batch(arg);
+}
+
+/* Vectors and tool calls go alone: decoded they are many times as long as their bytes. */
+static bool
+is_text(const struct generate_frame *frame)
+{
+	for (size_t i = 0; i < frame->delta_count; i++)
+		if (frame->deltas[i].tool_call_count > 0 || frame->deltas[i].embedding.len > 0)
+			return false;
+	return true;
+}
+
 static void
 on_frame(void *user, const struct generate_frame *frame)
 {
 	struct request *r = user;
 	struct worker *w = r->w;
-	enum im_rc rc = IM_EAGAIN;
-	struct im_err err;
+	bool text = is_text(frame);
 
 	if (r->first_us == 0) {
 		r->first_us = clock_mono_us();
 		histogram_add(&w->stats.first_token, (double)(r->first_us - r->started_us) / 1e6);
 	}
-	buf_clear(&w->scratch);
-	generate_frame_encode(frame, &w->scratch);
-	if (!buf_ok(&w->scratch)) {
-		err_set(&err, IM_ENOMEM, "the worker is out of memory");
-		request_fail(r, &err);
-		return;
+	if (w->batch_of != NULL && (w->batch_of != r || !text)) {
+		bool own = w->batch_of == r;
+
+		if (!send_batch(w) && own)
+			return;
 	}
-	if (list_empty(&r->queue))
-		rc = served_send(r->served, w->scratch.data, w->scratch.len);
-	switch (rc) {
-	case IM_OK:
-	case IM_EUNAVAILABLE: /* 'cancelled' follows */
-		break;
-	case IM_EAGAIN:
-		if (enqueue(r, &w->scratch, &err))
-			set_paused(r, true);
-		else
-			request_fail(r, &err);
-		break;
-	default:
-		err_set(&err, rc, "a piece of the answer cannot be sent: %s", im_rc_text(rc));
-		request_fail(r, &err);
-		break;
+	if (w->batch_of == NULL) {
+		w->batch_of = r;
+		w->batch_named = false;
+		loop_post_last(w->env.loop, &w->flush);
 	}
+	if (frame->system_fingerprint == NULL || frame->system_fingerprint[0] == '\0') {
+		generate_frame_encode(frame, &w->batch);
+	} else if (!w->batch_named) {
+		generate_frame_encode(frame, &w->batch);
+		w->batch_named = true;
+	} else { /* the first one counts; joined, the last one would */
+		struct generate_frame unnamed = *frame;
+
+		unnamed.system_fingerprint = "";
+		generate_frame_encode(&unnamed, &w->batch);
+	}
+	if (!text || !buf_ok(&w->batch) || w->batch.len >= WORKER_BATCH_MAX)
+		(void)send_batch(w);
 }
 
 static void
@@ -199,6 +265,8 @@ on_end(void *user, const struct im_err *err, const struct usage *usage)
 	struct request *r = user;
 
 	r->job = NULL;
+	if (r->w->batch_of == r && !send_batch(r->w))
+		return;
 	if (err != NULL) {
 		r->failed = true;
 		r->err = *err;
@@ -334,6 +402,7 @@ worker_request(void *user, struct link *link, struct served *served,
 void
 worker_end_requests(struct worker *w, const struct im_err *why)
 {
+	worker_flush(w);
 	LIST_FOREACH_SAFE (&w->requests, r, struct request, node)
 		request_fail(r, why);
 }

@@ -155,7 +155,8 @@ on_data(void *user, struct call *call, const uint8_t *body, size_t len)
 	struct generate_frame frame;
 
 	assert_int_equal(generate_frame_decode(body, len, &arena, &frame, NULL), IM_OK);
-	(void)buf_append_str(&a->text, frame.deltas[0].content);
+	for (size_t i = 0; i < frame.delta_count; i++)
+		(void)buf_append_str(&a->text, frame.deltas[i].content);
 	a->frames++;
 	arena_done(&arena);
 	if (a->withhold)

@@ -13,6 +13,7 @@
 #define WORKER_ANNOUNCE_US 1000000 /* between announcements */
 #define WORKER_LOOK_US     50000   /* while the backend does not know its models yet */
 #define WORKER_QUEUE_MAX   ((size_t)16 * 1024 * 1024) /* bytes of one answer that wait for credit */
+#define WORKER_BATCH_MAX   ((size_t)16 * 1024)        /* frames that go together */
 #define WORKER_ARENA_MIN                                                                           \
 	((size_t)8 * 1024 * 1024) /* bound of a decoded request, beside four times its bytes */
 
@@ -51,6 +52,10 @@ struct worker {
 	struct endpoint *operators; /* NULL = they are not served */
 	struct list asked;          /* changes that operators asked for */
 	struct buf scratch;         /* for encoding within one callback */
+	struct buf batch; /* encoded frames of 'batch_of' that leave at the end of the turn */
+	struct request *batch_of; /* NULL = none */
+	bool batch_named;         /* a system_fingerprint is in it */
+	struct loop_task flush;
 	struct loop_timer tick;
 	uint64_t offered_us; /* until when a free place is offered to one router */
 	uint32_t weight;     /* 0 = not configured */
@@ -114,6 +119,9 @@ void worker_refuse_operators(struct worker *w);
 /** An endpoint_ops.request. */
 void worker_request(void *user, struct link *link, struct served *served,
 		    const struct served_request *req);
+
+/** Send what this turn gathered; 'arg' is the worker. A loop_fn. */
+void worker_flush(void *arg);
 
 /** Cancel every request and end it with 'why'. */
 void worker_end_requests(struct worker *w, const struct im_err *why);

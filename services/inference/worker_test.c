@@ -45,6 +45,46 @@ test_worker_streams_frames_in_order_and_ends_with_usage_and_load(void **state)
 	buf_done(&a.text);
 }
 
+#define LARGE 65536 /* bytes of a frame that waits for no other */
+
+static void
+test_worker_frames_of_one_turn_leave_together(void **state)
+{
+	struct ask a = { 0 }, b = { 0 };
+	struct job *j = ask(&a, "m1"), *k = ask(&b, "m2");
+	char large[LARGE + 1];
+
+	(void)state;
+	memset(large, 'x', LARGE);
+	large[LARGE] = '\0';
+	ON_LOOP({
+		fake_frame(j, "Hel");
+		fake_frame(j, "lo");
+	});
+	RUN_UNTIL(a.frames == 1);
+	assert_string_equal(buf_cstr(&a.text), "Hello");
+	/* Those of another request stand between, and the last is large: each goes as soon as the next is no fit. */
+	ON_LOOP({
+		fake_frame(j, ", ");
+		fake_frame(k, "by");
+		fake_frame(k, "e");
+		fake_frame(j, "you");
+		fake_frame(j, large);
+		fake_frame(j, "!");
+		fake_end(j, IM_OK);
+		fake_end(k, IM_OK);
+	});
+	RUN_UNTIL(a.ended && b.ended);
+	assert_int_equal(a.frames, 4);
+	assert_int_equal(b.frames, 1);
+	assert_int_equal(a.text.len, strlen("Hello, you!") + LARGE);
+	assert_memory_equal(a.text.data, "Hello, youx", 11);
+	assert_int_equal(a.text.data[a.text.len - 1], '!');
+	assert_string_equal(buf_cstr(&b.text), "bye");
+	buf_done(&a.text);
+	buf_done(&b.text);
+}
+
 static void
 test_worker_backend_failure_reaches_the_caller(void **state)
 {
@@ -272,13 +312,17 @@ test_worker_lost_link_cancels_its_jobs_and_joins_again(void **state)
 {
 	struct ask a = { 0 };
 	struct im_err why;
+	struct job *j;
 	unsigned announced;
 
 	(void)state;
-	(void)ask(&a, "m1");
+	j = ask(&a, "m1");
 	announced = router.announced;
 	err_set(&why, IM_EIO, "cut by the test");
-	ON_LOOP(link_close(router.link, &why));
+	ON_LOOP({
+		fake_frame(j, "waits for the end of this turn");
+		link_close(router.link, &why);
+	});
 	RUN_UNTIL(fake_state.cancels == 1);
 	RUN_UNTIL(router.announced > announced);
 	RUN_UNTIL(a.ended);
@@ -323,11 +367,8 @@ test_worker_reader_that_reads_again_resumes_the_backend(void **state)
 
 	(void)state;
 	(void)snprintf(piece, sizeof(piece), "%01024d", 1);
-	ON_LOOP({
-		fake_frame(j, piece);
-		fake_frame(j, piece);
-		fake_frame(j, piece);
-	});
+	for (int i = 0; i < 3; i++)
+		ON_LOOP(fake_frame(j, piece));
 	RUN_UNTIL(a.frames == 1);
 	assert_int_equal(fake_state.resumes, 0);
 	a.withhold = false;
@@ -411,6 +452,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_worker_announces_itself_its_models_and_aliases),
 		TEST(test_worker_streams_frames_in_order_and_ends_with_usage_and_load),
+		TEST(test_worker_frames_of_one_turn_leave_together),
 		TEST(test_worker_backend_failure_reaches_the_caller),
 		TEST(test_worker_says_how_much_of_its_load_is_the_hearers_own),
 		TEST(test_worker_refuses_what_it_cannot_do),
