@@ -22,8 +22,8 @@ struct chat_identity {
 
 /* A streamed answer. */
 struct chat_stream {
-	struct buf prefix; /* {"id":…,"created":…,"model":…, the same in every chunk */
-	struct buf fingerprint;
+	struct buf head; /* data: {"id":…,"model":…,["system_fingerprint":…,]"choices":[ */
+	bool has_fingerprint; /* it is in 'head' */
 	bool include_usage;
 	bool completion;                        /* text, and no message with a role */
 	bool broken;                            /* a buffer failed */

@@ -8,6 +8,9 @@
 #include "base/json.h"
 #include "gateway/chat_response.h"
 
+#define CHOICES      "\"choices\":["
+#define NOTHING_MORE ",\"logprobs\":null,\"finish_reason\":null}]"
+
 /* One chunk of one choice. */
 struct chunk {
 	uint32_t index;
@@ -23,8 +26,10 @@ chat_stream_init(struct chat_stream *s, const struct chat_identity *id, bool inc
 {
 	*s = (struct chat_stream){ .include_usage = include_usage,
 				   .completion = id->operation == OPERATION_COMPLETION };
-	chat_put_prefix(&s->prefix, id, true);
-	if (buf_ok(&s->prefix))
+	(void)buf_append_str(&s->head, "data: ");
+	chat_put_prefix(&s->head, id, true);
+	(void)buf_append_str(&s->head, CHOICES);
+	if (buf_ok(&s->head))
 		return IM_OK;
 	chat_stream_done(s);
 	return err_set(err, IM_ENOMEM, "no memory for an answer; try again later");
@@ -33,17 +38,13 @@ chat_stream_init(struct chat_stream *s, const struct chat_identity *id, bool inc
 void
 chat_stream_done(struct chat_stream *s)
 {
-	buf_done(&s->prefix);
-	buf_done(&s->fingerprint);
+	buf_done(&s->head);
 }
 
 static void
 put_event_begin(const struct chat_stream *s, struct buf *out)
 {
-	(void)buf_append_str(out, "data: ");
-	(void)buf_append(out, s->prefix.data, s->prefix.len);
-	(void)buf_append(out, s->fingerprint.data, s->fingerprint.len);
-	(void)buf_append_str(out, "\"choices\":[");
+	(void)buf_append(out, s->head.data, s->head.len);
 }
 
 static void
@@ -58,7 +59,9 @@ put_member(struct buf *out, bool *first, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
-	(void)buf_printf(out, "%s\"%s\":", *first ? "" : ",", name);
+	(void)buf_append_str(out, *first ? "\"" : ",\"");
+	(void)buf_append_str(out, name);
+	(void)buf_append_str(out, "\":");
 	(void)json_put_cstr(out, value);
 	*first = false;
 }
@@ -103,7 +106,8 @@ static void
 put_chunk(const struct chat_stream *s, const struct chunk *c, struct buf *out)
 {
 	put_event_begin(s, out);
-	(void)buf_printf(out, "{\"index\":%" PRIu32, c->index);
+	(void)buf_append_str(out, "{\"index\":");
+	(void)buf_append_uint(out, c->index);
 	if (s->completion) {
 		(void)buf_append_str(out, ",\"text\":");
 		(void)json_put_cstr(out, c->content != NULL ? c->content : "");
@@ -120,6 +124,24 @@ put_chunk(const struct chat_stream *s, const struct chunk *c, struct buf *out)
 		(void)buf_append_str(out, "null");
 	(void)buf_append_str(out, s->include_usage ? "}],\"usage\":null" : "}]");
 	put_event_end(out);
+}
+
+/* Nothing but content, as nearly all. */
+static void
+put_content(const struct chat_stream *s, uint32_t index, const char *content, struct buf *out)
+{
+	const char *name = s->completion ? ",\"text\":" : ",\"delta\":{\"content\":";
+	const char *end =
+	    s->include_usage ? NOTHING_MORE ",\"usage\":null}\n\n" : NOTHING_MORE "}\n\n";
+
+	put_event_begin(s, out);
+	(void)buf_append_str(out, "{\"index\":");
+	(void)buf_append_uint(out, index);
+	(void)buf_append_str(out, name);
+	(void)json_put_cstr(out, content);
+	if (!s->completion)
+		(void)buf_append_byte(out, '}');
+	(void)buf_append_str(out, end);
 }
 
 static const char *
@@ -149,6 +171,11 @@ put_delta(struct chat_stream *s, const struct delta *d, struct buf *out)
 
 	if (s->finished[d->index] || (!begins && !says))
 		return;
+	if (!begins && c.content != NULL && c.reasoning_content == NULL && c.refusal == NULL &&
+	    d->tool_call_count == 0 && d->logprobs_json[0] == '\0' && d->finish_reason[0] == '\0') {
+		put_content(s, d->index, c.content, out);
+		return;
+	}
 	if (s->completion && !says) { /* a role alone */
 		s->begun[d->index] = true;
 		return;
@@ -172,11 +199,13 @@ put_delta(struct chat_stream *s, const struct delta *d, struct buf *out)
 static void
 learn_fingerprint(struct chat_stream *s, const char *fingerprint)
 {
-	if (fingerprint[0] == '\0' || s->fingerprint.len > 0)
+	if (fingerprint[0] == '\0' || s->has_fingerprint)
 		return;
-	(void)buf_append_str(&s->fingerprint, "\"system_fingerprint\":");
-	(void)json_put_cstr(&s->fingerprint, fingerprint);
-	(void)buf_append_byte(&s->fingerprint, ',');
+	s->has_fingerprint = true;
+	s->head.len -= sizeof(CHOICES) - 1;
+	(void)buf_append_str(&s->head, "\"system_fingerprint\":");
+	(void)json_put_cstr(&s->head, fingerprint);
+	(void)buf_append_str(&s->head, "," CHOICES);
 }
 
 enum im_rc
@@ -193,7 +222,7 @@ chat_stream_frame(struct chat_stream *s, const struct generate_frame *frame, str
 		}
 		put_delta(s, &frame->deltas[i], out);
 	}
-	if (!buf_ok(out) || !buf_ok(&s->fingerprint))
+	if (!buf_ok(out) || !buf_ok(&s->head))
 		return err_set(err, IM_ENOMEM,
 			       "no memory for a piece of the answer; try again later");
 	return IM_OK;
