@@ -9,24 +9,37 @@
 struct bytes *
 bytes_new(size_t cap)
 {
-	size_t total = sizeof(struct bytes) + cap;
-	struct bytes *b;
+	struct bytes *b = cap > SIZE_MAX - sizeof(*b) ? NULL : malloc(sizeof(*b) + cap);
 
-	if (total < cap || total > SIZE_MAX - BYTES_HUGE)
-		return NULL;
-	if (total < BYTES_HUGE) {
-		b = malloc(total);
-	} else {
-		total = (total + BYTES_HUGE - 1) / BYTES_HUGE * BYTES_HUGE;
-		b = aligned_alloc(BYTES_HUGE, total);
-		if (b != NULL)
-			(void)madvise(b, total, MADV_HUGEPAGE);
-	}
 	if (b == NULL)
 		return NULL;
+	*b = (struct bytes){ .cap = cap, .data = (uint8_t *)(b + 1) };
 	atomic_init(&b->refs, 1);
-	b->cap = total - sizeof(*b);
 	return b;
+}
+
+struct bytes *
+bytes_map(int fd, uint64_t at, size_t len)
+{
+	struct bytes *b = malloc(sizeof(*b));
+	void *map;
+
+	if (b == NULL)
+		return NULL;
+	map = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, (off_t)at);
+	if (map == MAP_FAILED)
+		goto out_free;
+	/* What cannot be read is an error here, and would be a signal later. Linux 5.14. */
+	if (madvise(map, len, MADV_POPULATE_READ) < 0)
+		goto out_unmap;
+	*b = (struct bytes){ .cap = len, .mapped = len, .data = map };
+	atomic_init(&b->refs, 1);
+	return b;
+out_unmap:
+	(void)munmap(map, len);
+out_free:
+	free(b);
+	return NULL;
 }
 
 struct bytes *
@@ -39,8 +52,11 @@ bytes_ref(struct bytes *b)
 void
 bytes_unref(struct bytes *b)
 {
-	if (b != NULL && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		free(b);
+	if (b == NULL || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (b->mapped > 0)
+		(void)munmap(b->data, b->mapped);
+	free(b);
 }
 
 bool

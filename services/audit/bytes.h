@@ -10,19 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BYTES_HUGE                                                                                 \
-	((size_t)2 * 1024 *                                                                        \
-	 1024) /* a huge page: blocks are as large as so many, or smaller than one */
+/* Blocks of a file that is mapped begin at multiples of it: of a page, whatever size pages have. */
+#define BYTES_MAP_ALIGN ((uint64_t)65536)
 
 struct bytes {
 	atomic_uint refs;
 	size_t cap;
-	uint8_t data[];
+	size_t mapped; /* 0 = it is memory */
+	uint8_t *data; /* of a file: must not be written */
 };
 
-/** A block of 'cap' bytes with one reference, the caller's. Large ones lie on huge pages where the kernel has them: taking these costs a
- *  fifth of taking small ones. NULL: no memory. */
+/** A block of 'cap' bytes with one reference, the caller's. NULL: no memory. */
 struct bytes *bytes_new(size_t cap);
+
+/**
+ * The 'len' bytes of a file at 'at', a multiple of BYTES_MAP_ALIGN, with one reference: the file's pages themselves, which take no memory
+ * and need no copy. All of them are there when it returns. The file may lose its name, but must not become shorter. NULL: it cannot be done,
+ * for reasons that reading will tell.
+ */
+struct bytes *bytes_map(int fd, uint64_t at, size_t len);
 
 /** One more reference; returns 'b'. Whoever has one may. */
 struct bytes *bytes_ref(struct bytes *b);

@@ -11,10 +11,13 @@
 
 struct dedup_recent {
 	uint8_t id[RECORD_ID_BYTES];
-	uint32_t next; /* in its chain, as position + 1; 0 = last */
-	uint8_t kind;  /* enum record_kind; 0 = in no chain */
-	bool open;
+	uint32_t next : 18; /* in its chain, as position + 1; 0 = last */
+	uint32_t kind : 8;  /* enum record_kind; 0 = in no chain */
+	uint32_t open : 1;
+	uint32_t bucket; /* of its chain, so that its id is hashed once */
 };
+
+_Static_assert(DEDUP_RECENT < 1U << 18, "a position fits");
 
 struct dedup_old {
 	uint8_t id[RECORD_ID_BYTES];
@@ -141,13 +144,18 @@ index_at(const struct dedup *d, uint32_t pos)
 static void
 unchain(struct dedup *d, uint32_t pos)
 {
-	uint32_t *link = &d->bucket[hash_id(d, d->recent[pos].id) & MASK];
+	struct dedup_recent *e = &d->recent[pos];
+	uint32_t at = d->bucket[e->bucket];
 
-	while (*link != pos + 1)
-		link = &d->recent[*link - 1].next;
-	*link = d->recent[pos].next;
-	d->recent[pos].kind = 0;
-	d->recent[pos].open = false;
+	if (at == pos + 1) {
+		d->bucket[e->bucket] = e->next;
+	} else {
+		while (d->recent[at - 1].next != pos + 1)
+			at = d->recent[at - 1].next;
+		d->recent[at - 1].next = e->next;
+	}
+	e->kind = 0;
+	e->open = 0;
 }
 
 bool
@@ -177,7 +185,6 @@ dedup_add(struct dedup *d, const uint8_t *id, enum record_kind kind)
 {
 	uint32_t pos = d->next & MASK;
 	struct dedup_recent *e = &d->recent[pos];
-	uint32_t *bucket;
 
 	d->recalled = false;
 	if (e->kind != 0) {
@@ -197,9 +204,9 @@ dedup_add(struct dedup *d, const uint8_t *id, enum record_kind kind)
 	e->kind = (uint8_t)kind;
 	e->open = kind == RECORD_REQUEST;
 	d->open += e->open;
-	bucket = &d->bucket[hash_id(d, id) & MASK];
-	e->next = *bucket;
-	*bucket = pos + 1;
+	e->bucket = (uint32_t)hash_id(d, id) & MASK;
+	e->next = d->bucket[e->bucket];
+	d->bucket[e->bucket] = pos + 1;
 	return IM_OK;
 }
 
@@ -231,20 +238,20 @@ close_old(struct dedup *d, const uint8_t *id)
 	}
 }
 
-/* The REQUEST of 'id' has its terminal record. */
+/* The REQUEST that 'terminal' ends has its terminal record. */
 static void
-close_request(struct dedup *d, const uint8_t *id)
+close_request(struct dedup *d, const struct dedup_recent *terminal)
 {
-	for (uint32_t at = d->bucket[hash_id(d, id) & MASK]; at != 0; at = d->recent[at - 1].next) {
+	for (uint32_t at = d->bucket[terminal->bucket]; at != 0; at = d->recent[at - 1].next) {
 		struct dedup_recent *e = &d->recent[at - 1];
 
-		if (e->open && memcmp(e->id, id, RECORD_ID_BYTES) == 0) {
-			e->open = false;
+		if (e->open && memcmp(e->id, terminal->id, RECORD_ID_BYTES) == 0) {
+			e->open = 0;
 			d->open--;
 			return;
 		}
 	}
-	close_old(d, id);
+	close_old(d, terminal->id);
 }
 
 void
@@ -254,7 +261,7 @@ dedup_settle(struct dedup *d)
 		const struct dedup_recent *e = &d->recent[d->settled & MASK];
 
 		if (e->kind != 0 && record_is_terminal((enum record_kind)e->kind))
-			close_request(d, e->id);
+			close_request(d, e);
 	}
 }
 

@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 #define DEDUP_RECENT                                                                               \
-	131072U /* entries; a power of two. 28 bytes each, touched as they come: so memory grows by 3.5 MiB until so many came */
+	131072U /* entries; a power of two. 28 bytes each with its bucket, touched as they come: so memory grows by 3.5 MiB until so many came */
 #define DEDUP_OPEN 1048576U /* entries; an older REQUEST counts as abandoned */
 
 struct dedup_recent;

@@ -41,6 +41,12 @@ direct_begin(struct direct *d, int fd)
 	d->on = switch_to(fd, true);
 }
 
+bool
+direct_can(int fd)
+{
+	return switch_to(fd, true) && switch_to(fd, false);
+}
+
 void
 direct_keep(struct direct *d, uint64_t at, const void *data, size_t len)
 {

@@ -28,6 +28,9 @@ void direct_done(struct direct *d);
 /** What is written to 'fd' from now on goes past the page cache. */
 void direct_begin(struct direct *d, int fd);
 
+/** True if direct_write() goes past the page cache for files like 'fd': what the cache has of one is what its disk has. */
+bool direct_can(int fd);
+
 /** The file ends with these bytes, which begin at 'at'; before, it ended there. */
 void direct_keep(struct direct *d, uint64_t at, const void *data, size_t len);
 

@@ -127,7 +127,7 @@ search_tiles(struct search *s, struct im_err *err)
 static enum im_rc
 search_log(struct search *s, struct im_err *err)
 {
-	const struct wal_scan scan = { on_frame, any_frame, s };
+	const struct wal_scan scan = { on_frame, any_frame, s, false };
 	struct wal_found wal = { 0 };
 	bool has_wal = source_exists(s->source, "wal");
 	enum im_rc rc = IM_OK;
@@ -225,7 +225,7 @@ static enum im_rc
 pick_entry(const struct audit_source *source, uint64_t index, struct buf *out, struct im_err *err)
 {
 	struct pick p = { .index = index, .out = out };
-	const struct wal_scan scan = { pick_frame, any_frame, &p };
+	const struct wal_scan scan = { pick_frame, any_frame, &p, false };
 	bool has_wal = source_exists(source, "wal");
 	struct wal_found wal;
 	enum im_rc rc;

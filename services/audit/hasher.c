@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/sha256_pair.h"
+#include "audit/sha256_lanes.h"
 
 #define BLOCK_BYTES  SHA256_BLOCK_BYTES
 #define SHORT_BLOCKS ((size_t)16) /* of a message that is copied to be padded */
+#define LANES_MAX    ((size_t)16)
+#define WORTH_LANES  ((size_t)9) /* so many take longer in pairs than sixteen together */
 
 static int
 run(struct hasher *h, const struct hash_part *parts, size_t count, struct hash *ret)
@@ -42,6 +44,7 @@ hasher_init(struct hasher *h, struct im_err *err)
 	h->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	h->ctx = EVP_MD_CTX_new();
 	h->pair = sha256_pair();
+	h->sixteen = sha256_sixteen();
 	if (h->md != NULL && h->ctx != NULL && run(h, NULL, 0, &first))
 		return IM_OK;
 	hasher_done(h);
@@ -103,46 +106,76 @@ hash_one(uint8_t prefix, const struct hash_part *message, size_t blocks, struct 
 	}
 }
 
-static void
-hash_two(const struct hasher *h, uint8_t prefix, const struct hash_part *const message[2],
-	 size_t blocks, struct hash *const ret[2])
-{
-	uint8_t padded[2][SHORT_BLOCKS * BLOCK_BYTES];
+/* Messages of as many blocks that wait for each other. */
+struct group {
+	size_t count;
+	size_t message[LANES_MAX];
+};
 
-	pad(padded[0], prefix, message[0], blocks);
-	pad(padded[1], prefix, message[1], blocks);
-	h->pair((const uint8_t *const[]){ padded[0], padded[1] }, blocks, ret);
+/* 'count' of a group's messages, by a function of 'lanes' lanes; those that are left over do the first one again. */
+static void
+hash_lanes(hasher_lanes_fn fn, size_t lanes, uint8_t prefix, const struct hash_part *message,
+	   const size_t *which, size_t count, size_t blocks, struct hash *ret)
+{
+	uint8_t padded[LANES_MAX * SHORT_BLOCKS * BLOCK_BYTES];
+	const uint8_t *lane[LANES_MAX];
+	struct hash *hash[LANES_MAX], again;
+
+	for (size_t i = 0; i < lanes; i++) {
+		lane[i] = i < count ? padded + i * blocks * BLOCK_BYTES : padded;
+		hash[i] = i < count ? &ret[which[i]] : &again;
+		if (i < count)
+			pad(padded + i * blocks * BLOCK_BYTES, prefix, &message[which[i]], blocks);
+	}
+	fn(lane, blocks, hash);
+}
+
+static void
+hash_group(const struct hasher *h, uint8_t prefix, const struct hash_part *message, struct group *g,
+	   size_t blocks, struct hash *ret)
+{
+	size_t done = 0;
+
+	if (h->sixteen != NULL && g->count >= WORTH_LANES) {
+		hash_lanes(h->sixteen, LANES_MAX, prefix, message, g->message, g->count, blocks,
+			   ret);
+		done = g->count;
+	}
+	for (; h->pair != NULL && g->count - done >= 2; done += 2)
+		hash_lanes(h->pair, 2, prefix, message, g->message + done, 2, blocks, ret);
+	for (; done < g->count; done++)
+		hash_one(prefix, &message[g->message[done]], blocks, &ret[g->message[done]]);
+	g->count = 0;
 }
 
 void
 hasher_prefixed(struct hasher *h, uint8_t prefix, const struct hash_part *message, size_t count,
 		struct hash *ret)
 {
-	bool pairs = h->pair != NULL && count > 1;
-	size_t alone[SHORT_BLOCKS + 1] = { 0 }; /* of so many blocks, index + 1; 0 = none */
+	struct group group[SHORT_BLOCKS + 1];
 
+	if (count == 1 && blocks_of(message) <= SHORT_BLOCKS) {
+		hash_one(prefix, message, blocks_of(message), ret);
+		return;
+	}
+	for (size_t blocks = 1; blocks <= SHORT_BLOCKS; blocks++)
+		group[blocks].count = 0;
 	for (size_t i = 0; i < count; i++) {
 		const struct hash_part parts[] = { { &prefix, 1 }, message[i] };
-		size_t blocks = blocks_of(&message[i]), other;
+		size_t blocks = blocks_of(&message[i]);
+		struct group *g;
 
 		if (blocks > SHORT_BLOCKS) {
 			hasher_parts(h, parts, 2, &ret[i]);
-		} else if (!pairs) {
-			hash_one(prefix, &message[i], blocks, &ret[i]);
-		} else if (alone[blocks] == 0) {
-			alone[blocks] = i + 1;
-		} else {
-			other = alone[blocks] - 1;
-			hash_two(h, prefix,
-				 (const struct hash_part *const[]){ &message[other], &message[i] },
-				 blocks, (struct hash *const[]){ &ret[other], &ret[i] });
-			alone[blocks] = 0;
+			continue;
 		}
+		g = &group[blocks];
+		g->message[g->count++] = i;
+		if (g->count == LANES_MAX)
+			hash_group(h, prefix, message, g, blocks, ret);
 	}
-	for (size_t blocks = 1; pairs && blocks <= SHORT_BLOCKS; blocks++)
-		if (alone[blocks] != 0)
-			hash_one(prefix, &message[alone[blocks] - 1], blocks,
-				 &ret[alone[blocks] - 1]);
+	for (size_t blocks = 1; blocks <= SHORT_BLOCKS; blocks++)
+		hash_group(h, prefix, message, &group[blocks], blocks, ret);
 }
 
 void

@@ -19,15 +19,15 @@ struct hash {
 	uint8_t b[HASH_BYTES];
 };
 
-/* SHA-256 of two messages that were padded to 'blocks' blocks each. */
-typedef void (*hasher_pair_fn)(const uint8_t *const message[2], size_t blocks,
-			       struct hash *const ret[2]);
+/* SHA-256 of as many messages as it has lanes, which were padded to 'blocks' blocks each. */
+typedef void (*hasher_lanes_fn)(const uint8_t *const message[], size_t blocks,
+				struct hash *const ret[]);
 
 /* One for each thread. Zero-initialised is "not initialised", which hasher_done() takes. */
 struct hasher {
 	struct evp_md_st *md; /* fetched once: looking it up costs more than hashing a record */
 	struct evp_md_ctx_st *ctx;
-	hasher_pair_fn pair; /* NULL: this processor hashes one message after the other */
+	hasher_lanes_fn pair, sixteen; /* NULL: not on this processor */
 };
 
 /* A piece of what is hashed. */

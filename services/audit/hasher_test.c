@@ -1,5 +1,5 @@
 /*
- * audit/hasher_test.c - short messages, alone and two at once, against known answers of FIPS 180-2 and against OpenSSL's contexts.
+ * audit/hasher_test.c - short messages, alone and several at once, against known answers of FIPS 180-2 and against OpenSSL's contexts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,16 +17,21 @@
 #define LEN_MAX 1200 /* some blocks more than what is padded by us */
 #define COUNT   70
 
-static struct hasher h, plain; /* 'plain' is that of a processor without the instructions */
+static struct hasher h;
+static struct hasher pairs, plain; /* those of processors that can do less */
 
 static int
 setup(void **state)
 {
 	(void)state;
-	if (hasher_init(&h, NULL) != IM_OK || hasher_init(&plain, NULL) != IM_OK)
+	if (hasher_init(&h, NULL) != IM_OK || hasher_init(&pairs, NULL) != IM_OK ||
+	    hasher_init(&plain, NULL) != IM_OK)
 		return -1;
+	pairs.sixteen = NULL;
+	plain.sixteen = NULL;
 	plain.pair = NULL;
-	print_message("two messages at once: %s\n", h.pair != NULL ? "yes" : "not here");
+	print_message("two messages at once: %s; sixteen: %s\n",
+		      h.pair != NULL ? "yes" : "not here", h.sixteen != NULL ? "yes" : "not here");
 	return 0;
 }
 
@@ -35,6 +40,7 @@ teardown(void **state)
 {
 	(void)state;
 	hasher_done(&h);
+	hasher_done(&pairs);
 	hasher_done(&plain);
 	return 0;
 }
@@ -136,7 +142,24 @@ test_hasher_messages_of_every_length_alone_and_in_pairs_match_openssl(void **sta
 	}
 }
 
-/* Whoever has a partner and whoever is left over: each hash comes where its message was. */
+/* By each hasher; beyond the last nothing is written. */
+static void
+assert_hashes(const struct hash_part *message, size_t count, const struct hash *want)
+{
+	struct hasher *const all[] = { &h, &pairs, &plain };
+
+	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+		struct hash got[COUNT + 1], beyond;
+
+		memset(got, 0x5a, sizeof(got));
+		beyond = got[count];
+		hasher_prefixed(all[k], 1, message, count, got);
+		assert_memory_equal(got, want, count * sizeof(*want));
+		assert_memory_equal(&got[count], &beyond, sizeof(beyond));
+	}
+}
+
+/* Whoever has partners and whoever is left over: each hash comes where its message was. */
 static void
 test_hasher_many_messages_of_mixed_lengths_keep_their_places(void **state)
 {
@@ -146,24 +169,43 @@ test_hasher_many_messages_of_mixed_lengths_keep_their_places(void **state)
 	prng_seed(&p, 2);
 	for (size_t count = 0; count <= COUNT; count++) {
 		struct hash_part message[COUNT];
-		struct hash want, got[COUNT + 1], beyond;
 		uint8_t *data[COUNT];
+		struct hash want[COUNT];
 
 		for (size_t i = 0; i < count; i++) {
 			size_t len = prng_below(&p, count % 2 == 0 ? LEN_MAX : 256);
 
 			data[i] = make_message(&p, len);
 			message[i] = (struct hash_part){ data[i], len };
+			by_context(1, &message[i], &want[i]);
 		}
-		memset(got, 0x5a, sizeof(got));
-		beyond = got[count];
-		hasher_prefixed(&h, 1, message, count, got);
-		assert_memory_equal(&got[count], &beyond, sizeof(beyond));
-		for (size_t i = 0; i < count; i++) {
-			by_context(1, &message[i], &want);
-			assert_memory_equal(&got[i], &want, sizeof(want));
+		assert_hashes(message, count, want);
+		for (size_t i = 0; i < count; i++)
 			free(data[i]);
+	}
+}
+
+static void
+test_hasher_any_number_of_messages_of_any_one_length_match_openssl(void **state)
+{
+	struct prng p;
+
+	(void)state;
+	prng_seed(&p, 3);
+	for (size_t len = 0; len <= LEN_MAX; len += 1 + len / 40) {
+		struct hash_part message[COUNT];
+		uint8_t *data[COUNT];
+		struct hash want[COUNT];
+
+		for (size_t i = 0; i < COUNT; i++) {
+			data[i] = make_message(&p, len);
+			message[i] = (struct hash_part){ data[i], len };
+			by_context(1, &message[i], &want[i]);
 		}
+		for (size_t count = 0; count <= COUNT; count++)
+			assert_hashes(message, count, want);
+		for (size_t i = 0; i < COUNT; i++)
+			free(data[i]);
 	}
 }
 
@@ -175,6 +217,8 @@ main(void)
 		cmocka_unit_test(
 		    test_hasher_messages_of_every_length_alone_and_in_pairs_match_openssl),
 		cmocka_unit_test(test_hasher_many_messages_of_mixed_lengths_keep_their_places),
+		cmocka_unit_test(
+		    test_hasher_any_number_of_messages_of_any_one_length_match_openssl),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -10,6 +10,7 @@
 #include "audit/crew.h"
 #include "audit/log.h"
 #include "audit/record.h"
+#include "base/thread.h"
 
 /* What a scan of the write-ahead log gathers. */
 struct replay {
@@ -259,17 +260,33 @@ recall(struct audit_log *log, const struct shards *shards, const struct replay *
 	return rc;
 }
 
+static void *
+run_copy(void *arg)
+{
+	struct replay *r = arg;
+
+	r->copy.rc = prepare_wal(r->log, r, &r->copy);
+	return NULL;
+}
+
 /*
  * While the crew hashes: what the records say, and their copy for a new epoch, which nobody sees yet. Both are kept only if the records
  * are what was signed, and only then it matters what went wrong here.
  */
-static void
-meanwhile(struct audit_log *log, const struct shards *shards, struct replay *r)
+static enum im_rc
+meanwhile(struct audit_log *log, const struct shards *shards, struct replay *r, struct im_err *err)
 {
+	pthread_t copier;
+	bool copies = thread_start(&copier, run_copy, r) == 0;
+	enum im_rc rc;
+
 	r->recall.rc = recall(log, shards, r, &r->recall);
-	/* What has ended is not written any more. */
-	if (r->recall.rc == IM_OK && log->next_origin[0] == '\0')
-		r->copy.rc = prepare_wal(log, r, &r->copy);
+	rc = take_hashed(r, true, err);
+	if (copies)
+		(void)pthread_join(copier, NULL);
+	else
+		(void)run_copy(r);
+	return rc;
 }
 
 static enum im_rc
@@ -292,12 +309,17 @@ replay_erasures(struct audit_log *log, struct im_err *err)
 	return rc;
 }
 
-/* The new epoch counts from here on. */
+/* The new epoch counts from here on; but what has ended is not written any more. */
 static enum im_rc
 settle_wal(struct audit_log *log, struct replay *r, struct im_err *err)
 {
-	enum im_rc rc = fails_with(&r->copy, err);
+	enum im_rc rc;
 
+	if (log->next_origin[0] != '\0') {
+		wal_close(&log->wal);
+		return IM_OK;
+	}
+	rc = fails_with(&r->copy, err);
 	if (rc == IM_OK)
 		rc = wal_settle(&log->wal, err);
 	if (rc == IM_OK)
@@ -309,7 +331,7 @@ static enum im_rc
 replay_all(struct audit_log *log, const struct shards *shards, struct replay *r, struct buf *text,
 	   struct im_err *err)
 {
-	const struct wal_scan scan = { on_frame, frame_trusted, r };
+	const struct wal_scan scan = { on_frame, frame_trusted, r, true };
 	struct checkpoint cp;
 	enum im_rc rc;
 
@@ -328,8 +350,7 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 	rc = wal_read(log->shard.dir, &scan, &log->recovered, err);
 	if (rc != IM_OK)
 		return rc;
-	meanwhile(log, shards, r);
-	rc = take_hashed(r, true, err);
+	rc = meanwhile(log, shards, r, err);
 	if (rc != IM_OK)
 		return rc;
 	if (r->end < r->published)
@@ -351,7 +372,7 @@ replay_all(struct audit_log *log, const struct shards *shards, struct replay *r,
 		    log->shard.dir);
 	if (rc == IM_OK)
 		rc = keep_checkpoint(log, r, text, err);
-	if (rc == IM_OK && log->next_origin[0] == '\0')
+	if (rc == IM_OK)
 		rc = settle_wal(log, r, err);
 	return rc;
 }

@@ -1,12 +1,12 @@
 /*
- * audit/sha256_pair.c - SHA-256 in two lanes; see sha256_pair.h and FIPS 180-4 §6.2.2. Intel's manual has the instructions (SHA256RNDS2 makes two
+ * audit/sha256_pair.c - SHA-256 in two lanes; see sha256_lanes.h and FIPS 180-4 §6.2.2. Intel's manual has the instructions (SHA256RNDS2 makes two
  * rounds, SHA256MSG1 and SHA256MSG2 four words of the schedule); they want the state as ABEF and CDGH.
  */
-#include "audit/sha256_pair.h"
+#include "audit/sha256_lanes.h"
 
 #ifndef __x86_64__
 
-hasher_pair_fn
+hasher_lanes_fn
 sha256_pair(void)
 {
 	return NULL;
@@ -19,21 +19,7 @@ sha256_pair(void)
 #	include <pthread.h>
 #	include <stdbool.h>
 
-#	define STEPS ((size_t)16) /* of four rounds */
-
-/* FIPS 180-4 §4.2.2. */
-static const uint32_t round_constants[4 * STEPS] = {
-	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
-	0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
-	0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
-	0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,
-	0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
-	0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,
-	0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
-	0xc67178f2,
-};
+#	define STEPS (SHA256_ROUNDS / 4)
 
 static pthread_once_t looked = PTHREAD_ONCE_INIT;
 static bool can;
@@ -95,7 +81,7 @@ four_rounds(struct lane *l, size_t step)
 		l->w[step & 3] = w;
 	}
 	sum = _mm_add_epi32(
-	    w, _mm_loadu_si128((const __m128i *)(const void *)&round_constants[4 * step]));
+	    w, _mm_loadu_si128((const __m128i *)(const void *)&sha256_constants[4 * step]));
 	l->cdgh = _mm_sha256rnds2_epu32(l->cdgh, l->abef, sum);
 	l->abef = _mm_sha256rnds2_epu32(l->abef, l->cdgh, _mm_shuffle_epi32(sum, 0x0e));
 }
@@ -119,7 +105,7 @@ lane_end(const struct lane *l, struct hash *ret)
 }
 
 __attribute__((target("sha,sse4.1,ssse3"))) static void
-hash_pair(const uint8_t *const message[2], size_t blocks, struct hash *const ret[2])
+hash_pair(const uint8_t *const message[], size_t blocks, struct hash *const ret[])
 {
 	const uint8_t *first = message[0], *second = message[1];
 	struct lane a, b;
@@ -141,7 +127,7 @@ hash_pair(const uint8_t *const message[2], size_t blocks, struct hash *const ret
 	lane_end(&b, ret[1]);
 }
 
-hasher_pair_fn
+hasher_lanes_fn
 sha256_pair(void)
 {
 	(void)pthread_once(&looked, look);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEVEL_BITS       8 /* log2(TILE_WIDTH) */
-#define LEAVES_TOGETHER  64
+#define LEVEL_BITS       8   /* log2(TILE_WIDTH) */
+#define LEAVES_TOGETHER  256 /* so that many of them have as many blocks */
 #define CACHE_LINE_BYTES 64
 #define AHEAD_BYTES      2048 /* some entries: that is how long memory takes */
 
@@ -158,6 +158,15 @@ bundle_put(struct buf *b, const void *entry, size_t len)
 	return buf_append(b, entry, len);
 }
 
+/* Ask for 'len' bytes of what comes later: where an entry begins is known when the length before it is there, so the processor asks for
+ * nothing by itself, and would wait for memory at each. */
+static void
+fetch_ahead(const struct bundle_iter *it, size_t len)
+{
+	for (size_t i = 0; i < len && AHEAD_BYTES + i < it->left; i += CACHE_LINE_BYTES)
+		__builtin_prefetch(it->at + AHEAD_BYTES + i);
+}
+
 bool
 bundle_next(struct bundle_iter *it, const uint8_t **ret_entry, size_t *ret_len)
 {
@@ -172,6 +181,7 @@ bundle_next(struct bundle_iter *it, const uint8_t **ret_entry, size_t *ret_len)
 	*ret_len = len;
 	it->at += 2 + len;
 	it->left -= 2 + len;
+	fetch_ahead(it, len);
 	return true;
 }
 
@@ -192,15 +202,6 @@ bundle_check(const uint8_t *data, size_t len, uint64_t count)
 	return at == len && found == count;
 }
 
-/* Ask for 'len' bytes of what comes later: where an entry begins is known when the length before it is there, so the processor asks for
- * nothing by itself, and would wait for memory at each. */
-static void
-fetch_ahead(const struct bundle_iter *it, size_t len)
-{
-	for (size_t i = 0; i < len && AHEAD_BYTES + i < it->left; i += CACHE_LINE_BYTES)
-		__builtin_prefetch(it->at + AHEAD_BYTES + i);
-}
-
 size_t
 bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count, struct hash *ret)
 {
@@ -215,7 +216,6 @@ bundle_leaves(struct hasher *h, const uint8_t *data, size_t len, size_t count, s
 			    bundle_next(&it, &at, &entry[n].len);
 		     n++) {
 			entry[n].data = at;
-			fetch_ahead(&it, entry[n].len);
 		}
 		tlog_leaves(h, entry, n, ret + done);
 		done += n;

@@ -7,7 +7,7 @@
 
 #define LEAF_PREFIX    0x00
 #define NODE_PREFIX    0x01
-#define SUBTREE_HEIGHT 6 /* of what is hashed level by level */
+#define SUBTREE_HEIGHT 8 /* of what is hashed level by level */
 
 void
 tlog_leaf(struct hasher *h, const void *entry, size_t len, struct hash *ret)

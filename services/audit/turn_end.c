@@ -171,7 +171,7 @@ turn_remove_unused(const struct disk_ops *ops, const char *dir, struct im_err *e
 	char path[DISK_PATH_MAX];
 	struct wal_found found;
 	uint64_t end = 0;
-	const struct wal_scan scan = { count_frame, any_frame, &end };
+	const struct wal_scan scan = { count_frame, any_frame, &end, false };
 	enum im_rc rc = disk_path(path, dir, "checkpoint", err);
 
 	if (rc == IM_OK)

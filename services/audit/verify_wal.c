@@ -99,7 +99,7 @@ has_ended(struct verify *v)
 enum im_rc
 verify_wal(struct verify *v)
 {
-	const struct wal_scan scan = { on_frame, frame_trusted, v };
+	const struct wal_scan scan = { on_frame, frame_trusted, v, false };
 	struct wal_found found = { 0 };
 	struct im_err why;
 	enum im_rc rc = wal_read(v->source->dir, &scan, &found, &why);

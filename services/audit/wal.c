@@ -199,43 +199,34 @@ wal_append(struct wal *w, struct wal_frame *frame, bool urgent, struct im_err *e
 
 #define COPY_BYTES ((size_t)1024 * 1024) /* that are written at once, about */
 
+/* What was gathered. */
 static enum im_rc
-copy_out(struct wal *w, const char *tmp, const uint8_t *data, size_t len, struct im_err *err)
+copy_out(struct wal *w, const char *tmp, struct im_err *err)
 {
-	enum im_rc rc = disk_write(w->ops, w->fd, tmp, data, len, w->offset, err);
+	enum im_rc rc = disk_write(w->ops, w->fd, tmp, w->out.data, w->out.len, w->offset, err);
 
 	w->ops->writeback(w->fd); /* the disk works while we go on */
-	direct_keep(&w->direct, w->offset, data, len);
-	w->offset += len;
+	direct_keep(&w->direct, w->offset, w->out.data, w->out.len);
+	w->offset += w->out.len;
+	buf_clear(&w->out);
 	return rc;
 }
 
-/* The frame that was read lies where it was read to: it is given its new number there. Returns where it begins. */
-static uint8_t *
-renumber(const struct wal *w, const struct wal_frame *f)
+/* As it was read, with its new number. False when the buffer failed. */
+static bool
+gather(struct wal *w, const struct wal_frame *f)
 {
-	uint8_t *frame = f->home->data + (f->records - f->home->data) - WAL_HEADER_BYTES;
+	struct wal_frame again = *f;
+	size_t at = w->out.len, total = wal_frame_bytes(f);
 
-	wal_frame_renumber(frame, wal_frame_bytes(f), w->generation);
-	return frame;
-}
-
-/* Frames that lie one behind the other, as they were read: they are written from there. Returns how many, 'ret_len' bytes. */
-static size_t
-renumber_run(const struct wal *w, const struct wal_frame *frames, size_t count, uint8_t **ret,
-	     size_t *ret_len)
-{
-	size_t len = wal_frame_bytes(frames), n = 1;
-
-	*ret = renumber(w, frames);
-	for (; n < count && len < COPY_BYTES && frames[n].home == frames->home &&
-	       frames[n].records - WAL_HEADER_BYTES == *ret + len;
-	     n++) {
-		(void)renumber(w, &frames[n]);
-		len += wal_frame_bytes(&frames[n]);
+	if (f->home == NULL) {
+		again.generation = w->generation;
+		return wal_frame_put(&w->out, &again);
 	}
-	*ret_len = len;
-	return n;
+	if (!buf_append(&w->out, f->records - WAL_HEADER_BYTES, total))
+		return false;
+	wal_frame_renumber(w->out.data + at, total, w->generation);
+	return true;
 }
 
 static enum im_rc
@@ -243,26 +234,16 @@ copy_frames(struct wal *w, const char *tmp, const struct wal_frame *frames, size
 	    struct im_err *err)
 {
 	enum im_rc rc = IM_OK;
-	size_t done = 0;
 
-	while (done < count && rc == IM_OK) {
-		struct wal_frame f = frames[done];
-		size_t n = 1, len;
-		uint8_t *data;
-
-		if (f.home != NULL) {
-			n = renumber_run(w, frames + done, count - done, &data, &len);
-			rc = copy_out(w, tmp, data, len, err);
-		} else {
-			f.generation = w->generation;
-			buf_clear(&w->out);
-			rc = wal_frame_put(&w->out, &f)
-				 ? copy_out(w, tmp, w->out.data, w->out.len, err)
-				 : err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
-		}
-		done += n;
-		w->end = frames[done - 1].first + frames[done - 1].count;
+	buf_clear(&w->out);
+	for (size_t i = 0; i < count && rc == IM_OK; i++) {
+		if (!gather(w, &frames[i]))
+			return err_set(err, IM_ENOMEM, "no memory for a write-ahead frame");
+		w->end = frames[i].first + frames[i].count;
+		if (w->out.len >= COPY_BYTES || i + 1 == count)
+			rc = copy_out(w, tmp, err);
 	}
+	buf_done(&w->out); /* a frame is smaller */
 	return rc;
 }
 

@@ -88,6 +88,8 @@ struct wal_scan {
 	/* True if the frame carries our signature: decides whether bytes behind a bad frame are a frame of ours. */
 	bool (*trusted)(void *user, const struct wal_frame *f);
 	void *user;
+	/* Frames' homes will be referred to, and nobody else writes: they are mapped, where that can be done. */
+	bool keeps;
 };
 
 struct wal_found {

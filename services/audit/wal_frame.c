@@ -147,6 +147,9 @@ crc_by_processor(uint32_t c, const uint8_t *p, size_t len)
 		uint64_t second = 0, third = 0;
 
 		for (size_t i = 0; i < LANE_BYTES; i += 8) {
+			if (i % 64 == 0)
+				for (size_t k = 3; k < 6; k++)
+					__builtin_prefetch(p + k * LANE_BYTES + i);
 			wide = __builtin_ia32_crc32di(wide, load_u64(p + i));
 			second = __builtin_ia32_crc32di(second, load_u64(p + LANE_BYTES + i));
 			third = __builtin_ia32_crc32di(third, load_u64(p + 2 * LANE_BYTES + i));

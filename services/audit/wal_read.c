@@ -16,10 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* That are read at once: at the beginning of a segment, which may be all there is, and behind its last frame; and in between (two huge
- * pages). */
+/* That are read at once: at the beginning of a segment, which may be all there is, and behind its last frame; and in between. */
 #define FIRST_BYTES  ((size_t)1024 * 1024)
-#define WINDOW_BYTES (2 * BYTES_HUGE - sizeof(struct bytes))
+#define WINDOW_BYTES ((size_t)4 * 1024 * 1024)
 #define SEARCH_BYTES ((size_t)1024 * 1024)
 
 struct segment_reader {
@@ -28,6 +27,7 @@ struct segment_reader {
 	uint64_t generation;
 	uint64_t size; /* of the file */
 	int fd;
+	bool maps; /* windows are the file's own pages */
 	struct bytes *window;
 	size_t window_len;
 	uint64_t window_at; /* of its first byte */
@@ -63,6 +63,22 @@ all_zero(const uint8_t *p, size_t len)
 	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
+/* A window of its own, for whoever keeps what lies in it. False: reading will tell why, if it is more than that. */
+static bool
+map_window(struct segment_reader *r, uint64_t at, size_t fill)
+{
+	size_t before = (size_t)(at % BYTES_MAP_ALIGN);
+	struct bytes *b = r->maps ? bytes_map(r->fd, at - before, before + fill) : NULL;
+
+	if (b == NULL)
+		return false;
+	bytes_unref(r->window);
+	r->window = b;
+	r->window_len = before + fill;
+	r->window_at = at - before;
+	return true;
+}
+
 /* The 'len' bytes at 'at', which are there, valid until the next call. Whoever reads on finds what follows read already. */
 static enum im_rc
 look_at(struct segment_reader *r, uint64_t at, size_t len, const uint8_t **ret)
@@ -78,8 +94,13 @@ look_at(struct segment_reader *r, uint64_t at, size_t len, const uint8_t **ret)
 	}
 	if (fill > r->size - at)
 		fill = (size_t)(r->size - at);
+	if (map_window(r, at, fill)) {
+		*ret = r->window->data + (size_t)(at - r->window_at);
+		return IM_OK;
+	}
 	r->window_len = 0;
-	if (r->window == NULL || r->window->cap < fill || bytes_shared(r->window)) {
+	if (r->window == NULL || r->window->cap < fill || r->window->mapped > 0 ||
+	    bytes_shared(r->window)) {
 		bytes_unref(r->window);
 		r->window = bytes_new(fill);
 		if (r->window == NULL)
@@ -363,6 +384,8 @@ open_and_read(const char *dir, uint64_t generation, bool last, const struct wal_
 		rc = err_errno(err, IM_EIO, errno, "cannot look at %s", r.path);
 	} else {
 		r.size = (uint64_t)st.st_size;
+		/* Else a page may be what a sync failed to write, and be something else when it is read from the disk again. */
+		r.maps = scan->keeps && direct_can(r.fd);
 		rc = read_segment(&r, last, found);
 	}
 	(void)close(r.fd);

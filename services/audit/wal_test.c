@@ -308,7 +308,7 @@ test_wal_frames_that_are_written_while_it_is_read_are_no_damage(void **state)
 	struct walled w;
 	struct wal_found found;
 	struct reading r = { .t = &w.t };
-	const struct wal_scan scan = { append_meanwhile, any_frame, &r };
+	const struct wal_scan scan = { append_meanwhile, any_frame, &r, false };
 
 	(void)state;
 	walled_init(&w);

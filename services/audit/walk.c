@@ -82,7 +82,7 @@ static enum im_rc
 snapshot(struct walk *k, const struct shard *last, struct im_err *err)
 {
 	const struct audit_source *source = &last->source;
-	const struct wal_scan scan = { on_frame, any_frame, k };
+	const struct wal_scan scan = { on_frame, any_frame, k, false };
 	bool has_wal = !last->closed && source_exists(source, "wal");
 	enum im_rc rc = IM_OK;
 
