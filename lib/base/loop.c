@@ -23,9 +23,10 @@
 #include "base/clock.h"
 #include "base/timers.h"
 
-#define LOOP_EVENTS 64 /* descriptors served in one turn */
-#define LOOP_BATCH                                                                                 \
-	256 /* tasks run before a waiting thread, or timers and descriptors, get their turn */
+#define LOOP_EVENTS  64 /* descriptors served in one turn */
+#define LOOP_PATIENT 16 /* patient ones of these; they come under this key: */
+#define PATIENT_KEY  UINT64_MAX
+#define LOOP_BATCH   256 /* tasks run before a waiting thread, timers, descriptors get a turn */
 
 struct slot {
 	struct loop_fd *w; /* NULL = free */
@@ -45,7 +46,7 @@ struct loop {
 	struct timers timers;
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
 
-	int epfd;
+	int epfd[2]; /* [1] for patient descriptors; it is watched through [0] */
 	int wakefd;
 	atomic_bool stop;
 	struct slot *slots; /* slots[0] is not used */
@@ -60,6 +61,7 @@ loop_new(struct loop **ret_loop, struct im_err *err)
 {
 	struct loop *l = calloc(1, sizeof(*l));
 	struct epoll_event ev = { .events = EPOLLIN, .data = { .u64 = 0 } };
+	struct epoll_event patient = { .events = EPOLLIN, .data = { .u64 = PATIENT_KEY } };
 
 	if (l == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for an event loop");
@@ -68,9 +70,12 @@ loop_new(struct loop **ret_loop, struct im_err *err)
 	list_init(&l->queue);
 	list_init(&l->last);
 	l->sleep_until_us = UINT64_MAX;
-	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	l->epfd[0] = epoll_create1(EPOLL_CLOEXEC);
+	l->epfd[1] = epoll_create1(EPOLL_CLOEXEC);
 	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->epfd < 0 || l->wakefd < 0 || epoll_ctl(l->epfd, EPOLL_CTL_ADD, l->wakefd, &ev) < 0) {
+	if (l->epfd[0] < 0 || l->epfd[1] < 0 || l->wakefd < 0 ||
+	    epoll_ctl(l->epfd[0], EPOLL_CTL_ADD, l->wakefd, &ev) < 0 ||
+	    epoll_ctl(l->epfd[0], EPOLL_CTL_ADD, l->epfd[1], &patient) < 0) {
 		err_errno(err, IM_EIO, errno, "cannot make an event loop; check 'ulimit -n'");
 		loop_free(l);
 		return IM_EIO;
@@ -88,8 +93,9 @@ loop_free(struct loop *l)
 	while (atomic_load(&l->posters) > 0)
 		(void)sched_yield();
 	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers.count == 0);
-	if (l->epfd >= 0)
-		(void)close(l->epfd);
+	for (int i = 0; i < 2; i++)
+		if (l->epfd[i] >= 0)
+			(void)close(l->epfd[i]);
 	if (l->wakefd >= 0)
 		(void)close(l->wakefd);
 	(void)pthread_mutex_destroy(&l->run);
@@ -367,7 +373,7 @@ loop_fd_add(struct loop *l, struct loop_fd *w, uint32_t events)
 	}
 	l->slots[slot].gen++;
 	ev.data.u64 = slot_key(l, slot);
-	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) < 0)
+	if (epoll_ctl(l->epfd[w->patient], EPOLL_CTL_ADD, w->fd, &ev) < 0)
 		return errno == ENOMEM ? IM_ENOMEM : IM_EIO;
 	l->slots[slot].w = w;
 	w->slot = slot;
@@ -382,7 +388,7 @@ loop_fd_events(struct loop *l, struct loop_fd *w, uint32_t events)
 
 	assert(loop_is_held(l) && w->slot != 0);
 	ev.data.u64 = slot_key(l, w->slot);
-	rc = epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev);
+	rc = epoll_ctl(l->epfd[w->patient], EPOLL_CTL_MOD, w->fd, &ev);
 	assert(rc == 0); /* the descriptor is watched, so only our own mistake can fail here */
 	(void)rc;
 }
@@ -393,7 +399,7 @@ loop_fd_del(struct loop *l, struct loop_fd *w)
 	if (w->slot == 0)
 		return;
 	assert(loop_is_held(l));
-	(void)epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	(void)epoll_ctl(l->epfd[w->patient], EPOLL_CTL_DEL, w->fd, NULL);
 	l->slots[w->slot].w = NULL;
 	w->slot = 0;
 }
@@ -412,6 +418,16 @@ serve_event(struct loop *l, const struct epoll_event *ev)
 	}
 	if (slot < l->slots_cap && l->slots[slot].w != NULL && slot_key(l, slot) == ev->data.u64)
 		l->slots[slot].w->fn(l->slots[slot].w->arg, ev->events);
+}
+
+static void
+serve_patient(struct loop *l)
+{
+	struct epoll_event ev[LOOP_PATIENT];
+	int n = epoll_wait(l->epfd[1], ev, LOOP_PATIENT, 0);
+
+	for (int i = 0; i < n; i++)
+		serve_event(l, &ev[i]);
 }
 
 #define SHORT_SLEEP_US 5000
@@ -438,13 +454,13 @@ wait_fds(const struct loop *l, struct epoll_event ev[LOOP_EVENTS], uint64_t unti
 
 	if (until_us > now_us && until_us - now_us < SHORT_SLEEP_US && !atomic_load(&cannot)) {
 		const struct timespec left = { .tv_nsec = (long)(until_us - now_us) * 1000 };
-		int n = epoll_pwait2(l->epfd, ev, LOOP_EVENTS, &left, NULL);
+		int n = epoll_pwait2(l->epfd[0], ev, LOOP_EVENTS, &left, NULL);
 
 		if (n >= 0 || errno == EINTR)
 			return n;
 		atomic_store(&cannot, true); /* before Linux 5.11, or not allowed */
 	}
-	return epoll_wait(l->epfd, ev, LOOP_EVENTS, sleep_ms(until_us, now_us));
+	return epoll_wait(l->epfd[0], ev, LOOP_EVENTS, sleep_ms(until_us, now_us));
 }
 
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
@@ -482,12 +498,18 @@ loop_run(struct loop *l)
 
 	loop_enter(l);
 	while (!atomic_exchange(&l->stop, false)) {
+		bool patient = false;
 		/* Events, and the tasks and timers that come of them, in one turn: the loop is taken once for all. */
 		n = wait_events(l, ev);
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
 		for (int i = 0; i < n; i++)
-			serve_event(l, &ev[i]);
+			if (ev[i].data.u64 == PATIENT_KEY)
+				patient = true;
+			else
+				serve_event(l, &ev[i]);
+		if (patient)
+			serve_patient(l);
 	}
 	loop_leave(l); /* what was posted before the stop runs before we return */
 }

@@ -135,12 +135,155 @@ test_loop_stopped_runs_what_was_posted_before(void **state)
 	loop_free(m.loop);
 }
 
+#define CLIENTS 100
+#define LOUD    200 /* more than are served in one turn */
+
+/* Clients that all ask at once, and what answers them: a pipe through which each request goes. */
+struct service {
+	struct loop *loop;
+	struct loop_fd clients[CLIENTS], work;
+	int pipes[CLIENTS][2], work_pipe[2];
+	unsigned begun, ended, most; /* under way at once */
+};
+
+static void
+client_asks(void *arg, uint32_t events)
+{
+	struct service *s = arg;
+
+	(void)events;
+	for (size_t i = 0; i < CLIENTS; i++) {
+		char byte;
+
+		if (s->clients[i].slot == 0 || read(s->pipes[i][0], &byte, 1) != 1)
+			continue;
+		loop_fd_del(s->loop, &s->clients[i]);
+		assert_int_equal(write(s->work_pipe[1], "x", 1), 1);
+		if (++s->begun - s->ended > s->most)
+			s->most = s->begun - s->ended;
+		return;
+	}
+}
+
+static void
+work_is_done(void *arg, uint32_t events)
+{
+	struct service *s = arg;
+	char bytes[CLIENTS];
+	ssize_t n = read(s->work_pipe[0], bytes, sizeof(bytes));
+
+	(void)events;
+	assert_true(n > 0);
+	s->ended += (unsigned)n;
+	if (s->ended == CLIENTS)
+		loop_stop(s->loop);
+}
+
+static void
+test_loop_new_work_waits_behind_what_is_under_way(void **state)
+{
+	static struct service s;
+
+	(void)state;
+	s.loop = new_loop();
+	assert_int_equal(pipe2(s.work_pipe, O_CLOEXEC | O_NONBLOCK), 0);
+	s.work = (struct loop_fd){ .fn = work_is_done, .arg = &s, .fd = s.work_pipe[0] };
+	loop_enter(s.loop);
+	assert_int_equal(loop_fd_add(s.loop, &s.work, EPOLLIN), IM_OK);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		assert_int_equal(pipe2(s.pipes[i], O_CLOEXEC | O_NONBLOCK), 0);
+		assert_int_equal(write(s.pipes[i][1], "x", 1), 1);
+		s.clients[i] = (struct loop_fd){
+			.fn = client_asks, .arg = &s, .fd = s.pipes[i][0], .patient = true
+		};
+		assert_int_equal(loop_fd_add(s.loop, &s.clients[i], EPOLLIN), IM_OK);
+	}
+	loop_leave(s.loop);
+	loop_run(s.loop);
+	assert_int_equal(s.ended, CLIENTS);
+	assert_in_range(s.most, 1, CLIENTS / 4);
+	loop_enter(s.loop);
+	loop_fd_del(s.loop, &s.work);
+	loop_leave(s.loop);
+	loop_free(s.loop);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		(void)close(s.pipes[i][0]);
+		(void)close(s.pipes[i][1]);
+	}
+	(void)close(s.work_pipe[0]);
+	(void)close(s.work_pipe[1]);
+}
+
+/* One that has always something to say, and one that waits. */
+struct talker {
+	struct loop *loop;
+	struct loop_fd loud[LOUD], patient;
+	unsigned turns;
+	bool heard;
+};
+
+static void
+loud_speaks(void *arg, uint32_t events)
+{
+	struct talker *t = arg;
+
+	(void)events;
+	if (++t->turns > 100000)
+		fail_msg("a patient descriptor is never served");
+}
+
+static void
+patient_speaks(void *arg, uint32_t events)
+{
+	struct talker *t = arg;
+
+	(void)events;
+	t->heard = true;
+	loop_stop(t->loop);
+}
+
+static void
+test_loop_patient_descriptor_is_served_beside_many_that_never_rest(void **state)
+{
+	struct talker t = { .loop = new_loop() };
+	int pipes[2], dups[LOUD];
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	loop_enter(t.loop);
+	for (size_t i = 0; i < LOUD; i++) {
+		dups[i] = fcntl(pipes[0], F_DUPFD_CLOEXEC, 0);
+		t.loud[i] = (struct loop_fd){ .fn = loud_speaks, .arg = &t, .fd = dups[i] };
+		assert_int_equal(loop_fd_add(t.loop, &t.loud[i], EPOLLIN), IM_OK);
+	}
+	t.patient =
+	    (struct loop_fd){ .fn = patient_speaks, .arg = &t, .fd = pipes[0], .patient = true };
+	assert_int_equal(loop_fd_add(t.loop, &t.patient, EPOLLIN), IM_OK);
+	loop_leave(t.loop);
+	loop_run(t.loop);
+	assert_true(t.heard);
+	loop_enter(t.loop);
+	for (size_t i = 0; i < LOUD; i++) {
+		loop_fd_del(t.loop, &t.loud[i]);
+		(void)close(dups[i]);
+	}
+	loop_fd_del(t.loop, &t.patient);
+	loop_leave(t.loop);
+	loop_free(t.loop);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loop_tasks_without_end_starve_neither_timers_nor_descriptors),
 		cmocka_unit_test(test_loop_stopped_runs_what_was_posted_before),
+		cmocka_unit_test(test_loop_new_work_waits_behind_what_is_under_way),
+		cmocka_unit_test(
+		    test_loop_patient_descriptor_is_served_beside_many_that_never_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

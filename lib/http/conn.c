@@ -439,7 +439,7 @@ http_conn_open(struct http_server *server, int fd, const struct sockaddr *peer, 
 	http_reader_init(&c->reader, server->params.header_bytes, server->params.body_bytes);
 	c->turn = (struct loop_task){ .fn = conn_turn, .arg = c };
 	c->timer = (struct loop_timer){ .fn = conn_expired, .arg = c };
-	c->w = (struct loop_fd){ .fn = conn_event, .arg = c, .fd = fd };
+	c->w = (struct loop_fd){ .fn = conn_event, .arg = c, .fd = fd, .patient = true };
 	phase(c, CONN_READING);
 	if (server->tls != NULL) {
 		c->tls = http_tls_new(server->tls, fd);
