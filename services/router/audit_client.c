@@ -510,9 +510,8 @@ audit_client_queue(struct audit_client *ac, const struct audit_event *event, aud
 
 	/* Without memory for a timer it does not wait. */
 	if (!list_empty(&ac->unsent) && !loop_timer_armed(&ac->linger_timer) &&
-	    loop_timer_set(ac->loop, &ac->linger_timer, LINGER_US) != IM_OK) {
+	    loop_timer_set(ac->loop, &ac->linger_timer, LINGER_US) != IM_OK)
 		audit_client_flush(ac);
-	}
 	return taken;
 }
 
