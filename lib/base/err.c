@@ -4,6 +4,7 @@
 #include "base/err.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *
@@ -136,4 +137,14 @@ err_errno(struct im_err *err, enum im_rc rc, int errnum, const char *fmt, ...)
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s",
 		       strerror_r(errnum, why, sizeof(why)));
 	return rc;
+}
+
+struct im_err *
+err_copy(const struct im_err *err)
+{
+	struct im_err *copy = malloc(sizeof(*copy));
+
+	if (copy != NULL)
+		*copy = *err;
+	return copy;
 }

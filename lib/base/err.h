@@ -70,6 +70,9 @@ enum im_rc err_set(struct im_err *err, enum im_rc rc, const char *fmt, ...) IM_P
 enum im_rc err_reason(struct im_err *err, enum im_rc rc, const char *reason, const char *fmt, ...)
     IM_PRINTF(4, 5);
 
+/** A copy, to be freed with free(); NULL without memory. For those who keep an error for later, which few ever do. */
+struct im_err *err_copy(const struct im_err *err);
+
 /** Put 'prefix: ' before the text of 'err' (may be NULL); for adding the file or the peer on the way up. */
 void err_prefix(struct im_err *err, const char *fmt, ...) IM_PRINTF(2, 3);
 

@@ -121,6 +121,12 @@ http_body(const struct http_exchange *x, size_t *ret_len)
 	return x->req->body.data != NULL ? x->req->body.data : (const uint8_t *)"";
 }
 
+void
+http_drop_body(struct http_exchange *x)
+{
+	buf_done(&x->req->body);
+}
+
 const char *
 http_peer(const struct http_exchange *x)
 {

@@ -85,6 +85,8 @@ const char *http_query(const struct http_exchange *x); /* raw, "" if none */
 /** Value of the header (case-insensitive), or NULL. Several of the same name are joined with ", ". */
 const char *http_header(const struct http_exchange *x, const char *name);
 const uint8_t *http_body(const struct http_exchange *x, size_t *ret_len);
+/** The body is read and not wanted any more: its memory goes, long before a stream's end. */
+void http_drop_body(struct http_exchange *x);
 const char *http_peer(const struct http_exchange *x); /* address for logs */
 /** CLOCK_MONOTONIC when the first byte of it was read. */
 uint64_t http_started_us(const struct http_exchange *x);

@@ -22,9 +22,10 @@
 #include "gateway/headers.h"
 #include "gateway/mesh_link.h"
 
-#define ANSWER_MAX_BYTES (64UL * 1024 * 1024) /* of one that is not streamed */
-#define FRAME_MAX_BYTES  (64UL * 1024 * 1024) /* of one frame, decoded */
-#define KEEPALIVE        ": keep-alive\n\n"
+#define ANSWER_MAX_BYTES  (64UL * 1024 * 1024) /* of one that is not streamed */
+#define FRAME_MAX_BYTES   (64UL * 1024 * 1024) /* of one frame, decoded */
+#define EVENTS_KEEP_BYTES (64UL * 1024)        /* of memory for events between frames */
+#define KEEPALIVE         ": keep-alive\n\n"
 
 struct chat {
 	struct gateway_request *rq;
@@ -38,7 +39,7 @@ struct chat {
 	struct chat_answer *answer;      /* not streaming: gathered so far */
 	struct embedding_answer vectors; /* of an embedding, in its place */
 	struct arena scratch;            /* of one frame */
-	struct buf out;                  /* events of one frame */
+	struct buf *out;                 /* the gateway's: events of one frame */
 	struct loop_timer keepalive;
 	uint64_t last_write_us;
 	uint64_t first_token_us; /* age of the request; 0 = none yet */
@@ -52,7 +53,6 @@ chat_free(struct chat *c)
 	chat_answer_free(c->answer);
 	embedding_answer_done(&c->vectors);
 	arena_done(&c->scratch);
-	buf_done(&c->out);
 	free(c);
 }
 
@@ -84,11 +84,13 @@ write_out(struct chat *c)
 {
 	bool more = true;
 
-	if (c->out.len > 0) {
-		more = http_stream_write(c->rq->x, c->out.data, c->out.len);
+	if (c->out->len > 0) {
+		more = http_stream_write(c->rq->x, c->out->data, c->out->len);
 		c->last_write_us = clock_mono_us();
 	}
-	buf_clear(&c->out);
+	if (c->out->cap > EVENTS_KEEP_BYTES)
+		buf_done(c->out);
+	buf_clear(c->out);
 	return more;
 }
 
@@ -111,7 +113,7 @@ on_keepalive(void *arg)
 	uint64_t pause_us = c->rq->gateway->keepalive_us;
 
 	if (!c->blocked && clock_mono_us() - c->last_write_us >= pause_us) {
-		(void)buf_append_str(&c->out, KEEPALIVE);
+		(void)buf_append_str(c->out, KEEPALIVE);
 		c->blocked = !write_out(c);
 	}
 	arm_keepalive(c);
@@ -144,6 +146,7 @@ chat_fail(struct chat *c, struct im_err *err)
 	if (c->call != NULL)
 		call_cancel(c->call);
 	c->call = NULL;
+	buf_clear(c->out); /* it is everybody's */
 	count(c, true);
 	if (!c->stream || !c->admitted) {
 		chat_free(c);
@@ -151,8 +154,7 @@ chat_fail(struct chat *c, struct im_err *err)
 		return;
 	}
 	api_error_of(err, &e);
-	buf_clear(&c->out);
-	chat_stream_error(&e, &c->out);
+	chat_stream_error(&e, c->out);
 	(void)write_out(c);
 	chat_free(c);
 	gateway_request_stream_end(rq, e.code != NULL ? e.code : "other");
@@ -169,7 +171,7 @@ finish(struct chat *c, struct buf *body, struct im_err *err)
 		return err_reason(err, IM_EUPSTREAM, "upstream_error",
 				  "The answer is empty; try again.");
 	if (c->stream)
-		return chat_stream_end(&c->sse, usage, &c->out, err);
+		return chat_stream_end(&c->sse, usage, c->out, err);
 	if (c->operation != OPERATION_EMBEDDING)
 		return chat_answer_end(c->answer, usage, body, err);
 	rc = embedding_answer_end(&c->vectors, usage, err);
@@ -266,7 +268,7 @@ take_frame(struct chat *c, const uint8_t *body, size_t len, struct im_err *err)
 	if (frame.delta_count > 0 && c->first_token_us == 0)
 		c->first_token_us = gateway_request_age_us(c->rq) + 1;
 	if (c->stream)
-		return chat_stream_frame(&c->sse, &frame, &c->out, err);
+		return chat_stream_frame(&c->sse, &frame, c->out, err);
 	if (c->operation == OPERATION_EMBEDDING)
 		return embedding_answer_frame(&c->vectors, &frame, err);
 	return chat_answer_frame(c->answer, &frame, err);
@@ -284,7 +286,7 @@ on_data(void *user, struct call *call, const uint8_t *body, size_t len)
 		chat_fail(c, &err);
 		return;
 	}
-	if (c->out.len > 0)
+	if (c->out->len > 0)
 		c->blocked = !write_out(c);
 	/* A client that does not read keeps its credit, so the worker stops and nothing gathers here. */
 	c->ungranted += len;
@@ -443,6 +445,7 @@ gateway_chat_begin(struct gateway_request *rq)
 		return;
 	}
 	c->rq = rq;
+	c->out = &rq->gateway->events;
 	c->operation = operation_of(rq->match.route);
 	arena_init(&c->scratch, FRAME_MAX_BYTES);
 	if (chat_start(c, &err) != IM_OK) {
@@ -450,6 +453,7 @@ gateway_chat_begin(struct gateway_request *rq)
 		gateway_request_fail(rq, &err);
 		return;
 	}
+	http_drop_body(rq->x);
 	rq->work = &work;
 	rq->work_data = c;
 }

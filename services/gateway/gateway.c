@@ -267,6 +267,7 @@ gateway_free(struct gateway *g)
 	gateway_auth_done(&g->auth);
 	gateway_metrics_done(&g->metrics);
 	free(g->cors.origins);
+	buf_done(&g->events);
 	free(g);
 }
 

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_GATEWAY_STATE_H
 #define GATEWAY_GATEWAY_STATE_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "daemon/daemon.h"
 #include "gateway/auth.h"
@@ -31,6 +32,8 @@ struct gateway {
 	struct gateway_metrics metrics;
 	struct loop_timer keys_timer;
 	struct reporter *reporter; /* told which keys hold; may be NULL */
+
+	struct buf events; /* of the frame at hand, on its way to a connection */
 
 	struct list requests; /* of struct gateway_request */
 	uint32_t running;     /* length of 'requests' */

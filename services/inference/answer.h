@@ -15,8 +15,8 @@
 #define ANSWER_FRAMES_MAX 2 /* that one chunk becomes */
 
 struct answer_choice {
-	bool begun, finished, said;
-	uint32_t tools; /* tool calls begun */
+	bool begun : 1, finished : 1, said : 1;
+	uint16_t tools; /* tool calls begun; at most ANSWER_TOOLS_MAX */
 };
 
 struct answer {

@@ -37,6 +37,7 @@ typedef void (*backend_changed_fn)(void *user, const struct im_err *err,
 
 struct backend_ops {
 	const char *name; /* upstream, local */
+	bool reads_once;  /* 'req' of submit() is not looked at any more when that has returned */
 	/* 'item' is the worker's entry of the configuration (NULL: the built-in demo worker). A model that cannot be had is an
 	 * error here: it says which file and why. Loading may take seconds; it blocks. */
 	enum im_rc (*start)(struct loop *loop, const struct config *item, struct backend **ret,
@@ -47,7 +48,7 @@ struct backend_ops {
 	const struct model_info *(*models)(const struct backend *b, size_t *ret_count);
 	uint32_t (*capacity)(const struct backend *b);
 	uint32_t (*queued)(const struct backend *b); /* accepted jobs that have not begun */
-	/* Begin. 'req' stays valid until the job's end. IM_OK; IM_EAGAIN (queue full), IM_ENOTFOUND (model), IM_EINVAL (a
+	/* Begin. 'req' stays valid until the job's end, or see 'reads_once'. IM_OK; IM_EAGAIN (queue full), IM_ENOTFOUND (model), IM_EINVAL (a
 	 * parameter that this backend cannot honour, err->param), IM_ENOMEM: no callback follows. */
 	enum im_rc (*submit)(struct backend *b, const struct generate_request *req,
 			     uint32_t budget_ms, const char *traceparent, const struct job_ops *ops,

@@ -376,6 +376,7 @@ upstream_curl_error(const struct backend *b, CURLcode code, struct im_err *err)
 
 const struct backend_ops backend_upstream = {
 	.name = "upstream",
+	.reads_once = true,
 	.start = start,
 	.stop = stop,
 	.models = models,

@@ -201,7 +201,9 @@ job_outcome(struct job *j, CURLcode code, struct im_err *err)
 	if (j->complete)
 		return IM_OK;
 	if (j->failed) {
-		*err = j->err;
+		if (j->err == NULL)
+			return err_set(err, IM_ENOMEM, "no memory for the upstream's answer");
+		*err = *j->err;
 		return err->rc;
 	}
 	/* An error's status counts even if its body was cut. */

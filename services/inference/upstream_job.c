@@ -31,6 +31,7 @@ job_free(struct job *j)
 	buf_done(&j->request);
 	buf_done(&j->body);
 	sse_done(&j->sse);
+	free(j->err);
 	free(j->model);
 	free(j);
 }
@@ -65,12 +66,25 @@ turn_us(struct backend *b)
 	return b->turn_us;
 }
 
+/* An answer begins: the request is needed no more, unless the upstream speaks before it has read all of it. */
+static void
+answered(struct job *j)
+{
+	curl_off_t sent = 0;
+
+	j->good = true;
+	(void)curl_easy_getinfo(j->x.easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (sent == (curl_off_t)j->request.len)
+		buf_done(&j->request);
+}
+
 /* libcurl has bytes of the body. */
 static size_t
 on_body(char *bytes, size_t one, size_t count, void *user)
 {
 	struct job *j = user;
 	size_t len = one * count, room;
+	struct im_err err;
 	enum im_rc rc;
 
 	j->last_us = turn_us(j->b);
@@ -78,7 +92,8 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 		return CURL_WRITEFUNC_ERROR;
 	if (j->complete)
 		return len;
-	j->good = j->good || job_status(j) / 100 == 2;
+	if (!j->good && job_status(j) / 100 == 2)
+		answered(j);
 	if (!j->good) {
 		room = ERRORS_BODY_MAX - j->body.len;
 		(void)buf_append(&j->body, bytes, len < room ? len : room);
@@ -88,9 +103,10 @@ on_body(char *bytes, size_t one, size_t count, void *user)
 		j->curl_paused = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
-	rc = job_take_answer(j, bytes, len, &j->err);
+	rc = job_take_answer(j, bytes, len, &err);
 	if (rc != IM_OK) {
 		j->failed = true;
+		j->err = err_copy(&err);
 		return CURL_WRITEFUNC_ERROR;
 	}
 	if (j->complete) {

@@ -41,8 +41,8 @@ struct job {
 	struct buf body; /* of a JSON answer or an error */
 	struct answer answer;
 	bool complete; /* the answer is whole; what follows is ignored */
-	bool failed;   /* 'err' says why */
-	struct im_err err;
+	bool failed;
+	struct im_err *err; /* why; NULL: for want of memory */
 
 	bool over;   /* the transfer is; what is left of the answer is given, and the job freed */
 	bool dead;   /* cancelled inside a callback of libcurl: freed by 'task' */

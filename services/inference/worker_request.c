@@ -25,14 +25,13 @@ struct request {
 	struct router_link
 	    *from; /* outlives it: a link ends its calls before it goes down. NULL = not known */
 	struct served *served;
-	struct job *job; /* NULL once it ended */
-	struct arena arena;
-	struct generate_request req;
-	struct list queue; /* of struct waiting */
+	struct job *job;    /* NULL once it ended */
+	struct arena arena; /* the decoded request, as long as the backend wants it */
+	struct list queue;  /* of struct waiting */
 	size_t queued_bytes;
 	bool paused;
-	bool failed; /* 'err' counts */
-	struct im_err err;
+	bool failed;
+	struct im_err *err; /* why; NULL: for want of memory */
 	bool has_usage;
 	struct usage usage;
 	uint64_t started_us, first_us; /* first_us: of the first frame; 0 = none */
@@ -53,18 +52,19 @@ request_free(struct request *r)
 	if (r->from != NULL)
 		r->from->own--;
 	arena_done(&r->arena);
+	free(r->err);
 	free(r);
 }
 
 static void
-count_end(struct request *r)
+count_end(struct request *r, const struct im_err *err)
 {
 	struct worker_stats *s = &r->w->stats;
 	uint64_t now_us = clock_mono_us();
 
 	histogram_add(&s->seconds, (double)(now_us - r->started_us) / 1e6);
-	if (r->failed) {
-		s->failed[r->err.rc]++;
+	if (err != NULL) {
+		s->failed[err->rc]++;
 		return;
 	}
 	s->ok++;
@@ -97,19 +97,19 @@ send_end(struct worker *w, struct router_link *to, struct served *served, const 
 	served_end(served, err, w->scratch.data, w->scratch.len);
 }
 
+/* 'err' NULL = well. */
 static void
-request_end(struct request *r)
+request_end(struct request *r, const struct im_err *err)
 {
 	struct worker *w = r->w;
 	struct router_link *from = r->from;
 	struct served *served = r->served;
-	struct im_err err = r->err;
 	struct usage usage = r->usage;
-	bool failed = r->failed, has_usage = r->has_usage;
+	bool has_usage = r->has_usage;
 
-	count_end(r);
+	count_end(r, err);
 	request_free(r);
-	send_end(w, from, served, failed ? &err : NULL, has_usage ? &usage : NULL);
+	send_end(w, from, served, err, has_usage ? &usage : NULL);
 	worker_place_free(w);
 }
 
@@ -120,9 +120,7 @@ request_fail(struct request *r, const struct im_err *why)
 	if (r->job != NULL)
 		r->w->ops->cancel(r->job);
 	r->job = NULL;
-	r->failed = true;
-	r->err = *why;
-	request_end(r);
+	request_end(r, why);
 }
 
 static void
@@ -267,16 +265,29 @@ on_end(void *user, const struct im_err *err, const struct usage *usage)
 	r->job = NULL;
 	if (r->w->batch_of == r && !send_batch(r->w))
 		return;
-	if (err != NULL) {
-		r->failed = true;
-		r->err = *err;
-	}
 	if (usage != NULL) {
 		r->has_usage = true;
 		r->usage = *usage;
 	}
-	if (list_empty(&r->queue))
-		request_end(r);
+	if (list_empty(&r->queue)) {
+		request_end(r, err);
+	} else if (err != NULL) {
+		r->failed = true;
+		r->err = err_copy(err);
+	}
+}
+
+/* The backend has ended long ago, and the last frame has left now. */
+static void
+end_late(struct request *r)
+{
+	struct im_err err;
+
+	if (r->err != NULL)
+		err = *r->err; /* it goes with the request */
+	else
+		err_set(&err, IM_ENOMEM, "the worker is out of memory");
+	request_end(r, r->failed ? &err : NULL);
 }
 
 static void
@@ -301,7 +312,7 @@ on_writable(void *user, struct served *served)
 		free(q);
 	}
 	if (r->job == NULL)
-		request_end(r);
+		end_late(r);
 	else
 		set_paused(r, false);
 }
@@ -322,19 +333,25 @@ on_cancelled(void *user, struct served *served)
 
 /* Decode the request and find its model. */
 static enum im_rc
-request_read(struct request *r, const struct served_request *sr, struct im_err *err)
+request_read(struct request *r, const struct served_request *sr, struct generate_request **ret_req,
+	     struct im_err *err)
 {
+	struct generate_request *req = arena_alloc(&r->arena, sizeof(*req));
 	const char *model;
-	enum im_rc rc = generate_request_decode(sr->body, sr->body_len, &r->arena, &r->req, err);
+	enum im_rc rc;
 
+	if (req == NULL)
+		return err_set(err, IM_ENOMEM, "the worker is out of memory");
+	rc = generate_request_decode(sr->body, sr->body_len, &r->arena, req, err);
 	if (rc != IM_OK)
 		return rc;
-	model = worker_model(r->w, r->req.model);
+	model = worker_model(r->w, req->model);
 	if (model == NULL)
 		return err_reason(err, IM_ENOTFOUND, MODEL_UNLOADED,
 				  "The model `%s` does not exist or you do not have access to it.",
-				  r->req.model);
-	r->req.model = model;
+				  req->model);
+	req->model = model;
+	*ret_req = req;
 	return IM_OK;
 }
 
@@ -343,6 +360,7 @@ request_begin(struct worker *w, struct router_link *from, struct served *served,
 	      const struct served_request *sr, struct request **ret, struct im_err *err)
 {
 	static const struct job_ops ops = { .frame = on_frame, .end = on_end };
+	struct generate_request *req = NULL;
 	struct request *r;
 	enum im_rc rc;
 
@@ -367,14 +385,16 @@ request_begin(struct worker *w, struct router_link *from, struct served *served,
 	w->request_count++;
 	if (from != NULL)
 		from->own++;
-	rc = request_read(r, sr, err);
+	rc = request_read(r, sr, &req, err);
 	if (rc == IM_OK)
-		rc = w->ops->submit(w->b, &r->req, sr->budget_ms, sr->traceparent, &ops, r, &r->job,
+		rc = w->ops->submit(w->b, req, sr->budget_ms, sr->traceparent, &ops, r, &r->job,
 				    err);
 	if (rc != IM_OK) {
 		request_free(r);
 		return rc;
 	}
+	if (w->ops->reads_once)
+		arena_done(&r->arena);
 	*ret = r;
 	worker_load_changed(w);
 	return IM_OK;

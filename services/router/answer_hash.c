@@ -32,8 +32,8 @@ struct hashed_choice {
 };
 
 struct answer_hash {
-	struct hashed_choice *choices[GENERATE_CHOICES_MAX]; /* by index */
-	size_t choice_count;                                 /* the highest index and one */
+	struct hashed_choice **choices; /* by index; NULL = nothing came */
+	size_t choice_count;            /* the highest index and one */
 };
 
 struct answer_hash *
@@ -70,6 +70,7 @@ answer_hash_free(struct answer_hash *h)
 	for (size_t i = 0; i < h->choice_count; i++) {
 		choice_free(h->choices[i]);
 	}
+	free(h->choices);
 	free(h);
 }
 
@@ -126,6 +127,28 @@ add_tool(struct hashed_choice *c, const struct tool_call_delta *t, struct im_err
 	return IM_OK;
 }
 
+/* NULL without memory. */
+static struct hashed_choice *
+choice_of(struct answer_hash *h, size_t index)
+{
+	struct hashed_choice **choices;
+
+	if (index >= h->choice_count) {
+		choices = realloc(h->choices, (index + 1) * sizeof(struct hashed_choice *));
+		if (choices == NULL) {
+			return NULL;
+		}
+		memset(choices + h->choice_count, 0,
+		       (index + 1 - h->choice_count) * sizeof(struct hashed_choice *));
+		h->choices = choices;
+		h->choice_count = index + 1;
+	}
+	if (h->choices[index] == NULL) {
+		h->choices[index] = calloc(1, sizeof(struct hashed_choice));
+	}
+	return h->choices[index];
+}
+
 static enum im_rc
 add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 {
@@ -137,12 +160,7 @@ add_delta(struct answer_hash *h, const struct delta *d, struct im_err *err)
 		return err_set(err, IM_EPROTO, "choice %u of an answer: at most %d are taken",
 			       d->index, GENERATE_CHOICES_MAX);
 	}
-	c = h->choices[d->index];
-	if (c == NULL) {
-		c = h->choices[d->index] = calloc(1, sizeof(*c));
-		h->choice_count =
-		    h->choice_count > d->index ? h->choice_count : (size_t)d->index + 1;
-	}
+	c = choice_of(h, d->index);
 	if (c == NULL || !keep_first(&c->finish, d->finish_reason)) {
 		return err_set(err, IM_ENOMEM, "no memory for the digest of an answer");
 	}
