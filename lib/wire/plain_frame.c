@@ -132,7 +132,7 @@ plain_frame_encode(const struct generate_frame *frame, struct buf *out)
 			return false;
 	for (size_t i = 0; i < frame->delta_count; i++)
 		put_delta(&frame->deltas[i], out);
-	to = buf_reserve(out, 2 * (1 + VARINT_MAX) + fingerprint);
+	to = buf_reserve(out, (size_t)2 * (1 + VARINT_MAX) + fingerprint);
 	if (to == NULL)
 		return true;
 	if (fingerprint > 0)
