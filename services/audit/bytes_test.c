@@ -17,7 +17,7 @@
 
 #define FILE_BYTES ((size_t)3 * BYTES_MAP_ALIGN + 10)
 
-static char path[] = "/tmp/im-bytes-test-XXXXXX";
+static char path[64];
 
 static uint8_t
 byte_at(uint64_t at)
@@ -31,7 +31,7 @@ make_file(void)
 {
 	int fd;
 
-	memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+	(void)snprintf(path, sizeof(path), "/tmp/im-bytes-test-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	for (size_t at = 0; at < FILE_BYTES; at += 1000) {
