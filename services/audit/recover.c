@@ -16,8 +16,9 @@
 struct replay {
 	struct audit_log *log;
 	uint64_t published;
-	uint64_t end;     /* after the last frame seen; 0 = none */
-	uint64_t given;   /* after the last frame that the crew was given */
+	uint64_t end;   /* after the last frame seen; 0 = none */
+	uint64_t given; /* after the last frame that the crew was given */
+	size_t given_bytes;
 	struct crew crew; /* hashes them */
 	struct list live; /* chunks that the tiles do not have, with the root that was signed */
 	struct chunk *last_covered; /* the frame that ends at 'published' */
@@ -132,6 +133,7 @@ on_frame(void *user, const struct wal_frame *f, const char *where, struct im_err
 		return IM_OK;
 	}
 	r->given = end;
+	r->given_bytes += f->records_len;
 	list_push_back(&r->live, &c->node);
 	rc = crew_give(&r->crew, c, where, err);
 	return rc == IM_OK ? take_hashed(r, false, err) : rc;
@@ -277,14 +279,14 @@ static enum im_rc
 meanwhile(struct audit_log *log, const struct shards *shards, struct replay *r, struct im_err *err)
 {
 	pthread_t copier;
-	bool copies = thread_start(&copier, run_copy, r) == 0;
+	bool copies = r->given_bytes >= CREW_WORTH_BYTES && thread_start(&copier, run_copy, r) == 0;
 	enum im_rc rc;
 
 	r->recall.rc = recall(log, shards, r, &r->recall);
 	rc = take_hashed(r, true, err);
 	if (copies)
 		(void)pthread_join(copier, NULL);
-	else
+	else if (rc == IM_OK)
 		(void)run_copy(r);
 	return rc;
 }

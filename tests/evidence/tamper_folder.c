@@ -222,5 +222,7 @@ tamper_change(const struct tamper_file *f, enum tamper_change how, struct prng *
 		evidence_die("no memory");
 	if (out->len == 0 && how != TAMPER_TRUNCATE)
 		return false;
-	return out->len != f->len || memcmp(out->data, f->data, f->len) != 0;
+	if (out->len != f->len)
+		return true;
+	return out->data != NULL && memcmp(out->data, f->data, f->len) != 0;
 }
