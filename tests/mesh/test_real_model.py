@@ -1,4 +1,5 @@
 """The demo model answers through all five daemons, token by token, and in a terminal."""
+import concurrent.futures
 import http.client
 import itertools
 import json
@@ -54,6 +55,24 @@ def test_demo_model_streams_token_by_token(start, single):
     report = mesh.verify()
     assert report["kinds"]["REQUEST"] == report["kinds"]["RESPONSE"] >= 3
     assert report["kinds"]["MODEL_LOAD"] >= 1
+
+
+def test_same_seed_says_the_same_alone_among_eight_and_in_any_mesh(start):
+    said = []
+    for single in (True, False):
+        mesh = start(single=single)
+
+        def ask(n):
+            body = {**ASK, "stream": False, "messages": [{"role": "user", "content": f"Hello, where is my order A{n}2345?"}]}
+            status, headers, text = mesh.chat(body, headers={"Cache-Control": "no-store"})
+            assert status == 200 and not headers.get("x-infermesh-cache", "").startswith("hit"), (headers, text)
+            return json.loads(text)["choices"][0]["message"]["content"]
+
+        alone = [ask(n) for n in range(8)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(8))) == alone
+        said.append(alone)
+    assert said[0] == said[1] and len(set(said[0])) == 8
 
 
 def test_demo_model_answers_whole_with_usage(start):
