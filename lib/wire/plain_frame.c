@@ -147,21 +147,6 @@ plain_frame_encode(const struct generate_frame *frame, struct buf *out)
 
 /* Decoding. */
 
-/* As reader_next(), which takes what is longer than a fixed few bytes say. */
-static inline bool
-next_field(struct reader *r, struct reader_field *ret)
-{
-	if (r->end - r->at < 2 || (r->at[0] & 0x87) != READER_BYTES || r->at[1] >= 0x80 ||
-	    r->end - r->at - 2 < r->at[1] || r->at[0] >> 3 == 0)
-		return reader_next(r, ret);
-	ret->tag = r->at[0] >> 3;
-	ret->type = READER_BYTES;
-	ret->len = r->at[1];
-	ret->data = r->at + 2;
-	r->at += 2 + ret->len;
-	return true;
-}
-
 /* Where the texts go: each is shorter than its field, so they fit into as many bytes as the message has. */
 struct texts {
 	char *at;
@@ -193,7 +178,7 @@ take_delta(const uint8_t *buf, size_t len, struct texts *t, struct delta *ret)
 			   .refusal = "" };
 	struct reader_field f;
 
-	while (next_field(&r, &f)) {
+	while (reader_next(&r, &f)) {
 		const char *text;
 
 		if (f.tag == DELTA_INDEX && f.type == READER_VARINT) {
@@ -237,7 +222,7 @@ count_deltas(const uint8_t *buf, size_t len, size_t *ret)
 	struct reader_field f;
 	size_t n = 0;
 
-	while (next_field(&r, &f)) {
+	while (reader_next(&r, &f)) {
 		if (f.type != READER_BYTES || (f.tag != FRAME_DELTAS && f.tag != FRAME_FINGERPRINT))
 			return false;
 		n += f.tag == FRAME_DELTAS;
@@ -264,7 +249,7 @@ plain_frame_decode(const uint8_t *buf, size_t len, struct arena *arena, struct g
 	t.at = arena_alloc(arena, len);
 	if (out.deltas == NULL || t.at == NULL)
 		return false;
-	while (next_field(&r, &f)) {
+	while (reader_next(&r, &f)) {
 		if (f.tag == FRAME_DELTAS) {
 			if (!take_delta(f.data, f.len, &t, &out.deltas[out.delta_count++]))
 				return false;
