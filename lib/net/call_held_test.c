@@ -15,9 +15,8 @@
 #define MOST_CALLS (80 << 20) /* bytes of them are more than any link keeps */
 
 struct fixture {
-	struct rig_loop loop;
-	struct rig_end server, client;
-	char dir[64], url[96];
+	struct rig_place at;
+	struct rig_end client;
 	uint8_t *body;
 	/* What became of the calls, in that order. */
 	unsigned ends, failed;
@@ -66,16 +65,11 @@ setup(void **state)
 	f->body = malloc(LARGE);
 	assert_non_null(f->body);
 	memset(f->body, 7, LARGE);
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/im-net-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->url, sizeof(f->url), "ipc://%s/s", f->dir);
-	rig_loop_start(&f->loop);
-	rig_end_init(&f->server, &f->loop, "router", NULL);
-	rig_listen(&f->server, f->url);
-	rig_end_init(&f->client, &f->loop, "gateway", NULL);
-	rig_dial(&f->client, f->url);
+	rig_place_open(&f->at, NULL);
+	rig_end_init(&f->client, &f->at.loop, "gateway", NULL);
+	rig_dial(&f->client, f->at.url);
 	rig_wait(&f->client, f->client.ups, 1);
-	rig_wait(&f->server, f->server.ups, 1);
+	rig_wait(&f->at.server, f->at.server.ups, 1);
 	*state = f;
 	return 0;
 }
@@ -86,9 +80,7 @@ teardown(void **state)
 	struct fixture *f = *state;
 
 	rig_end_done(&f->client);
-	rig_end_done(&f->server);
-	rig_loop_stop(&f->loop);
-	assert_int_equal(rmdir(f->dir), 0);
+	rig_place_close(&f->at);
 	free(f->body);
 	free(f);
 	return 0;
@@ -99,10 +91,10 @@ test_large_requests_at_once_all_succeed_in_their_order(void **state)
 {
 	struct fixture *f = *state;
 
-	loop_enter(f->loop.loop);
+	loop_enter(f->at.loop.loop);
 	for (int i = 0; i < CALLS; i++)
 		ask(f, i, "Test/Echo", i == CALLS - 1 ? 100 : LARGE, 0);
-	loop_leave(f->loop.loop);
+	loop_leave(f->at.loop.loop);
 	rig_wait(&f->client, f->ends, CALLS);
 	assert_int_equal(f->failed, 0);
 	for (int i = 0; i < CALLS; i++) {
@@ -117,16 +109,16 @@ test_request_that_waited_takes_less_time_along(void **state)
 	struct fixture *f = *state;
 	uint64_t began_us;
 
-	loop_enter(f->loop.loop);
+	loop_enter(f->at.loop.loop);
 	for (int i = 0; i < 3; i++)
 		ask(f, i, "Test/Echo", LARGE, 20000);
 	began_us = clock_mono_us();
 	while (clock_mono_us() < began_us + 3000)
 		; /* nothing moves, because the loop is held */
-	loop_leave(f->loop.loop);
+	loop_leave(f->at.loop.loop);
 	rig_wait(&f->client, f->ends, 3);
 	assert_int_equal(f->failed, 0);
-	assert_in_range(f->server.last_budget_ms, 1, 19997);
+	assert_in_range(f->at.server.last_budget_ms, 1, 19997);
 }
 
 static void
@@ -134,16 +126,16 @@ test_request_cancelled_while_it_waits_is_never_sent(void **state)
 {
 	struct fixture *f = *state;
 
-	loop_enter(f->loop.loop);
+	loop_enter(f->at.loop.loop);
 	for (int i = 0; i < 4; i++)
 		ask(f, i, "Test/Echo", LARGE, 0);
 	call_cancel(f->call[2]);
-	loop_leave(f->loop.loop);
+	loop_leave(f->at.loop.loop);
 	rig_wait(&f->client, f->ends, 3);
 	assert_int_equal(f->failed, 0);
 	assert_int_equal(f->number[2], 3);
-	assert_int_equal(f->server.requests, 3);
-	assert_int_equal(f->server.cancels, 0);
+	assert_int_equal(f->at.server.requests, 3);
+	assert_int_equal(f->at.server.cancels, 0);
 	assert_int_equal(rig_counters(&f->client).calls, 0);
 }
 
@@ -157,28 +149,29 @@ test_requests_to_a_peer_that_does_not_read_end_in_time(void **state)
 	enum im_rc rc;
 
 	assert_non_null(calls);
-	raw_connect(&p, f->url);
+	raw_connect(&p, f->at.url);
 	assert_true(raw_hello(&p));
-	rig_wait(&f->server, f->server.ups, 2);
+	rig_wait(&f->at.server, f->at.server.ups, 2);
 	for (size_t bytes = 0; bytes < 2 * LARGE; bytes += RAW_BODY, c++)
-		assert_int_equal(rig_ask(&f->server, c, "Test/Any", f->body, RAW_BODY, 0), IM_OK);
-	assert_int_equal(rig_ask(&f->server, &late, "Test/Any", f->body, RAW_BODY, 20), IM_OK);
-	rig_wait(&f->server, late.ends, 1);
+		assert_int_equal(rig_ask(&f->at.server, c, "Test/Any", f->body, RAW_BODY, 0),
+				 IM_OK);
+	assert_int_equal(rig_ask(&f->at.server, &late, "Test/Any", f->body, RAW_BODY, 20), IM_OK);
+	rig_wait(&f->at.server, late.ends, 1);
 	assert_int_equal(late.err.rc, IM_EDEADLINE);
 	do
-		rc = rig_ask(&f->server, c, "Test/Any", f->body, RAW_BODY, 0);
+		rc = rig_ask(&f->at.server, c, "Test/Any", f->body, RAW_BODY, 0);
 	while (rc == IM_OK && ++c < calls + MOST_CALLS / RAW_BODY);
 	assert_int_equal(rc, IM_EAGAIN);
 	assert_string_equal(c->err.reason, "backlog");
 	raw_close(&p);
 	while (c-- > calls) {
-		rig_wait(&f->server, c->ends, 1);
+		rig_wait(&f->at.server, c->ends, 1);
 		assert_int_equal(c->err.rc, IM_EUNAVAILABLE);
 		rig_call_done(c);
 	}
 	rig_call_done(&late);
 	free(calls);
-	assert_int_equal(rig_counters(&f->server).calls, 0);
+	assert_int_equal(rig_counters(&f->at.server).calls, 0);
 }
 
 int

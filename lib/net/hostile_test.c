@@ -10,12 +10,6 @@
 
 #include "net/raw_peer.h"
 
-struct fixture {
-	struct rig_loop loop;
-	struct rig_end server;
-	char dir[64], url[96];
-};
-
 static void
 short_times(struct net_params *p)
 {
@@ -23,21 +17,9 @@ short_times(struct net_params *p)
 	p->hello_timeout_ms = 60;
 }
 
-static void
-fixture_open(struct fixture *f, void (*tweak)(struct net_params *p))
-{
-	memset(f, 0, sizeof(*f));
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/im-net-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->url, sizeof(f->url), "ipc://%s/s", f->dir);
-	rig_loop_start(&f->loop);
-	rig_end_init(&f->server, &f->loop, "router", tweak);
-	rig_listen(&f->server, f->url);
-}
-
 /* A well-behaved peer is still served. */
 static void
-assert_still_serves(struct fixture *f)
+assert_still_serves(struct rig_place *f)
 {
 	struct rig_end client;
 	struct rig_call c;
@@ -52,25 +34,17 @@ assert_still_serves(struct fixture *f)
 	rig_end_done(&client);
 }
 
-static void
-fixture_close(struct fixture *f)
-{
-	rig_end_done(&f->server);
-	rig_loop_stop(&f->loop);
-	assert_int_equal(rmdir(f->dir), 0);
-}
-
 /* Send 'bytes' after HELLO (if 'greet'), expect to be told why and thrown out. */
 static void
 expect_thrown_out(bool greet, const struct buf *bytes, const char *why)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct frame_header h;
 	struct buf body = BUF_INIT(0);
 	char reason[256] = "";
 
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	raw_connect(&p, f.url);
 	if (greet)
 		assert_true(raw_hello(&p));
@@ -92,7 +66,7 @@ expect_thrown_out(bool greet, const struct buf *bytes, const char *why)
 	assert_int_equal(rig_counters(&f.server).protocol_errors, 1);
 	assert_still_serves(&f);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
@@ -211,13 +185,13 @@ test_bodies_that_are_no_messages_are_thrown_out(void **state)
 static void
 test_frames_for_nobody_and_of_the_future_are_ignored(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct frame_header h;
 	struct buf b = BUF_INIT(0), body = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	raw_connect(&p, f.url);
 	raw_hello_bytes(&b, 0);
 	put_frame(&b, 5, 77, 200, 5);
@@ -238,19 +212,19 @@ test_frames_for_nobody_and_of_the_future_are_ignored(void **state)
 	raw_close(&p);
 	buf_done(&b);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
 test_bytes_one_by_one_are_understood(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct frame_header h;
 	struct buf b = BUF_INIT(0), body = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	raw_connect(&p, f.url);
 	raw_hello_bytes(&b, 0);
 	raw_request_bytes(&b, 2, "Test/Echo");
@@ -261,18 +235,18 @@ test_bytes_one_by_one_are_understood(void **state)
 	raw_close(&p);
 	buf_done(&b);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
 test_stream_cut_at_every_byte_leaves_nothing(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct buf b = BUF_INIT(0);
 	struct raw_peer p;
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	raw_hello_bytes(&b, 0);
 	raw_request_bytes(&b, 2, "Test/Hold");
 	for (size_t cut = 0; cut <= b.len; cut++) {
@@ -282,7 +256,7 @@ test_stream_cut_at_every_byte_leaves_nothing(void **state)
 	}
 	buf_done(&b);
 	assert_still_serves(&f);
-	fixture_close(&f);
+	rig_place_close(&f);
 	assert_int_equal(f.server.ups, f.server.downs);
 	assert_int_equal(f.server.requests,
 			 f.server.cancels + 1); /* the one of assert_still_serves() */
@@ -292,14 +266,14 @@ static void
 test_data_beyond_the_credit_is_thrown_out(void **state)
 {
 	static uint8_t data[4096];
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct rig_call c;
 	struct frame_header h;
 	struct buf body = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	f.server.withhold = true;
 	raw_connect(&p, f.url);
 	assert_true(raw_hello(&p));
@@ -319,36 +293,36 @@ test_data_beyond_the_credit_is_thrown_out(void **state)
 	raw_close(&p);
 	rig_call_done(&c);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
 test_peer_that_says_nothing_is_dropped(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 
 	(void)state;
-	fixture_open(&f, short_times);
+	rig_place_open(&f, short_times);
 	raw_connect(&p, f.url);
 	raw_expect_end(&p);
 	rig_wait(&f.server, f.server.troubles, 1);
 	assert_non_null(strstr(f.server.trouble.text, "no HELLO within 60 ms"));
 	raw_close(&p);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
 test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct rig_call c;
 	struct frame_header h;
 	struct buf body = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, short_times);
+	rig_place_open(&f, short_times);
 	raw_connect(&p, f.url);
 	assert_true(raw_hello(&p));
 	rig_wait(&f.server, f.server.ups, 1);
@@ -362,18 +336,18 @@ test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 	raw_close(&p);
 	rig_call_done(&c);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
 test_peer_that_talks_and_never_reads_is_dropped(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct buf b = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, short_times);
+	rig_place_open(&f, short_times);
 	raw_connect(&p, f.url);
 	assert_true(raw_hello(&p));
 	for (int i = 0; i < 64; i++)
@@ -383,7 +357,7 @@ test_peer_that_talks_and_never_reads_is_dropped(void **state)
 	rig_wait(&f.server, f.server.downs, 1);
 	raw_close(&p);
 	buf_done(&b);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 int

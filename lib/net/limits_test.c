@@ -10,12 +10,6 @@
 
 #include "net/raw_peer.h"
 
-struct fixture {
-	struct rig_loop loop;
-	struct rig_end server;
-	char dir[64], url[96];
-};
-
 static void
 small_limits(struct net_params *p)
 {
@@ -25,36 +19,16 @@ small_limits(struct net_params *p)
 }
 
 static void
-fixture_open(struct fixture *f, void (*tweak)(struct net_params *p))
-{
-	memset(f, 0, sizeof(*f));
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/im-net-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->url, sizeof(f->url), "ipc://%s/s", f->dir);
-	rig_loop_start(&f->loop);
-	rig_end_init(&f->server, &f->loop, "router", tweak);
-	rig_listen(&f->server, f->url);
-}
-
-static void
-fixture_close(struct fixture *f)
-{
-	rig_end_done(&f->server);
-	rig_loop_stop(&f->loop);
-	assert_int_equal(rmdir(f->dir), 0);
-}
-
-static void
 test_limits_refuse_calls_and_links(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p, second, third;
 	struct frame_header h;
 	struct end_frame end;
 	struct buf b = BUF_INIT(0), body = BUF_INIT(0);
 
 	(void)state;
-	fixture_open(&f, small_limits);
+	rig_place_open(&f, small_limits);
 	raw_connect(&p, f.url);
 	raw_hello_bytes(&b, 0);
 	for (uint32_t id = 2; id <= 8; id += 2)
@@ -76,7 +50,7 @@ test_limits_refuse_calls_and_links(void **state)
 	raw_close(&third);
 	buf_done(&b);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 static void
@@ -88,7 +62,7 @@ big_frames(struct net_params *p)
 static void
 test_replies_over_the_limit_of_the_peer_become_errors(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct frame_header h;
 	struct end_frame end;
@@ -98,7 +72,7 @@ test_replies_over_the_limit_of_the_peer_become_errors(void **state)
 
 	(void)state;
 	assert_non_null(large);
-	fixture_open(&f, big_frames);
+	rig_place_open(&f, big_frames);
 	raw_connect(&p, f.url);
 	raw_hello_bytes(&b, 0);
 	req.body = (struct wire_bytes){ large, 100000 }; /* the raw peer takes 65536 */
@@ -117,7 +91,7 @@ test_replies_over_the_limit_of_the_peer_become_errors(void **state)
 	free(large);
 	buf_done(&b);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 /* Entries of a folder of /proc; for threads those whose name begins with 'prefix'. */
@@ -174,7 +148,7 @@ fds_are_back(void *arg)
 static void
 test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 	struct raw_peer p;
 	struct buf b = BUF_INIT(0), body = BUF_INIT(0);
 	struct frame_header h;
@@ -182,7 +156,7 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 	size_t memory = 0;
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	raw_hello_bytes(&b, 0);
 	raw_request_bytes(&b, 2, "Test/Hold");
 	raw_ping_bytes(&b);
@@ -209,7 +183,7 @@ test_thousand_links_leave_no_descriptors_and_no_memory(void **state)
 	assert_int_equal(f.server.cancels, 1100);
 	buf_done(&b);
 	buf_done(&body);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 #ifdef __SANITIZE_THREAD__
@@ -228,16 +202,16 @@ are_only_the_rigs(void *arg)
 static void
 test_nng_starts_few_threads(void **state)
 {
-	struct fixture f;
+	struct rig_place f;
 
 	(void)state;
-	fixture_open(&f, NULL);
+	rig_place_open(&f, NULL);
 	/* ipc:// needs none. One that was joined before may take a moment to vanish. */
 	rig_until(&f.loop, are_only_the_rigs, NULL);
 	rig_listen(&f.server, "tcp://127.0.0.1:0");
 	/* Not counted by name: a thread names itself when it first runs, which may be later. */
 	assert_in_range(count_entries("/proc/self/task", NULL), RIG_THREADS + 5, RIG_THREADS + 10);
-	fixture_close(&f);
+	rig_place_close(&f);
 }
 
 int

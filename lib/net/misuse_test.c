@@ -9,9 +9,8 @@
 #include "net/raw_peer.h"
 
 struct fixture {
-	struct rig_loop loop;
-	struct rig_end server, client;
-	char dir[64], url[96];
+	struct rig_place at;
+	struct rig_end client;
 };
 
 static int
@@ -20,14 +19,9 @@ setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/im-net-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	(void)snprintf(f->url, sizeof(f->url), "ipc://%s/s", f->dir);
-	rig_loop_start(&f->loop);
-	rig_end_init(&f->server, &f->loop, "router", NULL);
-	rig_listen(&f->server, f->url);
-	rig_end_init(&f->client, &f->loop, "gateway", NULL);
-	rig_dial(&f->client, f->url);
+	rig_place_open(&f->at, NULL);
+	rig_end_init(&f->client, &f->at.loop, "gateway", NULL);
+	rig_dial(&f->client, f->at.url);
 	rig_wait(&f->client, f->client.ups, 1);
 	*state = f;
 	return 0;
@@ -39,9 +33,7 @@ teardown(void **state)
 	struct fixture *f = *state;
 
 	rig_end_done(&f->client);
-	rig_end_done(&f->server);
-	rig_loop_stop(&f->loop);
-	assert_int_equal(rmdir(f->dir), 0);
+	rig_place_close(&f->at);
 	free(f);
 	return 0;
 }
@@ -93,9 +85,9 @@ test_call_with_text_that_is_not_utf8_is_refused_here(void **state)
 		struct call *call = NULL;
 		enum im_rc rc;
 
-		loop_enter(f->loop.loop);
+		loop_enter(f->at.loop.loop);
 		rc = call_start(f->client.link, &wrong[i], &rig_call_ops, &c, &call, &err);
-		loop_leave(f->loop.loop);
+		loop_leave(f->at.loop.loop);
 		assert_int_equal(rc, IM_EINVAL);
 		assert_null(call);
 		assert_non_null(strstr(err.text, "UTF-8"));
@@ -113,16 +105,16 @@ test_data_without_bytes_is_against_the_rules(void **state)
 	struct buf body = BUF_INIT(0);
 	struct rig_call c;
 
-	raw_connect(&p, f->url);
+	raw_connect(&p, f->at.url);
 	assert_true(raw_hello(&p));
-	rig_wait(&f->server, f->server.ups, 2);
-	assert_int_equal(rig_ask(&f->server, &c, "Test/Any", "", 0, 0), IM_OK);
+	rig_wait(&f->at.server, f->at.server.ups, 2);
+	assert_int_equal(rig_ask(&f->at.server, &c, "Test/Any", "", 0, 0), IM_OK);
 	assert_true(raw_expect(&p, FRAME_REQUEST, &h, &body));
 	for (unsigned i = 0; i < 100; i++)
 		(void)raw_frame(&p, h.call_id, FRAME_DATA, NULL, 0);
-	rig_wait(&f->server, c.ends, 1);
+	rig_wait(&f->at.server, c.ends, 1);
 	assert_int_equal(c.messages, 0);
-	assert_int_equal(rig_counters(&f->server).protocol_errors, 1);
+	assert_int_equal(rig_counters(&f->at.server).protocol_errors, 1);
 	raw_expect_end(&p);
 	raw_close(&p);
 	rig_call_done(&c);
@@ -138,16 +130,16 @@ test_strangers_without_end_are_a_few_troubles(void **state)
 	for (unsigned i = 0; i < 200; i++) {
 		struct raw_peer p;
 
-		raw_connect(&p, f->url);
+		raw_connect(&p, f->at.url);
 		(void)raw_write(&p, "GET / HTTP/1.1\r\n\r\n", 18);
 		raw_expect_end(&p);
 		raw_close(&p);
 	}
-	loop_enter(f->loop.loop);
-	before = f->server.troubles;
-	loop_leave(f->loop.loop);
+	loop_enter(f->at.loop.loop);
+	before = f->at.server.troubles;
+	loop_leave(f->at.loop.loop);
 	assert_in_range(before, 1, 20);
-	assert_int_equal(rig_counters(&f->server).protocol_errors, 200);
+	assert_int_equal(rig_counters(&f->at.server).protocol_errors, 200);
 	assert_link_unharmed(f);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -395,4 +396,24 @@ rig_counters(struct rig_end *e)
 	net_counters(e->net, &n);
 	loop_leave(e->on->loop);
 	return n;
+}
+
+void
+rig_place_open(struct rig_place *p, void (*tweak)(struct net_params *p))
+{
+	memset(p, 0, sizeof(*p));
+	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/im-net-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	(void)snprintf(p->url, sizeof(p->url), "ipc://%s/s", p->dir);
+	rig_loop_start(&p->loop);
+	rig_end_init(&p->server, &p->loop, "router", tweak);
+	rig_listen(&p->server, p->url);
+}
+
+void
+rig_place_close(struct rig_place *p)
+{
+	rig_end_done(&p->server);
+	rig_loop_stop(&p->loop);
+	assert_int_equal(rmdir(p->dir), 0);
 }

@@ -84,6 +84,17 @@ void rig_dial(struct rig_end *e, const char *url);
 /** Close its net, wait and free it. */
 void rig_end_done(struct rig_end *e);
 
+/* A server that listens on a socket in a folder of its own. */
+struct rig_place {
+	struct rig_loop loop;
+	struct rig_end server;
+	char dir[64], url[96];
+};
+
+void rig_place_open(struct rig_place *p, void (*tweak)(struct net_params *p));
+/** Fails the test if anything was left in the folder. */
+void rig_place_close(struct rig_place *p);
+
 /** Wait until *value, read on the loop, is at least 'want'. Fails the test after the deadline. */
 void rig_wait_(struct rig_end *e, const unsigned *value, unsigned want, const char *what,
 	       const char *file, int line);

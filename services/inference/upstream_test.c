@@ -186,22 +186,32 @@ test_upstream_that_is_silent_or_too_slow_times_out_and_is_closed(void **state)
 	rig_backend_stop();
 }
 
+/* The backend of an upstream that is not the rig's server. */
+static enum im_rc
+start_at(const char *url, struct im_err *err)
+{
+	char yaml[128];
+	int len =
+	    snprintf(yaml, sizeof(yaml),
+		     "workers:\n  - {name: w, backend: upstream, models: [m], url: '%s'}\n", url);
+	enum im_rc rc;
+
+	config_free(rig.config);
+	assert_int_equal(config_parse("t", yaml, (size_t)len, &rig.config, err), IM_OK);
+	loop_enter(rig.loop);
+	rc = backend_upstream.start(rig.loop, config_item(rig.config, "workers", 0), &rig.b, err);
+	loop_leave(rig.loop);
+	return rc;
+}
+
 static void
 test_upstream_that_is_not_there_is_named_as_that(void **state)
 {
-	static const char yaml[] =
-	    "workers:\n  - {name: w, backend: upstream, models: [m], url: 'http://127.0.0.1:1/v1'}\n";
 	struct im_err err;
 	struct result r;
 
 	(void)state;
-	config_free(rig.config);
-	assert_int_equal(config_parse("t", yaml, sizeof(yaml) - 1, &rig.config, &err), IM_OK);
-	loop_enter(rig.loop);
-	assert_int_equal(
-	    backend_upstream.start(rig.loop, config_item(rig.config, "workers", 0), &rig.b, &err),
-	    IM_OK);
-	loop_leave(rig.loop);
+	assert_int_equal(start_at("http://127.0.0.1:1/v1", &err), IM_OK);
 	rig_run("m", 0, &r);
 	assert_int_equal(r.err.rc, IM_EUPSTREAM);
 	assert_non_null(strstr(r.err.text, "cannot be reached"));
@@ -399,18 +409,10 @@ test_upstream_configuration_that_cannot_work_says_why(void **state)
 static void
 test_upstream_address_that_is_none_is_found_at_the_start(void **state)
 {
-	static const char yaml[] =
-	    "workers:\n  - {name: w, backend: upstream, models: [m], url: 'http://[::1/v1'}\n";
 	struct im_err err;
 
 	(void)state;
-	config_free(rig.config);
-	assert_int_equal(config_parse("t", yaml, sizeof(yaml) - 1, &rig.config, &err), IM_OK);
-	loop_enter(rig.loop);
-	assert_int_equal(
-	    backend_upstream.start(rig.loop, config_item(rig.config, "workers", 0), &rig.b, &err),
-	    IM_EINVAL);
-	loop_leave(rig.loop);
+	assert_int_equal(start_at("http://[::1/v1", &err), IM_EINVAL);
 	assert_non_null(strstr(err.text, "workers[].url: found \"http://[::1/v1\""));
 }
 

@@ -79,6 +79,21 @@ test_router_slow_audit_holds_every_byte_back(void **state)
 	mesh_stop(m);
 }
 
+/* One, and nothing has left. */
+static void
+ask_until_one_append_is_held(struct mesh *m, struct ask *ask)
+{
+	m->record_count = 0;
+	m->audit_holds = true;
+	mesh_ask(m, ask, METHOD_GENERATE, "demo", "hi", 0);
+	MESH_WAIT(m, !list_empty(&m->audit_held));
+	for (int i = 0; i < 20; i++) {
+		mesh_turn(m);
+	}
+	assert_int_equal(held_appends(m), 1);
+	assert_false(ask->has_head || ask->ended);
+}
+
 static void
 test_router_quick_answer_waits_for_one_append_of_both_records(void **state)
 {
@@ -88,15 +103,7 @@ test_router_quick_answer_waits_for_one_append_of_both_records(void **state)
 	(void)state;
 	(void)mesh_worker(m, 0, "w1", 4);
 	mesh_settled(m); /* what the worker brought is recorded */
-	m->record_count = 0;
-	m->audit_holds = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, !list_empty(&m->audit_held));
-	for (int i = 0; i < 20; i++) {
-		mesh_turn(m);
-	}
-	assert_int_equal(held_appends(m), 1);
-	assert_false(ask.has_head || ask.ended);
+	ask_until_one_append_is_held(m, &ask);
 	mesh_audit_release_one(m);
 	MESH_WAIT(m, ask.ended);
 	assert_false(ask.failed);
@@ -148,15 +155,7 @@ test_router_hit_waits_for_one_append_of_both_records(void **state)
 	MESH_WAIT(m, ask.ended && m->entry_count == 1);
 	ask_done(&ask);
 	mesh_settled(m);
-	m->record_count = 0;
-	m->audit_holds = true;
-	mesh_ask(m, &ask, METHOD_GENERATE, "demo", "hi", 0);
-	MESH_WAIT(m, !list_empty(&m->audit_held));
-	for (int i = 0; i < 20; i++) {
-		mesh_turn(m);
-	}
-	assert_int_equal(held_appends(m), 1);
-	assert_false(ask.has_head || ask.ended);
+	ask_until_one_append_is_held(m, &ask);
 	mesh_audit_release(m, true);
 	MESH_WAIT(m, ask.ended);
 	assert_false(ask.failed);
