@@ -37,6 +37,66 @@ struct sock {
 	uint32_t watched; /* events that the loop waits for */
 };
 
+/* Watch the socket for 'events'; 0 = not at all. */
+static bool
+watch(struct sock *s, uint32_t events)
+{
+	struct loop *loop = s->t->loop;
+
+	if (events == s->watched)
+		return true;
+	if (events == 0)
+		loop_fd_del(
+		    loop, &s->w); /* with no events epoll would report a hang-up again and again */
+	else if (s->watched != 0)
+		loop_fd_events(loop, &s->w, events);
+	else if (loop_fd_add(loop, &s->w, events) != IM_OK)
+		return false;
+	s->watched = events;
+	return true;
+}
+
+static void
+sock_free(struct sock *s)
+{
+	(void)watch(s, 0);
+	list_remove(&s->node);
+	free(s);
+}
+
+static struct list *
+bucket_of(struct curl_loop *t, curl_socket_t fd)
+{
+	return &t->socks[(unsigned)fd % SOCK_BUCKETS];
+}
+
+static struct sock *
+sock_find(struct curl_loop *t, curl_socket_t fd)
+{
+	LIST_FOREACH (bucket_of(t, fd), s, struct sock, node) {
+		if (s->w.fd == fd)
+			return s;
+	}
+	return NULL;
+}
+
+/* libcurl closes what it knows of a connection with the handle that opened it; close_socket() leaves the socket open. */
+static int
+take_socket(struct curl_loop *t, CURL *easy)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct sock *s;
+
+	if (curl_late.easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+	    fd == CURL_SOCKET_BAD)
+		return -1;
+	s = sock_find(t, fd);
+	if (s == NULL)
+		return -1;
+	sock_free(s);
+	return fd;
+}
+
 static void
 reap(struct curl_loop *t)
 {
@@ -51,6 +111,7 @@ reap(struct curl_loop *t)
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		(void)curl_late.easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
+		x->fd = x->connect_only && code == CURLE_OK ? take_socket(t, easy) : -1;
 		transfer_stop(t, x); /* 'm' is gone after this */
 		x->done(x, code);
 	}
@@ -80,25 +141,6 @@ on_timer(void *arg)
 	act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Watch the socket for 'events'; 0 = not at all. */
-static bool
-watch(struct sock *s, uint32_t events)
-{
-	struct loop *loop = s->t->loop;
-
-	if (events == s->watched)
-		return true;
-	if (events == 0)
-		loop_fd_del(
-		    loop, &s->w); /* with no events epoll would report a hang-up again and again */
-	else if (s->watched != 0)
-		loop_fd_events(loop, &s->w, events);
-	else if (loop_fd_add(loop, &s->w, events) != IM_OK)
-		return false;
-	s->watched = events;
-	return true;
-}
-
 static void
 on_socket(void *arg, uint32_t events)
 {
@@ -117,30 +159,6 @@ on_socket(void *arg, uint32_t events)
 	if ((events & EPOLLERR) != 0)
 		mask |= CURL_CSELECT_IN | CURL_CSELECT_OUT | CURL_CSELECT_ERR;
 	act(s->t, s->w.fd, mask); /* 's' may be gone after this */
-}
-
-static void
-sock_free(struct sock *s)
-{
-	(void)watch(s, 0);
-	list_remove(&s->node);
-	free(s);
-}
-
-static struct list *
-bucket_of(struct curl_loop *t, curl_socket_t fd)
-{
-	return &t->socks[(unsigned)fd % SOCK_BUCKETS];
-}
-
-static struct sock *
-sock_find(struct curl_loop *t, curl_socket_t fd)
-{
-	LIST_FOREACH (bucket_of(t, fd), s, struct sock, node) {
-		if (s->w.fd == fd)
-			return s;
-	}
-	return NULL;
 }
 
 static struct sock *
@@ -177,8 +195,9 @@ close_socket(void *user, curl_socket_t fd)
 {
 	struct sock *s = sock_find(user, fd);
 
-	if (s != NULL)
-		sock_free(s);
+	if (s == NULL) /* taken */
+		return 0;
+	sock_free(s);
 	return close(fd);
 }
 

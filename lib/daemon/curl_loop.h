@@ -21,6 +21,9 @@ struct transfer {
 	/* It is over; it was taken out before. Not called inside libcurl, so other transfers may be started and stopped. */
 	void (*done)(struct transfer *t, CURLcode code);
 	bool running;
+	/* With CURLOPT_CONNECT_ONLY, in 'done' after CURLE_OK: the connected socket, nonblocking, the owner's from now on; -1: none. */
+	int fd;
+	bool connect_only; /* that option is set */
 };
 
 /** 'idle_max' connections are kept open without a transfer. IM_OK, IM_EUNAVAILABLE (no libcurl) or IM_ENOMEM. */

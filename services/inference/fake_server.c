@@ -117,6 +117,12 @@ wait_for_close(int fd)
 		continue;
 }
 
+static bool
+has_length(const struct fake_reply *r)
+{
+	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE;
+}
+
 /* False: close the connection. */
 static bool
 answer(int fd, const struct fake_reply *r)
@@ -128,7 +134,7 @@ answer(int fd, const struct fake_reply *r)
 		wait_for_close(fd);
 		return false;
 	}
-	if (r->end == FAKE_LENGTH)
+	if (has_length(r))
 		(void)snprintf(head, sizeof(head), "%s\r\nContent-Length: %zu\r\n\r\n", r->head,
 			       strlen(r->body) * repeat);
 	else
@@ -137,14 +143,14 @@ answer(int fd, const struct fake_reply *r)
 	if (!send_all(fd, head, strlen(head)))
 		return false;
 	for (uint32_t i = 0; i < repeat; i++)
-		if (!(r->end == FAKE_LENGTH ? send_all(fd, r->body, strlen(r->body))
-					    : send_chunks(fd, r->body)))
+		if (!(has_length(r) ? send_all(fd, r->body, strlen(r->body))
+				    : send_chunks(fd, r->body)))
 			return false;
 	if (r->end == FAKE_CHUNKED_HANG)
 		wait_for_close(fd);
 	if (r->end == FAKE_CHUNKED)
 		return send_all(fd, "0\r\n\r\n", 5);
-	return r->end == FAKE_LENGTH;
+	return has_length(r);
 }
 
 static void *
@@ -153,7 +159,7 @@ serve(void *arg)
 	struct connection *c = arg;
 	struct fake_server *s = c->s;
 	char *buf = malloc(REQUEST_MAX);
-	const struct fake_reply *r;
+	const struct fake_reply *r, *last = NULL;
 
 	while (buf != NULL && read_request(c->fd, buf) > 0) {
 		(void)pthread_mutex_lock(&s->lock);
@@ -161,8 +167,10 @@ serve(void *arg)
 		(void)snprintf(s->last, sizeof(s->last), "%s", buf);
 		(void)pthread_mutex_unlock(&s->lock);
 		r = choose(s, buf);
-		if (r == NULL || !answer(c->fd, r))
+		if (r == NULL || (last != NULL && last->end == FAKE_LENGTH_ONCE) ||
+		    !answer(c->fd, r))
 			break;
+		last = r;
 	}
 	free(buf);
 	(void)pthread_mutex_lock(&s->lock);

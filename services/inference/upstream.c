@@ -70,25 +70,13 @@ read_extra(struct backend *b, struct im_err *err)
 	return IM_OK;
 }
 
-/* Those that all requests have: one list, which each transfer's ends in. */
-static enum im_rc
-make_headers(struct backend *b, struct im_err *err)
-{
-	if (upstream_header(&b->headers, "Content-Type", "application/json") &&
-	    /* Without a value: libcurl leaves its own out, which would cost a round trip. */
-	    upstream_header(&b->headers, "Expect", ""))
-		return IM_OK;
-	return err_set(err, IM_ENOMEM, "no memory for the upstream backend");
-}
-
 static void
 backend_free(struct backend *b)
 {
 	upstream_models_stop(b);
-	while (b->handle_count > 0)
-		curl_easy_cleanup(b->handles[--b->handle_count]);
+	if (b->carrier != NULL)
+		b->carrier->close(b);
 	curl_loop_free(b->curl);
-	curl_slist_free_all(b->headers);
 	api_key_done(&b->key);
 	loop_cancel(b->loop, &b->turn_over);
 	arena_done(&b->piece_arena);
@@ -113,13 +101,27 @@ proxy_in_environment(void)
 	return false;
 }
 
+/* Plain HTTP and nothing between: no proxy, nobody to log in as. */
+static bool
+is_plain(const struct backend *b)
+{
+	char *scheme = NULL, *user = NULL;
+	bool plain = b->proxy != NULL &&
+		     curl_url_get(b->urls[0], CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		     strcmp(scheme, "http") == 0 &&
+		     curl_url_get(b->urls[0], CURLUPART_USER, &user, 0) == CURLUE_NO_USER;
+
+	curl_free(scheme);
+	curl_free(user);
+	return plain;
+}
+
 static enum im_rc
 backend_setup(struct backend *b, struct im_err *err)
 {
 	enum im_rc rc;
 
-	if ((rc = read_url(b, err)) != IM_OK || (rc = read_extra(b, err)) != IM_OK ||
-	    (rc = make_headers(b, err)) != IM_OK)
+	if ((rc = read_url(b, err)) != IM_OK || (rc = read_extra(b, err)) != IM_OK)
 		return rc;
 	rc = api_key_init(&b->key, config_str(b->item, "workers[].api_key_file"),
 			  config_str(b->item, "workers[].api_key_env"), err);
@@ -135,7 +137,9 @@ backend_setup(struct backend *b, struct im_err *err)
 	rc = curl_loop_new(b->loop, (long)b->capacity, &b->curl, err);
 	if (rc != IM_OK)
 		return rc;
-	return upstream_models_start(b, err);
+	b->carrier = is_plain(b) ? &carrier_plain : &carrier_curl;
+	rc = b->carrier->open(b, err);
+	return rc == IM_OK ? upstream_models_start(b, err) : rc;
 }
 
 static void
@@ -276,37 +280,6 @@ upstream_setup(const struct backend *b, CURL *easy)
 		(void)curl_easy_setopt(easy, CURLOPT_NOPROXY, b->proxy);
 	}
 	curl_loop_adopt(b->curl, easy);
-}
-
-CURL *
-upstream_handle_get(struct backend *b)
-{
-	CURL *easy;
-
-	if (b->handle_count > 0)
-		return b->handles[--b->handle_count];
-	easy = curl_easy_init();
-	if (easy == NULL)
-		return NULL;
-	upstream_setup(b, easy);
-	(void)curl_easy_setopt(easy, CURLOPT_CURLU, b->urls[OPERATION_CHAT]);
-	(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
-	return easy;
-}
-
-void
-upstream_handle_put(struct backend *b, CURL *easy, bool whole)
-{
-	if (easy == NULL || !whole || b->handle_count == UPSTREAM_HANDLES_MAX) {
-		curl_easy_cleanup(easy);
-		return;
-	}
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
-	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
-	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, NULL);
-	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
-	b->handles[b->handle_count++] = easy;
 }
 
 bool

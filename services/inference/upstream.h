@@ -1,6 +1,6 @@
 /*
  * inference/upstream.h - the parts of the upstream backend among themselves: upstream.c (the backend), upstream_job.c (one
- * request to the upstream), upstream_models.c (which models it has). Nobody else includes this.
+ * request to the upstream), exchange.h (how its bytes travel), upstream_models.c (which models it has). Nobody else includes this.
  */
 #ifndef INFERENCE_UPSTREAM_H
 #define INFERENCE_UPSTREAM_H
@@ -14,6 +14,7 @@
 #include "daemon/curl_loop.h"
 #include "inference/backend.h"
 #include "inference/chunk_pattern.h"
+#include "inference/exchange.h"
 #include "inference/request_json.h"
 
 #define UPSTREAM_CAPACITY        256                       /* when the configuration does not say */
@@ -24,9 +25,7 @@
 #define UPSTREAM_REQUEST_MAX     ((size_t)64 * 1024 * 1024)
 #define UPSTREAM_GRACE_US                                                                          \
 	1000000 /* for the end of a stream after [DONE], so that the connection can be kept */
-/* libcurl's handles that are kept between requests: to make one and free it costs as much as sending a request. 7 KiB each. */
-#define UPSTREAM_HANDLES_MAX 1024
-#define UPSTREAM_USER_AGENT  "infermesh/" INFERMESH_VERSION
+#define UPSTREAM_USER_AGENT "infermesh/" INFERMESH_VERSION
 
 /* The list of models, when the upstream is asked for it. */
 struct models_fetch {
@@ -50,14 +49,13 @@ struct backend {
 	const struct config *item; /* its strings are used in place */
 	uint64_t read_us;
 	long connect_ms;
-	const char *ca_file;                 /* NULL = the system's */
-	CURL *handles[UPSTREAM_HANDLES_MAX]; /* set up for urls[OPERATION_CHAT], not in use */
-	size_t handle_count;
+	const char *ca_file;          /* NULL = the system's */
 	CURLU *urls[OPERATION_COUNT]; /* parsed once, not for each request */
 	char *models_url;
+	const struct carrier *carrier;
+	void *carried; /* its state */
 	const char
 	    *proxy; /* "" = libcurl asks nobody for one; NULL = it looks at the environment */
-	struct curl_slist *headers; /* that requests to urls[OPERATION_CHAT] have in common */
 	struct api_key key;
 	struct request_extra extra[REQUEST_EXTRA_MAX];
 	size_t extra_count;
@@ -82,15 +80,8 @@ struct backend {
 	void *stopped_arg;
 };
 
-/** Options that every transfer has, all but the address: limits, certificates, no redirects. */
+/** Options that every handle of libcurl has, all but the address: limits, certificates, no redirects. */
 void upstream_setup(const struct backend *b, CURL *easy);
-
-/** A handle for one request to urls[OPERATION_CHAT], set up; NULL without memory. Give it back with upstream_handle_put(). */
-CURL *upstream_handle_get(struct backend *b);
-
-/** Take back a handle that is in no transfer (NULL is fine). 'whole': its answer came to its end, so it may be used
- *  again; else it is freed. Nothing of the request stays in it. */
-void upstream_handle_put(struct backend *b, CURL *easy, bool whole);
 
 /** Append "Name: value" to '*headers'; with value "" libcurl leaves the header out. False without memory. */
 bool upstream_header(struct curl_slist **headers, const char *name, const char *value);

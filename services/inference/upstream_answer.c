@@ -2,9 +2,9 @@
  * inference/upstream_answer.c - the bytes of an upstream's answer: which form they have, the frames in them, and how it
  * all went. See upstream_job.h.
  *
- *   DETECT ──first byte──▶ SSE ──[DONE]──▶ complete ──transfer ends, or grace is over──▶ end
- *      │                    └──the transfer ends before──▶ failure
- *      ├──'{'──▶ JSON ──transfer ends──▶ parsed ──▶ end
+ *   DETECT ──first byte──▶ SSE ──[DONE]──▶ complete ──body ends, or grace is over──▶ end
+ *      │                    └──the body ends before──▶ failure
+ *      ├──'{'──▶ JSON ──body ends──▶ parsed ──▶ end
  *      └──status is not 2xx──▶ the body is gathered for the error
  */
 #include "inference/upstream_job.h"
@@ -13,15 +13,6 @@
 
 #include "base/clock.h"
 #include "inference/errors.h"
-
-long
-job_status(const struct job *j)
-{
-	long status = 0;
-
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_RESPONSE_CODE, &status);
-	return status;
-}
 
 /* Frames to the reader. False: it cancelled the job meanwhile. */
 static bool
@@ -84,14 +75,11 @@ take_end(struct job *j, struct im_err *err)
 static enum im_rc
 detect(struct job *j, char first, struct im_err *err)
 {
-	const char *type = NULL;
-
 	if (first == '{') {
 		j->mode = BODY_JSON;
 		return IM_OK;
 	}
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_CONTENT_TYPE, &type);
-	if ((type != NULL && strncasecmp(type, "text/event-stream", 17) == 0) ||
+	if (strncasecmp(j->x.reply.type, "text/event-stream", 17) == 0 ||
 	    strchr(":deir\xEF", first) != NULL) {
 		j->mode = BODY_SSE;
 		return IM_OK;
@@ -166,13 +154,9 @@ job_take_answer(struct job *j, const char *bytes, size_t len, struct im_err *err
 }
 
 static const char *
-header_of(const struct job *j, const char *name)
+or_null(const char *value)
 {
-	struct curl_header *h;
-
-	if (curl_easy_header(j->x.easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
-		return NULL;
-	return h->value;
+	return value[0] != '\0' ? value : NULL;
 }
 
 static enum im_rc
@@ -182,8 +166,8 @@ refused(struct job *j, long status, struct im_err *err)
 		.status = status,
 		.body = (const char *)j->body.data,
 		.body_len = j->body.len,
-		.retry_after = header_of(j, "retry-after"),
-		.retry_after_ms = header_of(j, "retry-after-ms"),
+		.retry_after = or_null(j->x.reply.retry_after),
+		.retry_after_ms = or_null(j->x.reply.retry_after_ms),
 		.model = j->model,
 		.now_s = (int64_t)(clock_wall_us() / 1000000),
 	};
@@ -191,11 +175,11 @@ refused(struct job *j, long status, struct im_err *err)
 	return errors_from_reply(&reply, err);
 }
 
-/* How it went, now that the transfer is over. */
+/* How it went, now that the exchange is over. */
 enum im_rc
 job_outcome(struct job *j, CURLcode code, struct im_err *err)
 {
-	long status = job_status(j);
+	long status = j->x.reply.status;
 	enum im_rc rc;
 
 	if (j->complete)

@@ -13,22 +13,14 @@
 static void
 job_free(struct job *j)
 {
-	bool whole = j->complete && !j->failed && !j->x.running;
-
-	transfer_stop(j->b->curl, &j->x);
+	j->b->carrier->stop(&j->x);
 	loop_timer_cancel(j->b->loop, &j->timer);
 	loop_cancel(j->b->loop, &j->task);
 	if (list_linked(&j->node)) {
 		list_remove(&j->node);
 		j->b->in_flight--;
 	}
-	if (j->x.easy != NULL && j->operation != OPERATION_CHAT) /* it is set up for chats */
-		(void)curl_easy_setopt(j->x.easy, CURLOPT_CURLU, j->b->urls[OPERATION_CHAT]);
-	upstream_handle_put(j->b, j->x.easy, whole);
-	if (j->authorization != NULL)
-		j->authorization->next = NULL; /* what follows is not its */
-	curl_slist_free_all(j->authorization);
-	buf_done(&j->request);
+	buf_done(&j->x.request);
 	buf_done(&j->body);
 	sse_done(&j->sse);
 	free(j->err);
@@ -66,60 +58,43 @@ turn_us(struct backend *b)
 	return b->turn_us;
 }
 
-/* An answer begins: the request is needed no more, unless the upstream speaks before it has read all of it. */
-static void
-answered(struct job *j)
+/* There are bytes of the body. */
+static bool
+on_body(struct exchange *x, const char *bytes, size_t len)
 {
-	curl_off_t sent = 0;
-
-	j->good = true;
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	if (sent == (curl_off_t)j->request.len)
-		buf_done(&j->request);
-}
-
-/* libcurl has bytes of the body. */
-static size_t
-on_body(char *bytes, size_t one, size_t count, void *user)
-{
-	struct job *j = user;
-	size_t len = one * count, room;
+	struct job *j = CONTAINER_OF(x, struct job, x);
 	struct im_err err;
 	enum im_rc rc;
 
 	j->last_us = turn_us(j->b);
 	if (j->dead || j->failed)
-		return CURL_WRITEFUNC_ERROR;
+		return false;
 	if (j->complete)
-		return len;
-	if (!j->good && job_status(j) / 100 == 2)
-		answered(j);
-	if (!j->good) {
-		room = ERRORS_BODY_MAX - j->body.len;
+		return true;
+	if (x->reply.status / 100 != 2) {
+		size_t room = ERRORS_BODY_MAX - j->body.len;
+
 		(void)buf_append(&j->body, bytes, len < room ? len : room);
-		return len;
-	}
-	if (j->paused) {
-		j->curl_paused = true;
-		return CURL_WRITEFUNC_PAUSE;
+		return true;
 	}
 	rc = job_take_answer(j, bytes, len, &err);
 	if (rc != IM_OK) {
 		j->failed = true;
 		j->err = err_copy(&err);
-		return CURL_WRITEFUNC_ERROR;
+		return false;
 	}
 	if (j->complete) {
+		j->b->carrier->pause(x, false); /* nothing more comes for the reader */
 		j->grace_end_us = j->last_us + UPSTREAM_GRACE_US;
 		/* Cannot fail: the timer was armed before. */
 		if (loop_timer_set(j->b->loop, &j->timer, UPSTREAM_GRACE_US) != IM_OK)
-			return CURL_WRITEFUNC_ERROR;
+			return false;
 	}
-	return len;
+	return true;
 }
 
 static void
-on_done(struct transfer *x, CURLcode code)
+on_done(struct exchange *x, CURLcode code)
 {
 	struct job *j = CONTAINER_OF(x, struct job, x);
 	struct im_err err = { .rc = IM_OK };
@@ -156,8 +131,7 @@ static void
 check_time(void *arg)
 {
 	struct job *j = arg;
-	uint64_t now_us = clock_mono_us(), next_us;
-	curl_off_t uploaded = 0;
+	uint64_t now_us = clock_mono_us(), next_us, uploaded;
 
 	if (j->complete && now_us >= j->grace_end_us) {
 		job_end(j, NULL);
@@ -168,8 +142,8 @@ check_time(void *arg)
 		return;
 	}
 	/* A long request on its way out is no silence, and while our reader is slow the upstream is not to blame. */
-	(void)curl_easy_getinfo(j->x.easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	if (uploaded != j->uploaded || j->paused || j->curl_paused) {
+	uploaded = j->b->carrier->sent(&j->x);
+	if (uploaded != j->uploaded || j->x.paused) {
 		j->uploaded = uploaded;
 		j->last_us = now_us;
 	}
@@ -186,30 +160,18 @@ check_time(void *arg)
 		timed_out(j, true);
 }
 
-/* What could not be done inside libcurl. */
 static void
 on_task(void *arg)
 {
-	struct job *j = arg;
-
-	if (j->dead) {
-		job_free(j);
-		return;
-	}
-	if (!j->curl_paused || j->paused)
-		return;
-	j->curl_paused = false;
-	j->last_us = clock_mono_us();
-	transfer_resume(j->b->curl, &j->x); /* may pause it again, or end in its 'done' later */
+	job_free(arg);
 }
 
 void
 upstream_pause(struct job *j, bool paused)
 {
-	j->paused = paused;
 	j->last_us = clock_mono_us();
-	if (!paused && j->curl_paused)
-		loop_post(j->b->loop, &j->task);
+	if (!j->complete)
+		j->b->carrier->pause(&j->x, paused);
 }
 
 void
@@ -219,7 +181,7 @@ upstream_cancel(struct job *j)
 	j->dead = true;
 	if (j->over) /* in a frame of a whole answer: on_done() frees it */
 		return;
-	if (curl_loop_busy(j->b->curl))
+	if (j->b->carrier->busy(&j->x))
 		loop_post(j->b->loop, &j->task);
 	else
 		job_free(j);
@@ -230,25 +192,6 @@ is_traceparent(const char *s)
 {
 	return s != NULL && strlen(s) == TRACEPARENT_LEN &&
 	       strspn(s, "0123456789abcdef-") == TRACEPARENT_LEN;
-}
-
-/* The backend's, with those of this request in front. */
-static enum im_rc
-make_headers(struct job *j, const char *traceparent, struct im_err *err)
-{
-	enum im_rc rc = upstream_authorize(j->b, &j->authorization, err);
-
-	j->headers = j->b->headers;
-	if (is_traceparent(traceparent)) {
-		(void)stpcpy(stpcpy(j->trace_line, TRACE_PREFIX), traceparent);
-		j->trace = (struct curl_slist){ .data = j->trace_line, .next = j->headers };
-		j->headers = &j->trace;
-	}
-	if (j->authorization != NULL) {
-		j->authorization->next = j->headers;
-		j->headers = j->authorization;
-	}
-	return rc;
 }
 
 static bool
@@ -271,19 +214,21 @@ job_new(struct backend *b, const struct generate_request *req, const struct job_
 	j->b = b;
 	j->ops = ops;
 	j->user = user;
+	j->x.b = b;
+	j->x.operation = req->operation;
+	j->x.body = on_body;
 	j->x.done = on_done;
 	j->timer.fn = check_time;
 	j->timer.arg = j;
 	j->task.fn = on_task;
 	j->task.arg = j;
-	buf_init(&j->request, UPSTREAM_REQUEST_MAX);
+	buf_init(&j->x.request, UPSTREAM_REQUEST_MAX);
 	sse_init(&j->sse, UPSTREAM_EVENT_MAX);
 	answer_init(&j->answer, req->request_id);
 	j->model = strdup(req->model);
 	j->operation = req->operation;
 	j->want = (struct vectors_want){ req->input_count, req->dimensions.v };
-	j->x.easy = upstream_handle_get(b);
-	if (j->model == NULL || j->x.easy == NULL) {
+	if (j->model == NULL) {
 		job_free(j);
 		return NULL;
 	}
@@ -294,17 +239,9 @@ static enum im_rc
 job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 {
 	struct backend *b = j->b;
-	CURL *easy = j->x.easy;
 	uint64_t delay_us;
 	enum im_rc rc;
 
-	if (j->operation != OPERATION_CHAT)
-		(void)curl_easy_setopt(easy, CURLOPT_CURLU, b->urls[j->operation]);
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, j->request.data);
-	(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)j->request.len);
-	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, j->headers);
-	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, j);
 	j->started_us = j->last_us = clock_mono_us();
 	j->budget_end_us = budget_ms == 0 ? UINT64_MAX : j->started_us + budget_ms * UINT64_C(1000);
 	delay_us = b->read_us;
@@ -312,7 +249,7 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 		delay_us = budget_ms * UINT64_C(1000);
 	if (loop_timer_set(b->loop, &j->timer, delay_us) != IM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-	rc = transfer_start(b->curl, &j->x, err);
+	rc = b->carrier->start(&j->x, err);
 	if (rc == IM_OK) {
 		list_push_back(&b->jobs, &j->node);
 		b->in_flight++;
@@ -341,9 +278,9 @@ upstream_submit(struct backend *b, const struct generate_request *req, uint32_t 
 	j = job_new(b, req, ops, user);
 	if (j == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-	rc = request_json_write(req, req->model, b->extra, b->extra_count, &j->request, err);
-	if (rc == IM_OK)
-		rc = make_headers(j, traceparent, err);
+	rc = request_json_write(req, req->model, b->extra, b->extra_count, &j->x.request, err);
+	if (rc == IM_OK && is_traceparent(traceparent))
+		(void)stpcpy(j->x.traceparent, traceparent);
 	if (rc == IM_OK)
 		rc = job_start(j, budget_ms, err);
 	if (rc != IM_OK) {

@@ -17,25 +17,17 @@ enum body_mode {
 	BODY_JSON
 };
 
-#define TRACE_PREFIX "traceparent: "
-
 struct job {
-	struct transfer x;
+	struct exchange x;
 	struct backend *b;
 	struct list node;
 	const struct job_ops *ops;
 	void *user;
 
-	struct buf request;
-	struct curl_slist *headers;       /* of the request: its own, then the backend's */
-	struct curl_slist *authorization; /* of its own, for the key may change; NULL = none */
-	struct curl_slist trace;
-	char trace_line[sizeof(TRACE_PREFIX) + TRACEPARENT_LEN];
 	char *model; /* for errors */
 	enum generate_op operation;
 	struct vectors_want want; /* of an embedding */
 
-	bool good; /* the status is 2xx */
 	enum body_mode mode;
 	struct sse sse;
 	struct buf body; /* of a JSON answer or an error */
@@ -44,29 +36,24 @@ struct job {
 	bool failed;
 	struct im_err *err; /* why; NULL: for want of memory */
 
-	bool over;   /* the transfer is; what is left of the answer is given, and the job freed */
-	bool dead;   /* cancelled inside a callback of libcurl: freed by 'task' */
-	bool paused; /* the reader is slow */
-	bool curl_paused; /* and libcurl was told so */
+	bool over; /* the exchange is; what is left of the answer is given, and the job freed */
+	bool dead; /* cancelled where the exchange cannot be stopped: freed by 'task' */
 	struct loop_task task;
 
 	struct loop_timer timer;
 	uint64_t started_us, last_us; /* last_us: when the upstream showed life */
 	uint64_t budget_end_us;       /* UINT64_MAX = none */
 	uint64_t grace_end_us;        /* after 'complete' */
-	curl_off_t uploaded;
+	uint64_t uploaded;
 	bool first_frame_seen;
 };
-
-/** Status of the answer; 0 before there is one. */
-long job_status(const struct job *j);
 
 /** Take the next bytes of an answer with status 2xx; sets 'complete' at the end of a stream. Gives frames to the reader, who
  *  may cancel the job meanwhile: IM_ECANCELED. Any other code than IM_OK: the job has failed. */
 IM_MUST_CHECK enum im_rc job_take_answer(struct job *j, const char *bytes, size_t len,
 					 struct im_err *err);
 
-/** How it went, now that the transfer is over with 'code'. IM_OK = a whole answer. May give frames. */
+/** How it went, now that the exchange is over with 'code'. IM_OK = a whole answer. May give frames. */
 IM_MUST_CHECK enum im_rc job_outcome(struct job *j, CURLcode code, struct im_err *err);
 
 #endif

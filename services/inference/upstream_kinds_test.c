@@ -86,5 +86,6 @@ main(void)
 		cmocka_unit_test(test_upstream_embedding_that_fails_says_what_a_chat_says),
 	};
 
-	return cmocka_run_group_tests(tests, rig_setup, rig_teardown);
+	return cmocka_run_group_tests_name("plain", tests, rig_setup, rig_teardown) +
+	       cmocka_run_group_tests_name("libcurl", tests, rig_setup_by_curl, rig_teardown);
 }

@@ -47,6 +47,9 @@ static struct fake_reply replies[] = {
 	  0 },
 	{ "hang", "", "", FAKE_HANG, 0 },
 	{ "drip", OK_SSE, HELLO, FAKE_CHUNKED_HANG, 0 },
+	{ "once", OK_JSON,
+	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
+	  FAKE_LENGTH_ONCE, 0 },
 	{ "big", OK_SSE, big_piece, FAKE_CHUNKED_CUT, BIG_PIECES },
 	{ "vectors", OK_JSON,
 	  "{\"object\":\"list\",\"data\":[{\"index\":1,\"embedding\":[3,4]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}],"
@@ -181,18 +184,45 @@ rig_backend_stop(void)
 	assert_true(fake_server_wait_open(rig.server, 0));
 }
 
+/* A proxy of the environment has requests carried by libcurl, also where there is none on the way. */
+static void
+set_environment(bool by_curl)
+{
+	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
+					     "all_proxy", "ALL_PROXY" };
+
+	/* NOLINTBEGIN(concurrency-mt-unsafe): before any thread */
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		(void)unsetenv(names[i]);
+	(void)setenv("no_proxy", "127.0.0.1", 1);
+	if (by_curl)
+		(void)setenv("http_proxy", "http://127.0.0.1:1", 1);
+	/* NOLINTEND(concurrency-mt-unsafe) */
+}
+
+static int
+setup(bool by_curl)
+{
+	(void)snprintf(big_piece, sizeof(big_piece),
+		       "data: {\"choices\":[{\"delta\":{\"content\":\"%01024d\"}}]}\n\n", 0);
+	set_environment(by_curl);
+	rig.alarm.fn = on_alarm;
+	rig.server = fake_server_start(replies);
+	return rig.server != NULL && loop_new(&rig.loop, NULL) == IM_OK ? 0 : -1;
+}
+
 int
 rig_setup(void **state)
 {
 	(void)state;
-	(void)snprintf(big_piece, sizeof(big_piece),
-		       "data: {\"choices\":[{\"delta\":{\"content\":\"%01024d\"}}]}\n\n", 0);
-	/* A proxy of the environment must not come between. */
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
-	(void)setenv("no_proxy", "127.0.0.1", 1);
-	rig.alarm.fn = on_alarm;
-	rig.server = fake_server_start(replies);
-	return rig.server != NULL && loop_new(&rig.loop, NULL) == IM_OK ? 0 : -1;
+	return setup(false);
+}
+
+int
+rig_setup_by_curl(void **state)
+{
+	(void)state;
+	return setup(true);
 }
 
 int
@@ -202,6 +232,7 @@ rig_teardown(void **state)
 	fake_server_stop(rig.server);
 	config_free(rig.config);
 	loop_free(rig.loop);
+	memset(&rig, 0, sizeof(rig));
 	return 0;
 }
 

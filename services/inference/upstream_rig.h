@@ -20,7 +20,7 @@
 /* For rig_backend_start(): every model of the server. */
 #define ALL_MODELS                                                                                      \
 	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, " \
-	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, big, vectors, unknown]\n"
+	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, big, vectors, unknown]\n"
 
 struct rig {
 	struct fake_server *server;
@@ -46,7 +46,10 @@ struct result {
 	struct loop_task resume;
 };
 
+/** Exchanges are carried by exchange_plain.c. */
 int rig_setup(void **state);
+/** By libcurl. */
+int rig_setup_by_curl(void **state);
 int rig_teardown(void **state);
 
 /** Run the loop until *done; aborts after 20 s. */
