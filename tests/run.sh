@@ -62,6 +62,7 @@ if build release; then
 	py sim tests/sim
 	tests/s3/build.sh || failed s3
 	py mesh tests/mesh
+	py bench tests/bench/serving_report_test.py
 	py deploy tests/deploy
 	if tests/clients/setup.sh; then
 		py clients tests/clients

@@ -16,15 +16,17 @@ import tempfile
 import threading
 import time
 
+import serving_floor
 import serving_million
 import serving_report
 import serving_waterfall
+import serving_workers
 import syscalls
 from targets import BODY, CLIENTS_MAX, FILES, ROOT, SPARE_FILES, Target, Targets, load
 
 MESHES = {"single, audit off": (True, "off"), "single, fail-closed": (True, "fail-closed"), "five processes": (False, "fail-closed")}
 LOGGED = [name for name, (_, audit) in MESHES.items() if audit != "off"]
-KINDS = ("closed", "open", "stream", "slow", "cached", "large")
+KINDS = ("closed", "open", "stream", "slow", "cached", "large", "floor", "workers")
 SHARES = (0.25, 0.5, 0.8)
 STREAMS = 10000
 PACE_MS, SLOW_MS = 10, 200
@@ -63,6 +65,9 @@ def cases(args):
     for size, name, connections in ((100_000, "prompts of 100 KB, 16 connections", 16), (5_000_000, "bodies of 5 MB, 4 connections", 4)):
         more, body = long_body(size)
         yield Case("large", name, connections, body, more)
+    yield Case("floor", "floor: 1 connection", 1)
+    yield Case("floor", "floor: 64 connections", 64)
+    yield Case("floor", f"floor: 64 streams of 64 chunks, one each {PACE_MS} ms", 64, streamed(64, PACE_MS))
 
 
 class Watch:
@@ -101,19 +106,20 @@ def middle(results):
     return {what: statistics.median(r[what] for r in results) for what in results[0]}
 
 
-def rounds(args, targets, kind, todo, failed):
+def rounds(args, targets, kind, todo, failed, say):
     """[{kind, name, rows: {target: the medians}}]; a target that failed a case has no row in it."""
     found = {case.name: {t.name: [] for t in targets} for case in todo}
+    seconds = args.seconds if kind != "floor" else max(0.4, args.seconds / 2)  # enough for what does so little
     for i in range(args.rounds):
+        say(f"{kind}, round {i + 1} of {args.rounds}")
         for case in todo:
             for target in targets if i % 2 == 0 else reversed(targets):
                 if (case.once and i > 0) or (case.name, target.name) in failed:
                     continue
                 try:
-                    found[case.name][target.name].append(measure(target, case, args.seconds))
+                    found[case.name][target.name].append(measure(target, case, seconds))
                 except (SystemExit, subprocess.CalledProcessError) as why:
                     failed[case.name, target.name] = str(why)
-    print(f"bench: {kind} done", file=sys.stderr)
     return [{"kind": kind, "name": case.name, "connections": case.connections,
              "rows": {t.name: middle(found[case.name][t.name]) for t in targets if found[case.name][t.name] and (case.name, t.name) not in failed}}
             for case in todo]
@@ -153,34 +159,59 @@ def sync_us(folder):
     return statistics.median(took) * 1e6
 
 
-def run(args):
-    failed, results = {}, []
-    notes = list(args.notes)
-    with Targets(MESHES, {"cache": {"ttl_ms": "1h"}}, haproxy=True, peers=args.peers, listen=args.upstream) as up:
+def serve(args, failed, say):
+    """All but the case 'workers', against targets that are all up at once: what the report has of them."""
+    results, steps, notes = [], {}, []
+    relays = serving_floor.RELAYS if "floor" in args.only else {}
+    with Targets(MESHES, {"cache": {"ttl_ms": "1h"}}, haproxy=True, peers=args.peers, listen=args.upstream, relays=relays) as up:
         time.sleep(SETTLE_S)
         idle = {t.name: t.cost()["rss_kib"] for t in up.list}
         five = up.meshes["five processes"].processes
         core = {"idle": sum(p.rss_kib() for name, p in five.items() if name != "w")}
         todo = list(cases(args))
         for kind in KINDS:
-            if kind not in args.only:
+            if kind not in args.only or kind == "workers":
                 continue
             mine = [case for case in todo if case.kind == kind]
             if kind == "open":
-                mine = open_cases(args, up.list, next((r for r in results if r["connections"] == 64), None))
-            results += rounds(args, up.list, kind, mine, failed)
+                mine = open_cases(args, up.list, next((r for r in results if (r["kind"], r["connections"]) == ("closed", 64)), None))
+            against = up.list if kind != "floor" else [up.named("direct"), up.named("nginx"), *up.relays]
+            results += rounds(args, against, kind, mine, failed, say)
             if kind == "closed":
                 core["64 connections"] = sum(p.rss_kib() for name, p in five.items() if name != "w")
+            if kind == "floor":
+                steps = serving_floor.steps(up.folder)
+        say("system calls, and the disk")
         how, calls = syscalls.tool() if "closed" in args.only else None, {}
         if how is not None:
             calls = calls_per_request(how, up.list, up.folder, args.seconds)
         elif "closed" in args.only:
             notes.append("system calls were not counted: neither perf with its tracepoints nor strace is there")
-        sync = sync_us(up.folder)
-    notes += [f"{target} failed '{case}': {why}" for (case, target), why in failed.items()]
+        return {"cases": results, "syscalls": calls, "syscalls_by": how, "idle_rss_kib": idle, "mesh_rss_kib": core, "steps": steps,
+                "fdatasync_us": sync_us(up.folder), "notes": notes}
+
+
+def run(args):
+    failed, workers, begun = {}, [], time.monotonic()
+
+    def say(what):
+        print(f"bench: {time.monotonic() - begun:3.0f} s: {what}", file=sys.stderr, flush=True)
+
+    found = {"cases": [], "syscalls": {}, "idle_rss_kib": {}, "mesh_rss_kib": {}, "steps": {}, "notes": []}
+    if args.only != ["workers"]:
+        say("the targets start")
+        found = serve(args, failed, say)
+    if "workers" in args.only:
+        say("workers")
+        try:
+            workers = serving_workers.run(args.rounds, args.seconds)
+        except (AssertionError, SystemExit, subprocess.CalledProcessError) as why:
+            failed["workers", "a mesh"] = str(why)
+    say("done")
+    notes = args.notes + found.pop("notes") + [f"{target} failed '{case}': {why}" for (case, target), why in failed.items()]
     return {"machine": f"{os.cpu_count()} processors, {platform.machine()}, kernel {platform.release()}", "load_before": args.load_before,
-            "rounds": args.rounds, "seconds": args.seconds, "quick": args.quick, "cases": results, "syscalls": calls, "syscalls_by": how,
-            "idle_rss_kib": idle, "mesh_rss_kib": core, "fdatasync_us": sync, "streams": args.streams, "pace_us": PACE_MS * 1000, "notes": notes}
+            "rounds": args.rounds, "seconds": args.seconds, "quick": args.quick, **found, "workers": workers, "streams": args.streams,
+            "pace_us": PACE_MS * 1000, "notes": notes}
 
 
 def main():
@@ -192,7 +223,7 @@ def main():
     args.add_argument("--quick", action="store_true", help="a short look: one round, short, and 1,000 slow streams")
     args.add_argument("--only", default=",".join(KINDS), help="some of " + ", ".join(KINDS) + ", with commas; or alone: million (memory over so many requests, some minutes), waterfall (a picture of one request)")
     args.add_argument("--rounds", type=int, help="interleaved (3)")
-    args.add_argument("--seconds", type=float, help="of each measurement (1.5)")
+    args.add_argument("--seconds", type=float, help="of each measurement (1.3)")
     args.add_argument("--peer", action="append", default=[], metavar="NAME=URL", help="another gateway that runs already: http://[KEY@]HOST:PORT/v1")
     args.add_argument("--upstream", default="127.0.0.1:0", metavar="HOST:PORT", help="where the upstream listens, for a peer to find it")
     args = args.parse_args()
@@ -206,11 +237,11 @@ def main():
     if args.docs and set(args.only) != set(KINDS):
         raise SystemExit("bench: --docs writes all figures anew, so it goes without --only")
     args.rounds = args.rounds or (1 if args.quick else 3)
-    args.seconds = args.seconds or (0.4 if args.quick else 1.5)
+    args.seconds = args.seconds or (0.4 if args.quick else 1.3)
     args.peers = [Target.peer(text) for text in args.peer]
     wanted = 1000 if args.quick else STREAMS
     args.streams = min(wanted, CLIENTS_MAX // 100 * 100)
-    args.notes = [] if args.streams == wanted else [
+    args.notes = [] if args.streams == wanted or "slow" not in args.only else [
         f"{wanted:,} slow streams need {2 * wanted + SPARE_FILES:,} open files in one process; here the hard limit (ulimit -Hn) is {FILES:,}, "
         f"so {args.streams:,} were measured"]
     args.load_before = os.getloadavg()

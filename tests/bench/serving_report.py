@@ -1,5 +1,7 @@
 """The results of serving_bench.py as tables, a picture, and a judgement of what has to hold."""
 import chart
+import serving_floor
+import serving_workers
 
 COLOURS = {"haproxy": "#8aa868", "single, audit off": "#4878a8", "single, fail-closed": "#c07840", "five processes": "#906890"}
 OURS = ("single, audit off", "single, fail-closed", "five processes")
@@ -47,32 +49,49 @@ def slow_table(case, streams):
 def tables(report):
     lines = []
     for case in report["cases"]:
+        if case["kind"] == "floor":
+            continue
         lines += ["", f"**{'Open loop: ' if case['kind'] == 'open' else ''}{case['name']}**", ""]
         lines += {"stream": stream_table, "slow": lambda c: slow_table(c, report["streams"])}.get(case["kind"], rate_table)(case)
     if report["syscalls"]:
         lines += ["", f"System calls a request at 64 connections, by {report['syscalls_by']}: "
                   + ", ".join(f"{name} {n:.1f}" for name, n in report["syscalls"].items()) + "."]
-    lines += ["", "RSS after the first requests: " + ", ".join(f"{name} {kib / 1024:.1f} MiB" for name, kib in report["idle_rss_kib"].items() if kib) + "."]
-    lines += ["Gateway, router, cache and audit of the five processes together: "
-              + ", ".join(f"{when} {kib / 1024:.1f} MiB" for when, kib in report["mesh_rss_kib"].items()) + "."]
+    if report["idle_rss_kib"]:
+        lines += rss_lines(report)
+    if report["workers"]:
+        lines += ["", "**Many workers**", "", *serving_workers.tables(report["workers"])]
     return lines + ["", *(f"Note: {note}." for note in report["notes"])]
 
 
+def rss_lines(report):
+    return ["", "RSS after the first requests: " + ", ".join(f"{name} {kib / 1024:.1f} MiB" for name, kib in report["idle_rss_kib"].items() if kib) + ".",
+            "Gateway, router, cache and audit of the five processes together: "
+            + ", ".join(f"{when} {kib / 1024:.1f} MiB" for when, kib in report["mesh_rss_kib"].items()) + "."]
+
+
+def floors(report):
+    lines = ["", *serving_floor.tables(report["steps"])]
+    for case in (c for c in report["cases"] if c["kind"] == "floor"):
+        lines += ["", f"**{case['name'].capitalize()}**", "", *(stream_table(case) if "streams" in case["name"] else rate_table(case))]
+    return lines
+
+
 class Judge:
-    """What has to hold: rows of what, wanted, measured, whether it does. What was not measured has no row."""
+    """What has to hold: rows of what, wanted, measured, whether it does, and what the machine alone takes. What was not measured has no row."""
 
     def __init__(self, report):
-        self.report, self.rows = report, []
+        self.report, self.rows, self.floors = report, [], serving_floor.Floors(report)
 
     def case(self, kind, beginning=""):
         return next((c for c in self.report["cases"] if c["kind"] == kind and c["name"].startswith(beginning)), None)
 
-    def at_most(self, what, bound, value, unit=""):
+    def at_most(self, what, bound, value, unit="", floor=None):
         digits = 0 if bound >= 100 else 1 if bound >= 20 else 2
-        self.rows.append([what, f"≤ {bound:.{digits}f}{unit}", f"{value:.{digits}f}{unit}", "yes" if value <= bound else "**no**"])
+        self.rows.append([what, f"≤ {bound:.{digits}f}{unit}", f"{value:.{digits}f}{unit}", "yes" if value <= bound else "**no**",
+                          "" if floor is None else f"{floor:.{digits}f}{unit}"])
 
-    def at_least(self, what, bound, value):
-        self.rows.append([what, f"≥ {bound:.2f}", f"{value:.2f}", "yes" if value >= bound else "**no**"])
+    def at_least(self, what, bound, value, floor=None):
+        self.rows.append([what, f"≥ {bound:.2f}", f"{value:.2f}", "yes" if value >= bound else "**no**", "" if floor is None else f"{floor:.2f}"])
 
     def closed(self):
         one, many, most = self.case("closed", "1 "), self.case("closed", "64"), self.case("closed", "1,000")
@@ -84,10 +103,10 @@ class Judge:
             if name in added:
                 wait = f" + fdatasync ({extra:.0f} µs)" if extra else ""
                 self.at_most(f"{name}, 1 connection: added p50, {times:g} × nginx's ({added['nginx']:.0f} µs){wait}", times * added["nginx"] + extra,
-                             added[name], " µs")
+                             added[name], " µs", self.floors.one(name))
         for name, bound in zip(OURS, (0.5, 0.4, 0.35)):
             if name in many["rows"]:
-                self.at_least(f"{name}, 64 connections: requests/s of nginx", bound, share(many, name, "per_second"))
+                self.at_least(f"{name}, 64 connections: requests/s of nginx", bound, share(many, name, "per_second"), self.floors.share(name))
         growth = {name: row["cpu_us"] / many["rows"][name]["cpu_us"] for name, row in most["rows"].items() if name in many["rows"] and row["rss_kib"]}
         for name in OURS:
             if name in growth:
@@ -112,7 +131,7 @@ class Judge:
         added = {name: row["first_byte_p99_us"] - base for name, row in paced["rows"].items()}
         for name in OURS:
             if name in added:
-                self.at_most(f"{name}, streams at a pace: added first chunk p99, 3 × nginx's", 3 * added["nginx"], added[name], " µs")
+                self.at_most(f"{name}, streams at a pace: added first chunk p99, 3 × nginx's", 3 * added["nginx"], added[name], " µs", self.floors.first_chunk(name))
                 row = paced["rows"][name]
                 late = max(row["first_byte_p99_us"], row["gap_p99_us"] - self.report["pace_us"])
                 self.at_most(f"{name}, streams at a pace: latest chunk p99, no step of 40 ms", 40_000, late, " µs")
@@ -127,20 +146,26 @@ class Judge:
             self.at_most(f"{name}, {case['name']}: RSS", 250, row["rss_kib"] / 1024, " MiB")
             self.at_most(f"{name}, {case['name']}: RSS a stream", 20, (row["rss_kib"] - row["rss_before_kib"]) / self.report["streams"], " KiB")
 
+    def workers(self):
+        few, many = serving_workers.COUNTS
+        for load, base_us, times in serving_workers.growth(self.report["workers"]):
+            self.at_most(f"gateway, router, cache, audit, {load}: CPU a request at {many:,} workers, of that at {few}", 1.1, times, floor=self.floors.many_workers(base_us, load))
+
     def table(self):
         self.closed()
         self.cached()
         self.stream()
         self.slow()
-        return chart.table(["what has to hold", "wanted", "measured", "holds"], self.rows) if self.rows else []
+        self.workers()
+        return chart.table(["what has to hold", "wanted", "measured", "holds", "the machine alone"], self.rows) if self.rows else []
 
 
 def text(report):
     load = ", ".join(f"{v:.1f}" for v in report["load_before"])
     head = [f"{report['machine']}; load of the machine {load} when it was begun; medians of {report['rounds']} interleaved "
-            f"round{'s' * (report['rounds'] > 1)} of {report['seconds']:g} s each{', a short look (--quick)' if report['quick'] else ''}; "
-            f"fdatasync of a record there: {report['fdatasync_us']:.0f} µs."]
-    return "\n".join(head + tables(report) + ["", *Judge(report).table()])
+            f"round{'s' * (report['rounds'] > 1)} of {report['seconds']:g} s each{', a short look (--quick)' if report['quick'] else ''}"
+            + (f"; fdatasync of a record there: {report['fdatasync_us']:.0f} µs." if "fdatasync_us" in report else ".")]
+    return "\n".join(head + tables(report) + floors(report) + ["", *Judge(report).table()])
 
 
 def svg(report):

@@ -126,13 +126,14 @@ class Target:
 
 
 class Targets:
-    """The upstream and what stands before it; use with 'with'. 'meshes': {name: (single process, audit mode)}."""
+    """The upstream and what stands before it; use with 'with'. 'meshes': {name: (single process, audit mode)}; 'relays', which are kept apart: {name:
+    how many processes in a row pass bytes on}."""
 
-    def __init__(self, meshes, config=None, haproxy=False, peers=(), listen="127.0.0.1:0"):
-        self.wanted, self.config, self.with_haproxy = meshes, config or {}, haproxy
+    def __init__(self, meshes, config=None, haproxy=False, peers=(), listen="127.0.0.1:0", relays=None):
+        self.wanted, self.config, self.with_haproxy, self.with_relays = meshes, config or {}, haproxy, relays or {}
         self.peers, self.listen = peers, listen
         self.meshes, self.others, self.upstreams = {}, [], {}  # by name; all that is to be ended; a mesh's upstream
-        self.list = []
+        self.list, self.relays = [], []
 
     def __enter__(self):
         self.top = tempfile.mkdtemp(prefix="im-bench-")
@@ -158,17 +159,30 @@ class Targets:
             mesh.start()
             self.list.append(Target(name, f"127.0.0.1:{mesh.port}", mesh.key, lambda m=mesh: [p.pid for p in m.processes.values()]))
         self.list += self.peers
-        for target in self.list:
+        self.relays = [self.relay(name, count) for name, count in self.with_relays.items()]
+        for target in self.list + self.relays:
             wait_for(lambda: self.answers(target), f"the first answers of {target.name}", step=0.1)
 
     def upstream(self, listen="127.0.0.1:0"):
-        proc = subprocess.Popen(elsewhere(str(BUILD / "bench/infermesh-upstream"), "-l", listen, "-n", "4"), stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL, text=True)
+        return self.listening(elsewhere(str(BUILD / "bench/infermesh-upstream"), "-l", listen, "-n", "4"), listen)[0]
+
+    def listening(self, command, listen):
+        """The address that it says it listens on, and the process."""
+        proc = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.others.append(proc)
         address = proc.stdout.readline().strip()
         if not address:
-            raise SystemExit(f"bench: an upstream cannot listen on {listen}")
-        return address
+            raise SystemExit(f"bench: '{' '.join(command)}' cannot listen on {listen}")
+        return address, proc
+
+    def relay(self, name, count):
+        """So many in a row, over Unix sockets among themselves, and where the scheduler puts them: as the processes of a mesh."""
+        address, procs = self.upstream(), []
+        for left in reversed(range(count)):
+            listen = f"unix:{self.folder}/relay-{count}-{left}" if left else "127.0.0.1:0"
+            address, proc = self.listening([str(BUILD / "bench/infermesh-relay"), listen, address], listen)
+            procs.append(proc)
+        return Target(name, address, pids=lambda: [proc.pid for proc in procs])
 
     def proxy(self, name, text, *command):
         port = free_port()
