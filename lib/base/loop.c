@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/loop_wait.h"
 #include "base/timers.h"
 
 #define LOOP_EVENTS  64 /* descriptors served in one turn */
@@ -45,6 +46,7 @@ struct loop {
 
 	struct timers timers;
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
+	struct loop_wait wait;
 
 	int epfd[2]; /* [1] for patient descriptors; it is watched through [0] */
 	int wakefd;
@@ -92,7 +94,8 @@ loop_free(struct loop *l)
 	/* The last task, or loop_stop(), may have told somebody to free the loop while its thread was on its way out. */
 	while (atomic_load(&l->posters) > 0)
 		(void)sched_yield();
-	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers.count == 0);
+	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers.count == 0 &&
+	       atomic_load(&l->wait.beside) == 0);
 	for (int i = 0; i < 2; i++)
 		if (l->epfd[i] >= 0)
 			(void)close(l->epfd[i]);
@@ -404,6 +407,19 @@ loop_fd_del(struct loop *l, struct loop_fd *w)
 	w->slot = 0;
 }
 
+void
+loop_poll_busily(struct loop *l, uint32_t max_us)
+{
+	assert(loop_is_held(l));
+	l->wait.poll_us = max_us;
+}
+
+void
+loop_beside(struct loop *l, bool more)
+{
+	(void)(more ? atomic_fetch_add(&l->wait.beside, 1) : atomic_fetch_sub(&l->wait.beside, 1));
+}
+
 static void
 serve_event(struct loop *l, const struct epoll_event *ev)
 {
@@ -430,55 +446,19 @@ serve_patient(struct loop *l)
 		serve_event(l, &ev[i]);
 }
 
-#define SHORT_SLEEP_US 5000
-
-static int
-sleep_ms(uint64_t until_us, uint64_t now_us)
-{
-	if (until_us == UINT64_MAX)
-		return -1;
-	if (until_us <= now_us)
-		return 0;
-	if (until_us - now_us > 60ULL * 1000 * 1000)
-		return 60 * 1000;
-	return (int)((until_us - now_us + 999) / 1000);
-}
-
-/* Wait for descriptors at most until the next timer. What is due within milliseconds is waited for to the microsecond, where the kernel
- * can do it. */
-static int
-wait_fds(const struct loop *l, struct epoll_event ev[LOOP_EVENTS], uint64_t until_us,
-	 uint64_t now_us)
-{
-	static atomic_bool cannot;
-
-	if (until_us > now_us && until_us - now_us < SHORT_SLEEP_US && !atomic_load(&cannot)) {
-		const struct timespec left = { .tv_nsec = (long)(until_us - now_us) * 1000 };
-		int n = epoll_pwait2(l->epfd[0], ev, LOOP_EVENTS, &left, NULL);
-
-		if (n >= 0 || errno == EINTR)
-			return n;
-		atomic_store(&cannot, true); /* before Linux 5.11, or not allowed */
-	}
-	return epoll_wait(l->epfd[0], ev, LOOP_EVENTS, sleep_ms(until_us, now_us));
-}
-
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
  * post each other without end do not keep timers and descriptors waiting: one batch of them is run. */
 static int
 wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
 {
 	const struct loop_timer *first;
-	uint64_t until_us = UINT64_MAX, now_us = 0;
+	uint64_t until_us = UINT64_MAX;
 	bool more;
 
 	drain(l, true);
 	if (timers_first(&l->timers) != NULL) {
-		now_us = clock_mono_us(); /* after the tasks: it also says how long to sleep */
-		if (fire_timers(l, now_us)) {
+		if (fire_timers(l, clock_mono_us()))
 			drain(l, true);
-			now_us = clock_mono_us();
-		}
 		first = timers_first(&l->timers);
 		until_us = first != NULL ? first->at_us : UINT64_MAX;
 	}
@@ -487,7 +467,7 @@ wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
 	(void)pthread_mutex_unlock(&l->run);
 	more = atomic_load(&l->queued) > 0;
 	/* An earlier timer that is set from here on writes wakefd. */
-	return wait_fds(l, ev, more ? 0 : until_us, now_us);
+	return loop_wait_fds(&l->wait, l->epfd[0], ev, LOOP_EVENTS, more ? 0 : until_us);
 }
 
 void

@@ -60,6 +60,13 @@ void loop_free(struct loop *loop);
 /** Serve descriptors and timers until loop_stop(). One thread at a time. */
 void loop_run(struct loop *loop);
 
+/** Wait for descriptors by asking for them for up to 'max_us', as long as that is quicker than to sleep (loop_wait.h): for a loop that has a processor
+ *  to itself. On the loop only. */
+void loop_poll_busily(struct loop *loop, uint32_t max_us);
+
+/** One piece of work more ('more') or less that other threads do for the loop: meanwhile it sleeps, they need the processors. Any thread. */
+void loop_beside(struct loop *loop, bool more);
+
 /** Make loop_run() return (the next one, if none runs). Any thread; async-signal-safe. */
 void loop_stop(struct loop *loop);
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,6 +33,8 @@
 /* 'timeout', 'sudo' and others pass one Ctrl-C on twice: a second signal so soon is the first one's echo. */
 #define ECHO_US       250000
 #define STOP_GRACE_MS 10000 /* from the drain deadline to the end of the patience */
+#define POLL_BUSILY_US                                                                             \
+	60 /* what a processor takes to wake up, and an upstream or a client that is as quick as that */
 
 /* A thread that waits for the second signal or the end of patience while the loop shuts down: it works also when the loop
  * does not. */
@@ -357,6 +360,14 @@ watch_signals(struct process *p, struct im_err *err)
 	return loop_fd_add(p->loop, &p->signals, EPOLLIN);
 }
 
+static int
+processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 static enum im_rc
 serve(struct process *p, struct im_err *err)
 {
@@ -372,6 +383,9 @@ serve(struct process *p, struct im_err *err)
 		return rc;
 	net_limit_threads((unsigned)config_int(p->params->config, "mesh.nng_threads"));
 	loop_enter(p->loop);
+	/* All services on one thread: nobody else of this mesh needs its processor, if there is another. */
+	if (p->params->single_process && processors() > 1)
+		loop_poll_busily(p->loop, POLL_BUSILY_US);
 	rc = watch_signals(p, err);
 	if (rc == IM_OK)
 		start(p);

@@ -46,6 +46,7 @@ report(void *arg)
 		(void)pthread_mutex_unlock(&c->lock);
 		if (job == NULL)
 			return;
+		loop_beside(c->loop, false);
 		job->done(job->user, job);
 	}
 }
@@ -133,6 +134,7 @@ committer_submit(struct committer *c, struct commit_job *job, struct im_err *err
 		c->bytes += job->bytes;
 		list_push_back(&c->queue, &job->node);
 		(void)pthread_cond_signal(&c->wake);
+		loop_beside(c->loop, true);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	return rc;
