@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 #define BLOCK         4096U
-#define FRAME_BYTES   1024U /* of the log, with both records of a request */
+#define FRAME_BYTES   736U /* of the log, with both records of a request */
 #define RECORDS       2000
 #define WARM          200
-#define ZEROED        ((size_t)BLOCK * 64)
+#define ZEROED        ((size_t)BLOCK * 128)
 #define MESSAGE_BYTES 700 /* about a request's, on its way */
 #define TRIPS         8000
 

@@ -45,14 +45,19 @@ class Floors:
         rows = self.rows(beginning)
         return rows[relay][what] - rows["direct"][what] if relay in rows and "direct" in rows else None
 
-    def one(self, name):
-        """The added p50 at one connection of the mesh 'name', µs: its hops, and the disk where it logs."""
+    def parts(self, name):
+        """What the hops and what the disk add to the p50 of the mesh 'name' at one connection, µs; None if that was not measured."""
         alone, several = (self.added("1 connection", "latency_p50_us", relay) for relay in RELAYS)
         if alone is None or several is None or not self.steps:
             return None
-        disk = ("off" not in name) * self.steps["log: both"]["p50"]
         # Three processes are two hops more on the way there and two on the way back; to the audit service and back are two again.
-        return several + (several - alone) / 2 + disk if name == "five processes" else alone + disk
+        hops = several + (several - alone) / 2 if name == "five processes" else alone
+        return hops, 0 if "off" in name else self.steps["log: both"]["p50"]
+
+    def one(self, name):
+        """Their sum."""
+        parts = self.parts(name)
+        return None if parts is None else sum(parts)
 
     def share(self, name):
         """Of nginx's requests/s at 64 connections."""

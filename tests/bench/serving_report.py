@@ -73,7 +73,22 @@ def floors(report):
     lines = ["", *serving_floor.tables(report["steps"])]
     for case in (c for c in report["cases"] if c["kind"] == "floor"):
         lines += ["", f"**{case['name'].capitalize()}**", "", *(stream_table(case) if "streams" in case["name"] else rate_table(case))]
-    return lines
+    return lines + parts_table(report)
+
+
+def parts_table(report):
+    """Whose the added time of one connection is, and the CPU of a request at 64."""
+    found = serving_floor.Floors(report)
+    one, many = (next((c["rows"] for c in report["cases"] if c["kind"] == "closed" and c["name"].startswith(n)), {}) for n in ("1 ", "64 "))
+    relayed, rows = found.rows("64 connections"), []
+    for name in OURS:
+        parts = found.parts(name)
+        if parts is None or not {name, "direct"} <= set(one) or name not in many:
+            continue
+        added, relay = one[name]["latency_p50_us"] - one["direct"]["latency_p50_us"], "three relays" if name == "five processes" else "relay"
+        rows.append([name, us(added), us(parts[0]), us(parts[1]), us(added - sum(parts)), f"{many[name]['cpu_us']:.1f} µs", f"{relayed[relay]['cpu_us']:.1f} µs" if relay in relayed else "-"])
+    head = ["", "1 connection: added p50", "of it hops", "disk", "the rest", "64 connections: CPU a request", "a relay's"]
+    return ["", *chart.table(head, rows)] if rows else []
 
 
 class Judge:

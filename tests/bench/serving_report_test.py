@@ -28,6 +28,14 @@ def test_floor_of_five_processes_is_the_hops_of_three_relays_two_more_and_the_di
     assert found.one("five processes") == 130 + 20 + 80
 
 
+def test_added_time_is_shared_out_among_hops_disk_and_us():
+    row = {"latency_p50_us": 300, "cpu_us": 30}
+    cases = [{"kind": "closed", "name": name, "rows": {"direct": {"latency_p50_us": 20, "cpu_us": 0}, "single, fail-closed": row}} for name in ("1 connection", "64 connections")]
+    cases += [floor_case("1 connection", "latency_p50_us", direct=20, relay=110, three_relays=150), floor_case("64 connections", "cpu_us", relay=12)]
+    table = serving_report.parts_table(report(steps={"log: both": {"p50": 80.0}}, cases=cases))
+    assert table[3:] == ["| single, fail-closed | 280 µs | 90 µs | 80 µs | 110 µs | 30.0 µs | 12.0 µs |"]
+
+
 def test_floor_that_was_not_measured_is_none():
     found = serving_floor.Floors(report())
     assert (found.one("five processes"), found.share("five processes"), found.first_chunk("five processes"), found.many_workers(10, "")) == (None,) * 4
