@@ -84,11 +84,12 @@ chunk_new(struct arena *a, size_t need)
 	return c;
 }
 
-void *
-arena_alloc(struct arena *a, size_t size)
+/* What the chunk at the head has no room for, or what the bound does not allow. */
+static __attribute__((noinline)) void *
+take_anew(struct arena *a, size_t size)
 {
 	const size_t align = alignof(max_align_t);
-	struct arena_chunk *c = a->head;
+	struct arena_chunk *c;
 	size_t need;
 	void *p;
 
@@ -99,6 +100,7 @@ arena_alloc(struct arena *a, size_t size)
 		need = align;
 	if (a->max_bytes != 0 && (need > a->max_bytes || a->used_bytes > a->max_bytes - need))
 		return NULL;
+	c = a->head;
 	if (c == NULL || c->cap - c->used < need)
 		c = chunk_new(a, need);
 	if (c == NULL)
@@ -106,7 +108,33 @@ arena_alloc(struct arena *a, size_t size)
 	p = c->data + c->used;
 	c->used += need;
 	a->used_bytes += need;
-	return memset(p, 0, size);
+	return p;
+}
+
+void *
+arena_take(struct arena *a, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	size_t need = (size + align - 1) & ~(align - 1);
+	struct arena_chunk *c = a->head;
+	void *p;
+
+	/* 0, also after an overflow, and no bound are the largest numbers here. */
+	if (c == NULL || need - 1 >= c->cap - c->used ||
+	    a->used_bytes + need - 1 > a->max_bytes - 1)
+		return take_anew(a, size);
+	p = c->data + c->used;
+	c->used += need;
+	a->used_bytes += need;
+	return p;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	void *p = arena_take(a, size);
+
+	return p == NULL ? NULL : memset(p, 0, size);
 }
 
 void *
@@ -126,9 +154,12 @@ arena_strndup(struct arena *a, const char *s, size_t len)
 
 	if (len == SIZE_MAX)
 		return NULL;
-	copy = arena_alloc(a, len + 1);
-	if (copy != NULL && len > 0)
+	copy = arena_take(a, len + 1);
+	if (copy == NULL)
+		return NULL;
+	if (len > 0)
 		memcpy(copy, s, len);
+	copy[len] = '\0';
 	return copy;
 }
 

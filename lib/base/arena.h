@@ -27,6 +27,9 @@ void arena_reset(struct arena *a);
 /** 'size' zeroed bytes aligned for any type, or NULL when the bound or memory does not allow it. */
 void *arena_alloc(struct arena *a, size_t size);
 
+/** The same, but the bytes are as they are: for a caller that writes them all. */
+void *arena_take(struct arena *a, size_t size);
+
 /** 'count' * 'size' zeroed bytes; NULL on overflow too. */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 

@@ -37,13 +37,30 @@ utf8_step(const uint8_t *p, size_t n, size_t *ret_len)
 	return UTF8_WHOLE;
 }
 
-/* True if the eight bytes at 'p' are ASCII and none is 0; a byte above 0x7f or a borrow from 0 sets a top bit. */
-static bool
-eight_ascii(const uint8_t *p)
+/* 1 to 8 bytes in one word, each of them once or more. */
+static uint64_t
+up_to_eight(const uint8_t *p, size_t n)
 {
+	uint32_t first, last;
 	uint64_t v;
 
-	memcpy(&v, p, 8);
+	if (n == 8) {
+		memcpy(&v, p, 8);
+		return v;
+	}
+	if (n < 4)
+		return JSON_ONES << 24 | p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16;
+	memcpy(&first, p, 4);
+	memcpy(&last, p + n - 4, 4);
+	return first | (uint64_t)last << 32;
+}
+
+/* True if the 'n' bytes at 'p', 1 to 8, are ASCII and none is 0; a byte above 0x7f or a borrow from 0 sets a top bit. */
+static bool
+is_ascii(const uint8_t *p, size_t n)
+{
+	uint64_t v = up_to_eight(p, n);
+
 	return ((v | (v - JSON_ONES)) & JSON_HIGHS) == 0;
 }
 
@@ -54,8 +71,8 @@ utf8_valid(const char *s, size_t len)
 	size_t n;
 
 	for (; len > 0; p += n, len -= n) {
-		n = 8;
-		if (len >= 8 && eight_ascii(p))
+		n = len < 8 ? len : 8;
+		if (is_ascii(p, n))
 			continue;
 		n = 1;
 		if (*p >= 1 && *p < 0x80)
