@@ -3,7 +3,8 @@
  */
 #include "wire/reader.h"
 
-#define TAG_MAX ((1u << 29) - 1)
+#define TAG_MAX      ((1u << 29) - 1)
+#define VARINT32_MAX 5 /* bytes */
 
 bool
 reader_varint(struct reader *r, uint64_t *ret)
@@ -37,12 +38,21 @@ skip(struct reader *r, size_t n)
 	return true;
 }
 
+/* A key or a length: of 32 bits, and no longer than such a one may be, as for protobuf itself. */
+static bool
+read_short_varint(struct reader *r, uint64_t *ret)
+{
+	const uint8_t *from = r->at;
+
+	return reader_varint(r, ret) && r->at - from <= VARINT32_MAX;
+}
+
 static bool
 read_field(struct reader *r, struct reader_field *ret)
 {
 	uint64_t key, len;
 
-	if (!reader_varint(r, &key) || key >> 3 == 0 || key >> 3 > TAG_MAX)
+	if (!read_short_varint(r, &key) || key >> 3 == 0 || key >> 3 > TAG_MAX)
 		return false;
 	ret->tag = (uint32_t)(key >> 3);
 	ret->type = (enum reader_type)(key & 7);
@@ -57,7 +67,7 @@ read_field(struct reader *r, struct reader_field *ret)
 	case READER_FIXED32:
 		return skip(r, 4);
 	case READER_BYTES:
-		if (!reader_varint(r, &len) || len > (uint64_t)(r->end - r->at))
+		if (!read_short_varint(r, &len) || len > (uint64_t)(r->end - r->at))
 			return false;
 		ret->data = r->at;
 		ret->len = (size_t)len;
@@ -66,45 +76,9 @@ read_field(struct reader *r, struct reader_field *ret)
 	return false; /* groups, and the numbers that protobuf does not use */
 }
 
-/* A field whose key and whose number or length are a byte each, as most are. False: look again, with care. */
-static bool
-read_short(struct reader *r, struct reader_field *ret)
-{
-	const uint8_t *p = r->at;
-
-	if (r->end - p < 2 || p[0] < 8 || ((p[0] | p[1]) & 0x80) != 0)
-		return false;
-	ret->tag = p[0] >> 3;
-	ret->type = (enum reader_type)(p[0] & 7);
-	if (ret->type == READER_VARINT) {
-		ret->num = p[1];
-		ret->data = p + 1;
-		ret->len = 0;
-		r->at = p + 2;
-		return true;
-	}
-	if (ret->type != READER_BYTES || p[1] > r->end - p - 2)
-		return false;
-	ret->num = 0;
-	ret->data = p + 2;
-	ret->len = p[1];
-	r->at = p + 2 + p[1];
-	return true;
-}
-
 bool
-reader_next(struct reader *r, struct reader_field *ret)
+reader_long(struct reader *r, struct reader_field *ret)
 {
-	if (r->at == r->end || r->malformed)
-		return false;
-	if (read_short(r, ret))
-		return true;
 	r->malformed = !read_field(r, ret);
 	return !r->malformed;
-}
-
-bool
-reader_at_end(const struct reader *r)
-{
-	return r->at == r->end && !r->malformed;
 }

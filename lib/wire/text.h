@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "infermesh/v1/common.pb-c.h"
 
-/* Memory for a message whose members are few and small. Fields that a later version adds take some of it; a stranger who
- * fills a frame with such fields must not make it large: protobuf-c takes some 50 bytes for each byte of them. */
+/* Memory for a message whose members are few and small. What a stranger fills a frame with must not make it large; fields
+ * of a later version take none of it. */
 #define SMALL_MESSAGE_BYTES ((size_t)256 * 1024)
 
 /** A string for a message that is only packed: protobuf-c's members are not const, packing does not write. NULL = "". */

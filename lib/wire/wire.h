@@ -2,10 +2,11 @@
  * wire/wire.h - what all codecs share: limits, the check of untrusted bytes, and the unpacker that allocates from an arena.
  * protobuf-c and its generated code are known in this room and in a service's *_codec.c only.
  *
- * Every decoder of this room works the same way: the bytes are checked against the message's descriptor first (lengths,
- * depth, counts, UTF-8, no U+0000 in strings), nothing is allocated before that; then they are unpacked into the given
- * arena, whose bound holds. The result points into the arena, never into the input. On failure the result is untouched
- * and 'err' (may be NULL) says where: "messages[2].role: not UTF-8".
+ * Every decoder of this room works the same way: the bytes are checked against the message's descriptor (lengths, depth,
+ * counts, UTF-8, no U+0000 in strings), and in the same walk unpacked into the given arena, whose bound holds: a value is
+ * copied only after its check. Fields that the descriptor lacks are those of a later version: they must be whole, and are
+ * skipped without memory. The result points into the arena, never into the input. On failure the result is untouched and
+ * 'err' (may be NULL) says where: "messages[2].role: not UTF-8".
  *
  * Every encoder appends to a struct buf and fails only by buf_ok() turning false. Strings in plain structs are never NULL
  * after decoding ("" = absent); an encoder takes NULL for "".
@@ -31,8 +32,10 @@ struct ProtobufCMessage;
 IM_MUST_CHECK enum im_rc wire_check(const struct ProtobufCMessageDescriptor *desc,
 				    const uint8_t *buf, size_t len, struct im_err *err);
 
-/** wire_check(), then unpack into 'arena'. The message needs no freeing of its own. IM_OK, IM_EPROTO, IM_ENOMEM (also when
- *  the arena's bound is met). */
+/** wire_check(), and unpack into 'arena'. The message needs no freeing of its own, and keeps no unknown fields. A message that
+ *  is a member and is there twice is one, as in protobuf: what comes later counts, lists are put together. IM_OK; IM_EPROTO;
+ *  IM_ENOMEM if the bytes are sound but memory, or the arena's bound, does not allow it. 'arena' may have grown also on
+ *  failure. */
 IM_MUST_CHECK enum im_rc wire_unpack(const struct ProtobufCMessageDescriptor *desc,
 				     const uint8_t *buf, size_t len, struct arena *arena,
 				     struct ProtobufCMessage **ret_msg, struct im_err *err);

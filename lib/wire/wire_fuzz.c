@@ -1,10 +1,11 @@
 /*
  * wire/wire_fuzz.c - every message decoder. The first byte chooses the message. What decodes must encode to something that
- * decodes to the same bytes again.
+ * decodes to the same bytes again. And whatever is unpacked is what protobuf-c makes of it.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/unpack_agrees.h"
 #include "wire/wire_samples.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -19,6 +20,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	s = &wire_samples[data[0] % wire_samples_len];
+	if (!unpack_agrees(data[0] % unpack_types, data + 1, size - 1, NULL))
+		abort();
 	arena_init(&arena, 16UL * 1024 * 1024);
 	if (s->recode(data + 1, size - 1, &arena, &once, NULL) == IM_OK && buf_ok(&once)) {
 		if (s->recode(once.data, once.len, &arena, &twice, NULL) == IM_OK &&

@@ -1,0 +1,147 @@
+/*
+ * wire/unpack_agrees.c - see unpack_agrees.h.
+ */
+#include "wire/unpack_agrees.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <string.h>
+
+#include "infermesh/v1/audit.pb-c.h"
+#include "infermesh/v1/cache.pb-c.h"
+#include "infermesh/v1/link.pb-c.h"
+#include "infermesh/v1/router.pb-c.h"
+#include "wire/reader.h"
+#include "wire/wire.h"
+
+#define MEMORY_MAX ((size_t)16 * 1024 * 1024)
+
+static const ProtobufCMessageDescriptor *const types[] = {
+	&infermesh__v1__hello__descriptor,
+	&infermesh__v1__request__descriptor,
+	&infermesh__v1__end__descriptor,
+	&infermesh__v1__generate_request__descriptor,
+	&infermesh__v1__generate_frame__descriptor,
+	&infermesh__v1__generate_end__descriptor,
+	&infermesh__v1__generate_reply__descriptor,
+	&infermesh__v1__models_reply__descriptor,
+	&infermesh__v1__announce_request__descriptor,
+	&infermesh__v1__status_reply__descriptor,
+	&infermesh__v1__list_routes_reply__descriptor,
+	&infermesh__v1__set_route_request__descriptor,
+	&infermesh__v1__ramp_route_request__descriptor,
+	&infermesh__v1__append_request__descriptor,
+	&infermesh__v1__append_reply__descriptor,
+	&infermesh__v1__record__descriptor,
+	&infermesh__v1__lookup_reply__descriptor,
+	&infermesh__v1__cache_tiers_reply__descriptor,
+	&infermesh__v1__entry_request__descriptor,
+};
+
+const size_t unpack_types = sizeof(types) / sizeof(types[0]);
+
+static void *
+take(void *arena, size_t size)
+{
+	return arena_alloc(arena, size);
+}
+
+static void
+leave(void *arena, void *p)
+{
+	(void)arena;
+	(void)p;
+}
+
+/* A message that is no element of a list is there twice, at any depth: protobuf-c puts both together in a way of its own, where 0 does
+ * not count, and not at all if there is a oneof. */
+static bool
+has_twice(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t len)
+{
+	struct reader r = { .at = buf, .end = buf + len };
+	struct reader_field f;
+	uint64_t seen = 0;
+
+	while (reader_next(&r, &f)) {
+		const ProtobufCFieldDescriptor *fd =
+		    protobuf_c_message_descriptor_get_field(desc, f.tag);
+		uint64_t bit;
+
+		if (fd == NULL || fd->type != PROTOBUF_C_TYPE_MESSAGE)
+			continue;
+		bit = (uint64_t)1 << (fd - desc->fields);
+		if (fd->label != PROTOBUF_C_LABEL_REPEATED && (seen & bit) != 0)
+			return true;
+		seen |= bit;
+		if (has_twice(fd->descriptor, f.data, f.len))
+			return true;
+	}
+	return false;
+}
+
+static void
+drop_unknown(ProtobufCMessage *msg)
+{
+	msg->n_unknown_fields = 0;
+	for (unsigned i = 0; i < msg->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *fd = &msg->descriptor->fields[i];
+		void *at = (char *)msg + fd->offset;
+		ProtobufCMessage **list = at;
+		size_t n = 1;
+
+		if (fd->type != PROTOBUF_C_TYPE_MESSAGE)
+			continue;
+		if (fd->label == PROTOBUF_C_LABEL_REPEATED) {
+			n = *(size_t *)(void *)((char *)msg + fd->quantifier_offset);
+			list = *(ProtobufCMessage ***)at;
+		}
+		for (size_t k = 0; k < n; k++)
+			if (list[k] != NULL)
+				drop_unknown(list[k]);
+	}
+}
+
+static bool
+are_alike(const ProtobufCMessage *a, const ProtobufCMessage *b, struct arena *arena)
+{
+	size_t len = protobuf_c_message_get_packed_size(a);
+	uint8_t *bytes_of_a, *bytes_of_b;
+
+	if (len != protobuf_c_message_get_packed_size(b))
+		return false;
+	bytes_of_a = arena_alloc(arena, len);
+	bytes_of_b = arena_alloc(arena, len);
+	if (bytes_of_a == NULL || bytes_of_b == NULL)
+		return true;
+	(void)protobuf_c_message_pack(a, bytes_of_a);
+	(void)protobuf_c_message_pack(b, bytes_of_b);
+	return memcmp(bytes_of_a, bytes_of_b, len) == 0;
+}
+
+bool
+unpack_agrees(size_t type, const uint8_t *buf, size_t len, bool *ret_taken)
+{
+	struct arena ours, theirs = { 0 };
+	ProtobufCAllocator allocator = { take, leave, &theirs };
+	ProtobufCMessage *msg, *other;
+	struct im_err err, check_err;
+	bool agrees;
+	enum im_rc rc;
+
+	arena_init(&ours, MEMORY_MAX);
+	rc = wire_unpack(types[type], buf, len, &ours, &msg, &err);
+	agrees = rc == IM_ENOMEM || rc == wire_check(types[type], buf, len, &check_err);
+	if (rc == IM_EPROTO)
+		agrees = agrees && strcmp(err.text, check_err.text) == 0 &&
+			 strcmp(err.param, check_err.param) == 0;
+	if (rc == IM_OK && !has_twice(types[type], buf, len)) {
+		other = protobuf_c_message_unpack(types[type], &allocator, len, buf);
+		if (other != NULL)
+			drop_unknown(other);
+		agrees = agrees && other != NULL && are_alike(msg, other, &theirs);
+	}
+	if (ret_taken != NULL)
+		*ret_taken = rc == IM_OK;
+	arena_done(&ours);
+	arena_done(&theirs);
+	return agrees;
+}
