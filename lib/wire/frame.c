@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "infermesh/v1/link.pb-c.h"
+#include "wire/pack.h"
 #include "wire/reader.h"
 #include "wire/text.h"
 #include "wire/wire.h"
@@ -47,7 +48,7 @@ frame_header_get(const uint8_t in[FRAME_HEADER_BYTES], struct frame_header *ret)
 static void
 frame_encode(enum frame_kind kind, uint32_t call_id, const ProtobufCMessage *msg, struct buf *out)
 {
-	size_t len = protobuf_c_message_get_packed_size(msg);
+	size_t len = pack_size(msg);
 	struct frame_header h = { .body_len = (uint32_t)len,
 				  .call_id = call_id,
 				  .kind = (uint8_t)kind };
@@ -61,7 +62,7 @@ frame_encode(enum frame_kind kind, uint32_t call_id, const ProtobufCMessage *msg
 	if (at == NULL)
 		return;
 	frame_header_put(at, &h);
-	out->len += FRAME_HEADER_BYTES + protobuf_c_message_pack(msg, at + FRAME_HEADER_BYTES);
+	out->len = (size_t)(pack_put(msg, at + FRAME_HEADER_BYTES) - out->data);
 }
 
 void

@@ -100,21 +100,26 @@ drop_unknown(ProtobufCMessage *msg)
 	}
 }
 
+/* 'ours' and 'theirs' packed by protobuf-c, and 'ours' by us, give the same bytes. */
 static bool
-are_alike(const ProtobufCMessage *a, const ProtobufCMessage *b, struct arena *arena)
+are_alike(const ProtobufCMessage *ours, const ProtobufCMessage *theirs, struct arena *arena)
 {
-	size_t len = protobuf_c_message_get_packed_size(a);
-	uint8_t *bytes_of_a, *bytes_of_b;
+	size_t len = protobuf_c_message_get_packed_size(theirs);
+	uint8_t *want = arena_alloc(arena, len), *got = arena_alloc(arena, len);
+	struct buf packed = { 0 };
+	bool alike;
 
-	if (len != protobuf_c_message_get_packed_size(b))
-		return false;
-	bytes_of_a = arena_alloc(arena, len);
-	bytes_of_b = arena_alloc(arena, len);
-	if (bytes_of_a == NULL || bytes_of_b == NULL)
+	if (want == NULL || got == NULL)
 		return true;
-	(void)protobuf_c_message_pack(a, bytes_of_a);
-	(void)protobuf_c_message_pack(b, bytes_of_b);
-	return memcmp(bytes_of_a, bytes_of_b, len) == 0;
+	if (protobuf_c_message_get_packed_size(ours) != len)
+		return false;
+	(void)protobuf_c_message_pack(theirs, want);
+	(void)protobuf_c_message_pack(ours, got);
+	wire_pack(ours, &packed);
+	alike = memcmp(want, got, len) == 0 && packed.len == len &&
+		(len == 0 || memcmp(want, packed.data, len) == 0);
+	buf_done(&packed);
+	return alike;
 }
 
 bool

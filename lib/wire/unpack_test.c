@@ -1,5 +1,5 @@
 /*
- * wire/unpack_test.c - what the unpacker takes is what protobuf-c makes of it; fields of a later version cost nothing.
+ * wire/unpack_test.c - what the unpacker takes is what protobuf-c makes of it, and packed as by it; fields of a later version cost nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>

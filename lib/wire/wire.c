@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "wire/pack.h"
 #include "wire/reader.h"
 
-#define FIELDS_MAX 48 /* of one message type; more is our own mistake */
+#define FIELDS_MAX 64 /* of one message type, as a word has bits; more is our own mistake */
 
 /* Where the walk is, for its messages: a chain from the inside out. */
 struct place {
@@ -56,30 +57,6 @@ struct level {
 	const struct place *place;
 	unsigned depth;
 	struct im_err *err;
-};
-
-/* What a type is on the wire, and in protobuf-c's structs. */
-static const struct shape {
-	uint8_t wire; /* enum reader_type */
-	uint8_t size; /* of one */
-} shapes[] = {
-	[PROTOBUF_C_TYPE_INT32] = { READER_VARINT, 4 },
-	[PROTOBUF_C_TYPE_SINT32] = { READER_VARINT, 4 },
-	[PROTOBUF_C_TYPE_SFIXED32] = { READER_FIXED32, 4 },
-	[PROTOBUF_C_TYPE_INT64] = { READER_VARINT, 8 },
-	[PROTOBUF_C_TYPE_SINT64] = { READER_VARINT, 8 },
-	[PROTOBUF_C_TYPE_SFIXED64] = { READER_FIXED64, 8 },
-	[PROTOBUF_C_TYPE_UINT32] = { READER_VARINT, 4 },
-	[PROTOBUF_C_TYPE_FIXED32] = { READER_FIXED32, 4 },
-	[PROTOBUF_C_TYPE_UINT64] = { READER_VARINT, 8 },
-	[PROTOBUF_C_TYPE_FIXED64] = { READER_FIXED64, 8 },
-	[PROTOBUF_C_TYPE_FLOAT] = { READER_FIXED32, sizeof(float) },
-	[PROTOBUF_C_TYPE_DOUBLE] = { READER_FIXED64, sizeof(double) },
-	[PROTOBUF_C_TYPE_BOOL] = { READER_VARINT, sizeof(protobuf_c_boolean) },
-	[PROTOBUF_C_TYPE_ENUM] = { READER_VARINT, 4 },
-	[PROTOBUF_C_TYPE_STRING] = { READER_BYTES, sizeof(char *) },
-	[PROTOBUF_C_TYPE_BYTES] = { READER_BYTES, sizeof(ProtobufCBinaryData) },
-	[PROTOBUF_C_TYPE_MESSAGE] = { READER_BYTES, sizeof(ProtobufCMessage *) },
 };
 
 static void *
@@ -344,7 +321,8 @@ field_of(const ProtobufCMessageDescriptor *desc, uint32_t tag)
 static enum im_rc
 walk(struct level *l)
 {
-	uint32_t seen[FIELDS_MAX] = { 0 };
+	uint32_t seen[FIELDS_MAX]; /* elements, of the fields that 'met' has a bit for */
+	uint64_t met = 0;
 	struct reader_field f;
 	enum im_rc rc;
 
@@ -360,6 +338,9 @@ walk(struct level *l)
 			continue; /* of a later version */
 		fd = &l->desc->fields[i];
 		n = &seen[i];
+		if ((met >> i & 1) == 0)
+			*n = 0;
+		met |= (uint64_t)1 << i;
 		if (*n >= WIRE_ELEMENTS_MAX || !is_sound(fd, &f)) {
 			rc = take_other(l, fd, &f, n);
 			if (rc != IM_OK)
