@@ -86,7 +86,7 @@ def parts_table(report):
         if parts is None or not {name, "direct"} <= set(one) or name not in many:
             continue
         added, relay = one[name]["latency_p50_us"] - one["direct"]["latency_p50_us"], "three relays" if name == "five processes" else "relay"
-        rows.append([name, us(added), us(parts[0]), us(parts[1]), us(added - sum(parts)), f"{many[name]['cpu_us']:.1f} µs", f"{relayed[relay]['cpu_us']:.1f} µs" if relay in relayed else "-"])
+        rows.append([name, us(added), us(parts[0]), us(parts[1]), us(round(added - sum(parts))), f"{many[name]['cpu_us']:.1f} µs", f"{relayed[relay]['cpu_us']:.1f} µs" if relay in relayed else "-"])
     head = ["", "1 connection: added p50", "of it hops", "disk", "the rest", "64 connections: CPU a request", "a relay's"]
     return ["", *chart.table(head, rows)] if rows else []
 
