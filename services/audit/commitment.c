@@ -6,14 +6,14 @@
 #include <string.h>
 
 void
-commitment_opening(struct hasher *h, const struct hash *subject_key, const uint8_t *request_id,
-		   const char *field, struct hash *ret)
+commitment_opening(const struct hmac_key *subject, const uint8_t *request_id, const char *field,
+		   struct hash *ret)
 {
 	const struct hash_part parts[] = { { "open/v1", 7 },
 					   { request_id, 16 },
 					   { field, strlen(field) } };
 
-	hasher_hmac(h, subject_key, parts, 3, ret);
+	hasher_hmac_under(subject, parts, 3, ret);
 }
 
 void

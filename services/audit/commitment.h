@@ -13,8 +13,8 @@
 #define COMMITMENT_INPUT  "input"
 #define COMMITMENT_OUTPUT "output"
 
-/** 'request_id' has 16 bytes. */
-void commitment_opening(struct hasher *h, const struct hash *subject_key, const uint8_t *request_id,
+/** 'subject' is made of K_subject; 'request_id' has 16 bytes. */
+void commitment_opening(const struct hmac_key *subject, const uint8_t *request_id,
 			const char *field, struct hash *ret);
 
 /** 'content' is the SHA-256 of the content. A verifier calls this with a disclosed opening. */

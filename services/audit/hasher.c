@@ -178,29 +178,66 @@ hasher_prefixed(struct hasher *h, uint8_t prefix, const struct hash_part *messag
 		hash_group(h, prefix, message, &group[blocks], blocks, ret);
 }
 
+/* The state after the one block that a key is, xored with 'pad': RFC 2104 section 4. */
+static void
+key_state(const struct hash *key, uint8_t pad, uint32_t ret[8])
+{
+	uint8_t block[BLOCK_BYTES];
+	SHA256_CTX ctx;
+
+	memset(block, pad, sizeof(block));
+	for (size_t i = 0; i < HASH_BYTES; i++)
+		block[i] ^= key->b[i];
+	if (SHA256_Init(&ctx) != 1 || SHA256_Update(&ctx, block, sizeof(block)) != 1)
+		abort();
+	memcpy(ret, ctx.h, sizeof(ctx.h));
+	OPENSSL_cleanse(block, sizeof(block));
+	OPENSSL_cleanse(&ctx, sizeof(ctx));
+}
+
+/* Go on from 'state' as if its block had been hashed here. */
+static void
+go_on(const uint32_t state[8], const struct hash_part *parts, size_t count, struct hash *ret)
+{
+	SHA256_CTX ctx;
+	int ok = SHA256_Init(&ctx);
+
+	memcpy(ctx.h, state, sizeof(ctx.h));
+	ctx.Nl = BLOCK_BYTES * 8;
+	for (size_t i = 0; i < count; i++)
+		ok &= SHA256_Update(&ctx, parts[i].data, parts[i].len);
+	if (ok != 1 || SHA256_Final(ret->b, &ctx) != 1)
+		abort();
+	OPENSSL_cleanse(&ctx, sizeof(ctx));
+}
+
+void
+hasher_hmac_key(const struct hash *key, struct hmac_key *ret)
+{
+	key_state(key, 0x36, ret->inner);
+	key_state(key, 0x5c, ret->outer);
+}
+
+void
+hasher_hmac_under(const struct hmac_key *key, const struct hash_part *parts, size_t count,
+		  struct hash *ret)
+{
+	struct hash inner;
+	const struct hash_part whole = { inner.b, sizeof(inner.b) };
+
+	go_on(key->inner, parts, count, &inner);
+	go_on(key->outer, &whole, 1, ret);
+	OPENSSL_cleanse(&inner, sizeof(inner));
+}
+
 void
 hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts, size_t count,
 	    struct hash *ret)
 {
-	uint8_t pad[BLOCK_BYTES];
-	struct hash inner;
-	const struct hash_part outer[] = { { pad, sizeof(pad) }, { inner.b, sizeof(inner.b) } };
-	unsigned n = 0;
+	struct hmac_key once;
 
-	memset(pad, 0x36, sizeof(pad));
-	for (size_t i = 0; i < HASH_BYTES; i++)
-		pad[i] ^= key->b[i];
-	if (EVP_DigestInit_ex(h->ctx, h->md, NULL) != 1 ||
-	    EVP_DigestUpdate(h->ctx, pad, sizeof(pad)) != 1)
-		abort();
-	for (size_t i = 0; i < count; i++)
-		if (EVP_DigestUpdate(h->ctx, parts[i].data, parts[i].len) != 1)
-			abort();
-	if (EVP_DigestFinal_ex(h->ctx, inner.b, &n) != 1)
-		abort();
-	for (size_t i = 0; i < BLOCK_BYTES; i++)
-		pad[i] ^= 0x36 ^ 0x5c;
-	hasher_parts(h, outer, 2, ret);
-	OPENSSL_cleanse(pad, sizeof(pad));
-	OPENSSL_cleanse(&inner, sizeof(inner));
+	(void)h; /* it needs no context any more */
+	hasher_hmac_key(key, &once);
+	hasher_hmac_under(&once, parts, count, ret);
+	OPENSSL_cleanse(&once, sizeof(once));
 }

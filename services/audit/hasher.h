@@ -50,6 +50,17 @@ void hasher_parts(struct hasher *h, const struct hash_part *parts, size_t count,
 void hasher_prefixed(struct hasher *h, uint8_t prefix, const struct hash_part *message,
 		     size_t count, struct hash *ret);
 
+/* What HMAC makes of a key before it sees a message, for a key that comes again and again: as secret as the key. */
+struct hmac_key {
+	uint32_t inner[8], outer[8];
+};
+
+void hasher_hmac_key(const struct hash *key, struct hmac_key *ret);
+
+/** hasher_hmac() under the key that 'key' was made of: half the work. Reentrant, as hasher_hmac() is. */
+void hasher_hmac_under(const struct hmac_key *key, const struct hash_part *parts, size_t count,
+		       struct hash *ret);
+
 /** HMAC-SHA256 (RFC 2104) of the parts under a 32-byte key. */
 void hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *parts,
 		 size_t count, struct hash *ret);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "audit/hasher.h"
 #include "base/hex.h"
@@ -209,6 +211,38 @@ test_hasher_any_number_of_messages_of_any_one_length_match_openssl(void **state)
 	}
 }
 
+/* In two parts, under a key that is used again, and once. */
+static void
+test_hasher_hmac_of_every_length_matches_openssl(void **state)
+{
+	struct hmac_key again;
+	struct prng p;
+	struct hash key;
+
+	(void)state;
+	prng_seed(&p, 4);
+	for (size_t i = 0; i < HASH_BYTES; i++)
+		key.b[i] = (uint8_t)prng_next(&p);
+	hasher_hmac_key(&key, &again);
+	for (size_t len = 1; len <= LEN_MAX; len++) {
+		uint8_t *data = make_message(&p, len);
+		const struct hash_part parts[] = { { data, len / 3 },
+						   { data + len / 3, len - len / 3 } };
+		struct hash want, got;
+		unsigned n = 0;
+
+		assert_non_null(
+		    HMAC(EVP_sha256(), key.b, (int)sizeof(key.b), data, len, want.b, &n));
+		assert_int_equal(n, HASH_BYTES);
+		hasher_hmac(&h, &key, parts, 2, &got);
+		assert_memory_equal(&got, &want, sizeof(want));
+		memset(&got, 0, sizeof(got));
+		hasher_hmac_under(&again, parts, 2, &got);
+		assert_memory_equal(&got, &want, sizeof(want));
+		free(data);
+	}
+}
+
 int
 main(void)
 {
@@ -219,6 +253,7 @@ main(void)
 		cmocka_unit_test(test_hasher_many_messages_of_mixed_lengths_keep_their_places),
 		cmocka_unit_test(
 		    test_hasher_any_number_of_messages_of_any_one_length_match_openssl),
+		cmocka_unit_test(test_hasher_hmac_of_every_length_matches_openssl),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

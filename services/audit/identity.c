@@ -13,6 +13,7 @@ derive(struct hasher *h, const struct pseudonym_keys *k, const char *tenant, con
 	pseudonym_make(h, k, tenant, PSEUDONYM_CALLER, caller, ret->caller);
 	pseudonym_make(h, k, tenant, PSEUDONYM_TENANT, tenant, ret->tenant);
 	OPENSSL_cleanse(&ret->subject, sizeof(ret->subject));
+	OPENSSL_cleanse(&ret->opener, sizeof(ret->opener));
 	ret->has_subject = false;
 }
 

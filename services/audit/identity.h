@@ -17,6 +17,7 @@ struct identity {
 	uint8_t tenant[PSEUDONYM_BYTES];
 	bool has_subject;
 	struct subject_key subject; /* the log's to fill in from subjects.h */
+	struct hmac_key opener;     /* of that key */
 };
 
 struct identity_slot {

@@ -287,6 +287,7 @@ test_open_record_without_a_subject_key_needs_the_names(void **state)
 	struct testlog t;
 	struct audit_log *log;
 	struct hash subject, opening;
+	struct hmac_key opener;
 	struct opening o;
 	uint64_t index;
 
@@ -298,7 +299,8 @@ test_open_record_without_a_subject_key_needs_the_names(void **state)
 	pseudonym_make(&log->hasher, &t.keys.keys, "acme", PSEUDONYM_CALLER, "alice", r.caller);
 	pseudonym_make(&log->hasher, &t.keys.keys, "acme", PSEUDONYM_TENANT, "acme", r.tenant);
 	pseudonym_subject(&log->hasher, &t.keys.keys, "acme", "alice", &subject);
-	commitment_opening(&log->hasher, &subject, r.request_id, COMMITMENT_OUTPUT, &opening);
+	hasher_hmac_key(&subject, &opener);
+	commitment_opening(&opener, r.request_id, COMMITMENT_OUTPUT, &opening);
 	commitment_make(&log->hasher, &opening, COMMITMENT_OUTPUT, content, &r.output_commitment);
 	assert_int_equal(audit_log_put(log, &r, &index, &t.err), IM_OK);
 	assert_int_equal(audit_log_commit(log, false, &t.err), IM_OK);

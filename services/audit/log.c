@@ -61,7 +61,7 @@ commit_to(struct audit_log *log, const struct identity *who, const uint8_t *requ
 {
 	struct hash opening;
 
-	commitment_opening(&log->hasher, &who->subject.key, request_id, field, &opening);
+	commitment_opening(&who->opener, request_id, field, &opening);
 	commitment_make(&log->hasher, &opening, field, content, ret);
 	OPENSSL_cleanse(&opening, sizeof(opening));
 }
@@ -91,6 +91,7 @@ hide(struct audit_log *log, const struct audit_event *e, struct record *r, struc
 
 		if (rc != IM_OK)
 			return rc;
+		hasher_hmac_key(&who->subject.key, &who->opener);
 		who->has_subject = true;
 	}
 	r->has_subject_key = true;

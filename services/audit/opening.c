@@ -63,6 +63,7 @@ open_record(const struct record *r, const char *subjects, const struct pseudonym
 {
 	bool input = strcmp(field, COMMITMENT_INPUT) == 0;
 	struct hasher h = { 0 };
+	struct hmac_key opener;
 	struct hash key;
 	enum im_rc rc;
 
@@ -77,7 +78,9 @@ open_record(const struct record *r, const char *subjects, const struct pseudonym
 		ret->derived = !r->has_subject_key;
 		ret->commitment = input ? r->input_commitment : r->output_commitment;
 		memcpy(ret->request_id, r->request_id, sizeof(ret->request_id));
-		commitment_opening(&h, &key, r->request_id, field, &ret->opening);
+		hasher_hmac_key(&key, &opener);
+		commitment_opening(&opener, r->request_id, field, &ret->opening);
+		OPENSSL_cleanse(&opener, sizeof(opener));
 		OPENSSL_cleanse(&key, sizeof(key));
 	}
 	hasher_done(&h);
