@@ -3,10 +3,13 @@
  */
 #include <string.h>
 
+#include "wire/audit_tags.h"
+#include "wire/plain_event.h"
 #include "wire/reader.h"
 #include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
+#include "wire/writer.h"
 
 const char *
 record_kind_text(enum record_kind kind)
@@ -29,61 +32,59 @@ outcome_text(enum outcome outcome)
 	return (unsigned)outcome < sizeof(text) / sizeof(text[0]) ? text[outcome] : "?";
 }
 
-/* One event and all that its packed form points to. */
-struct event_out {
-	Infermesh__V1__Event m;
-	struct routing_packed routing;
-	Infermesh__V1__Usage usage;
-	Infermesh__V1__Gap gap;
-};
-
 static void
-event_out(const struct audit_event *ev, struct event_out *e)
+bytes_put(struct buf *out, uint32_t tag, bool has, const uint8_t *data, size_t len)
 {
-	Infermesh__V1__Event *m = &e->m;
-
-	infermesh__v1__event__init(m);
-	m->kind = (Infermesh__V1__RecordKind)ev->kind;
-	m->request_id = exact_out(ev->has_request_id, ev->request_id, sizeof(ev->request_id));
-	m->caller = text_out(ev->caller);
-	m->tenant = text_out(ev->tenant);
-	m->request_time_us = ev->request_time_us;
-	m->response_time_us = ev->response_time_us;
-	m->input_sha256 = exact_out(ev->has_input, ev->input_sha256, 32);
-	m->output_sha256 = exact_out(ev->has_output, ev->output_sha256, 32);
-	m->config_digest = exact_out(ev->has_config_digest, ev->config_digest, 32);
-	m->model = text_out(ev->model);
-	m->model_digest = text_out(ev->model_digest);
-	m->reporter = exact_out(ev->has_reporter, ev->reporter, sizeof(ev->reporter));
-	m->outcome = (Infermesh__V1__Outcome)ev->outcome;
-	m->status_code = ev->status_code;
-	if (ev->has_routing) {
-		routing_out(&ev->routing, &e->routing);
-		m->routing = &e->routing.m;
-	}
-	if (ev->has_usage) {
-		usage_out(&ev->usage, &e->usage);
-		m->usage = &e->usage;
-	}
-	if (ev->has_gap) {
-		gap_out(&ev->gap, &e->gap);
-		m->gap = &e->gap;
-	}
+	if (has)
+		writer_bytes(out, tag, data, len);
 }
 
-/* A message with several events is what messages with one each are behind each other. */
+static void
+event_put(const struct audit_event *ev, struct buf *out)
+{
+	size_t begun;
+
+	writer_num(out, EVENT_KIND, ev->kind);
+	bytes_put(out, EVENT_REQUEST_ID, ev->has_request_id, ev->request_id,
+		  sizeof(ev->request_id));
+	writer_text(out, EVENT_CALLER, ev->caller);
+	writer_text(out, EVENT_TENANT, ev->tenant);
+	writer_num(out, EVENT_REQUEST_TIME_US, ev->request_time_us);
+	writer_num(out, EVENT_RESPONSE_TIME_US, ev->response_time_us);
+	bytes_put(out, EVENT_INPUT, ev->has_input, ev->input_sha256, sizeof(ev->input_sha256));
+	bytes_put(out, EVENT_OUTPUT, ev->has_output, ev->output_sha256, sizeof(ev->output_sha256));
+	writer_text(out, EVENT_MODEL, ev->model);
+	writer_text(out, EVENT_MODEL_DIGEST, ev->model_digest);
+	bytes_put(out, EVENT_CONFIG_DIGEST, ev->has_config_digest, ev->config_digest,
+		  sizeof(ev->config_digest));
+	writer_num(out, EVENT_OUTCOME, ev->outcome);
+	writer_num(out, EVENT_STATUS_CODE, ev->status_code);
+	if (ev->has_routing) {
+		begun = writer_begin(out, EVENT_ROUTING);
+		routing_put(&ev->routing, out);
+		writer_end(out, begun);
+	}
+	if (ev->has_usage) {
+		begun = writer_begin(out, EVENT_USAGE);
+		usage_put(&ev->usage, out);
+		writer_end(out, begun);
+	}
+	if (ev->has_gap) {
+		begun = writer_begin(out, EVENT_GAP);
+		gap_put(&ev->gap, out);
+		writer_end(out, begun);
+	}
+	bytes_put(out, EVENT_REPORTER, ev->has_reporter, ev->reporter, sizeof(ev->reporter));
+}
+
 void
 audit_append_encode(const struct audit_append *a, struct buf *out)
 {
-	struct event_out e;
-	Infermesh__V1__Event *event = &e.m;
-	Infermesh__V1__AppendRequest m = INFERMESH__V1__APPEND_REQUEST__INIT;
-
-	m.n_events = 1;
-	m.events = &event;
 	for (size_t i = 0; i < a->count; i++) {
-		event_out(&a->events[i], &e);
-		wire_pack(&m.base, out);
+		size_t begun = writer_begin(out, APPEND_EVENTS);
+
+		event_put(&a->events[i], out);
+		writer_end(out, begun);
 	}
 }
 
@@ -141,7 +142,7 @@ audit_append_count(const uint8_t *buf, size_t len)
 }
 
 enum im_rc
-audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena, struct audit_append *ret,
+audit_append_unpack(const uint8_t *buf, size_t len, struct arena *arena, struct audit_append *ret,
 		    struct im_err *err)
 {
 	const Infermesh__V1__AppendRequest *m;
@@ -169,6 +170,15 @@ audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena, struct 
 	}
 	*ret = out;
 	return IM_OK;
+}
+
+enum im_rc
+audit_append_decode(const uint8_t *buf, size_t len, struct arena *arena, struct audit_append *ret,
+		    struct im_err *err)
+{
+	return plain_events_decode(buf, len, arena, ret)
+		   ? IM_OK
+		   : audit_append_unpack(buf, len, arena, ret, err);
 }
 
 void

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
+#include "wire/audit_tags.h"
 #include "wire/text.h"
+#include "wire/writer.h"
 
 const char *
 seen_state_text(enum seen_state state)
@@ -48,52 +50,47 @@ at_most(size_t count, size_t max)
 }
 
 static void
-seen_out(const struct routing *r, struct routing_packed *ret)
+seen_put(const struct worker_load *w, struct buf *out)
 {
-	ret->m.n_seen = at_most(r->seen_count, AUDIT_SEEN_MAX);
-	ret->m.seen = ret->seen_list;
-	for (size_t i = 0; i < ret->m.n_seen; i++) {
-		infermesh__v1__worker_load__init(&ret->seen[i]);
-		ret->seen[i].worker = text_out(r->seen[i].worker);
-		ret->seen[i].in_flight = r->seen[i].in_flight;
-		ret->seen[i].state = (Infermesh__V1__WorkerState)r->seen[i].state;
-		ret->seen[i].breaker = (Infermesh__V1__BreakerState)r->seen[i].breaker;
-		ret->seen[i].weight = r->seen[i].weight;
-		ret->seen_list[i] = &ret->seen[i];
-	}
+	size_t begun = writer_begin(out, ROUTING_SEEN);
+
+	writer_text(out, LOAD_WORKER, w->worker);
+	writer_num(out, LOAD_IN_FLIGHT, w->in_flight);
+	writer_num(out, LOAD_STATE, w->state);
+	writer_num(out, LOAD_BREAKER, w->breaker);
+	writer_num(out, LOAD_WEIGHT, w->weight);
+	writer_end(out, begun);
 }
 
 static void
-failed_out(const struct routing *r, struct routing_packed *ret)
+failed_put(const struct failed_attempt *f, struct buf *out)
 {
-	ret->m.n_failed = at_most(r->failed_count, AUDIT_FAILED_MAX);
-	ret->m.failed = ret->failed_list;
-	for (size_t i = 0; i < ret->m.n_failed; i++) {
-		infermesh__v1__failed_attempt__init(&ret->failed[i]);
-		ret->failed[i].worker = text_out(r->failed[i].worker);
-		ret->failed[i].reason = text_out(r->failed[i].reason);
-		ret->failed_list[i] = &ret->failed[i];
-	}
+	size_t begun = writer_begin(out, ROUTING_FAILED);
+
+	writer_text(out, FAILED_WORKER, f->worker);
+	writer_text(out, FAILED_REASON, f->reason);
+	writer_end(out, begun);
 }
 
 void
-routing_out(const struct routing *r, struct routing_packed *ret)
+routing_put(const struct routing *r, struct buf *out)
 {
-	Infermesh__V1__Routing *m = &ret->m;
-
-	infermesh__v1__routing__init(m);
-	m->worker = text_out(r->worker);
-	m->policy = text_out(r->policy);
-	m->reason = text_out(r->reason);
-	m->attempts = r->attempts;
-	m->cache_key = exact_out(r->has_cache_key, r->cache_key, sizeof(r->cache_key));
-	m->route = text_out(r->route);
-	m->arm = text_out(r->arm);
-	m->fallback = text_out(r->fallback);
-	m->rule = text_out(r->rule);
-	m->leader = exact_out(r->has_leader, r->leader, sizeof(r->leader));
-	seen_out(r, ret);
-	failed_out(r, ret);
+	writer_text(out, ROUTING_WORKER, r->worker);
+	writer_text(out, ROUTING_POLICY, r->policy);
+	for (size_t i = 0; i < at_most(r->seen_count, AUDIT_SEEN_MAX); i++)
+		seen_put(&r->seen[i], out);
+	if (r->has_cache_key)
+		writer_bytes(out, ROUTING_CACHE_KEY, r->cache_key, sizeof(r->cache_key));
+	writer_num(out, ROUTING_ATTEMPTS, r->attempts);
+	writer_text(out, ROUTING_REASON, r->reason);
+	writer_text(out, ROUTING_ROUTE, r->route);
+	writer_text(out, ROUTING_ARM, r->arm);
+	writer_text(out, ROUTING_FALLBACK, r->fallback);
+	writer_text(out, ROUTING_RULE, r->rule);
+	if (r->has_leader)
+		writer_bytes(out, ROUTING_LEADER, r->leader, sizeof(r->leader));
+	for (size_t i = 0; i < at_most(r->failed_count, AUDIT_FAILED_MAX); i++)
+		failed_put(&r->failed[i], out);
 }
 
 static bool
@@ -168,13 +165,21 @@ routing_in(const Infermesh__V1__Routing *m, struct routing *ret)
 }
 
 void
-gap_out(const struct gap *g, Infermesh__V1__Gap *ret)
+usage_put(const struct usage *u, struct buf *out)
 {
-	infermesh__v1__gap__init(ret);
-	ret->count = g->count;
-	ret->from_us = g->from_us;
-	ret->to_us = g->to_us;
-	ret->reason = text_out(g->reason);
+	writer_num(out, USAGE_PROMPT, u->prompt_tokens);
+	writer_num(out, USAGE_COMPLETION, u->completion_tokens);
+	writer_num(out, USAGE_CACHED, u->cached_tokens);
+	writer_num(out, USAGE_REASONING, u->reasoning_tokens);
+}
+
+void
+gap_put(const struct gap *g, struct buf *out)
+{
+	writer_num(out, GAP_COUNT, g->count);
+	writer_num(out, GAP_FROM_US, g->from_us);
+	writer_num(out, GAP_TO_US, g->to_us);
+	writer_text(out, GAP_REASON, g->reason);
 }
 
 struct gap

@@ -10,90 +10,145 @@
 #include "wire/routing.h"
 #include "wire/text.h"
 #include "wire/usage.h"
+#include "wire/writer.h"
 
 #define MSG Infermesh__V1__Record
 
-/* One record and all that its packed form points to. */
-struct record_out {
-	MSG m;
-	struct routing_packed routing;
-	Infermesh__V1__Usage usage;
-	Infermesh__V1__Gap gap;
-	Infermesh__V1__Prune prune;
-	Infermesh__V1__NextShard next;
-	Infermesh__V1__PreviousShard previous;
+/* Tags of proto/infermesh/v1/audit.proto. */
+enum record_tag {
+	TAG_KIND = 1,
+	TAG_REQUEST_ID = 2,
+	TAG_PREV_INDEX = 3,
+	TAG_CALLER = 4,
+	TAG_TENANT = 5,
+	TAG_REQUEST_TIME_US = 6,
+	TAG_RESPONSE_TIME_US = 7,
+	TAG_LOG_TIME_US = 8,
+	TAG_INPUT = 9,
+	TAG_OUTPUT = 10,
+	TAG_MODEL = 11,
+	TAG_MODEL_DIGEST = 12,
+	TAG_CONFIG_DIGEST = 13,
+	TAG_OUTCOME = 14,
+	TAG_STATUS_CODE = 15,
+	TAG_ROUTING = 16,
+	TAG_USAGE = 17,
+	TAG_GAP = 18,
+	TAG_BLIND = 19,
+	TAG_SUBJECT_KEY = 20,
+	TAG_PRUNE = 21,
+	TAG_NEXT = 22,
+	TAG_PREVIOUS = 23,
+	TAG_REPORTER = 24,
+};
+
+enum prune_tag {
+	PRUNE_MIN_INDEX = 1,
+	PRUNE_SIZE = 2,
+	PRUNE_ROOT = 3,
+	PRUNE_FIRST = 4,
+};
+
+enum next_tag {
+	NEXT_ORIGIN = 1,
+	NEXT_VKEY = 2,
+};
+
+enum previous_tag {
+	PREVIOUS_ORIGIN = 1,
+	PREVIOUS_SIZE = 2,
+	PREVIOUS_ROOT = 3,
+	PREVIOUS_ORDINAL = 4,
+	PREVIOUS_FIRST = 5,
 };
 
 static void
-extras_out(const struct record *r, struct record_out *o)
+bytes_put(struct buf *out, enum record_tag tag, bool has, const uint8_t *data, size_t len)
 {
+	if (has)
+		writer_bytes(out, tag, data, len);
+}
+
+/* What every record of a request may have and that is a message. */
+static void
+parts_put(const struct record *r, struct buf *out)
+{
+	size_t begun;
+
 	if (r->has_routing) {
-		routing_out(&r->routing, &o->routing);
-		o->m.routing = &o->routing.m;
+		begun = writer_begin(out, TAG_ROUTING);
+		routing_put(&r->routing, out);
+		writer_end(out, begun);
 	}
 	if (r->has_usage) {
-		usage_out(&r->usage, &o->usage);
-		o->m.usage = &o->usage;
+		begun = writer_begin(out, TAG_USAGE);
+		usage_put(&r->usage, out);
+		writer_end(out, begun);
 	}
 	if (r->has_gap) {
-		gap_out(&r->gap, &o->gap);
-		o->m.gap = &o->gap;
-	}
-	if (r->has_prune) {
-		infermesh__v1__prune__init(&o->prune);
-		o->prune.min_index = r->prune.min_index;
-		o->prune.size = r->prune.size;
-		o->prune.root = exact_out(true, r->prune.root.b, HASH_BYTES);
-		o->prune.first = r->prune.first;
-		o->m.prune = &o->prune;
-	}
-	if (r->has_next) {
-		infermesh__v1__next_shard__init(&o->next);
-		o->next.origin = text_out(r->next.origin);
-		o->next.vkey = text_out(r->next.vkey);
-		o->m.next = &o->next;
-	}
-	if (r->has_previous) {
-		infermesh__v1__previous_shard__init(&o->previous);
-		o->previous.origin = text_out(r->previous.origin);
-		o->previous.size = r->previous.size;
-		o->previous.root = exact_out(true, r->previous.root.b, HASH_BYTES);
-		o->previous.ordinal = r->previous.ordinal;
-		o->previous.first = r->previous.first;
-		o->m.previous = &o->previous;
+		begun = writer_begin(out, TAG_GAP);
+		gap_put(&r->gap, out);
+		writer_end(out, begun);
 	}
 }
 
+/* What only the log's own records have. */
+static void
+extras_put(const struct record *r, struct buf *out)
+{
+	size_t begun;
+
+	if (r->has_prune) {
+		begun = writer_begin(out, TAG_PRUNE);
+		writer_num(out, PRUNE_MIN_INDEX, r->prune.min_index);
+		writer_num(out, PRUNE_SIZE, r->prune.size);
+		writer_bytes(out, PRUNE_ROOT, r->prune.root.b, HASH_BYTES);
+		writer_num(out, PRUNE_FIRST, r->prune.first);
+		writer_end(out, begun);
+	}
+	if (r->has_next) {
+		begun = writer_begin(out, TAG_NEXT);
+		writer_text(out, NEXT_ORIGIN, r->next.origin);
+		writer_text(out, NEXT_VKEY, r->next.vkey);
+		writer_end(out, begun);
+	}
+	if (r->has_previous) {
+		begun = writer_begin(out, TAG_PREVIOUS);
+		writer_text(out, PREVIOUS_ORIGIN, r->previous.origin);
+		writer_num(out, PREVIOUS_SIZE, r->previous.size);
+		writer_bytes(out, PREVIOUS_ROOT, r->previous.root.b, HASH_BYTES);
+		writer_num(out, PREVIOUS_ORDINAL, r->previous.ordinal);
+		writer_num(out, PREVIOUS_FIRST, r->previous.first);
+		writer_end(out, begun);
+	}
+}
+
+/* By ascending tag, with the shortest varints and no zero values: deterministic. */
 bool
 record_encode(const struct record *r, struct buf *out)
 {
-	struct record_out o;
-	MSG *m = &o.m;
-
-	infermesh__v1__record__init(m);
-	m->kind = (Infermesh__V1__RecordKind)r->kind;
-	m->request_id = exact_out(r->has_request_id, r->request_id, RECORD_ID_BYTES);
-	m->prev_index = r->prev_index;
-	m->caller = exact_out(r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
-	m->tenant = exact_out(r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
-	m->request_time_us = r->request_time_us;
-	m->response_time_us = r->response_time_us;
-	m->log_time_us = r->log_time_us;
-	m->input_commitment = exact_out(r->has_input, r->input_commitment.b, HASH_BYTES);
-	m->output_commitment = exact_out(r->has_output, r->output_commitment.b, HASH_BYTES);
-	m->model = text_out(r->model);
-	m->model_digest = text_out(r->model_digest);
-	m->config_digest =
-	    exact_out(r->has_config_digest, r->config_digest, sizeof(r->config_digest));
-	m->outcome = (Infermesh__V1__Outcome)r->outcome;
-	m->status_code = r->status_code;
-	m->blind = exact_out(true, r->blind, RECORD_BLIND_BYTES);
-	m->subject_key = exact_out(r->has_subject_key, r->subject_key, RECORD_KEY_ID_BYTES);
-	m->reporter = exact_out(r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
-	extras_out(r, &o);
 	(void)buf_append_byte(out, RECORD_VERSION);
-	/* protobuf-c writes fields by ascending tag, shortest varints and no zero values: deterministic. */
-	wire_pack(&m->base, out);
+	writer_num(out, TAG_KIND, r->kind);
+	bytes_put(out, TAG_REQUEST_ID, r->has_request_id, r->request_id, RECORD_ID_BYTES);
+	writer_num(out, TAG_PREV_INDEX, r->prev_index);
+	bytes_put(out, TAG_CALLER, r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
+	bytes_put(out, TAG_TENANT, r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
+	writer_num(out, TAG_REQUEST_TIME_US, r->request_time_us);
+	writer_num(out, TAG_RESPONSE_TIME_US, r->response_time_us);
+	writer_num(out, TAG_LOG_TIME_US, r->log_time_us);
+	bytes_put(out, TAG_INPUT, r->has_input, r->input_commitment.b, HASH_BYTES);
+	bytes_put(out, TAG_OUTPUT, r->has_output, r->output_commitment.b, HASH_BYTES);
+	writer_text(out, TAG_MODEL, r->model);
+	writer_text(out, TAG_MODEL_DIGEST, r->model_digest);
+	bytes_put(out, TAG_CONFIG_DIGEST, r->has_config_digest, r->config_digest,
+		  sizeof(r->config_digest));
+	writer_num(out, TAG_OUTCOME, r->outcome);
+	writer_num(out, TAG_STATUS_CODE, r->status_code);
+	parts_put(r, out);
+	writer_bytes(out, TAG_BLIND, r->blind, RECORD_BLIND_BYTES);
+	bytes_put(out, TAG_SUBJECT_KEY, r->has_subject_key, r->subject_key, RECORD_KEY_ID_BYTES);
+	extras_put(r, out);
+	bytes_put(out, TAG_REPORTER, r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
 	return buf_ok(out);
 }
 
@@ -228,13 +283,6 @@ record_decode(const uint8_t *entry, size_t len, struct arena *arena, struct reco
 		*ret = r;
 	return rc;
 }
-
-/* Tags of proto/infermesh/v1/audit.proto. */
-enum {
-	TAG_KIND = 1,
-	TAG_REQUEST_ID = 2,
-	TAG_LOG_TIME_US = 8
-};
 
 /* A varint; returns where it ends, or NULL. In here, so that it is no call. */
 static inline const uint8_t *

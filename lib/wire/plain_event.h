@@ -1,0 +1,19 @@
+/*
+ * wire/plain_event.h - the usual AppendRequest read by hand: two events pass for each request. Results are those of protobuf-c; whatever is
+ * unusual is left to it. In this room only.
+ */
+#ifndef WIRE_PLAIN_EVENT_H
+#define WIRE_PLAIN_EVENT_H
+
+#include "wire/mesh.h"
+
+/** Decode the 'len' bytes at 'buf', which are untrusted; the result lies in 'arena'. False, and '*ret' as it was: something is in it that is
+ *  not usual, it is broken or not allowed, or 'arena' is full; audit_append_unpack() says which. */
+bool plain_events_decode(const uint8_t *buf, size_t len, struct arena *arena,
+			 struct audit_append *ret);
+
+/** audit_append_decode() by protobuf-c, whatever is in it. */
+IM_MUST_CHECK enum im_rc audit_append_unpack(const uint8_t *buf, size_t len, struct arena *arena,
+					     struct audit_append *ret, struct im_err *err);
+
+#endif
