@@ -1,9 +1,12 @@
 /*
  * base/sha256.c - see sha256.h.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED /* OpenSSL 3 calls the functions without a context so, and has them (SHA256_Init(3)) */
+
 #include "base/sha256.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static const EVP_MD *sha256; /* fetching it anew costs more than hashing a short text */
@@ -38,9 +41,41 @@ sha256_peek(const EVP_MD_CTX *ctx, uint8_t out[SHA256_BYTES])
 	return ok;
 }
 
+/* A wrong digest must never get out. */
+static void
+must(int ok)
+{
+	if (ok != 1)
+		abort();
+}
+
+void
+sha256_start(struct sha256 *s)
+{
+	must(SHA256_Init(&s->ctx));
+}
+
+void
+sha256_add(struct sha256 *s, const void *data, size_t len)
+{
+	must(SHA256_Update(&s->ctx, data, len));
+}
+
+void
+sha256_so_far(const struct sha256 *s, uint8_t out[SHA256_BYTES])
+{
+	SHA256_CTX copy = s->ctx;
+
+	must(SHA256_Final(out, &copy));
+}
+
 bool
 sha256_of(const void *data, size_t len, uint8_t out[SHA256_BYTES])
 {
-	(void)pthread_once(&fetched, fetch);
-	return sha256 != NULL && EVP_Digest(data, len, out, NULL, sha256, NULL) == 1;
+	struct sha256 s;
+
+	sha256_start(&s);
+	sha256_add(&s, data, len);
+	sha256_so_far(&s, out);
+	return true;
 }

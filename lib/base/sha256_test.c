@@ -52,12 +52,40 @@ test_sha256_peek_lets_the_digest_go_on(void **state)
 	EVP_MD_CTX_free(ctx);
 }
 
+/* Against a context, at every length of some blocks; what is read in between changes nothing. */
+static void
+test_sha256_in_place_is_what_a_context_makes(void **state)
+{
+	uint8_t text[300], got[SHA256_BYTES], want[SHA256_BYTES];
+	struct sha256 all;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)(i * 7);
+	sha256_start(&all);
+	for (size_t len = 0; len <= sizeof(text); len++) {
+		EVP_MD_CTX *ctx = sha256_new();
+
+		assert_non_null(ctx);
+		assert_int_equal(EVP_DigestUpdate(ctx, text, len), 1);
+		assert_true(sha256_peek(ctx, want));
+		EVP_MD_CTX_free(ctx);
+		sha256_so_far(&all, got);
+		assert_memory_equal(got, want, sizeof(want));
+		assert_true(sha256_of(text, len, got));
+		assert_memory_equal(got, want, sizeof(want));
+		if (len < sizeof(text))
+			sha256_add(&all, text + len, 1);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sha256_of_known_texts),
 		cmocka_unit_test(test_sha256_peek_lets_the_digest_go_on),
+		cmocka_unit_test(test_sha256_in_place_is_what_a_context_makes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,11 +21,11 @@ static const char *const field_names[FIELD_COUNT] = { "content", "reasoning_cont
 
 struct hashed_tool {
 	char *id, *name; /* NULL = not said yet */
-	EVP_MD_CTX *arguments;
+	struct sha256 *arguments;
 };
 
 struct hashed_choice {
-	EVP_MD_CTX *fields[FIELD_COUNT]; /* NULL = nothing came */
+	struct sha256 *fields[FIELD_COUNT]; /* NULL = nothing came */
 	struct hashed_tool *tools;
 	size_t tool_count;
 	char *finish;
@@ -49,12 +49,12 @@ choice_free(struct hashed_choice *c)
 		return;
 	}
 	for (size_t i = 0; i < FIELD_COUNT; i++) {
-		EVP_MD_CTX_free(c->fields[i]);
+		free(c->fields[i]);
 	}
 	for (size_t i = 0; i < c->tool_count; i++) {
 		free(c->tools[i].id);
 		free(c->tools[i].name);
-		EVP_MD_CTX_free(c->tools[i].arguments);
+		free(c->tools[i].arguments);
 	}
 	free(c->tools);
 	free(c->finish);
@@ -75,18 +75,23 @@ answer_hash_free(struct answer_hash *h)
 }
 
 static bool
-hash_bytes(EVP_MD_CTX **ctx, const void *bytes, size_t len)
+hash_bytes(struct sha256 **hash, const void *bytes, size_t len)
 {
-	if (*ctx == NULL) {
-		*ctx = sha256_new();
+	if (*hash == NULL) {
+		*hash = malloc(sizeof(**hash));
+		if (*hash == NULL) {
+			return false;
+		}
+		sha256_start(*hash);
 	}
-	return *ctx != NULL && EVP_DigestUpdate(*ctx, bytes, len) == 1;
+	sha256_add(*hash, bytes, len);
+	return true;
 }
 
 static bool
-hash_text(EVP_MD_CTX **ctx, const char *text)
+hash_text(struct sha256 **hash, const char *text)
 {
-	return hash_bytes(ctx, text, strlen(text));
+	return hash_bytes(hash, text, strlen(text));
 }
 
 /* The first one said counts. */
@@ -210,18 +215,16 @@ put_word(struct buf *out, const char *word)
 	}
 }
 
-static bool
-put_digest(struct buf *out, const EVP_MD_CTX *ctx)
+static void
+put_digest(struct buf *out, const struct sha256 *hash)
 {
 	uint8_t digest[SHA256_BYTES];
 	char hex[2 * SHA256_BYTES + 1];
 
-	if (!sha256_peek(ctx, digest)) {
-		return false;
-	}
+	sha256_so_far(hash, digest);
 	hex_encode(digest, sizeof(digest), hex);
 	buf_append_str(out, hex);
-	return buf_append_byte(out, '\n');
+	buf_append_byte(out, '\n');
 }
 
 /* "choice 0 content " */
@@ -243,9 +246,7 @@ put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 			continue;
 		}
 		put_line_start(out, index, field_names[i]);
-		if (!put_digest(out, c->fields[i])) {
-			return false;
-		}
+		put_digest(out, c->fields[i]);
 	}
 	for (size_t i = 0; i < c->tool_count; i++) {
 		if (c->tools[i].arguments == NULL) {
@@ -258,9 +259,7 @@ put_choice(struct buf *out, const struct hashed_choice *c, size_t index)
 		buf_append_byte(out, ' ');
 		put_word(out, c->tools[i].name);
 		buf_append_byte(out, ' ');
-		if (!put_digest(out, c->tools[i].arguments)) {
-			return false;
-		}
+		put_digest(out, c->tools[i].arguments);
 	}
 	if (c->finish != NULL) {
 		put_line_start(out, index, "finish");
