@@ -58,12 +58,13 @@ record_free(struct audit_client *ac, struct audit_record *r)
 static void
 arm_late_timer(struct audit_client *ac)
 {
-	uint64_t now = clock_mono_us();
+	uint64_t now;
 	struct audit_record *r;
 
 	if (list_empty(&ac->waiting) || loop_timer_armed(&ac->late_timer)) {
 		return;
 	}
+	now = clock_mono_us();
 	r = CONTAINER_OF(ac->waiting.next, struct audit_record, wait_node);
 	if (loop_timer_set(ac->loop, &ac->late_timer, r->late_us > now ? r->late_us - now : 0) !=
 	    IM_OK) {
@@ -385,6 +386,7 @@ audit_client_stop(struct audit_client *ac)
 	loop_cancel(ac->loop, &ac->flush_task);
 	endpoint_close(ac->ep);
 	ac->ep = NULL;
+	buf_done(&ac->room);
 }
 
 bool
@@ -420,31 +422,28 @@ drop(struct audit_client *ac, bool terminal)
 }
 
 static struct audit_record *
-record_new(const struct audit_event *event)
+record_new(struct audit_client *ac, struct audit_event *event)
 {
-	struct audit_append one = { .events = (struct audit_event *)event, .count = 1 };
-	struct buf bytes = BUF_INIT(0);
-	struct audit_record *r = NULL;
+	struct audit_append one = { .events = event, .count = 1 };
+	struct buf *bytes = &ac->room;
+	struct audit_record *r;
 
-	audit_append_encode(&one, &bytes);
-	if (buf_ok(&bytes)) {
-		r = calloc(1, sizeof(*r) + bytes.len);
-	}
+	buf_clear(bytes);
+	audit_append_encode(&one, bytes);
+	r = buf_ok(bytes) ? malloc(sizeof(*r) + bytes->len) : NULL;
 	if (r != NULL) {
-		r->len = bytes.len;
-		memcpy(r->bytes, bytes.data, bytes.len);
+		*r = (struct audit_record){ .len = bytes->len };
+		memcpy(r->bytes, bytes->data, bytes->len);
 	}
-	buf_done(&bytes);
 	return r;
 }
 
 static enum audit_taken
-take(struct audit_client *ac, const struct audit_event *event, audit_done_fn done, void *user,
+take(struct audit_client *ac, struct audit_event *event, audit_done_fn done, void *user,
      struct audit_record **ret_record)
 {
 	bool terminal = event->kind == RECORD_RESPONSE;
 	bool must = is_request_kind(event) && ac->params.mode == AUDIT_FAIL_CLOSED;
-	struct audit_event named = *event;
 	struct audit_record *r;
 
 	if (ac->params.mode == AUDIT_OFF) {
@@ -456,14 +455,14 @@ take(struct audit_client *ac, const struct audit_event *event, audit_done_fn don
 	    (ac->pending >= ac->params.pending_max || (ac->gap.count > 0 && ac->link == NULL))) {
 		return drop(ac, terminal);
 	}
-	if (!named.has_request_id) {
+	if (!event->has_request_id) {
 		/* An id of its own, so that audit recognises it when it is sent again. */
-		random_bytes(named.request_id, sizeof(named.request_id));
-		named.has_request_id = true;
+		random_bytes(event->request_id, sizeof(event->request_id));
+		event->has_request_id = true;
 	}
-	memcpy(named.reporter, ac->reporter, sizeof(named.reporter));
-	named.has_reporter = true;
-	r = record_new(&named);
+	memcpy(event->reporter, ac->reporter, sizeof(event->reporter));
+	event->has_reporter = true;
+	r = record_new(ac, event);
 	if (r == NULL) {
 		return must || event->kind == RECORD_GAP ? AUDIT_NOMEM : drop(ac, terminal);
 	}
@@ -493,7 +492,7 @@ audit_client_flush(struct audit_client *ac)
 }
 
 enum audit_taken
-audit_client_submit(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+audit_client_submit(struct audit_client *ac, struct audit_event *event, audit_done_fn done,
 		    void *user, struct audit_record **ret_record)
 {
 	enum audit_taken taken = take(ac, event, done, user, ret_record);
@@ -503,7 +502,7 @@ audit_client_submit(struct audit_client *ac, const struct audit_event *event, au
 }
 
 enum audit_taken
-audit_client_queue(struct audit_client *ac, const struct audit_event *event, audit_done_fn done,
+audit_client_queue(struct audit_client *ac, struct audit_event *event, audit_done_fn done,
 		   void *user, struct audit_record **ret_record)
 {
 	enum audit_taken taken = take(ac, event, done, user, ret_record);

@@ -73,6 +73,7 @@ struct audit_client {
 	uint64_t terminals_done; /* terminal records acknowledged, or dropped and counted */
 	uint64_t appended, dropped;
 	uint8_t reporter[AUDIT_REPORTER_BYTES]; /* in each record: who tells it */
+	struct buf room;                        /* to encode a record in */
 };
 
 /** 'url' NULL: mode AUDIT_OFF, nothing is dialled and every record counts as taken and done. */
@@ -94,17 +95,17 @@ bool audit_client_available(const struct audit_client *ac);
 const char *audit_client_state(const struct audit_client *ac);
 
 /**
- * Hand over one event; it goes out at the end of the loop's turn. With 'done', its owner waits at most audit_ms for it; '*ret_record' (may be NULL with 'done') is then
+ * Hand over one event, which gets its reporter here, and an id if it has none; it goes out at the end of the loop's turn. With 'done', its owner waits at most audit_ms for it; '*ret_record' (may be NULL with 'done') is then
  * valid until 'done' was called or audit_client_forget(). In the mode AUDIT_FAIL_CLOSED the records of requests are always
  * taken, memory permitting: audit_client_available() was asked before the request was admitted.
  */
-enum audit_taken audit_client_submit(struct audit_client *ac, const struct audit_event *event,
+enum audit_taken audit_client_submit(struct audit_client *ac, struct audit_event *event,
 				     audit_done_fn done, void *user,
 				     struct audit_record **ret_record);
 
 /** As audit_client_submit(), but it goes out with what is submitted next, after audit_client_flush() or after half a
  *  millisecond, whichever is first. */
-enum audit_taken audit_client_queue(struct audit_client *ac, const struct audit_event *event,
+enum audit_taken audit_client_queue(struct audit_client *ac, struct audit_event *event,
 				    audit_done_fn done, void *user,
 				    struct audit_record **ret_record);
 
