@@ -21,18 +21,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 #include "base/loop_wait.h"
 #include "base/timers.h"
 
-#define LOOP_EVENTS  64 /* descriptors served in one turn */
-#define LOOP_PATIENT 16 /* patient ones of these; they come under this key: */
-#define PATIENT_KEY  UINT64_MAX
-#define LOOP_BATCH   256 /* tasks run before a waiting thread, timers, descriptors get a turn */
-
-struct slot {
-	struct loop_fd *w; /* NULL = free */
-	uint32_t gen;      /* so that an event of a former owner is recognised */
-};
+#define LOOP_BATCH 256 /* tasks run before a waiting thread, timers, descriptors get a turn */
 
 struct loop {
 	pthread_mutex_t run; /* held by the thread on the loop; guards all but the queue */
@@ -48,11 +41,9 @@ struct loop {
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
 	struct loop_wait wait;
 
-	int epfd[2]; /* [1] for patient descriptors; it is watched through [0] */
+	struct fds fds;
 	int wakefd;
 	atomic_bool stop;
-	struct slot *slots; /* slots[0] is not used */
-	uint32_t slots_cap;
 };
 
 /* The innermost loop that this thread holds: a task of one loop may post to another, idle one. */
@@ -62,8 +53,6 @@ enum im_rc
 loop_new(struct loop **ret_loop, struct im_err *err)
 {
 	struct loop *l = calloc(1, sizeof(*l));
-	struct epoll_event ev = { .events = EPOLLIN, .data = { .u64 = 0 } };
-	struct epoll_event patient = { .events = EPOLLIN, .data = { .u64 = PATIENT_KEY } };
 
 	if (l == NULL)
 		return err_set(err, IM_ENOMEM, "no memory for an event loop");
@@ -72,12 +61,8 @@ loop_new(struct loop **ret_loop, struct im_err *err)
 	list_init(&l->queue);
 	list_init(&l->last);
 	l->sleep_until_us = UINT64_MAX;
-	l->epfd[0] = epoll_create1(EPOLL_CLOEXEC);
-	l->epfd[1] = epoll_create1(EPOLL_CLOEXEC);
 	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->epfd[0] < 0 || l->epfd[1] < 0 || l->wakefd < 0 ||
-	    epoll_ctl(l->epfd[0], EPOLL_CTL_ADD, l->wakefd, &ev) < 0 ||
-	    epoll_ctl(l->epfd[0], EPOLL_CTL_ADD, l->epfd[1], &patient) < 0) {
+	if (!fds_init(&l->fds, l->wakefd)) {
 		err_errno(err, IM_EIO, errno, "cannot make an event loop; check 'ulimit -n'");
 		loop_free(l);
 		return IM_EIO;
@@ -96,15 +81,12 @@ loop_free(struct loop *l)
 		(void)sched_yield();
 	assert(list_empty(&l->queue) && list_empty(&l->last) && l->timers.count == 0 &&
 	       atomic_load(&l->wait.beside) == 0);
-	for (int i = 0; i < 2; i++)
-		if (l->epfd[i] >= 0)
-			(void)close(l->epfd[i]);
+	fds_done(&l->fds);
 	if (l->wakefd >= 0)
 		(void)close(l->wakefd);
 	(void)pthread_mutex_destroy(&l->run);
 	(void)pthread_mutex_destroy(&l->qlock);
 	timers_done(&l->timers);
-	free(l->slots);
 	free(l);
 }
 
@@ -117,6 +99,15 @@ wake(struct loop *l)
 
 	(void)n; /* a full counter wakes just as well */
 	errno = saved;
+}
+
+static void
+woken(struct loop *l)
+{
+	uint64_t count;
+	ssize_t n = read(l->wakefd, &count, sizeof(count));
+
+	(void)n; /* only there to wake us */
 }
 
 static struct loop_task *
@@ -335,65 +326,18 @@ fire_timers(struct loop *l, uint64_t now_us)
 
 /* Descriptors. */
 
-static enum im_rc
-slots_grow(struct loop *l)
-{
-	uint32_t cap = l->slots_cap == 0 ? 64 : l->slots_cap * 2;
-	struct slot *slots = realloc(l->slots, cap * sizeof(*slots));
-
-	if (slots == NULL)
-		return IM_ENOMEM;
-	memset(slots + l->slots_cap, 0, (cap - l->slots_cap) * sizeof(*slots));
-	l->slots = slots;
-	l->slots_cap = cap;
-	return IM_OK;
-}
-
-static uint64_t
-slot_key(const struct loop *l, uint32_t slot)
-{
-	return (uint64_t)l->slots[slot].gen << 32 | slot;
-}
-
 enum im_rc
 loop_fd_add(struct loop *l, struct loop_fd *w, uint32_t events)
 {
-	struct epoll_event ev = { .events = events };
-	uint32_t slot = 1;
-
-	assert(loop_is_held(l) && w->slot == 0);
-	/* Descriptor numbers are small and dense, so the number itself is nearly always a free slot. */
-	if (w->fd > 0)
-		slot = (uint32_t)w->fd;
-	while (slot >= l->slots_cap)
-		if (slots_grow(l) != IM_OK)
-			return IM_ENOMEM;
-	while (l->slots[slot].w != NULL) {
-		if (++slot < l->slots_cap)
-			continue;
-		if (slots_grow(l) != IM_OK)
-			return IM_ENOMEM;
-	}
-	l->slots[slot].gen++;
-	ev.data.u64 = slot_key(l, slot);
-	if (epoll_ctl(l->epfd[w->patient], EPOLL_CTL_ADD, w->fd, &ev) < 0)
-		return errno == ENOMEM ? IM_ENOMEM : IM_EIO;
-	l->slots[slot].w = w;
-	w->slot = slot;
-	return IM_OK;
+	assert(loop_is_held(l));
+	return fds_add(&l->fds, w, events);
 }
 
 void
 loop_fd_events(struct loop *l, struct loop_fd *w, uint32_t events)
 {
-	struct epoll_event ev = { .events = events };
-	int rc;
-
-	assert(loop_is_held(l) && w->slot != 0);
-	ev.data.u64 = slot_key(l, w->slot);
-	rc = epoll_ctl(l->epfd[w->patient], EPOLL_CTL_MOD, w->fd, &ev);
-	assert(rc == 0); /* the descriptor is watched, so only our own mistake can fail here */
-	(void)rc;
+	assert(loop_is_held(l));
+	fds_events(&l->fds, w, events);
 }
 
 void
@@ -402,9 +346,7 @@ loop_fd_del(struct loop *l, struct loop_fd *w)
 	if (w->slot == 0)
 		return;
 	assert(loop_is_held(l));
-	(void)epoll_ctl(l->epfd[w->patient], EPOLL_CTL_DEL, w->fd, NULL);
-	l->slots[w->slot].w = NULL;
-	w->slot = 0;
+	fds_del(&l->fds, w);
 }
 
 void
@@ -420,36 +362,10 @@ loop_beside(struct loop *l, bool more)
 	(void)(more ? atomic_fetch_add(&l->wait.beside, 1) : atomic_fetch_sub(&l->wait.beside, 1));
 }
 
-static void
-serve_event(struct loop *l, const struct epoll_event *ev)
-{
-	uint32_t slot = (uint32_t)ev->data.u64;
-	uint64_t count;
-	ssize_t n;
-
-	if (ev->data.u64 == 0) {
-		n = read(l->wakefd, &count, sizeof(count));
-		(void)n; /* only there to wake us */
-		return;
-	}
-	if (slot < l->slots_cap && l->slots[slot].w != NULL && slot_key(l, slot) == ev->data.u64)
-		l->slots[slot].w->fn(l->slots[slot].w->arg, ev->events);
-}
-
-static void
-serve_patient(struct loop *l)
-{
-	struct epoll_event ev[LOOP_PATIENT];
-	int n = epoll_wait(l->epfd[1], ev, LOOP_PATIENT, 0);
-
-	for (int i = 0; i < n; i++)
-		serve_event(l, &ev[i]);
-}
-
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
  * post each other without end do not keep timers and descriptors waiting: one batch of them is run. */
 static int
-wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
+wait_events(struct loop *l, struct epoll_event ev[FDS_EVENTS])
 {
 	const struct loop_timer *first;
 	uint64_t until_us = UINT64_MAX;
@@ -467,29 +383,23 @@ wait_events(struct loop *l, struct epoll_event ev[LOOP_EVENTS])
 	(void)pthread_mutex_unlock(&l->run);
 	more = atomic_load(&l->queued) > 0;
 	/* An earlier timer that is set from here on writes wakefd. */
-	return loop_wait_fds(&l->wait, l->epfd[0], ev, LOOP_EVENTS, more ? 0 : until_us);
+	return loop_wait_fds(&l->wait, l->fds.epfd[0], ev, FDS_EVENTS, more ? 0 : until_us);
 }
 
 void
 loop_run(struct loop *l)
 {
-	struct epoll_event ev[LOOP_EVENTS];
+	struct epoll_event ev[FDS_EVENTS];
 	int n;
 
 	loop_enter(l);
 	while (!atomic_exchange(&l->stop, false)) {
-		bool patient = false;
 		/* Events, and the tasks and timers that come of them, in one turn: the loop is taken once for all. */
 		n = wait_events(l, ev);
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
-		for (int i = 0; i < n; i++)
-			if (ev[i].data.u64 == PATIENT_KEY)
-				patient = true;
-			else
-				serve_event(l, &ev[i]);
-		if (patient)
-			serve_patient(l);
+		if (fds_serve(&l->fds, ev, n))
+			woken(l);
 	}
 	loop_leave(l); /* what was posted before the stop runs before we return */
 }

@@ -47,6 +47,7 @@ struct loop_fd {
 	/* Set before it is added: it brings new work, and few such are served in a turn, behind all others. So a thousand clients
 	 * that ask at once are not all let in before the first of their requests goes on, to find its memory cold at each step. */
 	bool patient;
+	bool apart;    /* for fds.c */
 	uint32_t slot; /* 0 = not watched */
 };
 

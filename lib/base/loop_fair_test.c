@@ -275,6 +275,121 @@ test_loop_patient_descriptor_is_served_beside_many_that_never_rest(void **state)
 	(void)close(pipes[1]);
 }
 
+/* Patient descriptors, first few, then many, then few: wherever they are watched, each is heard, and behind the others. */
+#define CROWD 40
+
+struct crowd {
+	struct loop *loop;
+	struct loop_fd fd[CROWD], plain;
+	int pipes[CROWD][2], plain_pipe[2];
+	unsigned heard, plain_heard_at;
+};
+
+static void
+one_speaks(void *arg, uint32_t events)
+{
+	struct crowd *c = arg;
+
+	assert_int_equal(events & EPOLLIN, EPOLLIN);
+	for (size_t i = 0; i < CROWD; i++) {
+		char byte;
+
+		if (read(c->pipes[i][0], &byte, 1) == 1) {
+			c->heard++;
+			break;
+		}
+	}
+	loop_stop(c->loop); /* after this turn */
+}
+
+static void
+plain_speaks(void *arg, uint32_t events)
+{
+	struct crowd *c = arg;
+	char byte;
+
+	(void)events;
+	assert_int_equal(read(c->plain_pipe[0], &byte, 1), 1);
+	c->plain_heard_at = c->heard;
+}
+
+/* Each of [from, to) says something, and so does the one that is not patient. */
+static void
+hear(struct crowd *c, size_t from, size_t to)
+{
+	c->heard = 0;
+	c->plain_heard_at = CROWD;
+	for (size_t i = from; i < to; i++)
+		assert_int_equal(write(c->pipes[i][1], "x", 1), 1);
+	assert_int_equal(write(c->plain_pipe[1], "x", 1), 1);
+	while (c->heard < to - from) {
+		unsigned before = c->heard;
+
+		loop_run(c->loop);
+		assert_in_range(c->heard - before, 1, 16);
+	}
+	assert_int_equal(c->heard, to - from);
+	assert_int_equal(c->plain_heard_at, 0);
+}
+
+static void
+watch(struct crowd *c, size_t from, size_t to)
+{
+	loop_enter(c->loop);
+	for (size_t i = from; i < to; i++) {
+		c->fd[i] = (struct loop_fd){
+			.fn = one_speaks, .arg = c, .fd = c->pipes[i][0], .patient = true
+		};
+		assert_int_equal(loop_fd_add(c->loop, &c->fd[i], 0), IM_OK);
+		loop_fd_events(c->loop, &c->fd[i], EPOLLIN);
+	}
+	loop_leave(c->loop);
+}
+
+static void
+leave(struct crowd *c, size_t from, size_t to)
+{
+	loop_enter(c->loop);
+	for (size_t i = from; i < to; i++)
+		loop_fd_del(c->loop, &c->fd[i]);
+	loop_leave(c->loop);
+}
+
+static void
+test_loop_patient_descriptors_few_or_many_are_heard_behind_the_others(void **state)
+{
+	static struct crowd c;
+
+	(void)state;
+	c.loop = new_loop();
+	assert_int_equal(pipe2(c.plain_pipe, O_CLOEXEC | O_NONBLOCK), 0);
+	for (size_t i = 0; i < CROWD; i++)
+		assert_int_equal(pipe2(c.pipes[i], O_CLOEXEC | O_NONBLOCK), 0);
+	watch(&c, 0, 5);
+	c.plain = (struct loop_fd){ .fn = plain_speaks, .arg = &c, .fd = c.plain_pipe[0] };
+	loop_enter(c.loop);
+	assert_int_equal(loop_fd_add(c.loop, &c.plain, EPOLLIN), IM_OK);
+	loop_leave(c.loop);
+	hear(&c, 0, 5);
+	watch(&c, 5, CROWD);
+	hear(&c, 0, CROWD);
+	leave(&c, 3, CROWD);
+	hear(&c, 0, 3);
+	watch(&c, 3, CROWD);
+	hear(&c, 0, CROWD);
+	leave(&c, 0, CROWD);
+	loop_enter(c.loop);
+	loop_fd_del(c.loop, &c.plain);
+	loop_leave(c.loop);
+	loop_free(c.loop);
+	for (size_t i = 0; i < CROWD; i++) {
+		(void)close(c.pipes[i][0]);
+		(void)close(c.pipes[i][1]);
+	}
+	(void)close(c.plain_pipe[0]);
+	(void)close(c.plain_pipe[1]);
+}
+
 int
 main(void)
 {
@@ -284,6 +399,8 @@ main(void)
 		cmocka_unit_test(test_loop_new_work_waits_behind_what_is_under_way),
 		cmocka_unit_test(
 		    test_loop_patient_descriptor_is_served_beside_many_that_never_rest),
+		cmocka_unit_test(
+		    test_loop_patient_descriptors_few_or_many_are_heard_behind_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
