@@ -139,6 +139,15 @@ err_errno(struct im_err *err, enum im_rc rc, int errnum, const char *fmt, ...)
 	return rc;
 }
 
+void
+err_clear(struct im_err *err)
+{
+	err->rc = IM_OK;
+	err->retry_after_ms = 0;
+	err->rates = (struct im_rates){ 0 };
+	err->reason[0] = err->param[0] = err->text[0] = '\0';
+}
+
 struct im_err *
 err_copy(const struct im_err *err)
 {

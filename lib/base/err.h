@@ -70,6 +70,9 @@ enum im_rc err_set(struct im_err *err, enum im_rc rc, const char *fmt, ...) IM_P
 enum im_rc err_reason(struct im_err *err, enum im_rc rc, const char *reason, const char *fmt, ...)
     IM_PRINTF(4, 5);
 
+/** No error, as if it were zeroed; the rest of its texts is not touched. */
+void err_clear(struct im_err *err);
+
 /** A copy, to be freed with free(); NULL without memory. For those who keep an error for later, which few ever do. */
 struct im_err *err_copy(const struct im_err *err);
 

@@ -106,17 +106,19 @@ count_end(struct request *r)
 static void
 end_caller(struct request *r)
 {
-	struct im_err err = r->err;
+	struct im_err err;
 
 	if (r->caller.kind == CALLER_FOLLOWERS) {
 		return; /* they hear of it when it is over */
 	}
 	count_end(r);
 	router_request_count_arm(r);
-	switch (r->st.ending) {
-	case REQUEST_END_OK:
+	if (r->st.ending == REQUEST_END_OK) {
 		end_well(r);
 		return;
+	}
+	err = r->err;
+	switch (r->st.ending) {
 	case REQUEST_END_AUDIT:
 		(void)err_reason(
 		    &err, IM_EUNAVAILABLE, "audit_unavailable",
@@ -130,6 +132,7 @@ end_caller(struct request *r)
 	case REQUEST_END_GONE:
 		(void)err_set(&err, IM_ECANCELED, "the caller left");
 		break;
+	case REQUEST_END_OK:
 	case REQUEST_END_ERROR:
 		break;
 	}
@@ -226,6 +229,8 @@ static void (*const performers[])(struct request *) = { stop_cache,
 void
 router_request_event(struct request *r, enum request_event ev)
 {
+	uint64_t now_ms;
+
 	assert(r->event_count <
 	       REQUEST_EVENTS_MAX); /* a step answers with a handful of events at most */
 	r->events[r->event_count++] = ev;
@@ -233,13 +238,14 @@ router_request_event(struct request *r, enum request_event ev)
 		return; /* an action came back with it: after the present one */
 	}
 	r->driving = true;
+	now_ms = clock_mono_ms(); /* for all that comes of it: an action takes microseconds */
 	while (r->event_count > 0) {
 		enum request_event next = r->events[0];
 		unsigned actions;
 
 		r->event_count--;
 		memmove(&r->events[0], &r->events[1], r->event_count * sizeof(r->events[0]));
-		actions = request_step(&r->st, next, clock_mono_ms());
+		actions = request_step(&r->st, next, now_ms);
 		for (size_t i = 0; i < sizeof(performers) / sizeof(performers[0]); i++) {
 			if ((actions & (1U << i)) != 0) {
 				performers[i](r);

@@ -93,13 +93,11 @@ struct request {
 	struct judgement judgement; /* what it says of the worker, at its end */
 	enum im_rc again_after;     /* the failure after which another worker is looked for */
 	uint64_t tried[WORKERS_TRIED_MAX];
-	struct failed_try failed[WORKERS_TRIED_MAX];
-	size_t tried_count, failed_count;
-	uint32_t busier_count; /* times that a worker was busier than we knew */
-	enum policy policy;    /* as the rules say */
-	size_t policy_rule;    /* which one; see policy_rules_choose() */
-	uint64_t prefix;       /* see struct pick_ask */
-	struct pick pick;      /* the last one */
+	size_t tried_count, failed_count; /* of 'tried' and 'failed' */
+	uint32_t busier_count;            /* times that a worker was busier than we knew */
+	enum policy policy;               /* as the rules say */
+	size_t policy_rule;               /* which one; see policy_rules_choose() */
+	uint64_t prefix;                  /* see struct pick_ask */
 	char model_digest[WORKERS_DIGEST_MAX + 1];
 
 	bool streams;   /* the caller reads tokens as they come */
@@ -124,12 +122,17 @@ struct request {
 	struct usage usage;
 	bool has_usage;
 	struct limit_claim claim;
-	struct im_err err;
 	struct audit_record *record, *end_record; /* that it waits for: REQUEST, the terminal one */
 
 	uint64_t begun_us, part_us; /* CLOCK_MONOTONIC; part: began to wait or was dispatched */
 	uint64_t heard_us; /* the dispatch, or the last tick before the worker's last frame */
 	uint64_t waited_us, worker_us; /* spent waiting for a worker, and at workers */
+
+	/* From here on more than half of it, of which a request that goes well needs next to nothing: only what says how much of
+	 * each is set begins as zero. */
+	struct im_err err;
+	struct pick pick; /* the last one */
+	struct failed_try failed[WORKERS_TRIED_MAX];
 };
 
 /* request_admit.c */

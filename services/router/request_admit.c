@@ -1,6 +1,7 @@
 /*
  * router/request_admit.c - who may come in, and who is told why not; see request.h. Never starts work for somebody who is refused.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,11 +160,14 @@ request_new(struct router *router, const struct generate_request *req, const cha
 {
 	size_t caller_len = strlen(req->caller) + 1, tenant_len = strlen(req->tenant) + 1;
 	size_t trace_len = strlen(traceparent) + 1;
-	struct request *r = calloc(1, sizeof(*r) + caller_len + tenant_len + trace_len);
+	struct request *r = malloc(sizeof(*r) + caller_len + tenant_len + trace_len);
 
 	if (r == NULL) {
 		return NULL;
 	}
+	memset(r, 0, offsetof(struct request, err));
+	err_clear(&r->err);
+	memset(&r->pick, 0, offsetof(struct pick, seen));
 	r->router = router;
 	list_init(&r->held);
 	r->caller_name = (char *)(r + 1);

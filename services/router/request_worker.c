@@ -223,13 +223,15 @@ router_request_free_slot(struct request *r)
 	router_pump(r->router, w);
 }
 
-static void
+/* The time it is now. */
+static uint64_t
 worker_part_done(struct request *r)
 {
-	uint64_t spent_us = clock_mono_us() - r->part_us;
+	uint64_t now_us = clock_mono_us(), spent_us = now_us - r->part_us;
 
 	r->worker_us += spent_us;
 	histogram_add(&r->model->duration, (double)spent_us / 1e6);
+	return now_us;
 }
 
 void
@@ -241,7 +243,7 @@ router_request_cancel_worker(struct request *r)
 		}
 		call_cancel(r->call);
 		r->call = NULL;
-		worker_part_done(r);
+		(void)worker_part_done(r);
 	}
 }
 
@@ -259,13 +261,14 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	struct router *router = r->router;
 	struct worker *w = r->worker;
 	struct generate_end end = { 0 };
+	uint64_t now_us;
 	struct im_err bad;
 	bool refused;
 
 	(void)call;
 	r->call = NULL;
 	workers_heard(w);
-	worker_part_done(r);
+	now_us = worker_part_done(r);
 	if (generate_end_decode(body, len, &end, &bad) != IM_OK) {
 		end.has_load = false;
 		err = err == NULL ? &bad : err;
@@ -280,7 +283,7 @@ worker_end(void *user, struct call *call, const struct im_err *err, const uint8_
 	} else {
 		r->judgement.verdict = VERDICT_OK;
 		w->succeeded++;
-		recent_add(w->recent, clock_mono_ms(), false, clock_mono_us() - r->part_us);
+		recent_add(w->recent, now_us / 1000, false, now_us - r->part_us);
 		r->usage = end.usage;
 		r->has_usage = end.has_usage;
 		router_request_event(r, REQUEST_EV_WORKER_OK);
@@ -296,7 +299,7 @@ void
 router_request_dispatch(struct request *r)
 {
 	static const struct call_ops ops = { .data = worker_data, .end = worker_end };
-	uint64_t now_ms = clock_mono_ms();
+	uint64_t now_us = clock_mono_us(), now_ms = now_us / 1000;
 	struct call_request req = { .method = METHOD_WORKER_GENERATE,
 				    .traceparent =
 					r->traceparent[0] != '\0' ? r->traceparent : NULL,
@@ -305,7 +308,7 @@ router_request_dispatch(struct request *r)
 				    .body_len = r->body_len };
 	struct im_err err;
 
-	r->part_us = r->heard_us = clock_mono_us();
+	r->part_us = r->heard_us = now_us;
 	req.budget_ms = r->st.deadline_ms > now_ms ? (uint32_t)(r->st.deadline_ms - now_ms) : 1;
 	if (r->worker->link == NULL) {
 		(void)err_set(&err, IM_EUNAVAILABLE, "its link is lost");
