@@ -148,7 +148,7 @@ json_put_string(struct buf *b, const char *s, size_t len)
 {
 	const uint8_t *p = (const uint8_t *)(len > 0 ? s : "");
 	const uint8_t *end = p + len;
-	uint8_t *to = buf_reserve(b, len + 2);
+	uint8_t *to = buf_has_room(b, len + 2) ? b->data + b->len : buf_reserve(b, len + 2);
 	size_t n;
 
 	if (to == NULL)

@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 
+#define HEAD_BYTES 512 /* of a response's head, more than most have */
+
 static const struct status_text {
 	int status;
 	const char *text;
@@ -282,6 +284,7 @@ http_reply(struct http_exchange *x, int status, const struct http_header *header
 	begin(x, status);
 	if (!x->gone) {
 		compact(c);
+		(void)buf_reserve(&c->out, HEAD_BYTES + len); /* at once, not by doubling */
 		put_head(c, x, status, x->close);
 		put_headers(&c->out, headers, header_count);
 		if (status_has_body(status))

@@ -226,13 +226,14 @@ const char *
 http_request_header(struct request *req, const char *name)
 {
 	const char *first = NULL;
-	size_t size = 0;
+	size_t size = 0, name_len = strlen(name);
 	unsigned found = 0;
 
 	for (uint32_t i = 0; i < req->head->field_count; i++) {
 		const struct http_field *f = &req->head->fields[i];
 
-		if (strcasecmp(req->text + f->name.at, name) != 0)
+		/* Nearly all that are asked for are not there, and few are as long as another. */
+		if (f->name.len != name_len || strcasecmp(req->text + f->name.at, name) != 0)
 			continue;
 		if (found++ == 0)
 			first = req->text + f->value.at;

@@ -10,6 +10,8 @@
 
 /* The arrays of an object with log probabilities. */
 #define LOGPROBS_LISTS 4
+/* Of an answer with one choice, what is neither prefix nor text. */
+#define FRAMING_BYTES 480
 
 static const char *const chat_lists[LOGPROBS_LISTS] = { "content", "refusal" };
 static const char *const completion_lists[LOGPROBS_LISTS] = { "tokens", "token_logprobs",
@@ -330,6 +332,8 @@ chat_answer_end(const struct chat_answer *a, const struct usage *usage, struct b
 	if (!is_whole(a))
 		return err_reason(err, IM_EUPSTREAM, "upstream_error",
 				  "The answer ended before its finish_reason; try again.");
+	(void)buf_reserve(out,
+			  a->prefix.len + a->bytes + FRAMING_BYTES); /* at once, not by doubling */
 	(void)buf_append(out, a->prefix.data, a->prefix.len);
 	(void)buf_append_str(out, "\"choices\":[");
 	for (size_t i = 0; i < a->choice_count; i++) {

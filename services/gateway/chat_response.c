@@ -7,13 +7,15 @@
 
 #include "base/json.h"
 
-#define DEPTH_MAX 64
+#define DEPTH_MAX    64
+#define PREFIX_BYTES 116 /* without the model */
 
 void
 chat_put_prefix(struct buf *out, const struct chat_identity *id, bool chunk)
 {
 	bool completion = id->operation == OPERATION_COMPLETION;
 
+	(void)buf_reserve(out, PREFIX_BYTES + strlen(id->model)); /* at once, not by doubling */
 	(void)buf_append_str(out, completion ? "{\"id\":\"cmpl-" : "{\"id\":\"chatcmpl-");
 	(void)buf_append_str(out, id->request_id);
 	(void)buf_append_str(out, "\",\"object\":\"");
