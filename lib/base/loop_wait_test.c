@@ -15,7 +15,7 @@
 #include "base/clock.h"
 
 #define LONG_US  1000000 /* that a machine never takes for a wait that is over at once */
-#define SHORT_US 100
+#define SHORT_US UINT64_C(100)
 
 static int epfd, fd;
 

@@ -352,6 +352,14 @@ on_event(void *arg, uint32_t events)
 		read_some(c); /* 'c' may be gone after this */
 }
 
+static void
+close_idle(struct plain *p)
+{
+	LIST_FOREACH_SAFE (&p->idle, c, struct conn, node) {
+		conn_free(c);
+	}
+}
+
 /* The latest idle connection, which is the least likely to be closed just now. NULL: there is none. */
 static struct conn *
 take_idle(struct plain *p)
@@ -362,8 +370,7 @@ take_idle(struct plain *p)
 		return NULL;
 	c = CONTAINER_OF(p->idle.next, struct conn, node);
 	if (clock_mono_us() - c->idle_us > IDLE_MAX_US) { /* so are all others */
-		while (!list_empty(&p->idle))
-			conn_free(CONTAINER_OF(p->idle.next, struct conn, node));
+		close_idle(p);
 		return NULL;
 	}
 	list_remove(&c->node);
@@ -440,8 +447,7 @@ plain_close(struct backend *b)
 
 	if (p == NULL)
 		return;
-	while (!list_empty(&p->idle))
-		conn_free(CONTAINER_OF(p->idle.next, struct conn, node));
+	close_idle(p);
 	for (int i = 0; i < OPERATION_COUNT; i++)
 		buf_done(&p->head[i]);
 	buf_done(&p->decoded);

@@ -33,7 +33,7 @@ test_upstream_answers_in_each_form_give_the_same_frames(void **state)
 static void
 test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller(void **state)
 {
-	char request[8192];
+	char request[8192], host[40];
 	struct im_err err;
 	struct result r;
 
@@ -48,6 +48,9 @@ test_upstream_request_carries_key_and_trace_and_nothing_of_the_caller(void **sta
 	rig_run("stream", 1000, &r);
 	fake_server_last(rig.server, request, sizeof(request));
 	assert_non_null(strstr(request, "POST /v1/chat/completions HTTP/1.1\r\n"));
+	(void)snprintf(host, sizeof(host), "\r\nHost: 127.0.0.1:%u\r\n",
+		       fake_server_port(rig.server));
+	assert_non_null(strstr(request, host));
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer sk-test\r\n"));
 	assert_non_null(
 	    strstr(request,
