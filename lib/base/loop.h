@@ -110,7 +110,7 @@ bool loop_timer_armed(const struct loop_timer *timer);
 /** Watch w->fd for 'events', level-triggered. On the loop only. IM_EIO or IM_ENOMEM: it is not watched. */
 IM_MUST_CHECK enum im_rc loop_fd_add(struct loop *loop, struct loop_fd *w, uint32_t events);
 
-/** Change what is watched. On the loop only. */
+/** Change what is watched; with EPOLLET changes alone are reported. On the loop only. */
 void loop_fd_events(struct loop *loop, struct loop_fd *w, uint32_t events);
 
 /** Stop watching; does nothing if it is not watched. On the loop only, before the descriptor is closed. After it returns

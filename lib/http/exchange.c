@@ -284,7 +284,8 @@ http_reply(struct http_exchange *x, int status, const struct http_header *header
 	begin(x, status);
 	if (!x->gone) {
 		compact(c);
-		(void)buf_reserve(&c->out, HEAD_BYTES + len); /* at once, not by doubling */
+		(void)buf_reserve(
+		    &c->out, HEAD_BYTES + (x->no_body ? 0 : len)); /* at once, not by doubling */
 		put_head(c, x, status, x->close);
 		put_headers(&c->out, headers, header_count);
 		if (status_has_body(status))

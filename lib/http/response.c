@@ -134,6 +134,7 @@ read_length(struct line value, uint64_t *ret)
 /* What the fields say, as they come. */
 struct framing {
 	bool has_length, chunked, close, keep_alive;
+	bool last; /* the last field was one of these */
 };
 
 static bool
@@ -141,6 +142,7 @@ take_field(struct line name, struct line value, struct framing *f, uint64_t *len
 {
 	uint64_t n;
 
+	f->last = true;
 	if (is(name, "content-length")) {
 		if (!read_length(value, &n) || (f->has_length && n != *length))
 			return false;
@@ -153,6 +155,8 @@ take_field(struct line name, struct line value, struct framing *f, uint64_t *len
 	} else if (is(name, "connection")) {
 		f->close = f->close || has_option(value, "close");
 		f->keep_alive = f->keep_alive || has_option(value, "keep-alive");
+	} else {
+		f->last = false;
 	}
 	return true;
 }
@@ -167,10 +171,11 @@ conclude(const struct framing *f, struct http_response *r)
 		r->body = HTTP_BODY_CHUNKED;
 	else
 		r->body = f->has_length ? HTTP_BODY_LENGTH : HTTP_BODY_CLOSE;
-	if (f->keep_alive)
-		r->keep = true;
-	if (f->close || r->body == HTTP_BODY_CLOSE || (f->chunked && f->has_length))
+	/* Before HTTP/1.1 there was no coding, and with both nobody knows what was meant (section 6.1). */
+	if (f->close || r->body == HTTP_BODY_CLOSE || (f->chunked && (f->has_length || !r->keep)))
 		r->keep = false;
+	else if (f->keep_alive)
+		r->keep = true;
 }
 
 bool
@@ -184,8 +189,11 @@ http_response_parse(const uint8_t *buf, size_t len, struct http_response *ret)
 	if (!next_line(buf, len, &pos, &l) || !read_status(l, ret))
 		return false;
 	while (next_line(buf, len, &pos, &l) && l.len > 0) {
-		if (l.at[0] == ' ' || l.at[0] == '\t')
-			continue; /* the rest of a folded value: none of ours is */
+		if (l.at[0] == ' ' || l.at[0] == '\t') { /* the rest of a folded value */
+			if (f.last)
+				return false;
+			continue;
+		}
 		if (!split(l, &name, &value) || !take_field(name, value, &f, &ret->length))
 			return false;
 	}

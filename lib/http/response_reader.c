@@ -105,6 +105,9 @@ http_response_feed(struct response_reader *r, const uint8_t *bytes, size_t len, 
 		ev = take_body(r, bytes + at, len - at, scratch, ops, user, &used);
 		*ret_used =
 		    at + used - before; /* a head that was whole before would not have waited */
+	} else if (ev == RESPONSE_MORE && at == 0 && whole.len > 0) {
+		r->partial = whole;
+		return RESPONSE_MORE;
 	} else if (ev == RESPONSE_MORE && !buf_append(&r->partial, bytes + at, len - at)) {
 		ev = RESPONSE_NOMEM;
 	}

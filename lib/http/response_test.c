@@ -108,6 +108,8 @@ test_response_body_ends_where_its_head_says(void **state)
 		  END, 200, 0, true, false },
 		{ "HTTP/1.1 204\r\nContent-Length: 5\r\n\r\n", "", END, 204, 0, true, false },
 		{ "HTTP/1.1 304 Not Modified\r\n\r\n", "", END, 304, 0, true, false },
+		{ "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		  "", END, 200, 0, false, false },
 		/* Preliminary ones are passed over. */
 		{ "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: x\r\n\r\n" OK
 		  "Content-Length: 1\r\n\r\na",
@@ -158,6 +160,7 @@ test_response_that_is_none_or_has_no_sure_end_is_refused(void **state)
 		OK "Content-Length: 18446744073709551616\r\n\r\n",
 		OK "Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
 		OK "Content-Length: 1, 1\r\n\r\n",
+		OK "Content-Length: 1\r\n 0\r\n\r\n",
 		OK "Transfer-Encoding: gzip, chunked\r\n\r\n",
 		OK "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
 		OK "Transfer-Encoding: chunked\r\n\r\nx\r\n",

@@ -32,7 +32,7 @@ struct exchange {
 	/* Of the carrier. */
 	struct reply_head {
 		long status;             /* 0 = no answer yet */
-		char type[64];           /* Content-Type; "" = none, or longer */
+		char type[128];          /* Content-Type; "" = none, or longer */
 		char retry_after[32];    /* only where the status is not 2xx; "" = none */
 		char retry_after_ms[16]; /* the same */
 	} reply;
@@ -57,7 +57,7 @@ struct carrier {
 	bool (*busy)(const struct exchange *x);
 	/* Read no more until resumed; what was read already may still come. */
 	void (*pause)(struct exchange *x, bool paused);
-	/* Bytes of the request that went out. */
+	/* Bytes of the request that went out, for seeing that they go; less again when the answer begins. */
 	uint64_t (*sent)(const struct exchange *x);
 };
 

@@ -3,11 +3,12 @@
  * instructions. libcurl still opens the connection (names, several addresses, time limit); its socket is ours from then on.
  *
  *   dialing ──connected──▶ sending, reading ──body is whole──▶ idle ──next exchange──▶ sending, reading
- *      │                        │                               └──upstream closes, or too old──▶ closed
+ *      │                        │                               └──upstream closes or speaks, or too old when wanted──▶ closed
  *      └──fails──▶ done         └──lost before the answer's first byte, and it was idle before──▶ dialing (once)
  *
- * An idle connection may be closed by the upstream just when it is used again, so a request that was lost on one without a byte of
- * an answer is sent once more on a new one (RFC 9112 section 9.3.1 calls for it; libcurl does the same).
+ * An idle connection may be closed by the upstream just when it is used again. So a request that was lost on one within a second and without a byte of
+ * an answer is sent once more on a new one: a generation changes nothing at the upstream, so it may be asked for again (RFC 9110 section 9.2.2). libcurl
+ * does the same, however late.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,9 @@
 #define READ_MAX ((size_t)16 * 1024) /* a reader that pauses gets no more than this beyond it */
 /* What sits between may forget an idle connection without a word; libcurl's limit is the same. */
 #define IDLE_MAX_US ((uint64_t)118 * 1000 * 1000)
+#define RESEND_US                                                                                  \
+	1000000 /* later the upstream has the request: to ask again is the router's business */
+#define SEND_AT_ONCE ((size_t)256 * 1024) /* then it is others' turn */
 
 /* b->carried */
 struct plain {
@@ -41,8 +45,9 @@ struct conn {
 	struct transfer dial; /* while it is opened */
 	struct loop_fd w;     /* w.fd < 0 = not open yet */
 	uint32_t watched;
-	uint64_t idle_us; /* since when */
-	bool reused;      /* it was idle before this exchange */
+	uint64_t idle_us;  /* since when it is */
+	uint64_t taken_us; /* when it was last taken for an exchange */
+	bool reused;       /* it was idle before this exchange */
 	bool send_failed;
 
 	struct buf head; /* of the request, with our key */
@@ -111,10 +116,12 @@ static bool
 watch(struct conn *c)
 {
 	bool paused = c->x != NULL && c->x->paused;
-	uint32_t events = paused ? (uint32_t)EPOLLET : EPOLLIN;
+	uint32_t events = paused ? 0 : EPOLLIN;
 
 	if (c->x != NULL && to_send(c) > 0)
 		events |= EPOLLOUT;
+	if (events == 0)
+		events = EPOLLET;
 	if (events == c->watched)
 		return true;
 	if (c->watched != 0)
@@ -125,11 +132,13 @@ watch(struct conn *c)
 	return true;
 }
 
-/* Send what the socket takes. That the upstream reads no more is found out by reading: it may have said why. */
+/* Send what the socket takes, or a part if that is much. That the upstream reads no more is found out by reading: it may have said why. */
 static void
 flush(struct conn *c)
 {
-	while (to_send(c) > 0) {
+	const uint64_t end = c->sent + SEND_AT_ONCE;
+
+	while (to_send(c) > 0 && c->sent < end) {
 		const struct buf *body = &c->x->request;
 		size_t in_head = c->sent < c->head.len ? c->head.len - c->sent : 0;
 		size_t at = c->sent > c->head.len ? c->sent - c->head.len : 0;
@@ -206,7 +215,7 @@ lost(struct conn *c, CURLcode code)
 	struct exchange *x = c->x;
 	struct conn *fresh;
 
-	if (!c->reused || c->begun) {
+	if (!c->reused || c->begun || clock_mono_us() - c->taken_us > RESEND_US) {
 		fail(c, code);
 		return;
 	}
@@ -344,7 +353,7 @@ on_event(void *arg, uint32_t events)
 		conn_free(c);
 		return;
 	}
-	if ((events & EPOLLOUT) != 0) {
+	if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
 		flush(c);
 		(void)watch(c); /* it is watched, which cannot fail then */
 	}
@@ -360,23 +369,37 @@ close_idle(struct plain *p)
 	}
 }
 
+/* The upstream has neither closed it nor said anything that nobody asked for, which would be taken for the next answer. */
+static bool
+is_quiet(const struct conn *c)
+{
+	uint8_t byte;
+
+	return recv(c->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* The latest idle connection, which is the least likely to be closed just now. NULL: there is none. */
 static struct conn *
 take_idle(struct plain *p)
 {
-	struct conn *c;
+	const uint64_t now_us = clock_mono_us();
 
-	if (list_empty(&p->idle))
-		return NULL;
-	c = CONTAINER_OF(p->idle.next, struct conn, node);
-	if (clock_mono_us() - c->idle_us > IDLE_MAX_US) { /* so are all others */
-		close_idle(p);
-		return NULL;
+	LIST_FOREACH_SAFE (&p->idle, c, struct conn, node) {
+		if (now_us - c->idle_us > IDLE_MAX_US) { /* so are all others */
+			close_idle(p);
+			return NULL;
+		}
+		if (!is_quiet(c)) {
+			conn_free(c);
+			continue;
+		}
+		list_remove(&c->node);
+		p->idle_count--;
+		c->reused = true;
+		c->taken_us = now_us;
+		return c;
 	}
-	list_remove(&c->node);
-	p->idle_count--;
-	c->reused = true;
-	return c;
+	return NULL;
 }
 
 static enum im_rc

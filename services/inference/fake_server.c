@@ -120,7 +120,7 @@ wait_for_close(int fd)
 static bool
 has_length(const struct fake_reply *r)
 {
-	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE;
+	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE || r->end == FAKE_LENGTH_STRAY;
 }
 
 /* False: close the connection. */
@@ -146,6 +146,8 @@ answer(int fd, const struct fake_reply *r)
 		if (!(has_length(r) ? send_all(fd, r->body, strlen(r->body))
 				    : send_chunks(fd, r->body)))
 			return false;
+	if (r->end == FAKE_LENGTH_STRAY)
+		(void)send_all(fd, "\n", 1);
 	if (r->end == FAKE_CHUNKED_HANG)
 		wait_for_close(fd);
 	if (r->end == FAKE_CHUNKED)

@@ -20,6 +20,7 @@ struct fake_reply {
 	enum fake_end {
 		FAKE_LENGTH,       /* Content-Length, the connection is kept */
 		FAKE_LENGTH_ONCE,  /* the same, and closed when the next request has come */
+		FAKE_LENGTH_STRAY, /* the same, then a byte that nobody asked for, and closed */
 		FAKE_CHUNKED,      /* one chunk a line of the body, the connection is kept */
 		FAKE_CHUNKED_CUT,  /* the same, closed without the last chunk */
 		FAKE_CHUNKED_HANG, /* the same, then nothing until the client leaves */

@@ -6,6 +6,8 @@
 
 #include "daemon/daemon.h"
 
+#define OWN_FIELDS_MAX (TRACEPARENT_LEN + 128) /* without the key */
+
 /* "name[:port]", as the Host field has it. */
 static bool
 write_host(CURLU *url, struct buf *out)
@@ -59,6 +61,9 @@ plain_head(const struct exchange *x, const struct buf *common, struct buf *out, 
 
 	if (rc != IM_OK)
 		return rc;
+	/* At once: memory that it grows out of would keep the key. */
+	if (buf_reserve(out, common->len + strlen(key) + OWN_FIELDS_MAX) == NULL)
+		return IM_ENOMEM;
 	(void)buf_append(out, common->data, common->len);
 	if (key[0] != '\0') {
 		(void)buf_append_str(out, "Authorization: Bearer ");

@@ -1,5 +1,5 @@
 /*
- * inference/upstream_job.c - one request to the upstream: how it is sent, paused, cancelled, timed out and ended. Sends it
+ * inference/upstream_job.c - one request to the upstream: how it is sent, paused, cancelled, timed out and ended. Asks
  * once: to try again is the router's business.
  */
 #include "inference/upstream_job.h"
@@ -143,7 +143,7 @@ check_time(void *arg)
 	}
 	/* A long request on its way out is no silence, and while our reader is slow the upstream is not to blame. */
 	uploaded = j->b->carrier->sent(&j->x);
-	if (uploaded != j->uploaded || j->x.paused) {
+	if (uploaded > j->uploaded || j->x.paused) {
 		j->uploaded = uploaded;
 		j->last_us = now_us;
 	}

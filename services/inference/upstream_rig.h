@@ -20,7 +20,7 @@
 /* For rig_backend_start(): every model of the server. */
 #define ALL_MODELS                                                                                      \
 	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, " \
-	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, big, vectors, unknown]\n"
+	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, stray, big, vectors, unknown]\n"
 
 struct rig {
 	struct fake_server *server;

@@ -364,38 +364,6 @@ look_for_models(void *arg)
 		assert_int_equal(loop_timer_set(rig.loop, &looking, 1000), IM_OK);
 }
 
-/* The upstream may close a kept connection just when it is used again; it never gets a request twice on a new one. */
-static void
-test_upstream_request_lost_on_a_kept_connection_is_sent_once_more(void **state)
-{
-	unsigned before;
-	struct im_err err;
-	struct result r;
-
-	(void)state;
-	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
-	for (int i = 0; i < 3; i++) {
-		rig_run("once", 0, &r);
-		assert_string_equal(buf_cstr(&r.text), "RHiF");
-		buf_done(&r.text);
-		before = fake_server_requests(rig.server);
-		rig_run("json", 0, &r);
-		assert_string_equal(buf_cstr(&r.text), "RHelloF");
-		assert_int_equal(fake_server_requests(rig.server), before + 2);
-		buf_done(&r.text);
-		/* the one that is kept now, then a new one: this server closes both */
-		before = fake_server_requests(rig.server);
-		rig_run("unknown", 0, &r);
-		assert_int_equal(r.err.rc, IM_EUPSTREAM);
-		assert_int_equal(fake_server_requests(rig.server), before + 2);
-		before = fake_server_requests(rig.server);
-		rig_run("unknown", 0, &r);
-		assert_int_equal(r.err.rc, IM_EUPSTREAM);
-		assert_int_equal(fake_server_requests(rig.server), before + 1);
-	}
-	rig_backend_stop();
-}
-
 static void
 test_upstream_models_are_asked_for_when_none_is_configured(void **state)
 {
@@ -504,7 +472,6 @@ main(void)
 		cmocka_unit_test(test_upstream_cancel_closes_the_connection),
 		cmocka_unit_test(test_upstream_paused_job_stops_reading_and_loses_nothing),
 		cmocka_unit_test(test_upstream_over_capacity_or_unknown_model_is_refused_at_once),
-		cmocka_unit_test(test_upstream_request_lost_on_a_kept_connection_is_sent_once_more),
 		cmocka_unit_test(test_upstream_models_are_asked_for_when_none_is_configured),
 		cmocka_unit_test(test_upstream_configuration_that_cannot_work_says_why),
 		cmocka_unit_test(test_upstream_address_that_is_none_is_found_at_the_start),
