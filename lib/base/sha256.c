@@ -5,6 +5,7 @@
 
 #include "base/sha256.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -77,5 +78,6 @@ sha256_of(const void *data, size_t len, uint8_t out[SHA256_BYTES])
 	sha256_start(&s);
 	sha256_add(&s, data, len);
 	sha256_so_far(&s, out);
+	OPENSSL_cleanse(&s, sizeof(s)); /* it may have been a key */
 	return true;
 }

@@ -8,6 +8,11 @@
 #include "base/json.h"
 #include "wire/audit_tags.h"
 #include "wire/reader.h"
+#include "wire/wire.h"
+
+/* A message of more fields could have more of one than wire_unpack() takes. */
+#define FIELDS_MAX WIRE_ELEMENTS_MAX
+#define FIELD_MIN  2 /* bytes */
 
 /* Where the texts go: each is shorter than its field, so they fit into as many bytes as the message has. */
 struct texts {
@@ -33,13 +38,13 @@ take_text(struct texts *t, const struct reader_field *f, size_t max, const char 
 	return true;
 }
 
-/* Absent, or as many bytes as there have to be. */
+/* As many bytes as there have to be. None, written out, are unusual. */
 static bool
 take_bytes(const struct reader_field *f, uint8_t *ret, size_t want, bool *ret_has)
 {
-	if (f->type != READER_BYTES || (f->len != 0 && f->len != want))
+	if (f->type != READER_BYTES || f->len != want)
 		return false;
-	*ret_has = f->len != 0;
+	*ret_has = true;
 	memcpy(ret, f->data, f->len);
 	return true;
 }
@@ -276,7 +281,7 @@ plain_events_decode(const uint8_t *buf, size_t len, struct arena *arena, struct 
 		return false;
 	while (reader_next(&r, &f))
 		if (f.tag != APPEND_EVENTS || f.type != READER_BYTES ||
-		    !take_event(within(&f), &t, &out.events[n++]))
+		    f.len > FIELDS_MAX * FIELD_MIN || !take_event(within(&f), &t, &out.events[n++]))
 			return false;
 	*ret = out;
 	return true;

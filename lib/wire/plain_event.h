@@ -1,5 +1,5 @@
 /*
- * wire/plain_event.h - the usual AppendRequest read by hand: two events pass for each request. Results are those of protobuf-c; whatever is
+ * wire/plain_event.h - the usual AppendRequest read by hand: two events pass for each request. Results are those of wire_unpack(); whatever is
  * unusual is left to it. In this room only.
  */
 #ifndef WIRE_PLAIN_EVENT_H
@@ -12,7 +12,7 @@
 bool plain_events_decode(const uint8_t *buf, size_t len, struct arena *arena,
 			 struct audit_append *ret);
 
-/** audit_append_decode() by protobuf-c, whatever is in it. */
+/** audit_append_decode() by wire_unpack(), whatever is in it. */
 IM_MUST_CHECK enum im_rc audit_append_unpack(const uint8_t *buf, size_t len, struct arena *arena,
 					     struct audit_append *ret, struct im_err *err);
 

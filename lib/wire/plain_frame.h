@@ -1,6 +1,6 @@
 /*
  * wire/plain_frame.h - the usual GenerateFrame, pieces of text without a head and without tool calls, coded by hand: it passes
- * three times for each token. Bytes and results are those of protobuf-c; whatever is unusual is left to it. In this room only.
+ * three times for each token. Bytes and results are those of wire_pack() and wire_unpack(); whatever is unusual is left to them. In this room only.
  */
 #ifndef WIRE_PLAIN_FRAME_H
 #define WIRE_PLAIN_FRAME_H

@@ -8,6 +8,7 @@
 
 #include "infermesh/v1/audit.pb-c.h"
 #include "infermesh/v1/cache.pb-c.h"
+#include "infermesh/v1/inference.pb-c.h"
 #include "infermesh/v1/link.pb-c.h"
 #include "infermesh/v1/router.pb-c.h"
 #include "wire/reader.h"
@@ -35,6 +36,33 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&infermesh__v1__lookup_reply__descriptor,
 	&infermesh__v1__cache_tiers_reply__descriptor,
 	&infermesh__v1__entry_request__descriptor,
+	&infermesh__v1__credit__descriptor,
+	&infermesh__v1__go_away__descriptor,
+	&infermesh__v1__lookup_request__descriptor,
+	&infermesh__v1__store_request__descriptor,
+	&infermesh__v1__store_reply__descriptor,
+	&infermesh__v1__cache_stats_reply__descriptor,
+	&infermesh__v1__cache_get_request__descriptor,
+	&infermesh__v1__cache_get_reply__descriptor,
+	&infermesh__v1__cache_purge_request__descriptor,
+	&infermesh__v1__cache_purge_reply__descriptor,
+	&infermesh__v1__cache_purged__descriptor,
+	&infermesh__v1__entry_reply__descriptor,
+	&infermesh__v1__audit_status_reply__descriptor,
+	&infermesh__v1__erase_request__descriptor,
+	&infermesh__v1__erase_reply__descriptor,
+	&infermesh__v1__prune_request__descriptor,
+	&infermesh__v1__prune_reply__descriptor,
+	&infermesh__v1__witnesses_request__descriptor,
+	&infermesh__v1__witnesses_reply__descriptor,
+	&infermesh__v1__witness_status__descriptor,
+	&infermesh__v1__rotate_key_request__descriptor,
+	&infermesh__v1__rotate_key_reply__descriptor,
+	&infermesh__v1__report_request__descriptor,
+	&infermesh__v1__list_models_reply__descriptor,
+	&infermesh__v1__set_worker_request__descriptor,
+	&infermesh__v1__change_model_request__descriptor,
+	&infermesh__v1__change_model_reply__descriptor,
 };
 
 const size_t unpack_types = sizeof(types) / sizeof(types[0]);

@@ -1,5 +1,5 @@
 /*
- * audit/hasher.c - SHA-256 and HMAC on one reused OpenSSL context, and short messages without one; see hasher.h.
+ * audit/hasher.c - SHA-256 on one reused OpenSSL context, short messages and HMACs without one; see hasher.h.
  *
  * To begin and end with a context costs as much as hashing another block. Short messages, of which a log has two for each record, are padded here
  * and given to OpenSSL's block function as a whole: OpenSSL 3 calls it deprecated, and has it (SHA256_Init(3)).
