@@ -11,7 +11,7 @@
 #include "wire/wire.h"
 
 /* A message of more fields could have more of one than wire_unpack() takes. */
-#define FIELDS_MAX WIRE_ELEMENTS_MAX
+#define FIELDS_MAX ((size_t)WIRE_ELEMENTS_MAX)
 #define FIELD_MIN  2 /* bytes */
 
 /* Where the texts go: each is shorter than its field, so they fit into as many bytes as the message has. */

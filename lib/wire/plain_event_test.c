@@ -215,13 +215,39 @@ test_an_event_that_says_a_thing_twice_is_read_as_by_protobuf(void **state)
 {
 	static const uint8_t usages[] = { 0x0a, 10, 0x08, 2, 0x7a, 2, 0x08, 1, 0x7a, 2, 0x10, 2 };
 	static const uint8_t callers[] = { 0x0a, 8, 0x08, 2, 0x1a, 1, 'a', 0x1a, 1, 'b' };
+	/* A request's id, and then none: nothing of the first is left. */
+	static const uint8_t ids[] = { 0x0a, 22, 0x08, 5, 0x12, 16, 1, 1, 1, 1, 1,    1,
+				       1,    1,  1,    1, 1,    1,  1, 1, 1, 1, 0x12, 0 };
+	static const uint8_t none[16] = { 0 };
 	struct arena arena = { 0 };
 	struct audit_append back;
 
 	(void)state;
+	assert_false(reads_alike(ids, sizeof(ids)));
+	assert_int_equal(audit_append_decode(ids, sizeof(ids), &arena, &back, NULL), IM_OK);
+	assert_false(back.events[0].has_request_id);
+	assert_memory_equal(back.events[0].request_id, none, sizeof(none));
 	assert_false(reads_alike(usages, sizeof(usages)));
 	assert_int_equal(audit_append_decode(usages, sizeof(usages), &arena, &back, NULL), IM_OK);
 	assert_true(reads_alike(callers, sizeof(callers)));
+	arena_done(&arena);
+}
+
+/* One of more fields than one may be there: by hand nobody counts them. */
+static void
+test_an_event_of_very_many_fields_is_left_to_protobuf(void **state)
+{
+	static uint8_t bytes[4 + 2 * (WIRE_ELEMENTS_MAX + 1)] = { 0x0a, 0x82, 0x80, 0x08 };
+	struct arena arena = { 0 };
+	struct audit_append back;
+
+	(void)state;
+	for (size_t at = 4; at < sizeof(bytes); at += 2) {
+		bytes[at] = 0x08; /* the kind */
+		bytes[at + 1] = RECORD_CONFIG;
+	}
+	assert_false(reads_alike(bytes, sizeof(bytes)));
+	assert_int_equal(audit_append_decode(bytes, sizeof(bytes), &arena, &back, NULL), IM_EPROTO);
 	arena_done(&arena);
 }
 
@@ -234,6 +260,7 @@ main(void)
 		cmocka_unit_test(test_events_are_read_as_by_protobuf_also_when_cut_or_changed),
 		cmocka_unit_test(test_what_is_unusual_is_left_to_protobuf),
 		cmocka_unit_test(test_an_event_that_says_a_thing_twice_is_read_as_by_protobuf),
+		cmocka_unit_test(test_an_event_of_very_many_fields_is_left_to_protobuf),
 	};
 
 	memset(long_text, 'x', sizeof(long_text) - 1);
