@@ -25,6 +25,10 @@ def storm(mesh, requests, kills_every_s, seed):
     return running.result(), kills
 
 
+# KiB that a daemon takes as it fills and then no more of: audit's table of the latest requests, whole after 131,072 records (docs/performance.md).
+FILLS = {"audit": 3584}
+
+
 def footprint(mesh):
     """{daemon: (RSS in KiB, descriptors)}, taken when three looks in a row see the same descriptors."""
     names, looks = ["gateway", "router", "cache", "audit"], []
@@ -70,7 +74,7 @@ def test_storm_of_requests_is_counted_exactly(start, instant):
           f"{before} → {after}")
     for name, (rss, fds) in after.items():
         assert fds == before[name][1], f"{name}: {mesh.processes[name].files()}"
-        assert rss <= 1.1 * before[name][0] + 512, f"{name} grew: {before[name][0]} → {rss} KiB"
+        assert rss <= 1.1 * before[name][0] + 512 + FILLS.get(name, 0), f"{name} grew: {before[name][0]} → {rss} KiB"
 
 
 @pytest.mark.short
