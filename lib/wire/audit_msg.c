@@ -33,30 +33,25 @@ outcome_text(enum outcome outcome)
 }
 
 static void
-bytes_put(struct buf *out, uint32_t tag, bool has, const uint8_t *data, size_t len)
-{
-	if (has)
-		writer_bytes(out, tag, data, len);
-}
-
-static void
 event_put(const struct audit_event *ev, struct buf *out)
 {
 	size_t begun;
 
 	writer_num(out, EVENT_KIND, ev->kind);
-	bytes_put(out, EVENT_REQUEST_ID, ev->has_request_id, ev->request_id,
-		  sizeof(ev->request_id));
+	writer_bytes_if(out, EVENT_REQUEST_ID, ev->has_request_id, ev->request_id,
+			sizeof(ev->request_id));
 	writer_text(out, EVENT_CALLER, ev->caller);
 	writer_text(out, EVENT_TENANT, ev->tenant);
 	writer_num(out, EVENT_REQUEST_TIME_US, ev->request_time_us);
 	writer_num(out, EVENT_RESPONSE_TIME_US, ev->response_time_us);
-	bytes_put(out, EVENT_INPUT, ev->has_input, ev->input_sha256, sizeof(ev->input_sha256));
-	bytes_put(out, EVENT_OUTPUT, ev->has_output, ev->output_sha256, sizeof(ev->output_sha256));
+	writer_bytes_if(out, EVENT_INPUT, ev->has_input, ev->input_sha256,
+			sizeof(ev->input_sha256));
+	writer_bytes_if(out, EVENT_OUTPUT, ev->has_output, ev->output_sha256,
+			sizeof(ev->output_sha256));
 	writer_text(out, EVENT_MODEL, ev->model);
 	writer_text(out, EVENT_MODEL_DIGEST, ev->model_digest);
-	bytes_put(out, EVENT_CONFIG_DIGEST, ev->has_config_digest, ev->config_digest,
-		  sizeof(ev->config_digest));
+	writer_bytes_if(out, EVENT_CONFIG_DIGEST, ev->has_config_digest, ev->config_digest,
+			sizeof(ev->config_digest));
 	writer_num(out, EVENT_OUTCOME, ev->outcome);
 	writer_num(out, EVENT_STATUS_CODE, ev->status_code);
 	if (ev->has_routing) {
@@ -74,7 +69,7 @@ event_put(const struct audit_event *ev, struct buf *out)
 		gap_put(&ev->gap, out);
 		writer_end(out, begun);
 	}
-	bytes_put(out, EVENT_REPORTER, ev->has_reporter, ev->reporter, sizeof(ev->reporter));
+	writer_bytes_if(out, EVENT_REPORTER, ev->has_reporter, ev->reporter, sizeof(ev->reporter));
 }
 
 void

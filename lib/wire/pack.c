@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "wire/reader.h"
 #include "wire/wire.h"
+#include "wire/writer.h"
 
 const struct shape shapes[] = {
 	[PROTOBUF_C_TYPE_INT32] = { READER_VARINT, 4 },
@@ -27,23 +27,6 @@ const struct shape shapes[] = {
 	[PROTOBUF_C_TYPE_BYTES] = { READER_BYTES, sizeof(ProtobufCBinaryData) },
 	[PROTOBUF_C_TYPE_MESSAGE] = { READER_BYTES, sizeof(ProtobufCMessage *) },
 };
-
-static size_t
-varint_len(uint64_t v)
-{
-	unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
-
-	return (bits * 9 + 64) / 64; /* a seventh, rounded up: right for 1 to 64 */
-}
-
-static uint8_t *
-put_varint(uint8_t *to, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*to++ = (uint8_t)(v | 0x80);
-	*to++ = (uint8_t)v;
-	return to;
-}
 
 /* The value itself; where that is no number what it begins with: a pointer, or a length. */
 static inline uint64_t
@@ -118,10 +101,10 @@ size_of(ProtobufCType type, const void *at)
 		len = pack_size(*(const ProtobufCMessage *const *)at);
 		break;
 	default:
-		return shapes[type].wire == READER_VARINT ? varint_len(number(type, at))
+		return shapes[type].wire == READER_VARINT ? writer_varint_len(number(type, at))
 							  : shapes[type].size;
 	}
-	return varint_len(len) + len;
+	return writer_varint_len(len) + len;
 }
 
 /* Of the values alone, without keys. */
@@ -155,10 +138,10 @@ pack_size(const ProtobufCMessage *msg)
 			continue;
 		all = size_of_all(fd, first_of(msg, fd), n);
 		if (is_packed(fd)) {
-			all += varint_len(all);
+			all += writer_varint_len(all);
 			n = 1;
 		}
-		size += n * varint_len((uint64_t)fd->id << 3) + all;
+		size += n * writer_varint_len((uint64_t)fd->id << 3) + all;
 	}
 	return size;
 }
@@ -166,7 +149,7 @@ pack_size(const ProtobufCMessage *msg)
 static uint8_t *
 put_bytes(uint8_t *to, const void *at, size_t len)
 {
-	to = put_varint(to, len);
+	to = writer_put_varint(to, len);
 	if (len > 0)
 		memcpy(to, at, len);
 	return to + len;
@@ -177,11 +160,11 @@ static uint8_t *
 put_message(uint8_t *to, const ProtobufCMessage *msg)
 {
 	size_t len = (size_t)(pack_put(msg, to + 1) - (to + 1));
-	size_t before = varint_len(len);
+	size_t before = writer_varint_len(len);
 
 	if (before > 1)
 		memmove(to + before, to + 1, len);
-	return put_varint(to, len) + len;
+	return writer_put_varint(to, len) + len;
 }
 
 static uint8_t *
@@ -208,7 +191,7 @@ put_value(uint8_t *to, ProtobufCType type, const void *at)
 		return put_message(to, *(const ProtobufCMessage *const *)at);
 	default:
 		return shapes[type].wire == READER_VARINT
-			   ? put_varint(to, number(type, at))
+			   ? writer_put_varint(to, number(type, at))
 			   : put_fixed(to, number(type, at), shapes[type].size);
 	}
 }
@@ -229,14 +212,14 @@ pack_put(const ProtobufCMessage *msg, uint8_t *to)
 		key = (uint64_t)fd->id << 3;
 		at = first_of(msg, fd);
 		if (is_packed(fd)) {
-			to = put_varint(to, key | READER_BYTES);
-			to = put_varint(to, size_of_all(fd, at, n));
+			to = writer_put_varint(to, key | READER_BYTES);
+			to = writer_put_varint(to, size_of_all(fd, at, n));
 			for (size_t k = 0; k < n; k++)
 				to = put_value(to, fd->type, at + k * shapes[fd->type].size);
 			continue;
 		}
 		for (size_t k = 0; k < n; k++) {
-			to = put_varint(to, key | shapes[fd->type].wire);
+			to = writer_put_varint(to, key | shapes[fd->type].wire);
 			to = put_value(to, fd->type, at + k * shapes[fd->type].size);
 		}
 	}

@@ -5,19 +5,13 @@
 
 #include <string.h>
 
-#include "base/json.h"
 #include "wire/audit_tags.h"
-#include "wire/reader.h"
+#include "wire/texts.h"
 #include "wire/wire.h"
 
 /* A message of more fields could have more of one than wire_unpack() takes. */
 #define FIELDS_MAX ((size_t)WIRE_ELEMENTS_MAX)
 #define FIELD_MIN  2 /* bytes */
-
-/* Where the texts go: each is shorter than its field, so they fit into as many bytes as the message has. */
-struct texts {
-	char *at;
-};
 
 static struct reader
 within(const struct reader_field *f)
@@ -25,17 +19,14 @@ within(const struct reader_field *f)
 	return (struct reader){ .at = f->data, .end = f->data + f->len };
 }
 
-/* The text of 'f' with a NUL behind it. False if it is none, or longer than 'max'. */
+/* False if it is no text, or longer than 'max'. */
 static bool
 take_text(struct texts *t, const struct reader_field *f, size_t max, const char **ret)
 {
-	if (f->type != READER_BYTES || f->len > max || !utf8_valid((const char *)f->data, f->len))
+	if (f->type != READER_BYTES || f->len > max)
 		return false;
-	memcpy(t->at, f->data, f->len);
-	t->at[f->len] = '\0';
-	*ret = t->at;
-	t->at += f->len + 1;
-	return true;
+	*ret = texts_take(t, f);
+	return *ret != NULL;
 }
 
 /* As many bytes as there have to be. None, written out, are unusual. */

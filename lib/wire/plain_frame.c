@@ -5,11 +5,9 @@
 
 #include <string.h>
 
-#include "base/json.h"
-#include "wire/reader.h"
+#include "wire/texts.h"
 #include "wire/wire.h"
-
-#define VARINT_MAX 10 /* bytes */
+#include "wire/writer.h"
 
 enum frame_tag {
 	FRAME_DELTAS = 2,
@@ -38,30 +36,11 @@ struct pieces {
 	size_t len[DELTA_TAGS];
 };
 
-static size_t
-varint_len(uint64_t v)
-{
-	size_t n = 1;
-
-	while ((v >>= 7) != 0)
-		n++;
-	return n;
-}
-
-static uint8_t *
-put_varint(uint8_t *to, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*to++ = (uint8_t)(v | 0x80);
-	*to++ = (uint8_t)v;
-	return to;
-}
-
 static uint8_t *
 put_bytes(uint8_t *to, unsigned tag, const void *at, size_t len)
 {
 	*to++ = (uint8_t)(tag << 3 | READER_BYTES);
-	to = put_varint(to, len);
+	to = writer_put_varint(to, len);
 	memcpy(to, at, len);
 	return to + len;
 }
@@ -84,7 +63,7 @@ pieces_of(const struct delta *d, struct pieces *ret)
 		[DELTA_LOGPROBS] = d->logprobs_json,
 		[DELTA_REFUSAL] = d->refusal,
 	};
-	size_t body = d->index == 0 ? 0 : 1 + varint_len(d->index);
+	size_t body = d->index == 0 ? 0 : 1 + writer_varint_len(d->index);
 
 	for (unsigned tag = DELTA_ROLE; tag < DELTA_TAGS; tag++) {
 		ret->at[tag] = texts[tag];
@@ -94,7 +73,7 @@ pieces_of(const struct delta *d, struct pieces *ret)
 	ret->len[DELTA_EMBEDDING] = d->embedding.len;
 	for (unsigned tag = DELTA_ROLE; tag < DELTA_TAGS; tag++)
 		if (ret->len[tag] > 0)
-			body += 1 + varint_len(ret->len[tag]) + ret->len[tag];
+			body += 1 + writer_varint_len(ret->len[tag]) + ret->len[tag];
 	return body;
 }
 
@@ -103,15 +82,15 @@ put_delta(const struct delta *d, struct buf *out)
 {
 	struct pieces p;
 	size_t body = pieces_of(d, &p);
-	uint8_t *to = buf_reserve(out, 1 + VARINT_MAX + body);
+	uint8_t *to = buf_reserve(out, 1 + WRITER_VARINT_MAX + body);
 
 	if (to == NULL)
 		return;
 	*to++ = FRAME_DELTAS << 3 | READER_BYTES;
-	to = put_varint(to, body);
+	to = writer_put_varint(to, body);
 	if (d->index != 0) {
 		*to++ = DELTA_INDEX << 3 | READER_VARINT;
-		to = put_varint(to, d->index);
+		to = writer_put_varint(to, d->index);
 	}
 	for (unsigned tag = DELTA_ROLE; tag < DELTA_TAGS; tag++)
 		if (p.len[tag] > 0)
@@ -132,39 +111,20 @@ plain_frame_encode(const struct generate_frame *frame, struct buf *out)
 			return false;
 	for (size_t i = 0; i < frame->delta_count; i++)
 		put_delta(&frame->deltas[i], out);
-	to = buf_reserve(out, (size_t)2 * (1 + VARINT_MAX) + fingerprint);
+	to = buf_reserve(out, (size_t)2 * (1 + WRITER_VARINT_MAX) + fingerprint);
 	if (to == NULL)
 		return true;
 	if (fingerprint > 0)
 		to = put_bytes(to, FRAME_FINGERPRINT, frame->system_fingerprint, fingerprint);
 	if (frame->dimensions != 0) {
 		*to++ = FRAME_DIMENSIONS << 3 | READER_VARINT;
-		to = put_varint(to, frame->dimensions);
+		to = writer_put_varint(to, frame->dimensions);
 	}
 	out->len = (size_t)(to - out->data);
 	return true;
 }
 
 /* Decoding. */
-
-/* Where the texts go: each is shorter than its field, so they fit into as many bytes as the message has. */
-struct texts {
-	char *at;
-};
-
-/* The text of 'f' with a NUL behind it, or NULL if it is none. */
-static const char *
-take_text(struct texts *t, const struct reader_field *f)
-{
-	char *text = t->at;
-
-	if (!utf8_valid((const char *)f->data, f->len))
-		return NULL;
-	memcpy(text, f->data, f->len);
-	text[f->len] = '\0';
-	t->at += f->len + 1;
-	return text;
-}
 
 static bool
 take_delta(const uint8_t *buf, size_t len, struct texts *t, struct delta *ret)
@@ -185,7 +145,7 @@ take_delta(const uint8_t *buf, size_t len, struct texts *t, struct delta *ret)
 			d.index = (uint32_t)f.num;
 			continue;
 		}
-		if (f.type != READER_BYTES || (text = take_text(t, &f)) == NULL)
+		if (f.type != READER_BYTES || (text = texts_take(t, &f)) == NULL)
 			return false;
 		switch (f.tag) {
 		case DELTA_ROLE:
@@ -253,7 +213,7 @@ plain_frame_decode(const uint8_t *buf, size_t len, struct arena *arena, struct g
 		if (f.tag == FRAME_DELTAS) {
 			if (!take_delta(f.data, f.len, &t, &out.deltas[out.delta_count++]))
 				return false;
-		} else if ((out.system_fingerprint = take_text(&t, &f)) == NULL) {
+		} else if ((out.system_fingerprint = texts_take(&t, &f)) == NULL) {
 			return false;
 		}
 	}

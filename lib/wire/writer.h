@@ -8,6 +8,7 @@
 #ifndef WIRE_WRITER_H
 #define WIRE_WRITER_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -19,6 +20,14 @@ static inline uint8_t *
 writer_room(struct buf *out, size_t extra)
 {
 	return buf_has_room(out, extra) ? out->data + out->len : buf_reserve(out, extra);
+}
+
+static inline size_t
+writer_varint_len(uint64_t v)
+{
+	unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+
+	return (bits * 9 + 64) / 64; /* a seventh, rounded up: right for 1 to 64 */
 }
 
 static inline uint8_t *
@@ -54,6 +63,14 @@ writer_bytes(struct buf *out, uint32_t tag, const void *data, size_t len)
 	out->len = (size_t)(to - out->data) + len;
 }
 
+/** Only if 'has'. */
+static inline void
+writer_bytes_if(struct buf *out, uint32_t tag, bool has, const void *data, size_t len)
+{
+	if (has)
+		writer_bytes(out, tag, data, len);
+}
+
 /** NULL = "". */
 static inline void
 writer_text(struct buf *out, uint32_t tag, const char *s)
@@ -78,10 +95,8 @@ writer_begin(struct buf *out, uint32_t tag)
 static inline void
 writer_end(struct buf *out, size_t begun)
 {
-	size_t len = out->len - begun, more = 0;
+	size_t len = out->len - begun, more = writer_varint_len(len) - 1;
 
-	for (size_t v = len; v >= 0x80; v >>= 7)
-		more++;
 	if (writer_room(out, more) == NULL)
 		return;
 	if (more > 0)

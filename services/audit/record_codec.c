@@ -62,13 +62,6 @@ enum previous_tag {
 	PREVIOUS_FIRST = 5,
 };
 
-static void
-bytes_put(struct buf *out, enum record_tag tag, bool has, const uint8_t *data, size_t len)
-{
-	if (has)
-		writer_bytes(out, tag, data, len);
-}
-
 /* What every record of a request may have and that is a message. */
 static void
 parts_put(const struct record *r, struct buf *out)
@@ -129,26 +122,27 @@ record_encode(const struct record *r, struct buf *out)
 {
 	(void)buf_append_byte(out, RECORD_VERSION);
 	writer_num(out, TAG_KIND, r->kind);
-	bytes_put(out, TAG_REQUEST_ID, r->has_request_id, r->request_id, RECORD_ID_BYTES);
+	writer_bytes_if(out, TAG_REQUEST_ID, r->has_request_id, r->request_id, RECORD_ID_BYTES);
 	writer_num(out, TAG_PREV_INDEX, r->prev_index);
-	bytes_put(out, TAG_CALLER, r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
-	bytes_put(out, TAG_TENANT, r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
+	writer_bytes_if(out, TAG_CALLER, r->has_caller, r->caller, RECORD_PSEUDO_BYTES);
+	writer_bytes_if(out, TAG_TENANT, r->has_tenant, r->tenant, RECORD_PSEUDO_BYTES);
 	writer_num(out, TAG_REQUEST_TIME_US, r->request_time_us);
 	writer_num(out, TAG_RESPONSE_TIME_US, r->response_time_us);
 	writer_num(out, TAG_LOG_TIME_US, r->log_time_us);
-	bytes_put(out, TAG_INPUT, r->has_input, r->input_commitment.b, HASH_BYTES);
-	bytes_put(out, TAG_OUTPUT, r->has_output, r->output_commitment.b, HASH_BYTES);
+	writer_bytes_if(out, TAG_INPUT, r->has_input, r->input_commitment.b, HASH_BYTES);
+	writer_bytes_if(out, TAG_OUTPUT, r->has_output, r->output_commitment.b, HASH_BYTES);
 	writer_text(out, TAG_MODEL, r->model);
 	writer_text(out, TAG_MODEL_DIGEST, r->model_digest);
-	bytes_put(out, TAG_CONFIG_DIGEST, r->has_config_digest, r->config_digest,
-		  sizeof(r->config_digest));
+	writer_bytes_if(out, TAG_CONFIG_DIGEST, r->has_config_digest, r->config_digest,
+			sizeof(r->config_digest));
 	writer_num(out, TAG_OUTCOME, r->outcome);
 	writer_num(out, TAG_STATUS_CODE, r->status_code);
 	parts_put(r, out);
 	writer_bytes(out, TAG_BLIND, r->blind, RECORD_BLIND_BYTES);
-	bytes_put(out, TAG_SUBJECT_KEY, r->has_subject_key, r->subject_key, RECORD_KEY_ID_BYTES);
+	writer_bytes_if(out, TAG_SUBJECT_KEY, r->has_subject_key, r->subject_key,
+			RECORD_KEY_ID_BYTES);
 	extras_put(r, out);
-	bytes_put(out, TAG_REPORTER, r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
+	writer_bytes_if(out, TAG_REPORTER, r->has_reporter, r->reporter, AUDIT_REPORTER_BYTES);
 	return buf_ok(out);
 }
 

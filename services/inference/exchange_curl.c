@@ -178,12 +178,6 @@ make_headers(struct curl_call *call, struct im_err *err)
 }
 
 static enum im_rc
-no_memory(struct im_err *err)
-{
-	return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-}
-
-static enum im_rc
 by_curl_start(struct exchange *x, struct im_err *err)
 {
 	struct curl_call *call = calloc(1, sizeof(*call));
@@ -191,13 +185,14 @@ by_curl_start(struct exchange *x, struct im_err *err)
 	enum im_rc rc;
 
 	if (call == NULL)
-		return no_memory(err);
+		return upstream_curl_error(x->b, CURLE_OUT_OF_MEMORY, err);
 	call->x = x;
 	call->t.done = on_done;
 	call->resume.fn = on_resume;
 	call->resume.arg = call;
 	call->t.easy = easy = handle_get(x->b);
-	rc = easy != NULL ? make_headers(call, err) : no_memory(err);
+	rc = easy != NULL ? make_headers(call, err)
+			  : upstream_curl_error(x->b, CURLE_OUT_OF_MEMORY, err);
 	if (rc == IM_OK) {
 		if (x->operation != OPERATION_CHAT)
 			(void)curl_easy_setopt(easy, CURLOPT_CURLU, x->b->urls[x->operation]);
@@ -274,7 +269,7 @@ by_curl_open(struct backend *b, struct im_err *err)
 	    /* Without a value: libcurl leaves its own out, which would cost a round trip. */
 	    upstream_header(&p->headers, "Expect", ""))
 		return IM_OK;
-	return no_memory(err);
+	return upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 }
 
 const struct carrier carrier_curl = {

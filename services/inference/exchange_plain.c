@@ -403,12 +403,6 @@ take_idle(struct plain *p)
 }
 
 static enum im_rc
-no_memory(struct im_err *err)
-{
-	return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
-}
-
-static enum im_rc
 plain_start(struct exchange *x, struct im_err *err)
 {
 	struct conn *c = take_idle(x->b->carried);
@@ -417,7 +411,7 @@ plain_start(struct exchange *x, struct im_err *err)
 	if (c == NULL)
 		c = conn_new(x);
 	if (c == NULL)
-		return no_memory(err);
+		return upstream_curl_error(x->b, CURLE_OUT_OF_MEMORY, err);
 	c->x = x;
 	rc = plain_head(x, &((struct plain *)x->b->carried)->head[x->operation], &c->head, err);
 	if (rc == IM_OK && c->w.fd < 0 && !dial(c))
@@ -428,7 +422,7 @@ plain_start(struct exchange *x, struct im_err *err)
 	}
 	if (rc != IM_OK) {
 		conn_free(c);
-		return rc == IM_ENOMEM ? no_memory(err) : rc;
+		return rc == IM_ENOMEM ? upstream_curl_error(x->b, CURLE_OUT_OF_MEMORY, err) : rc;
 	}
 	x->via.conn = c;
 	return IM_OK;
@@ -486,11 +480,11 @@ plain_open(struct backend *b, struct im_err *err)
 
 	b->carried = p;
 	if (!ok)
-		return no_memory(err);
+		return upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 	list_init(&p->idle);
 	for (int i = 0; i < OPERATION_COUNT && ok; i++)
 		ok = plain_head_common(b->urls[i], &p->head[i]);
-	return ok ? IM_OK : no_memory(err);
+	return ok ? IM_OK : upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 }
 
 const struct carrier carrier_plain = {
