@@ -152,7 +152,7 @@ answer(int fd, const struct fake_reply *r)
 		wait_for_close(fd);
 	if (r->end == FAKE_CHUNKED)
 		return send_all(fd, "0\r\n\r\n", 5);
-	return has_length(r);
+	return has_length(r) && r->end != FAKE_LENGTH_STRAY;
 }
 
 static void *

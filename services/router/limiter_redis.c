@@ -39,7 +39,9 @@ struct limiter_redis {
 	char sha[LIMITER_SHA_LEN + 1];
 	struct loop_task ask_task, fail_task;
 	struct loop_timer leave_timer;
-	struct im_err why; /* for fail_task */
+	struct im_err why;          /* for fail_task */
+	uint64_t ticked_ms, own_ms; /* clock_mono_ms() at the last tick, and own_time_ms() */
+	/* By own_time_ms() */
 	uint64_t since_ms; /* REDIS_AWAY: not before; RESOLVING and GREETING: begun */
 	uint64_t
 	    waiting_ms; /* for the answer that is due next, or, if none is, when the last one came */
@@ -64,6 +66,16 @@ limiter_redis_counts(const struct limiter_redis *r, uint64_t *ret_answered,
 {
 	*ret_answered = r->answered;
 	*ret_unanswered = r->unanswered;
+}
+
+/* Time as this process had it. In a pause of ours (a busy host, a virtual machine that is moved) no answer could be taken: whatever its
+ * length, less than LIMITER_REDIS_ANSWER_MS of it count. */
+static uint64_t
+own_time_ms(const struct limiter_redis *r)
+{
+	const uint64_t passed = clock_mono_ms() - r->ticked_ms, most = LIMITER_REDIS_ANSWER_MS / 2;
+
+	return r->own_ms + (passed < most ? passed : most);
 }
 
 /* Every question that is under way is given up inside. */
@@ -103,7 +115,6 @@ static void
 go_away(struct limiter_redis *r, const struct im_err *why)
 {
 	uint32_t pause_ms = PAUSE_MIN_MS << (r->attempts < 6 ? r->attempts : 6);
-	uint64_t now_ms = clock_mono_ms();
 	bool was_leaving = r->state == REDIS_LEAVING;
 
 	loop_cancel(r->with.loop, &r->fail_task);
@@ -119,8 +130,8 @@ go_away(struct limiter_redis *r, const struct im_err *why)
 	}
 	r->attempts++;
 	r->state = REDIS_AWAY;
-	r->since_ms = now_ms + PAUSE_MIN_MS + prng_below(&r->prng, pause_ms);
-	limiter_set_mode(r->with.limiter, r->with.away, now_ms);
+	r->since_ms = own_time_ms(r) + PAUSE_MIN_MS + prng_below(&r->prng, pause_ms);
+	limiter_set_mode(r->with.limiter, r->with.away, clock_mono_ms());
 	if (r->told_up) {
 		r->told_up = false;
 		r->with.changed(r->with.user, false, why);
@@ -149,7 +160,7 @@ static bool
 take_reply(struct limiter_redis *r, const redisReply *reply)
 {
 	r->pending--;
-	r->waiting_ms = clock_mono_ms();
+	r->waiting_ms = own_time_ms(r);
 	return reply != NULL;
 }
 
@@ -161,7 +172,7 @@ send(struct limiter_redis *r, redisCallbackFn *fn, void *arg, int argc, const ch
 		return false;
 	}
 	if (r->pending++ == 0) {
-		r->waiting_ms = clock_mono_ms();
+		r->waiting_ms = own_time_ms(r);
 	}
 	return true;
 }
@@ -362,7 +373,7 @@ come(struct limiter_redis *r)
 {
 	struct im_err err;
 
-	r->since_ms = clock_mono_ms();
+	r->since_ms = own_time_ms(r);
 	r->state = REDIS_RESOLVING;
 	if (resolve_start(r->with.loop, r->host, r->attempts, on_resolved, r, &r->resolve, &err) !=
 	    IM_OK) {
@@ -373,9 +384,11 @@ come(struct limiter_redis *r)
 void
 limiter_redis_tick(struct limiter_redis *r)
 {
-	uint64_t now_ms = clock_mono_ms();
+	const uint64_t now_ms = own_time_ms(r);
 	struct im_err err;
 
+	r->own_ms = now_ms;
+	r->ticked_ms = clock_mono_ms();
 	switch (r->state) {
 	case REDIS_AWAY:
 		if (now_ms >= r->since_ms) {
@@ -428,7 +441,8 @@ limiter_redis_start(const struct limiter_redis_params *params, struct limiter_re
 		free(r);
 		return rc;
 	}
-	limiter_set_mode(params->limiter, params->away, clock_mono_ms());
+	r->ticked_ms = clock_mono_ms();
+	limiter_set_mode(params->limiter, params->away, r->ticked_ms);
 	come(r);
 	*ret = r;
 	return IM_OK;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -234,6 +235,26 @@ test_redis_stop_does_not_wait_for_one_that_hangs(void **state)
 	redis_rig_thaw(&redis);
 }
 
+/* A busy host, or a virtual machine that is moved: the answer lies there when we run again. */
+static void
+test_redis_is_not_blamed_for_a_pause_of_our_own(void **state)
+{
+	const struct timespec pause = { .tv_nsec = 2 * LIMITER_REDIS_ANSWER_MS * 1000000L };
+	struct side s;
+
+	(void)state;
+	side_start(&s, redis.url, NULL, LIMITER_REFUSE, slow100, none);
+	WAIT(&s, NULL, is_up(&s));
+	redis_rig_freeze(&redis);
+	assert_int_equal(knock(&s, 0), LIMIT_OK);
+	turn(&s, NULL); /* asks */
+	assert_int_equal(nanosleep(&pause, NULL), 0);
+	redis_rig_thaw(&redis);
+	WAIT(&s, NULL, s.rule.own->bucket[LIMIT_REQUESTS].held > 0);
+	assert_int_equal(s.downs, 0);
+	side_stop(&s);
+}
+
 static void
 test_redis_two_routers_stay_within_the_stated_bound(void **state)
 {
@@ -324,6 +345,7 @@ static void
 unplug(enum limiter_mode away, void (*leave)(struct redis_rig *), void (*come)(struct redis_rig *))
 {
 	const struct limit_rate rate = { 1, 3 };
+	unsigned admitted;
 	struct side s;
 
 	side_lease(&s, away, rate);
@@ -331,10 +353,12 @@ unplug(enum limiter_mode away, void (*leave)(struct redis_rig *), void (*come)(s
 	WAIT(&s, NULL, !is_up(&s));
 	assert_int_equal(s.downs, 1);
 	assert_int_equal(s.limiter.mode, away);
-	/* Local: what was left when Redis went, two of three. */
-	assert_int_equal(twenty(&s, away), away == LIMITER_ALLOW   ? 20
-					   : away == LIMITER_LOCAL ? 2
-								   : 0);
+	admitted = twenty(&s, away);
+	if (away == LIMITER_LOCAL)
+		/* What was left when Redis went, two of three; not the lease if that was on its way back by then, on a slow host. */
+		assert_in_range(admitted, 1, 2);
+	else
+		assert_int_equal(admitted, away == LIMITER_ALLOW ? 20 : 0);
 	come(&redis);
 	WAIT(&s, NULL, is_up(&s));
 	assert_int_equal(s.limiter.mode, LIMITER_SHARED);
@@ -482,6 +506,7 @@ main(void)
 		CASE(test_redis_lease_is_taken_and_given_back),
 		CASE(test_redis_stop_gives_leases_back),
 		CASE(test_redis_stop_does_not_wait_for_one_that_hangs),
+		CASE(test_redis_is_not_blamed_for_a_pause_of_our_own),
 		CASE(test_redis_two_routers_stay_within_the_stated_bound),
 		CASE(test_redis_script_that_was_forgotten_is_sent_again),
 		CASE(test_redis_frozen_limits_locally),
