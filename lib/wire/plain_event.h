@@ -1,6 +1,7 @@
 /*
- * wire/plain_event.h - the usual AppendRequest read by hand: two events pass for each request. Results are those of wire_unpack(); whatever is
- * unusual is left to it. In this room only.
+ * wire/plain_event.h - the usual AppendRequest read by hand: two events pass for each request. Results are those of wire_unpack(), and so
+ * protobuf-c's. Unusual, and left to wire_unpack() to take or refuse, are: fields of a later version, gaps, failed attempts, routing or usage there
+ * twice in an event, bytes that are written out and empty, an event of more than 128 KiB, and whatever mesh.h does not allow. In this room only.
  */
 #ifndef WIRE_PLAIN_EVENT_H
 #define WIRE_PLAIN_EVENT_H

@@ -1,6 +1,8 @@
 /*
  * wire/plain_frame.h - the usual GenerateFrame, pieces of text without a head and without tool calls, coded by hand: it passes
- * three times for each token. Bytes and results are those of wire_pack() and wire_unpack(); whatever is unusual is left to them. In this room only.
+ * three times for each token. Bytes and results are those of wire_pack() and wire_unpack(); whatever is unusual is left to them. That is for
+ * encoding a head and tool calls; for decoding vectors and dimensions too, fields of a later version, no piece at all, and what is not allowed. In this
+ * room only.
  */
 #ifndef WIRE_PLAIN_FRAME_H
 #define WIRE_PLAIN_FRAME_H

@@ -15,6 +15,9 @@
 #include "wire/wire.h"
 
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
+#define TAG_MAX    ((1u << 29) - 1)
+#define KEY_MAX    5  /* bytes of a key */
+#define VARINT_MAX 10 /* of a number */
 
 static const ProtobufCMessageDescriptor *const types[] = {
 	&infermesh__v1__hello__descriptor,
@@ -80,10 +83,8 @@ leave(void *arena, void *p)
 	(void)p;
 }
 
-/* A message that is no element of a list is there twice, at any depth: protobuf-c puts both together in a way of its own, where 0 does
- * not count, and not at all if there is a oneof. */
-static bool
-has_twice(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t len)
+bool
+unpack_has_twice(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t len)
 {
 	struct reader r = { .at = buf, .end = buf + len };
 	struct reader_field f;
@@ -100,7 +101,7 @@ has_twice(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t len
 		if (fd->label != PROTOBUF_C_LABEL_REPEATED && (seen & bit) != 0)
 			return true;
 		seen |= bit;
-		if (has_twice(fd->descriptor, f.data, f.len))
+		if (unpack_has_twice(fd->descriptor, f.data, f.len))
 			return true;
 	}
 	return false;
@@ -128,6 +129,18 @@ drop_unknown(ProtobufCMessage *msg)
 	}
 }
 
+struct ProtobufCMessage *
+unpack_by_protobuf(const struct ProtobufCMessageDescriptor *type, const uint8_t *buf, size_t len,
+		   struct arena *arena)
+{
+	ProtobufCAllocator allocator = { take, leave, arena };
+	ProtobufCMessage *msg = protobuf_c_message_unpack(type, &allocator, len, buf);
+
+	if (msg != NULL)
+		drop_unknown(msg);
+	return msg;
+}
+
 /* 'ours' and 'theirs' packed by protobuf-c, and 'ours' by us, give the same bytes. */
 static bool
 are_alike(const ProtobufCMessage *ours, const ProtobufCMessage *theirs, struct arena *arena)
@@ -150,11 +163,80 @@ are_alike(const ProtobufCMessage *ours, const ProtobufCMessage *theirs, struct a
 	return alike;
 }
 
+static bool
+has_long_varint(const uint8_t *at, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (++n == VARINT_MAX && at[i] > 1)
+			return true;
+		if (at[i] < 0x80)
+			n = 0;
+	}
+	return false;
+}
+
+/* The field at 'at', which our reader refuses, has a tag that is none, or a number of more than 64 bits. */
+static bool
+is_odd_field(const uint8_t *at, size_t len)
+{
+	uint64_t key = 0;
+	size_t n = 0;
+
+	do {
+		if (n == len || n == KEY_MAX)
+			return false;
+		key |= (uint64_t)(at[n] & 0x7f) << 7 * n;
+	} while (at[n++] >= 0x80);
+	return key >> 3 == 0 || key >> 3 > TAG_MAX ||
+	       ((key & 7) == READER_VARINT && has_long_varint(at + n, len - n));
+}
+
+/* Something that wire.h says is refused, whatever protobuf-c makes of it, is in a field, at any depth. */
+static bool
+has_odd_field(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t len)
+{
+	struct reader r = { .at = buf, .end = buf + len };
+	struct reader_field f;
+
+	for (;;) {
+		const uint8_t *at = r.at;
+		const ProtobufCFieldDescriptor *fd;
+
+		if (!reader_next(&r, &f))
+			return r.malformed && is_odd_field(at, (size_t)(r.end - at));
+		fd = protobuf_c_message_descriptor_get_field(desc, f.tag);
+		if (fd == NULL)
+			continue;
+		if (fd->type == PROTOBUF_C_TYPE_BOOL && f.type != READER_VARINT)
+			return true;
+		if (fd->label == PROTOBUF_C_LABEL_REPEATED && f.type == READER_BYTES &&
+		    has_long_varint(f.data, f.len))
+			return true;
+		if (fd->type == PROTOBUF_C_TYPE_MESSAGE && f.type == READER_BYTES &&
+		    has_odd_field(fd->descriptor, f.data, f.len))
+			return true;
+	}
+}
+
+/* The same in what is well-formed. */
+static bool
+is_stricter(const char *why)
+{
+	static const char *const reasons[] = { "not UTF-8, or holds U+0000", "nested too deeply",
+					       "too many elements" };
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (strstr(why, reasons[i]) != NULL)
+			return true;
+	return false;
+}
+
 bool
 unpack_agrees(size_t type, const uint8_t *buf, size_t len, bool *ret_taken)
 {
 	struct arena ours, theirs = { 0 };
-	ProtobufCAllocator allocator = { take, leave, &theirs };
 	ProtobufCMessage *msg, *other;
 	struct im_err err, check_err;
 	bool agrees;
@@ -163,15 +245,14 @@ unpack_agrees(size_t type, const uint8_t *buf, size_t len, bool *ret_taken)
 	arena_init(&ours, MEMORY_MAX);
 	rc = wire_unpack(types[type], buf, len, &ours, &msg, &err);
 	agrees = rc == IM_ENOMEM || rc == wire_check(types[type], buf, len, &check_err);
+	other = unpack_by_protobuf(types[type], buf, len, &theirs);
 	if (rc == IM_EPROTO)
 		agrees = agrees && strcmp(err.text, check_err.text) == 0 &&
-			 strcmp(err.param, check_err.param) == 0;
-	if (rc == IM_OK && !has_twice(types[type], buf, len)) {
-		other = protobuf_c_message_unpack(types[type], &allocator, len, buf);
-		if (other != NULL)
-			drop_unknown(other);
+			 strcmp(err.param, check_err.param) == 0 &&
+			 (other == NULL || is_stricter(err.text) ||
+			  has_odd_field(types[type], buf, len));
+	if (rc == IM_OK && !unpack_has_twice(types[type], buf, len))
 		agrees = agrees && other != NULL && are_alike(msg, other, &theirs);
-	}
 	if (ret_taken != NULL)
 		*ret_taken = rc == IM_OK;
 	arena_done(&ours);

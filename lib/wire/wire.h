@@ -8,6 +8,10 @@
  * skipped without memory. The result points into the arena, never into the input. On failure the result is untouched and
  * 'err' (may be NULL) says where: "messages[2].role: not UTF-8".
  *
+ * Stricter than protobuf-c are the limits of depth and elements, the check of texts, tags (1 to 2^29 - 1), numbers (of at most 64 bits)
+ * and a bool (a varint); nothing else that it takes is refused. Nothing that it refuses is taken, but for a message that is there twice and
+ * has a oneof; and such a one, twice, is put together as protobuf says and not as protobuf-c does.
+ *
  * Every encoder appends to a struct buf and fails only by buf_ok() turning false. Strings in plain structs are never NULL
  * after decoding ("" = absent); an encoder takes NULL for "".
  */
