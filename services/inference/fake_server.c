@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
-#define REQUEST_MAX     ((size_t)256 * 1024)
+#define REQUEST_MAX     ((size_t)8 * 1024 * 1024)
+#define RECEIVE_BYTES   (128 * 1024) /* a request of some MiB does not fit into what sockets hold */
+#define SLOW_BYTES      ((size_t)512 * 1024) /* read before each rest */
+#define SLOW_NS         (40L * 1000 * 1000)
 
 struct fake_server {
 	const struct fake_reply *replies;
@@ -26,7 +29,7 @@ struct fake_server {
 	pthread_t threads[CONNECTIONS_MAX];
 	int fds[CONNECTIONS_MAX]; /* -1 = closed */
 	unsigned count, open, requests;
-	char last[8192];
+	char *last; /* NULL = none yet */
 };
 
 struct connection {
@@ -49,31 +52,6 @@ send_all(int fd, const char *bytes, size_t len)
 	return true;
 }
 
-/* A whole request, or 0 when the client left. */
-static size_t
-read_request(int fd, char *buf)
-{
-	size_t len = 0, need = 0;
-
-	while (need == 0 || len < need) {
-		ssize_t n = recv(fd, buf + len, REQUEST_MAX - 1 - len, 0);
-		const char *end, *length;
-
-		if (n <= 0)
-			return 0;
-		len += (size_t)n;
-		buf[len] = '\0';
-		end = strstr(buf, "\r\n\r\n");
-		if (end == NULL)
-			continue;
-		length = strcasestr(buf, "\r\nContent-Length: ");
-		need = (size_t)(end - buf) + 4;
-		if (length != NULL && length < end)
-			need += strtoul(length + 18, NULL, 10);
-	}
-	return len;
-}
-
 static const struct fake_reply *
 choose(const struct fake_server *s, const char *request)
 {
@@ -88,6 +66,47 @@ choose(const struct fake_server *s, const char *request)
 			return r;
 	}
 	return NULL;
+}
+
+/* How many bytes the request will have; 0 = its head is not whole. */
+static size_t
+request_bytes(const char *buf)
+{
+	const char *end = strstr(buf, "\r\n\r\n");
+	const char *length = strcasestr(buf, "\r\nContent-Length: ");
+	size_t need;
+
+	if (end == NULL)
+		return 0;
+	need = (size_t)(end - buf) + 4;
+	return length != NULL && length < end ? need + strtoul(length + 18, NULL, 10) : need;
+}
+
+/* A request to 'buf': all of it, or as much as its reply needs. False: the client left. */
+static bool
+read_request(const struct fake_server *s, int fd, char *buf)
+{
+	const struct timespec rest = { .tv_nsec = SLOW_NS };
+	const struct fake_reply *r = NULL;
+	size_t len = 0, need = 0, rests = 0;
+
+	while (need == 0 || len < need) {
+		ssize_t n = recv(fd, buf + len, REQUEST_MAX - 1 - len, 0);
+
+		if (n <= 0)
+			return false;
+		len += (size_t)n;
+		buf[len] = '\0';
+		if (r == NULL && (need = request_bytes(buf)) > 0)
+			r = choose(s, buf);
+		if (r != NULL && (r->end == FAKE_EARLY || r->end == FAKE_EARLY_CLOSE))
+			return true;
+		if (r != NULL && r->end == FAKE_SLOW && len / SLOW_BYTES > rests) {
+			rests = len / SLOW_BYTES;
+			(void)nanosleep(&rest, NULL);
+		}
+	}
+	return true;
 }
 
 /* One chunk a line. */
@@ -111,16 +130,23 @@ send_chunks(int fd, const char *body)
 static void
 wait_for_close(int fd)
 {
-	char byte;
+	char bytes[65536];
 
-	while (recv(fd, &byte, 1, 0) > 0)
+	while (recv(fd, bytes, sizeof(bytes), 0) > 0)
 		continue;
 }
 
 static bool
 has_length(const struct fake_reply *r)
 {
-	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE || r->end == FAKE_LENGTH_STRAY;
+	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE || r->end == FAKE_LENGTH_STRAY ||
+	       r->end == FAKE_SLOW;
+}
+
+static bool
+has_close(const struct fake_reply *r)
+{
+	return r->end == FAKE_CLOSE || r->end == FAKE_EARLY_CLOSE;
 }
 
 /* False: close the connection. */
@@ -137,22 +163,51 @@ answer(int fd, const struct fake_reply *r)
 	if (has_length(r))
 		(void)snprintf(head, sizeof(head), "%s\r\nContent-Length: %zu\r\n\r\n", r->head,
 			       strlen(r->body) * repeat);
+	else if (has_close(r))
+		(void)snprintf(head, sizeof(head), "%s\r\n\r\n", r->head);
 	else
 		(void)snprintf(head, sizeof(head), "%s\r\nTransfer-Encoding: chunked\r\n\r\n",
 			       r->head);
 	if (!send_all(fd, head, strlen(head)))
 		return false;
 	for (uint32_t i = 0; i < repeat; i++)
-		if (!(has_length(r) ? send_all(fd, r->body, strlen(r->body))
-				    : send_chunks(fd, r->body)))
+		if (!(has_length(r) || has_close(r) ? send_all(fd, r->body, strlen(r->body))
+						    : send_chunks(fd, r->body)))
 			return false;
 	if (r->end == FAKE_LENGTH_STRAY)
 		(void)send_all(fd, "\n", 1);
 	if (r->end == FAKE_CHUNKED_HANG)
 		wait_for_close(fd);
-	if (r->end == FAKE_CHUNKED)
+	if (r->end == FAKE_CHUNKED || r->end == FAKE_EARLY)
 		return send_all(fd, "0\r\n\r\n", 5);
 	return has_length(r) && r->end != FAKE_LENGTH_STRAY;
+}
+
+/* One request and its answer. False: close the connection. */
+static bool
+serve_one(const struct connection *c, char *buf, const struct fake_reply **last)
+{
+	struct fake_server *s = c->s;
+	const struct fake_reply *r;
+	bool keep;
+
+	if (!read_request(s, c->fd, buf))
+		return false;
+	(void)pthread_mutex_lock(&s->lock);
+	s->requests++;
+	free(s->last);
+	s->last = strdup(buf);
+	(void)pthread_mutex_unlock(&s->lock);
+	r = choose(s, buf);
+	if (r == NULL || (*last != NULL && (*last)->end == FAKE_LENGTH_ONCE))
+		return false;
+	keep = answer(c->fd, r);
+	*last = r;
+	if (r->end != FAKE_EARLY)
+		return keep;
+	(void)shutdown(c->fd, SHUT_WR);
+	wait_for_close(c->fd); /* and reads the rest: to close before would lose the answer */
+	return false;
 }
 
 static void *
@@ -161,19 +216,10 @@ serve(void *arg)
 	struct connection *c = arg;
 	struct fake_server *s = c->s;
 	char *buf = malloc(REQUEST_MAX);
-	const struct fake_reply *r, *last = NULL;
+	const struct fake_reply *last = NULL;
 
-	while (buf != NULL && read_request(c->fd, buf) > 0) {
-		(void)pthread_mutex_lock(&s->lock);
-		s->requests++;
-		(void)snprintf(s->last, sizeof(s->last), "%s", buf);
-		(void)pthread_mutex_unlock(&s->lock);
-		r = choose(s, buf);
-		if (r == NULL || (last != NULL && last->end == FAKE_LENGTH_ONCE) ||
-		    !answer(c->fd, r))
-			break;
-		last = r;
-	}
+	while (buf != NULL && serve_one(c, buf, &last))
+		continue;
 	free(buf);
 	(void)pthread_mutex_lock(&s->lock);
 	s->fds[c->slot] = -1;
@@ -216,6 +262,7 @@ fake_server_start(const struct fake_reply *replies)
 	struct fake_server *s = calloc(1, sizeof(*s));
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t len = sizeof(addr);
+	int room = RECEIVE_BYTES;
 
 	if (s == NULL)
 		return NULL;
@@ -223,6 +270,7 @@ fake_server_start(const struct fake_reply *replies)
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->changed, NULL);
 	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(s->fd, 1024) < 0 || getsockname(s->fd, (struct sockaddr *)&addr, &len) < 0 ||
 	    pthread_create(&s->acceptor, NULL, accept_all, s) != 0) {
@@ -249,6 +297,7 @@ fake_server_stop(struct fake_server *s)
 	(void)close(s->fd);
 	(void)pthread_mutex_destroy(&s->lock);
 	(void)pthread_cond_destroy(&s->changed);
+	free(s->last);
 	free(s);
 }
 
@@ -288,6 +337,6 @@ void
 fake_server_last(struct fake_server *s, char *out, size_t cap)
 {
 	(void)pthread_mutex_lock(&s->lock);
-	(void)snprintf(out, cap, "%s", s->last);
+	(void)snprintf(out, cap, "%s", s->last != NULL ? s->last : "");
 	(void)pthread_mutex_unlock(&s->lock);
 }

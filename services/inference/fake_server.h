@@ -1,6 +1,6 @@
 /*
  * inference/fake_server.h - a small real HTTP server in threads, for tests: how it behaves is chosen by the request's model.
- * Never sleeps; one that is to hang waits until the client closes the connection.
+ * Sleeps only where it is to read slowly; one that is to hang waits until the client closes the connection.
  */
 #ifndef INFERENCE_FAKE_SERVER_H
 #define INFERENCE_FAKE_SERVER_H
@@ -24,7 +24,11 @@ struct fake_reply {
 		FAKE_CHUNKED,      /* one chunk a line of the body, the connection is kept */
 		FAKE_CHUNKED_CUT,  /* the same, closed without the last chunk */
 		FAKE_CHUNKED_HANG, /* the same, then nothing until the client leaves */
-		FAKE_HANG,         /* nothing at all until the client leaves */
+		FAKE_CLOSE,        /* neither a length nor chunks: closed behind the body */
+		FAKE_SLOW,         /* as FAKE_LENGTH, but the request is read with rests */
+		FAKE_EARLY, /* as FAKE_CHUNKED, once the model is known; then reads until the client leaves */
+		FAKE_EARLY_CLOSE, /* as FAKE_CLOSE, once the model is known */
+		FAKE_HANG,        /* nothing at all until the client leaves */
 	} end;
 	uint32_t repeat; /* the body so often; 0 = once */
 };
@@ -40,10 +44,10 @@ uint16_t fake_server_port(const struct fake_server *s);
 /** Wait until 'count' connections are open. False after 10 s. */
 bool fake_server_wait_open(struct fake_server *s, unsigned count);
 
-/** Requests that came whole. */
+/** Requests that came, as far as they were read. */
 unsigned fake_server_requests(struct fake_server *s);
 
-/** The last whole request, head and body, NUL-terminated, cut to 'cap'. */
+/** The last of them, head and body, NUL-terminated, cut to 'cap'. */
 void fake_server_last(struct fake_server *s, char *out, size_t cap);
 
 #endif

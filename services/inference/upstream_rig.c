@@ -18,6 +18,12 @@
 #define DONE  "data: [DONE]\n\n"
 #define HELLO DELTA("{\"role\":\"assistant\",\"content\":\"Hel\"}") DELTA("{\"content\":\"lo\"}")
 
+#define HELLO_JSON                                                                                       \
+	"{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\"," \
+	"\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,"            \
+	"\"completion_tokens\":2}}"
+#define TOO_LARGE "{\"error\":{\"message\":\"too large\"}}"
+
 static char big_piece[1200];
 
 static struct fake_reply replies[] = {
@@ -25,11 +31,7 @@ static struct fake_reply replies[] = {
 	{ "mislabelled", "HTTP/1.1 200 OK\r\nContent-Type: text/plain", HELLO FINISH DONE,
 	  FAKE_CHUNKED, 0 },
 	{ "lingers", OK_SSE, HELLO FINISH DONE, FAKE_CHUNKED_HANG, 0 },
-	{ "json", OK_JSON,
-	  "\n\n\n{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-	  "\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,"
-	  "\"completion_tokens\":2}}",
-	  FAKE_CHUNKED, 0 },
+	{ "json", OK_JSON, "\n\n\n" HELLO_JSON, FAKE_CHUNKED, 0 },
 	{ "cut", OK_SSE, HELLO, FAKE_CHUNKED_CUT, 0 },
 	{ "no-done", OK_SSE, HELLO FINISH, FAKE_CHUNKED, 0 },
 	{ "error", OK_SSE, HELLO "data: {\"error\":{\"message\":\"CUDA\"}}\n\n", FAKE_CHUNKED, 0 },
@@ -58,6 +60,21 @@ static struct fake_reply replies[] = {
 	  "{\"object\":\"list\",\"data\":[{\"index\":1,\"embedding\":[3,4]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}],"
 	  "\"usage\":{\"prompt_tokens\":7,\"total_tokens\":7}}",
 	  FAKE_CHUNKED, 0 },
+	/* What HTTP allows besides. */
+	{ "hints",
+	  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" OK_SSE,
+	  HELLO FINISH DONE, FAKE_CHUNKED, 0 },
+	{ "closes", OK_JSON "\r\nConnection: close", HELLO_JSON, FAKE_LENGTH, 0 },
+	{ "old", "HTTP/1.0 200 OK\r\nContent-Type: application/json", HELLO_JSON, FAKE_LENGTH, 0 },
+	{ "until-close", OK_SSE, HELLO FINISH DONE, FAKE_CLOSE, 0 },
+	{ "until-close-json", "HTTP/1.0 200 OK", HELLO_JSON, FAKE_CLOSE, 0 },
+	{ "cut-close", OK_JSON, "{\"choices\":[", FAKE_CLOSE, 0 },
+	/* Before the whole request is there. */
+	{ "slow", OK_JSON, HELLO_JSON, FAKE_SLOW, 0 },
+	{ "early", OK_SSE, HELLO FINISH DONE, FAKE_EARLY, 0 },
+	{ "early-413", "HTTP/1.1 413 Content Too Large\r\nConnection: close", TOO_LARGE, FAKE_EARLY,
+	  0 },
+	{ "gone-413", "HTTP/1.1 413 Content Too Large", TOO_LARGE, FAKE_EARLY_CLOSE, 0 },
 	{ "/models", OK_JSON,
 	  "{\"object\":\"list\",\"data\":[{\"id\":\"stream\",\"owned_by\":\"x\"},{\"id\":\"b\"},{\"noise\":1}]}",
 	  FAKE_LENGTH, 0 },
@@ -179,6 +196,7 @@ rig_backend_stop(void)
 {
 	rig.stopped = false;
 	rig.whole = false;
+	rig.content = NULL;
 	rig.operation = OPERATION_CHAT;
 	loop_enter(rig.loop);
 	backend_upstream.stop(rig.b, on_stopped, NULL);
@@ -209,6 +227,7 @@ setup(bool by_curl)
 	(void)snprintf(big_piece, sizeof(big_piece),
 		       "data: {\"choices\":[{\"delta\":{\"content\":\"%01024d\"}}]}\n\n", 0);
 	set_environment(by_curl);
+	rig.by_curl = by_curl;
 	rig.alarm.fn = on_alarm;
 	rig.server = fake_server_start(replies);
 	return rig.server != NULL && loop_new(&rig.loop, NULL) == IM_OK ? 0 : -1;
@@ -242,7 +261,7 @@ rig_teardown(void **state)
 enum im_rc
 rig_submit(const char *model, uint32_t budget_ms, struct result *r)
 {
-	struct message m = { .role = "user", .content = "hi" };
+	struct message m = { .role = "user", .content = rig.content != NULL ? rig.content : "hi" };
 	struct input inputs[2] = { { .text = "a" }, { .text = "b" } };
 	struct generate_request req = { .model = model,
 					.operation = rig.operation,

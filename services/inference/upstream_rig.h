@@ -18,9 +18,10 @@
 #define BIG_PIECES 3000
 
 /* For rig_backend_start(): every model of the server. */
-#define ALL_MODELS                                                                                      \
-	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, " \
-	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, stray, big, vectors, unknown]\n"
+#define ALL_MODELS                                                                                                        \
+	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, "                   \
+	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, stray, big, vectors, unknown, " \
+	"hints, closes, old, until-close, until-close-json, cut-close, slow, early, early-413, gone-413]\n"
 
 struct rig {
 	struct fake_server *server;
@@ -31,6 +32,8 @@ struct rig {
 	bool stopped;
 	enum generate_op operation; /* of requests; rig_backend_stop() resets it, and: */
 	bool whole;                 /* requests do not ask for a stream */
+	const char *content;        /* of the message of a chat; NULL = something short */
+	bool by_curl;
 };
 extern struct rig rig;
 
