@@ -137,10 +137,16 @@ wait_for_close(int fd)
 }
 
 static bool
+has_stray(const struct fake_reply *r)
+{
+	return r->end == FAKE_LENGTH_STRAY || r->end == FAKE_LENGTH_LATE_STRAY;
+}
+
+static bool
 has_length(const struct fake_reply *r)
 {
-	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE || r->end == FAKE_LENGTH_STRAY ||
-	       r->end == FAKE_SLOW;
+	return r->end == FAKE_LENGTH || r->end == FAKE_LENGTH_ONCE || r->end == FAKE_SLOW ||
+	       has_stray(r);
 }
 
 static bool
@@ -160,6 +166,8 @@ answer(int fd, const struct fake_reply *r)
 		wait_for_close(fd);
 		return false;
 	}
+	if (r->end == FAKE_LENGTH_STRAY) /* all of it in one segment */
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){ 1 }, sizeof(int));
 	if (has_length(r))
 		(void)snprintf(head, sizeof(head), "%s\r\nContent-Length: %zu\r\n\r\n", r->head,
 			       strlen(r->body) * repeat);
@@ -174,13 +182,13 @@ answer(int fd, const struct fake_reply *r)
 		if (!(has_length(r) || has_close(r) ? send_all(fd, r->body, strlen(r->body))
 						    : send_chunks(fd, r->body)))
 			return false;
-	if (r->end == FAKE_LENGTH_STRAY)
+	if (has_stray(r))
 		(void)send_all(fd, "\n", 1);
 	if (r->end == FAKE_CHUNKED_HANG)
 		wait_for_close(fd);
 	if (r->end == FAKE_CHUNKED || r->end == FAKE_EARLY)
 		return send_all(fd, "0\r\n\r\n", 5);
-	return has_length(r) && r->end != FAKE_LENGTH_STRAY;
+	return has_length(r) && !has_stray(r);
 }
 
 /* One request and its answer. False: close the connection. */

@@ -18,14 +18,15 @@ struct fake_reply {
 	    head; /* status line and headers, without the empty line and without what 'body' needs */
 	const char *body;
 	enum fake_end {
-		FAKE_LENGTH,       /* Content-Length, the connection is kept */
-		FAKE_LENGTH_ONCE,  /* the same, and closed when the next request has come */
-		FAKE_LENGTH_STRAY, /* the same, then a byte that nobody asked for, and closed */
-		FAKE_CHUNKED,      /* one chunk a line of the body, the connection is kept */
-		FAKE_CHUNKED_CUT,  /* the same, closed without the last chunk */
-		FAKE_CHUNKED_HANG, /* the same, then nothing until the client leaves */
-		FAKE_CLOSE,        /* neither a length nor chunks: closed behind the body */
-		FAKE_SLOW,         /* as FAKE_LENGTH, but the request is read with rests */
+		FAKE_LENGTH,      /* Content-Length, the connection is kept */
+		FAKE_LENGTH_ONCE, /* the same, and closed when the next request has come */
+		FAKE_LENGTH_STRAY, /* the same, with a byte behind it that nobody asked for, and closed */
+		FAKE_LENGTH_LATE_STRAY, /* the same, but that byte is sent by itself */
+		FAKE_CHUNKED,           /* one chunk a line of the body, the connection is kept */
+		FAKE_CHUNKED_CUT,       /* the same, closed without the last chunk */
+		FAKE_CHUNKED_HANG,      /* the same, then nothing until the client leaves */
+		FAKE_CLOSE,             /* neither a length nor chunks: closed behind the body */
+		FAKE_SLOW,              /* as FAKE_LENGTH, but the request is read with rests */
 		FAKE_EARLY, /* as FAKE_CHUNKED, once the model is known; then reads until the client leaves */
 		FAKE_EARLY_CLOSE, /* as FAKE_CLOSE, once the model is known */
 		FAKE_HANG,        /* nothing at all until the client leaves */

@@ -55,6 +55,9 @@ static struct fake_reply replies[] = {
 	{ "stray", OK_JSON,
 	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
 	  FAKE_LENGTH_STRAY, 0 },
+	{ "late-stray", OK_JSON,
+	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
+	  FAKE_LENGTH_LATE_STRAY, 0 },
 	{ "big", OK_SSE, big_piece, FAKE_CHUNKED_CUT, BIG_PIECES },
 	{ "vectors", OK_JSON,
 	  "{\"object\":\"list\",\"data\":[{\"index\":1,\"embedding\":[3,4]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}],"

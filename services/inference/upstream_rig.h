@@ -21,7 +21,7 @@
 #define ALL_MODELS                                                                                                        \
 	"    models: [stream, mislabelled, lingers, json, cut, no-done, error, bad-json, page, empty, "                   \
 	"cut-json, torn-json, limit, broken, huge-error, redirect, key, hang, drip, once, stray, big, vectors, unknown, " \
-	"hints, closes, old, until-close, until-close-json, cut-close, slow, early, early-413, gone-413]\n"
+	"hints, closes, old, until-close, until-close-json, cut-close, slow, early, early-413, gone-413, late-stray]\n"
 
 struct rig {
 	struct fake_server *server;
