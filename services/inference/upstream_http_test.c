@@ -1,6 +1,6 @@
 /*
  * inference/upstream_http_test.c - the upstream backend with what HTTP allows a server besides: preliminary answers, answers that end the connection, and
- * those to a long request that come before it is read, or slowly.
+ * those to a long request that come before it is read, or slowly, or never.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +132,63 @@ test_upstream_that_answers_before_it_has_read_all_is_understood(void **state)
 	free(content);
 }
 
+static void
+on_too_late(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* What went out in the meantime is no life but for as long as it took. Where the machine pauses it may look otherwise, but not each time. */
+static void
+test_upstream_that_is_silent_is_given_up_after_its_time_once(void **state)
+{
+	struct loop_timer timer = { .fn = on_too_late };
+	bool too_late = true;
+	struct im_err err;
+
+	(void)state;
+	timer.arg = &too_late;
+	assert_int_equal(rig_backend_start(ALL_MODELS "    read_ms: 200ms\n", &err), IM_OK);
+	for (int i = 0; i < 20 && too_late; i++) {
+		struct result r = { 0 };
+
+		too_late = false;
+		loop_enter(rig.loop);
+		assert_int_equal(loop_timer_set(rig.loop, &timer, 320000), IM_OK);
+		loop_leave(rig.loop);
+		assert_int_equal(rig_submit("hang", 0, &r), IM_OK);
+		rig_run_until(&r.ended);
+		assert_int_equal(r.err.rc, IM_EDEADLINE);
+		loop_enter(rig.loop);
+		loop_timer_cancel(rig.loop, &timer);
+		loop_leave(rig.loop);
+	}
+	assert_false(too_late);
+	rig_backend_stop();
+}
+
+/* Its request takes longer than it may be silent. */
+static void
+test_upstream_that_reads_slowly_is_not_silent(void **state)
+{
+	char *content = long_content();
+	bool answered = false;
+	struct im_err err;
+	struct result r;
+
+	(void)state;
+	assert_int_equal(rig_backend_start(ALL_MODELS "    read_ms: 350ms\n", &err), IM_OK);
+	rig.content = content;
+	for (int i = 0; i < 20 && !answered; i++) {
+		rig_run("slow", 0, &r);
+		answered = !r.failed;
+		buf_done(&r.text);
+	}
+	assert_true(answered);
+	rig_backend_stop();
+	free(content);
+}
+
 int
 main(void)
 {
@@ -140,6 +197,8 @@ main(void)
 		cmocka_unit_test(test_upstream_connection_that_ends_with_its_answer_is_not_kept),
 		cmocka_unit_test(test_upstream_that_reads_slowly_gets_a_long_request_whole),
 		cmocka_unit_test(test_upstream_that_answers_before_it_has_read_all_is_understood),
+		cmocka_unit_test(test_upstream_that_is_silent_is_given_up_after_its_time_once),
+		cmocka_unit_test(test_upstream_that_reads_slowly_is_not_silent),
 	};
 
 	return cmocka_run_group_tests_name("plain", tests, rig_setup, rig_teardown) +

@@ -10,6 +10,9 @@
 #include "base/clock.h"
 #include "inference/errors.h"
 
+/* Within read_ms, while a request goes out: silence behind it is noticed by one of them too late. */
+#define LOOKS 8
+
 static void
 job_free(struct job *j)
 {
@@ -126,12 +129,28 @@ timed_out(struct job *j, bool budget)
 	job_end(j, &err);
 }
 
-/* The timer is always armed: it comes back when something could have passed by then. */
+/* When to look next if nothing comes: when something could have passed by then, and before that, as long as the request is on its way or its answer
+ * has not begun, to see when its last byte went out. */
+static uint64_t
+next_look_us(const struct job *j, uint64_t now_us)
+{
+	uint64_t next_us = j->last_us + j->b->read_us;
+
+	if (j->x.request.len > 0 && now_us + j->b->read_us / LOOKS < next_us)
+		next_us = now_us + j->b->read_us / LOOKS;
+	if (j->budget_end_us < next_us)
+		next_us = j->budget_end_us;
+	if (j->complete && j->grace_end_us < next_us)
+		next_us = j->grace_end_us;
+	return next_us;
+}
+
+/* The timer is always armed. */
 static void
 check_time(void *arg)
 {
 	struct job *j = arg;
-	uint64_t now_us = clock_mono_us(), next_us, uploaded;
+	uint64_t now_us = clock_mono_us(), uploaded;
 
 	if (j->complete && now_us >= j->grace_end_us) {
 		job_end(j, NULL);
@@ -143,20 +162,15 @@ check_time(void *arg)
 	}
 	/* A long request on its way out is no silence, and while our reader is slow the upstream is not to blame. */
 	uploaded = j->b->carrier->sent(&j->x);
-	if (uploaded > j->uploaded || j->x.paused) {
+	if (uploaded != j->uploaded || j->x.paused) {
 		j->uploaded = uploaded;
 		j->last_us = now_us;
 	}
-	next_us = j->last_us + j->b->read_us;
-	if (now_us >= next_us) {
+	if (now_us >= j->last_us + j->b->read_us) {
 		timed_out(j, false);
 		return;
 	}
-	if (j->budget_end_us < next_us)
-		next_us = j->budget_end_us;
-	if (j->complete && j->grace_end_us < next_us)
-		next_us = j->grace_end_us;
-	if (loop_timer_set(j->b->loop, &j->timer, next_us - now_us) != IM_OK)
+	if (loop_timer_set(j->b->loop, &j->timer, next_look_us(j, now_us) - now_us) != IM_OK)
 		timed_out(j, true);
 }
 
@@ -239,15 +253,12 @@ static enum im_rc
 job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 {
 	struct backend *b = j->b;
-	uint64_t delay_us;
 	enum im_rc rc;
 
 	j->started_us = j->last_us = clock_mono_us();
 	j->budget_end_us = budget_ms == 0 ? UINT64_MAX : j->started_us + budget_ms * UINT64_C(1000);
-	delay_us = b->read_us;
-	if (budget_ms != 0 && budget_ms * UINT64_C(1000) < delay_us)
-		delay_us = budget_ms * UINT64_C(1000);
-	if (loop_timer_set(b->loop, &j->timer, delay_us) != IM_OK)
+	if (loop_timer_set(b->loop, &j->timer, next_look_us(j, j->started_us) - j->started_us) !=
+	    IM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
 	rc = b->carrier->start(&j->x, err);
 	if (rc == IM_OK) {
