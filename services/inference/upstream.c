@@ -88,19 +88,6 @@ backend_free(struct backend *b)
 	free(b);
 }
 
-static bool
-proxy_in_environment(void)
-{
-	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
-					     "all_proxy", "ALL_PROXY" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		/* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment */
-		if (getenv(names[i]) != NULL)
-			return true;
-	return false;
-}
-
 /* Plain HTTP and nothing between: no proxy, nobody to log in as. */
 static bool
 is_plain(const struct backend *b)
@@ -130,7 +117,7 @@ backend_setup(struct backend *b, struct im_err *err)
 	b->read_us = (uint64_t)config_int(b->item, "workers[].read_ms") * 1000;
 	b->connect_ms = (long)config_int(b->item, "workers[].connect_ms");
 	b->ca_file = config_str(b->item, "workers[].ca_file");
-	b->proxy = proxy_in_environment() ? NULL : "";
+	b->proxy = upstream_by_proxy(b->urls[0]) ? NULL : "";
 	b->capacity = (uint32_t)config_int(b->item, "workers[].capacity");
 	if (b->capacity == 0)
 		b->capacity = UPSTREAM_CAPACITY;

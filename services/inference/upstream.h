@@ -100,6 +100,15 @@ enum im_rc upstream_submit(struct backend *b, const struct generate_request *req
 void upstream_cancel(struct job *job);
 void upstream_pause(struct job *job, bool paused);
 
+/* upstream_proxy.c */
+
+/** A proxy of the environment is for 'url', or may be, for all that is known without libcurl: it has the last word. */
+bool upstream_by_proxy(CURLU *url);
+
+/** 'list', as in no_proxy, surely names 'host', as libcurl reads it (CURLOPT_NOPROXY): "*", the host itself or a domain that it is in. False
+ *  also for what only libcurl reads: address ranges, addresses of IPv6. Pure. */
+bool upstream_no_proxy(const char *list, const char *host);
+
 /* upstream_models.c */
 
 /** Take the models that the configuration names, or with none begin to ask the upstream. */

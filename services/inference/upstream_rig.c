@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inference/upstream.h"
 #include "wire/float32.h"
 
 #define OK_SSE   "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8"
@@ -191,6 +192,8 @@ rig_backend_start(const char *members, struct im_err *err)
 	loop_enter(rig.loop);
 	rc = backend_upstream.start(rig.loop, config_item(rig.config, "workers", 0), &rig.b, err);
 	loop_leave(rig.loop);
+	if (rc == IM_OK)
+		assert_ptr_equal(rig.b->carrier, rig.by_curl ? &carrier_curl : &carrier_plain);
 	return rc;
 }
 
@@ -208,7 +211,7 @@ rig_backend_stop(void)
 	assert_true(fake_server_wait_open(rig.server, 0));
 }
 
-/* A proxy of the environment has requests carried by libcurl, also where there is none on the way. */
+/* A proxy of the environment has requests carried by libcurl, also where there is none on the way because of a range that it alone reads. */
 static void
 set_environment(bool by_curl)
 {
@@ -218,7 +221,7 @@ set_environment(bool by_curl)
 	/* NOLINTBEGIN(concurrency-mt-unsafe): before any thread */
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		(void)unsetenv(names[i]);
-	(void)setenv("no_proxy", "127.0.0.1", 1);
+	(void)setenv("no_proxy", "127.0.0.0/8", 1);
 	if (by_curl)
 		(void)setenv("http_proxy", "http://127.0.0.1:1", 1);
 	/* NOLINTEND(concurrency-mt-unsafe) */
