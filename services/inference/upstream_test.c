@@ -436,8 +436,9 @@ open_descriptors(void)
 static void
 test_upstream_thousand_requests_of_all_kinds_leave_no_descriptor(void **state)
 {
-	static const char *const models[] = { "stream", "json",   "cut",    "limit",
-					      "drip",   "stream", "broken", "bad-json" };
+	static const char *const models[] = { "stream", "json",   "cut",       "limit",
+					      "drip",   "stream", "broken",    "bad-json",
+					      "hints",  "closes", "early-413", "until-close" };
 	struct im_err err;
 	unsigned before;
 
@@ -447,9 +448,9 @@ test_upstream_thousand_requests_of_all_kinds_leave_no_descriptor(void **state)
 	before = open_descriptors();
 	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
 	for (unsigned i = 0; i < 1000; i++) {
-		struct result r = { .cancel_at_frame = i % 8 == 4 };
+		struct result r = { .cancel_at_frame = i % 12 == 4 };
 
-		assert_int_equal(rig_submit(models[i % 8], 0, &r), IM_OK);
+		assert_int_equal(rig_submit(models[i % 12], 0, &r), IM_OK);
 		rig_run_until(&r.ended);
 		buf_done(&r.text);
 	}
