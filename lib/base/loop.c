@@ -23,7 +23,8 @@
 #include "base/loop_wait.h"
 #include "base/timers.h"
 
-#define LOOP_BATCH 256 /* tasks run before a waiting thread, timers, descriptors get a turn */
+#define LOOP_BATCH 256   /* tasks run before a waiting thread, timers, descriptors get a turn */
+#define LATE_US    20000 /* a timer that is so late: this process did not run for a while */
 
 struct loop {
 	pthread_mutex_t run; /* held by the thread on the loop; guards all but the queue */
@@ -36,6 +37,7 @@ struct loop {
 	struct list last;    /* tasks of loop_post_last() */
 
 	struct timers timers;
+	bool looked;             /* at the descriptors, since a timer was found to be late */
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
 	struct loop_wait wait;
 
@@ -360,18 +362,28 @@ loop_beside(struct loop *l, bool more)
 	(void)(more ? atomic_fetch_add(&l->wait.beside, 1) : atomic_fetch_sub(&l->wait.beside, 1));
 }
 
+/* What came while this process did not run lies in its descriptors: they are looked at once before somebody is told that nothing
+ * came in time. */
+static bool
+must_look_first(struct loop *l, const struct loop_timer *first, uint64_t now_us)
+{
+	l->looked = !l->looked && now_us > first->at_us && now_us - first->at_us >= LATE_US;
+	return l->looked;
+}
+
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
  * post each other without end do not keep timers and descriptors waiting: one batch of them is run. */
 static int
 wait_events(struct loop *l, struct epoll_event ev[FDS_EVENTS])
 {
 	const struct loop_timer *first;
-	uint64_t until_us = UINT64_MAX;
+	uint64_t until_us = UINT64_MAX, now_us;
 	bool more;
 
 	drain(l, true);
-	if (timers_first(&l->timers) != NULL) {
-		if (fire_timers(l, clock_mono_us()))
+	if ((first = timers_first(&l->timers)) != NULL) {
+		now_us = clock_mono_us();
+		if (!must_look_first(l, first, now_us) && fire_timers(l, now_us))
 			drain(l, true);
 		first = timers_first(&l->timers);
 		until_us = first != NULL ? first->at_us : UINT64_MAX;

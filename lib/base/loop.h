@@ -98,7 +98,7 @@ void loop_leave(struct loop *loop);
 /** True if the calling thread is on the loop. For assertions. */
 bool loop_is_held(struct loop *loop);
 
-/** (Re)arm 'timer' to fire in 'delay_us'. On the loop only. IM_ENOMEM leaves it unarmed. */
+/** (Re)arm 'timer' to fire in 'delay_us'; one that is late by 20 ms, after what lies in descriptors. On the loop only. IM_ENOMEM: it is unarmed. */
 IM_MUST_CHECK enum im_rc loop_timer_set(struct loop *loop, struct loop_timer *timer,
 					uint64_t delay_us);
 

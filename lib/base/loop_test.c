@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -376,6 +377,30 @@ pipe_close(struct pipe_end *p)
 	assert_int_equal(close(p->out), 0);
 }
 
+/* A busy host, or a virtual machine that is moved: a time limit does not run out while what it waits for lies there. */
+static void
+test_loop_timer_that_is_late_comes_after_what_lies_in_descriptors(void **state)
+{
+	const struct timespec pause = { .tv_nsec = 60000000 };
+	struct trace t = { .loop = new_loop() };
+	STEP(s, &t, 's', step_stop, NULL);
+	struct pipe_end p;
+
+	(void)state;
+	loop_enter(t.loop);
+	pipe_open(&p, &t, pipe_take);
+	arm(t.loop, &s, 5000);
+	assert_int_equal(write(p.out, "a", 1), 1);
+	assert_int_equal(nanosleep(&pause, NULL), 0);
+	loop_leave(t.loop);
+	loop_run(t.loop);
+	assert_string_equal(t.did, "as");
+	loop_enter(t.loop);
+	pipe_close(&p);
+	loop_leave(t.loop);
+	loop_free(t.loop);
+}
+
 static void
 test_loop_fd_events_come_while_watched(void **state)
 {
@@ -467,6 +492,7 @@ main(void)
 		cmocka_unit_test(test_loop_timers_fire_in_order_and_not_early),
 		cmocka_unit_test(test_loop_timer_cancelled_by_another_does_not_fire),
 		cmocka_unit_test(test_loop_timers_many_with_random_cancels_keep_their_order),
+		cmocka_unit_test(test_loop_timer_that_is_late_comes_after_what_lies_in_descriptors),
 		cmocka_unit_test(test_loop_fd_events_come_while_watched),
 		cmocka_unit_test(test_loop_fd_deleted_inside_a_callback_gets_no_event),
 		cmocka_unit_test(test_loop_stop_before_run_makes_it_return),
