@@ -11,9 +11,14 @@
 #include "net/raw_peer.h"
 
 static void
-short_times(struct net_params *p)
+short_beat(struct net_params *p)
 {
 	p->heartbeat_ms = 20;
+}
+
+static void
+short_hello(struct net_params *p)
+{
 	p->hello_timeout_ms = 60;
 }
 
@@ -303,7 +308,7 @@ test_peer_that_says_nothing_is_dropped(void **state)
 	struct raw_peer p;
 
 	(void)state;
-	rig_place_open(&f, short_times);
+	rig_place_open(&f, short_hello);
 	raw_connect(&p, f.url);
 	raw_expect_end(&p);
 	rig_wait(&f.server, f.server.troubles, 1);
@@ -322,7 +327,7 @@ test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 	struct buf body = BUF_INIT(0);
 
 	(void)state;
-	rig_place_open(&f, short_times);
+	rig_place_open(&f, short_beat);
 	raw_connect(&p, f.url);
 	assert_true(raw_hello(&p));
 	rig_wait(&f.server, f.server.ups, 1);
@@ -339,6 +344,31 @@ test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 	rig_place_close(&f);
 }
 
+/* What it says meanwhile is not heard: it is asked before it is called silent. */
+static void
+test_peer_is_not_dropped_for_a_pause_of_our_own(void **state)
+{
+	const struct timespec pause = { .tv_nsec = 200000000 };
+	struct rig_place f;
+	struct raw_peer p;
+	struct frame_header h;
+	struct buf body = BUF_INIT(0);
+
+	(void)state;
+	rig_place_open(&f, short_beat);
+	raw_connect(&p, f.url);
+	assert_true(raw_hello(&p));
+	rig_wait(&f.server, f.server.ups, 1);
+	loop_enter(f.loop.loop);
+	assert_int_equal(nanosleep(&pause, NULL), 0);
+	loop_leave(f.loop.loop);
+	assert_true(raw_expect(&p, FRAME_PING, &h, &body));
+	raw_expect_end(&p); /* asked, and silent still */
+	raw_close(&p);
+	buf_done(&body);
+	rig_place_close(&f);
+}
+
 static void
 test_peer_that_talks_and_never_reads_is_dropped(void **state)
 {
@@ -347,7 +377,7 @@ test_peer_that_talks_and_never_reads_is_dropped(void **state)
 	struct buf b = BUF_INIT(0);
 
 	(void)state;
-	rig_place_open(&f, short_times);
+	rig_place_open(&f, short_beat);
 	raw_connect(&p, f.url);
 	assert_true(raw_hello(&p));
 	for (int i = 0; i < 64; i++)
@@ -377,6 +407,7 @@ main(void)
 		cmocka_unit_test(test_data_beyond_the_credit_is_thrown_out),
 		cmocka_unit_test(test_peer_that_says_nothing_is_dropped),
 		cmocka_unit_test(test_peer_that_falls_silent_is_pinged_and_dropped),
+		cmocka_unit_test(test_peer_is_not_dropped_for_a_pause_of_our_own),
 		cmocka_unit_test(test_peer_that_talks_and_never_reads_is_dropped),
 	};
 

@@ -141,8 +141,12 @@ beat(void *arg)
 {
 	struct link *l = arg;
 	uint64_t now_us = clock_mono_us(), next_us = now_us;
+	/* While this process did not run nobody could be heard. */
+	const uint64_t paused_us = now_us - l->timer.at_us;
 	struct im_err why;
 
+	l->heard_us = l->heard_us + paused_us < now_us ? l->heard_us + paused_us : now_us;
+	l->stuck_us += l->stuck_us != 0 ? paused_us : 0;
 	switch (beat_step(now_us, l->heard_us, l->stuck_us, l->net->params.heartbeat_ms * 1000ull,
 			  &next_us)) {
 	case BEAT_DEAD:
