@@ -309,9 +309,16 @@ come(struct redis_link *l)
 static void
 check(struct redis_link *l)
 {
-	uint64_t silent_ms = clock_mono_ms() - l->waiting_ms;
+	const uint64_t now_ms = clock_mono_ms(), paused_ms = now_ms - l->timer.at_us / 1000;
+	uint64_t silent_ms;
 	struct im_err err;
 
+	/* While this process did not run no answer could be taken, and on a host that did not run none was given. */
+	if (l->waiting_ms + paused_ms < now_ms)
+		l->waiting_ms += paused_ms;
+	else
+		l->waiting_ms = now_ms;
+	silent_ms = now_ms - l->waiting_ms;
 	arm(l, CHECK_MS);
 	if (l->pending > 0 && silent_ms >= REDIS_LINK_SILENT_MS) {
 		(void)err_set(&err, IM_EUNAVAILABLE, "no answer within %d ms",
