@@ -12,7 +12,9 @@
 #include "base/list.h"
 #include "daemon/curl_late.h"
 
-#define SOCK_BUCKETS 256
+#define SOCK_BUCKETS     256
+#define TLS_RECORD_FIRST 20 /* RFC 8446, 5.1 */
+#define TLS_RECORD_LAST  23
 
 struct curl_loop {
 	struct loop *loop;
@@ -20,6 +22,7 @@ struct curl_loop {
 	struct loop_timer timer;         /* libcurl's */
 	struct loop_task reap;           /* looks for transfers that ended outside of act() */
 	struct list socks[SOCK_BUCKETS]; /* of struct sock, by descriptor */
+	struct list idle;                /* of struct sock, opened here */
 	bool busy;
 };
 
@@ -30,6 +33,8 @@ struct curl_loop {
  */
 struct sock {
 	struct list node;
+	struct list
+	    idle_node; /* linked from the end of a transfer to the next one on this connection */
 	struct loop_fd w;
 	struct curl_loop *t;
 	bool ours;
@@ -61,6 +66,7 @@ sock_free(struct sock *s)
 {
 	(void)watch(s, 0);
 	list_remove(&s->node);
+	list_remove(&s->idle_node);
 	free(s);
 }
 
@@ -97,6 +103,43 @@ take_socket(struct curl_loop *t, CURL *easy)
 	return fd;
 }
 
+/* A transfer has ended well. One that pauses is not waited for by libcurl either, but has more to come. */
+static void
+set_idle(struct curl_loop *t, CURL *easy)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct sock *s;
+
+	if (curl_late.easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+	    fd == CURL_SOCKET_BAD)
+		return;
+	s = sock_find(t, fd);
+	if (s != NULL && s->ours && s->wanted == 0 && !list_linked(&s->idle_node))
+		list_push_back(&t->idle, &s->idle_node);
+}
+
+/* It was closed, or says unasked what libcurl 7 takes for the next answer's begin. In TLS there may be frames of HTTP/2. */
+static bool
+is_spoilt(const struct sock *s)
+{
+	uint8_t byte;
+	ssize_t n = recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n == 1 && (byte < TLS_RECORD_FIRST || byte > TLS_RECORD_LAST));
+}
+
+/* libcurl does not use again what is shut down. */
+static void
+look_at_idle(struct curl_loop *t)
+{
+	LIST_FOREACH_SAFE (&t->idle, s, struct sock, idle_node) {
+		if (!is_spoilt(s))
+			continue;
+		list_remove(&s->idle_node);
+		(void)shutdown(s->w.fd, SHUT_RDWR);
+	}
+}
+
 static void
 reap(struct curl_loop *t)
 {
@@ -112,6 +155,8 @@ reap(struct curl_loop *t)
 			continue;
 		(void)curl_late.easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
 		x->fd = x->connect_only && code == CURLE_OK ? take_socket(t, easy) : -1;
+		if (!x->connect_only && code == CURLE_OK)
+			set_idle(t, easy);
 		transfer_stop(t, x); /* 'm' is gone after this */
 		x->done(x, code);
 	}
@@ -220,6 +265,8 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *sock_user)
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		events |= EPOLLOUT;
 	s->wanted = events;
+	if (events != 0)
+		list_remove(&s->idle_node);
 	if (what == CURL_POLL_REMOVE && !s->ours) {
 		sock_free(s);
 		return 0;
@@ -264,6 +311,7 @@ curl_loop_new(struct loop *loop, long idle_max, struct curl_loop **ret, struct i
 	t->timer.arg = t;
 	t->reap.fn = on_reap;
 	t->reap.arg = t;
+	list_init(&t->idle);
 	for (size_t i = 0; i < SOCK_BUCKETS; i++)
 		list_init(&t->socks[i]);
 	(void)curl_late.multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
@@ -305,6 +353,7 @@ enum im_rc
 transfer_start(struct curl_loop *t, struct transfer *x, struct im_err *err)
 {
 	assert(!t->busy && !x->running);
+	look_at_idle(t);
 	(void)curl_late.easy_setopt(x->easy, CURLOPT_PRIVATE, x);
 	if (curl_late.multi_add_handle(t->multi, x->easy) != CURLM_OK)
 		return err_set(err, IM_ENOMEM, "no memory for a request over HTTP");

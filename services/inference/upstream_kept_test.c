@@ -37,8 +37,7 @@ test_upstream_request_lost_on_a_kept_connection_is_sent_once_more(void **state)
 	rig_backend_stop();
 }
 
-/* What it says unasked behind an answer is nobody's next one. libcurl sees it only where it comes with the
- * answer; else the next request fails. */
+/* What it says unasked behind an answer is nobody's next one, also where it comes by itself. */
 static void
 test_upstream_that_speaks_unasked_is_not_used_again(void **state)
 {
@@ -49,7 +48,7 @@ test_upstream_that_speaks_unasked_is_not_used_again(void **state)
 
 	(void)state;
 	assert_int_equal(rig_backend_start(ALL_MODELS, &err), IM_OK);
-	for (size_t i = 0; i < (rig.by_curl ? 1 : sizeof(models) / sizeof(models[0])); i++) {
+	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
 		rig_run(models[i], 0, &r);
 		assert_string_equal(buf_cstr(&r.text), "RHiF");
 		buf_done(&r.text);
