@@ -9,7 +9,6 @@
 #include "audit/hasher.h"
 
 #include <endian.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdbool.h>
@@ -76,18 +75,34 @@ blocks_of(const struct hash_part *message)
 	return (1 + message->len + 1 + sizeof(uint64_t) + BLOCK_BYTES - 1) / BLOCK_BYTES;
 }
 
+/* Behind 'len' bytes in 'out' up to 'end', for a message of 'total' bytes. */
 static void
-pad(uint8_t *out, uint8_t prefix, const struct hash_part *message, size_t blocks)
+pad(uint8_t *out, size_t len, size_t end, size_t total)
 {
-	size_t len = 1 + message->len, end = blocks * BLOCK_BYTES - sizeof(uint64_t);
-	uint64_t bits = htobe64((uint64_t)len * 8);
+	uint64_t bits = htobe64((uint64_t)total * 8);
 
+	out[len] = 0x80;
+	memset(out + len + 1, 0, end - len - 1);
+	memcpy(out + end - sizeof(bits), &bits, sizeof(bits));
+}
+
+static void
+pad_prefixed(uint8_t *out, uint8_t prefix, const struct hash_part *message, size_t blocks)
+{
 	out[0] = prefix;
 	if (message->len > 0)
 		memcpy(out + 1, message->data, message->len);
-	out[len] = 0x80;
-	memset(out + len + 1, 0, end - len - 1);
-	memcpy(out + end, &bits, sizeof(bits));
+	pad(out, 1 + message->len, blocks * BLOCK_BYTES, 1 + message->len);
+}
+
+static void
+words(const SHA256_CTX *ctx, struct hash *ret)
+{
+	for (size_t i = 0; i < HASH_BYTES / sizeof(uint32_t); i++) {
+		uint32_t word = htobe32(ctx->h[i]);
+
+		memcpy(ret->b + i * sizeof(word), &word, sizeof(word));
+	}
 }
 
 static void
@@ -96,14 +111,10 @@ hash_one(uint8_t prefix, const struct hash_part *message, size_t blocks, struct 
 	uint8_t padded[SHORT_BLOCKS * BLOCK_BYTES];
 	SHA256_CTX ctx;
 
-	pad(padded, prefix, message, blocks);
+	pad_prefixed(padded, prefix, message, blocks);
 	if (SHA256_Init(&ctx) != 1 || SHA256_Update(&ctx, padded, blocks * BLOCK_BYTES) != 1)
 		abort();
-	for (size_t i = 0; i < HASH_BYTES / sizeof(uint32_t); i++) {
-		uint32_t word = htobe32(ctx.h[i]);
-
-		memcpy(ret->b + i * sizeof(word), &word, sizeof(word));
-	}
+	words(&ctx, ret);
 }
 
 /* Messages of as many blocks that wait for each other. */
@@ -125,7 +136,8 @@ hash_lanes(hasher_lanes_fn fn, size_t lanes, uint8_t prefix, const struct hash_p
 		lane[i] = i < count ? padded + i * blocks * BLOCK_BYTES : padded;
 		hash[i] = i < count ? &ret[which[i]] : &again;
 		if (i < count)
-			pad(padded + i * blocks * BLOCK_BYTES, prefix, &message[which[i]], blocks);
+			pad_prefixed(padded + i * blocks * BLOCK_BYTES, prefix, &message[which[i]],
+				     blocks);
 	}
 	fn(lane, blocks, hash);
 }
@@ -191,24 +203,40 @@ key_state(const struct hash *key, uint8_t pad, uint32_t ret[8])
 	if (SHA256_Init(&ctx) != 1 || SHA256_Update(&ctx, block, sizeof(block)) != 1)
 		abort();
 	memcpy(ret, ctx.h, sizeof(ctx.h));
-	OPENSSL_cleanse(block, sizeof(block));
-	OPENSSL_cleanse(&ctx, sizeof(ctx));
+	explicit_bzero(block, sizeof(block));
+	explicit_bzero(&ctx, sizeof(ctx));
 }
 
-/* Go on from 'state' as if its block had been hashed here. */
+/* Go on from 'state' as if its block had been hashed here. Most are so short that they are padded here as well; the last of what was secret is wiped
+ * by whoever has the hash. */
 static void
 go_on(const uint32_t state[8], const struct hash_part *parts, size_t count, struct hash *ret)
 {
+	uint8_t block[2 * BLOCK_BYTES];
+	size_t len = 0, end;
 	SHA256_CTX ctx;
 	int ok = SHA256_Init(&ctx);
 
 	memcpy(ctx.h, state, sizeof(ctx.h));
-	ctx.Nl = BLOCK_BYTES * 8;
 	for (size_t i = 0; i < count; i++)
-		ok &= SHA256_Update(&ctx, parts[i].data, parts[i].len);
-	if (ok != 1 || SHA256_Final(ret->b, &ctx) != 1)
-		abort();
-	OPENSSL_cleanse(&ctx, sizeof(ctx));
+		len += parts[i].len;
+	if (len + 1 + sizeof(uint64_t) > sizeof(block)) {
+		ctx.Nl = BLOCK_BYTES * 8;
+		for (size_t i = 0; i < count; i++)
+			ok &= SHA256_Update(&ctx, parts[i].data, parts[i].len);
+		if (ok != 1 || SHA256_Final(ret->b, &ctx) != 1)
+			abort();
+	} else {
+		end = len + 1 + sizeof(uint64_t) > BLOCK_BYTES ? sizeof(block) : BLOCK_BYTES;
+		for (size_t i = 0, at = 0; i < count; at += parts[i++].len)
+			memcpy(block + at, parts[i].data, parts[i].len);
+		pad(block, len, end, BLOCK_BYTES + len);
+		if (ok != 1 || SHA256_Update(&ctx, block, end) != 1)
+			abort();
+		words(&ctx, ret);
+		explicit_bzero(block, end);
+	}
+	explicit_bzero(&ctx, sizeof(ctx));
 }
 
 void
@@ -227,7 +255,7 @@ hasher_hmac_under(const struct hmac_key *key, const struct hash_part *parts, siz
 
 	go_on(key->inner, parts, count, &inner);
 	go_on(key->outer, &whole, 1, ret);
-	OPENSSL_cleanse(&inner, sizeof(inner));
+	explicit_bzero(&inner, sizeof(inner));
 }
 
 void
@@ -239,5 +267,5 @@ hasher_hmac(struct hasher *h, const struct hash *key, const struct hash_part *pa
 	(void)h; /* it needs no context any more */
 	hasher_hmac_key(key, &once);
 	hasher_hmac_under(&once, parts, count, ret);
-	OPENSSL_cleanse(&once, sizeof(once));
+	explicit_bzero(&once, sizeof(once));
 }
