@@ -50,6 +50,27 @@ identity_get(struct identities *ids, struct hasher *h, const struct pseudonym_ke
 	return &s->is;
 }
 
+struct hash *
+identity_input(struct identities *ids, const struct identity *who, const uint8_t *request_id,
+	       const uint8_t content[HASH_BYTES], bool *ret_known)
+{
+	uint16_t tail; /* ids that count up or begin with the time differ in their end */
+	struct identity_input *in;
+
+	memcpy(&tail, request_id + sizeof(in->request_id) - sizeof(tail), sizeof(tail));
+	in = &ids->input[tail % IDENTITY_INPUTS];
+	*ret_known = in->used && memcmp(in->request_id, request_id, sizeof(in->request_id)) == 0 &&
+		     memcmp(in->key_id, who->subject.id, sizeof(in->key_id)) == 0 &&
+		     memcmp(in->content, content, sizeof(in->content)) == 0;
+	if (!*ret_known) {
+		in->used = true;
+		memcpy(in->request_id, request_id, sizeof(in->request_id));
+		memcpy(in->key_id, who->subject.id, sizeof(in->key_id));
+		memcpy(in->content, content, sizeof(in->content));
+	}
+	return &in->commitment;
+}
+
 void
 identities_done(struct identities *ids)
 {

@@ -1,5 +1,5 @@
 /*
- * audit/identity.h - what becomes of a tenant and a caller in a record, remembered for those that come again: deriving it
+ * audit/identity.h - what becomes of a tenant, a caller and an input in a record, remembered for those that come again: deriving it
  * takes four HMACs and the subject's key a read, and the same few callers make nearly all records. In memory only; wiped when the log is closed.
  */
 #ifndef AUDIT_IDENTITY_H
@@ -10,6 +10,7 @@
 #include "audit/subject_slot.h"
 
 #define IDENTITY_SLOTS    1024
+#define IDENTITY_INPUTS   1024
 #define IDENTITY_NAME_MAX 96 /* a longer name is derived each time */
 
 struct identity {
@@ -18,6 +19,14 @@ struct identity {
 	bool has_subject;
 	struct subject_key subject; /* the log's to fill in from subjects.h */
 	struct hmac_key opener;     /* of that key */
+};
+
+/* The commitment of a REQUEST to its input, until the RESPONSE makes the same one again. Not secret but for the hash of the input. */
+struct identity_input {
+	bool used;
+	uint8_t request_id[16], key_id[SUBJECT_ID_BYTES];
+	uint8_t content[HASH_BYTES];
+	struct hash commitment;
 };
 
 struct identity_slot {
@@ -32,12 +41,22 @@ struct identity_slot {
 struct identities {
 	struct identity_slot slot[IDENTITY_SLOTS];
 	struct identity other; /* of names that are too long for a slot */
+	struct identity_input
+	    input[IDENTITY_INPUTS]; /* each request has one place: who comes later takes it */
 };
 
 /** Never NULL; valid until the next call. 'has_subject' is false when it was not there. */
 struct identity *identity_get(struct identities *ids, struct hasher *h,
 			      const struct pseudonym_keys *k, const char *tenant,
 			      const char *caller);
+
+/**
+ * The place of what request 'request_id' (16 bytes) commits to: '*ret_known' says that the commitment in it is the one to 'content' under the
+ * subject's key of 'who'. Else all but the commitment was written there, which is the caller's to fill in. Valid until the next call.
+ */
+struct hash *identity_input(struct identities *ids, const struct identity *who,
+			    const uint8_t *request_id, const uint8_t content[HASH_BYTES],
+			    bool *ret_known);
 
 /** Wipe all. */
 void identities_done(struct identities *ids);

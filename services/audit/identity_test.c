@@ -1,5 +1,5 @@
 /*
- * audit/identity_test.c - what is remembered of callers is what would be derived anew.
+ * audit/identity_test.c - what is remembered of callers and inputs is what would be derived anew.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,11 +70,44 @@ test_identity_get_is_what_is_derived_whoever_came_before(void **state)
 	hasher_done(&h);
 }
 
+static bool
+is_known(struct identities *ids, const struct identity *who, uint8_t request, uint8_t content)
+{
+	uint8_t id[16] = { request }, hash[HASH_BYTES] = { content };
+	bool known;
+	struct hash *c = identity_input(ids, who, id, hash, &known);
+
+	if (known)
+		assert_int_equal(c->b[0], request ^ content ^ who->subject.id[0]);
+	c->b[0] = request ^ content ^ who->subject.id[0];
+	return known;
+}
+
+static void
+test_identity_input_is_known_of_the_same_request_key_and_content_only(void **state)
+{
+	static struct identities ids;
+	struct identity who = { .has_subject = true }, other = { .subject.id = { 64 } };
+
+	(void)state;
+	assert_false(is_known(&ids, &who, 0, 0)); /* not even what is all zeros */
+	assert_true(is_known(&ids, &who, 0, 0));
+	assert_false(is_known(&ids, &who, 0, 8));
+	assert_false(is_known(&ids, &other, 0, 8));
+	assert_true(is_known(&ids, &other, 0, 8));
+	assert_false(is_known(&ids, &other, 1, 8)); /* at the same place */
+	assert_false(is_known(&ids, &other, 0, 8));
+	identities_done(&ids);
+	assert_false(is_known(&ids, &other, 0, 8));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_identity_get_is_what_is_derived_whoever_came_before),
+		cmocka_unit_test(
+		    test_identity_input_is_known_of_the_same_request_key_and_content_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,19 +54,27 @@ assert_erase_record(struct testlog *t, struct audit_log *log, uint64_t index, co
 	buf_done(&entry);
 }
 
-/* A REQUEST of 'caller', durable. */
+/* A record of request 'n' by 'caller', whose input is number 'said' of that caller, durable. */
 static uint64_t
-ask(struct testlog *t, struct audit_log *log, const char *caller, uint64_t n)
+tell(struct testlog *t, struct audit_log *log, enum record_kind kind, const char *caller,
+     uint64_t n, uint64_t said)
 {
 	struct audit_event e;
 	uint64_t index;
 
-	testlog_event(&e, RECORD_REQUEST, n);
+	testlog_event(&e, kind, n);
 	e.caller = caller;
-	content_of(caller, n, e.input_sha256);
+	e.has_input = true;
+	content_of(caller, said, e.input_sha256);
 	assert_int_equal(audit_log_add(log, &e, &index, &t->err), IM_OK);
 	assert_int_equal(audit_log_commit(log, false, &t->err), IM_OK);
 	return index;
+}
+
+static uint64_t
+ask(struct testlog *t, struct audit_log *log, const char *caller, uint64_t n)
+{
+	return tell(t, log, RECORD_REQUEST, caller, n, n);
 }
 
 /* Open the input of record 'index', and check the opening against what was said. */
@@ -89,6 +97,38 @@ open_input(struct testlog *t, uint64_t index, const char *caller, uint64_t n)
 	}
 	hasher_done(&h);
 	return rc;
+}
+
+/* What is remembered of a REQUEST must not get into a RESPONSE that says something else, is somebody else's, or comes when the key is gone. */
+static void
+test_response_commits_to_its_own_input_under_the_key_of_its_time(void **state)
+{
+	struct testlog t;
+	struct audit_log *log;
+	struct audit_erased e;
+	uint64_t asked, same, other, whose, late;
+
+	(void)state;
+	testlog_init(&t);
+	log = testlog_open(&t);
+	assert_non_null(log);
+	(void)ask(&t, log, "alice", 1);
+	same = tell(&t, log, RECORD_RESPONSE, "alice", 1, 1);
+	(void)ask(&t, log, "alice", 2);
+	other = tell(&t, log, RECORD_RESPONSE, "alice", 2, 77);
+	(void)ask(&t, log, "alice", 3);
+	whose = tell(&t, log, RECORD_RESPONSE, "bob", 3, 3);
+	asked = ask(&t, log, "alice", 4);
+	assert_int_equal(open_input(&t, same, "alice", 1), IM_OK);
+	assert_int_equal(open_input(&t, other, "alice", 77), IM_OK);
+	assert_int_equal(open_input(&t, whose, "bob", 3), IM_OK);
+	assert_int_equal(open_input(&t, asked, "alice", 4), IM_OK);
+	assert_int_equal(audit_log_erase(log, "acme", "alice", "uid:7", &e, &t.err), IM_OK);
+	late = tell(&t, log, RECORD_RESPONSE, "alice", 4, 4);
+	assert_int_equal(open_input(&t, late, "alice", 4), IM_OK);
+	assert_int_equal(open_input(&t, asked, "alice", 4), IM_EPERM);
+	audit_log_close(log);
+	testlog_done(&t);
 }
 
 static void
@@ -397,6 +437,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_response_commits_to_its_own_input_under_the_key_of_its_time),
 		cmocka_unit_test(test_erase_nothing_of_the_subject_opens_and_all_still_verifies),
 		cmocka_unit_test(test_erase_holds_when_an_old_copy_of_the_keys_is_put_back),
 		cmocka_unit_test(test_erase_killed_or_failing_at_any_call_is_finished_once),

@@ -66,6 +66,20 @@ commit_to(struct audit_log *log, const struct identity *who, const uint8_t *requ
 	OPENSSL_cleanse(&opening, sizeof(opening));
 }
 
+/* A RESPONSE says what its REQUEST said. */
+static void
+commit_input(struct audit_log *log, const struct identity *who, const struct audit_event *e,
+	     struct hash *ret)
+{
+	bool known;
+	struct hash *commitment =
+	    identity_input(&log->identities, who, e->request_id, e->input_sha256, &known);
+
+	if (!known)
+		commit_to(log, who, e->request_id, COMMITMENT_INPUT, e->input_sha256, commitment);
+	*ret = *commitment;
+}
+
 /* Identities become pseudonyms, digests become commitments. */
 static enum im_rc
 hide(struct audit_log *log, const struct audit_event *e, struct record *r, struct im_err *err)
@@ -97,8 +111,7 @@ hide(struct audit_log *log, const struct audit_event *e, struct record *r, struc
 	r->has_subject_key = true;
 	memcpy(r->subject_key, who->subject.id, sizeof(r->subject_key));
 	if (e->has_input)
-		commit_to(log, who, e->request_id, COMMITMENT_INPUT, e->input_sha256,
-			  &r->input_commitment);
+		commit_input(log, who, e, &r->input_commitment);
 	if (e->has_output)
 		commit_to(log, who, e->request_id, COMMITMENT_OUTPUT, e->output_sha256,
 			  &r->output_commitment);

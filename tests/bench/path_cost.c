@@ -248,6 +248,7 @@ record(uint64_t n)
 
 	testlog_event(&events[0], RECORD_REQUEST, n);
 	testlog_event(&events[1], RECORD_RESPONSE, n);
+	events[1].has_input = true; /* as the router says it, both times */
 	audit_append_encode(&append, &bytes);
 	arena_init(&arena, ARENA_MAX);
 	must(buf_ok(&bytes) &&
