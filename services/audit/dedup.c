@@ -25,9 +25,15 @@ struct dedup_old {
 };
 
 static uint64_t
-hash_id(const struct dedup *d, const uint8_t *id)
+hash_id(struct dedup *d, const uint8_t *id)
 {
-	return id_hash(&d->hash, id);
+	struct dedup_lately *l = &d->lately[id[RECORD_ID_BYTES - 1] % DEDUP_LATELY];
+
+	if (memcmp(l->id, id, RECORD_ID_BYTES) != 0) {
+		memcpy(l->id, id, RECORD_ID_BYTES);
+		l->hash = id_hash(&d->hash, id);
+	}
+	return l->hash;
 }
 
 enum im_rc
@@ -35,6 +41,8 @@ dedup_init(struct dedup *d, uint64_t next, struct im_err *err)
 {
 	*d = (struct dedup){ .next = next, .begin = next, .settled = next, .recalled = true };
 	id_hash_init(&d->hash);
+	for (size_t i = 0; i < DEDUP_LATELY; i++) /* they all have the id of zeros */
+		d->lately[i].hash = id_hash(&d->hash, d->lately[i].id);
 	/* Pages of the kernel's that are zero, and taken when entries come. */
 	d->recent = calloc(DEDUP_RECENT, sizeof(*d->recent));
 	d->bucket = calloc(DEDUP_RECENT, sizeof(*d->bucket));
@@ -59,7 +67,7 @@ dedup_done(struct dedup *d)
 
 /* Where 'id' is in the table of old ones, or the free place where it would be. The table is never full. */
 static size_t
-old_place(const struct dedup *d, const uint8_t *id)
+old_place(struct dedup *d, const uint8_t *id)
 {
 	size_t at = hash_id(d, id) & (d->old_cap - 1);
 
@@ -159,7 +167,7 @@ unchain(struct dedup *d, uint32_t pos)
 }
 
 bool
-dedup_find(const struct dedup *d, const uint8_t *id, enum record_kind kind, uint64_t *ret_index)
+dedup_find(struct dedup *d, const uint8_t *id, enum record_kind kind, uint64_t *ret_index)
 {
 	for (uint32_t at = d->bucket[hash_id(d, id) & MASK]; at != 0; at = d->recent[at - 1].next) {
 		const struct dedup_recent *e = &d->recent[at - 1];

@@ -16,16 +16,24 @@
 	131072U /* entries; a power of two. 28 bytes each with its bucket, touched as they come: so memory grows by 3.5 MiB until so many came */
 #define DEDUP_OPEN 1048576U /* entries; an older REQUEST counts as abandoned */
 
+#define DEDUP_LATELY 64 /* ids whose hash is remembered; a power of two */
+
 struct dedup_recent;
 struct dedup_old;
 
+struct dedup_lately {
+	uint8_t id[RECORD_ID_BYTES];
+	uint64_t hash;
+};
+
 struct dedup {
-	uint64_t next;       /* index of the next entry */
-	uint64_t begin;      /* index of the first entry that it was told of */
-	uint64_t settled;    /* entries below are durable */
-	uint64_t open;       /* REQUESTs without a terminal record */
-	struct id_hash hash; /* so that nobody can aim at one bucket */
-	bool recalled;       /* all entries so far came by dedup_recall(), and 'recent' is empty */
+	uint64_t next;                            /* index of the next entry */
+	uint64_t begin;                           /* index of the first entry that it was told of */
+	uint64_t settled;                         /* entries below are durable */
+	uint64_t open;                            /* REQUESTs without a terminal record */
+	struct id_hash hash;                      /* so that nobody can aim at one bucket */
+	struct dedup_lately lately[DEDUP_LATELY]; /* each id is asked for several times in a row */
+	bool recalled; /* all entries so far came by dedup_recall(), and 'recent' is empty */
 	struct dedup_recent *recent; /* entry i is at recent[i % DEDUP_RECENT] */
 	uint32_t *bucket;            /* first entry of each chain, as position + 1 */
 	struct dedup_old *old;       /* open REQUESTs that left 'recent': open addressing */
@@ -37,8 +45,7 @@ IM_MUST_CHECK enum im_rc dedup_init(struct dedup *d, uint64_t next, struct im_er
 void dedup_done(struct dedup *d);
 
 /** Index of the entry of this kind about 'id' (RECORD_ID_BYTES). */
-bool dedup_find(const struct dedup *d, const uint8_t *id, enum record_kind kind,
-		uint64_t *ret_index);
+bool dedup_find(struct dedup *d, const uint8_t *id, enum record_kind kind, uint64_t *ret_index);
 
 /** The entry d->next is of 'kind' about 'id' (NULL = about no request). IM_ENOMEM: nothing changed. */
 IM_MUST_CHECK enum im_rc dedup_add(struct dedup *d, const uint8_t *id, enum record_kind kind);

@@ -45,6 +45,25 @@ test_dedup_finds_by_id_and_kind(void **state)
 	dedup_done(&d);
 }
 
+/* Ids that share a place among those whose hash is remembered, that of zeros among them, are told apart in any order. */
+static void
+test_dedup_finds_ids_that_push_each_other_out(void **state)
+{
+	struct dedup d;
+	uint64_t index;
+
+	(void)state;
+	assert_int_equal(dedup_init(&d, 0, NULL), IM_OK);
+	for (uint64_t n = 0; n < 500; n++)
+		assert_int_equal(dedup_add(&d, id_of(n), RECORD_REQUEST), IM_OK);
+	for (uint64_t n = 0; n < 500; n++) {
+		assert_true(dedup_find(&d, id_of(n * 7 % 500), RECORD_REQUEST, &index));
+		assert_int_equal(index, n * 7 % 500);
+		assert_false(dedup_find(&d, id_of(500 + n), RECORD_REQUEST, &index));
+	}
+	dedup_done(&d);
+}
+
 static void
 test_dedup_pop_reopens_nothing_and_forgets(void **state)
 {
@@ -244,6 +263,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dedup_finds_by_id_and_kind),
+		cmocka_unit_test(test_dedup_finds_ids_that_push_each_other_out),
 		cmocka_unit_test(test_dedup_pop_reopens_nothing_and_forgets),
 		cmocka_unit_test(test_dedup_keeps_open_requests_longer_than_closed_ones),
 		cmocka_unit_test(test_dedup_recalled_knows_what_one_that_was_told_all_knows),
