@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,9 +13,7 @@
 #include "base/list.h"
 #include "daemon/curl_late.h"
 
-#define SOCK_BUCKETS     256
-#define TLS_RECORD_FIRST 20 /* RFC 8446, 5.1 */
-#define TLS_RECORD_LAST  23
+#define SOCK_BUCKETS 256
 
 struct curl_loop {
 	struct loop *loop;
@@ -22,7 +21,7 @@ struct curl_loop {
 	struct loop_timer timer;         /* libcurl's */
 	struct loop_task reap;           /* looks for transfers that ended outside of act() */
 	struct list socks[SOCK_BUCKETS]; /* of struct sock, by descriptor */
-	struct list idle;                /* of struct sock, opened here */
+	struct list idle;                /* of struct sock, opened here, without TLS */
 	bool busy;
 };
 
@@ -103,14 +102,18 @@ take_socket(struct curl_loop *t, CURL *easy)
 	return fd;
 }
 
-/* A transfer has ended well. One that pauses is not waited for by libcurl either, but has more to come. */
+/* A transfer has ended well. One that pauses is not waited for by libcurl either, but has more to come. In TLS nobody else can speak, and there may be
+ * frames of HTTP/2. */
 static void
 set_idle(struct curl_loop *t, CURL *easy)
 {
 	curl_socket_t fd = CURL_SOCKET_BAD;
+	char *scheme = NULL;
 	struct sock *s;
 
-	if (curl_late.easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+	if (curl_late.easy_getinfo(easy, CURLINFO_SCHEME, &scheme) != CURLE_OK || scheme == NULL ||
+	    strcasecmp(scheme, "http") != 0 ||
+	    curl_late.easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
 	    fd == CURL_SOCKET_BAD)
 		return;
 	s = sock_find(t, fd);
@@ -118,14 +121,13 @@ set_idle(struct curl_loop *t, CURL *easy)
 		list_push_back(&t->idle, &s->idle_node);
 }
 
-/* It was closed, or says unasked what libcurl 7 takes for the next answer's begin. In TLS there may be frames of HTTP/2. */
+/* It was closed, or says unasked what libcurl 7 takes for the next answer's begin. */
 static bool
 is_spoilt(const struct sock *s)
 {
 	uint8_t byte;
-	ssize_t n = recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	return n == 0 || (n == 1 && (byte < TLS_RECORD_FIRST || byte > TLS_RECORD_LAST));
+	return recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 /* libcurl does not use again what is shut down. */
