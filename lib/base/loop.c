@@ -25,6 +25,7 @@
 
 #define LOOP_BATCH 256   /* tasks run before a waiting thread, timers, descriptors get a turn */
 #define LATE_US    20000 /* a timer that is so late: this process did not run for a while */
+#define LOOKS_MAX  16    /* turns that such a timer waits, while there is more in the descriptors */
 
 struct loop {
 	pthread_mutex_t run; /* held by the thread on the loop; guards all but the queue */
@@ -37,7 +38,8 @@ struct loop {
 	struct list last;    /* tasks of loop_post_last() */
 
 	struct timers timers;
-	bool looked;             /* at the descriptors, since a timer was found to be late */
+	unsigned looks;          /* at the descriptors, since a timer was found to be late */
+	int last_n;              /* descriptors served in the last turn */
 	uint64_t sleep_until_us; /* until when the thread in loop_run() sleeps at most */
 	struct loop_wait wait;
 
@@ -362,13 +364,16 @@ loop_beside(struct loop *l, bool more)
 	(void)(more ? atomic_fetch_add(&l->wait.beside, 1) : atomic_fetch_sub(&l->wait.beside, 1));
 }
 
-/* What came while this process did not run lies in its descriptors: they are looked at once before somebody is told that nothing
- * came in time. */
+/* What came while this process did not run lies in its descriptors: they are looked at, for some turns if they are many, before somebody is
+ * told that nothing came in time. */
 static bool
 must_look_first(struct loop *l, const struct loop_timer *first, uint64_t now_us)
 {
-	l->looked = !l->looked && now_us > first->at_us && now_us - first->at_us >= LATE_US;
-	return l->looked;
+	bool late = now_us > first->at_us && now_us - first->at_us >= LATE_US;
+	bool more = l->looks == 0 || l->last_n == FDS_EVENTS || atomic_load(&l->queued) > 0;
+
+	l->looks = late && more && l->looks < LOOKS_MAX ? l->looks + 1 : 0;
+	return l->looks > 0;
 }
 
 /* Run tasks and timers, let go and wait for descriptors; with 'run' held and not any more. Returns their number. Tasks that
@@ -387,6 +392,8 @@ wait_events(struct loop *l, struct epoll_event ev[FDS_EVENTS])
 			drain(l, true);
 		first = timers_first(&l->timers);
 		until_us = first != NULL ? first->at_us : UINT64_MAX;
+	} else {
+		l->looks = 0;
 	}
 	l->sleep_until_us = until_us;
 	held = NULL;
@@ -405,7 +412,7 @@ loop_run(struct loop *l)
 	loop_enter(l);
 	while (!atomic_exchange(&l->stop, false)) {
 		/* Events, and the tasks and timers that come of them, in one turn: the loop is taken once for all. */
-		n = wait_events(l, ev);
+		l->last_n = n = wait_events(l, ev);
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
 		if (fds_serve(&l->fds, ev, n))

@@ -4,6 +4,7 @@
 #include "daemon/curl_loop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
@@ -103,7 +104,7 @@ take_socket(struct curl_loop *t, CURL *easy)
 }
 
 /* A transfer has ended well. One that pauses is not waited for by libcurl either, but has more to come. In TLS nobody else can speak, and there may be
- * frames of HTTP/2. */
+ * frames of HTTP/2; behind a proxy that is spoken to in TLS this only costs a new connection. */
 static void
 set_idle(struct curl_loop *t, CURL *easy)
 {
@@ -127,18 +128,24 @@ is_spoilt(const struct sock *s)
 {
 	uint8_t byte;
 
-	return recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+	return recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
 /* libcurl does not use again what is shut down. */
 static void
+spoil(struct sock *s)
+{
+	list_remove(&s->idle_node);
+	(void)shutdown(s->w.fd, SHUT_RDWR);
+}
+
+/* What an event will tell may lie there already. */
+static void
 look_at_idle(struct curl_loop *t)
 {
 	LIST_FOREACH_SAFE (&t->idle, s, struct sock, idle_node) {
-		if (!is_spoilt(s))
-			continue;
-		list_remove(&s->idle_node);
-		(void)shutdown(s->w.fd, SHUT_RDWR);
+		if (is_spoilt(s))
+			spoil(s);
 	}
 }
 
@@ -194,9 +201,10 @@ on_socket(void *arg, uint32_t events)
 	struct sock *s = arg;
 	int mask = 0;
 
-	if (s->wanted ==
-	    0) { /* an idle connection was closed: libcurl finds out when it would use it */
+	if (s->wanted == 0) { /* idle, or the transfer pauses: what is there waits */
 		(void)watch(s, 0);
+		if (list_linked(&s->idle_node))
+			spoil(s);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP)) != 0)

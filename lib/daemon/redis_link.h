@@ -20,10 +20,11 @@
 #include "base/loop.h"
 #include "daemon/api_key.h"
 
-#define REDIS_LINK_SILENT_MS 1000 /* an answer that has not come by then never comes */
-#define REDIS_LINK_PING_MS   1000 /* of silence */
-#define REDIS_LINK_GREET_MS  2000 /* to look the host up, connect and greet */
-#define REDIS_LINK_PAUSE_MS  2000 /* between attempts, at most */
+#define REDIS_LINK_SILENT_MS                                                                       \
+	1000 /* an answer that has not come by then never comes; pauses of our own do not count */
+#define REDIS_LINK_PING_MS  1000 /* of silence */
+#define REDIS_LINK_GREET_MS 2000 /* to look the host up, connect and greet */
+#define REDIS_LINK_PAUSE_MS 2000 /* between attempts, at most */
 
 struct redis_link;
 

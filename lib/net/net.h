@@ -37,7 +37,8 @@ struct net_params {
 	uint32_t window_bytes;  /* credit that our calls give to begin with; 0 = 256 KiB */
 	uint32_t max_calls;     /* open calls a peer may have on one link; 0 = 65536 */
 	uint32_t max_links;     /* links a listener accepts; 0 = 4096 */
-	uint32_t heartbeat_ms;  /* PING after so much silence, dead after three times; 0 = 5000 */
+	uint32_t
+	    heartbeat_ms; /* PING after so much silence, dead after three times, pauses of our own not counted; 0 = 5000 */
 	uint32_t hello_timeout_ms; /* a peer that has not said HELLO is dropped; 0 = 5000 */
 	uint32_t reconnect_min_ms; /* 0 = 10 */
 	uint32_t reconnect_max_ms; /* 0 = 1000; doubles with full jitter in between */

@@ -190,7 +190,15 @@ is_odd_field(const uint8_t *at, size_t len)
 		key |= (uint64_t)(at[n] & 0x7f) << 7 * n;
 	} while (at[n++] >= 0x80);
 	return key >> 3 == 0 || key >> 3 > TAG_MAX ||
-	       ((key & 7) == READER_VARINT && has_long_varint(at + n, len - n));
+	       ((key & 7) == READER_VARINT &&
+		has_long_varint(at + n, len - n < VARINT_MAX ? len - n : VARINT_MAX));
+}
+
+static bool
+is_packed(ProtobufCType type)
+{
+	return type != PROTOBUF_C_TYPE_STRING && type != PROTOBUF_C_TYPE_BYTES &&
+	       type != PROTOBUF_C_TYPE_MESSAGE;
 }
 
 /* Something that wire.h says is refused, whatever protobuf-c makes of it, is in a field, at any depth. */
@@ -212,7 +220,7 @@ has_odd_field(const ProtobufCMessageDescriptor *desc, const uint8_t *buf, size_t
 		if (fd->type == PROTOBUF_C_TYPE_BOOL && f.type != READER_VARINT)
 			return true;
 		if (fd->label == PROTOBUF_C_LABEL_REPEATED && f.type == READER_BYTES &&
-		    has_long_varint(f.data, f.len))
+		    is_packed(fd->type) && has_long_varint(f.data, f.len))
 			return true;
 		if (fd->type == PROTOBUF_C_TYPE_MESSAGE && f.type == READER_BYTES &&
 		    has_odd_field(fd->descriptor, f.data, f.len))

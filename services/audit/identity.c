@@ -50,25 +50,41 @@ identity_get(struct identities *ids, struct hasher *h, const struct pseudonym_ke
 	return &s->is;
 }
 
-struct hash *
-identity_input(struct identities *ids, const struct identity *who, const uint8_t *request_id,
-	       const uint8_t content[HASH_BYTES], bool *ret_known)
+static struct identity_input *
+input_of(struct identities *ids, const uint8_t *request_id)
 {
-	uint16_t tail; /* ids that count up or begin with the time differ in their end */
-	struct identity_input *in;
+	const uint8_t *end = request_id + sizeof(ids->input[0].request_id);
 
-	memcpy(&tail, request_id + sizeof(in->request_id) - sizeof(tail), sizeof(tail));
-	in = &ids->input[tail % IDENTITY_INPUTS];
-	*ret_known = in->used && memcmp(in->request_id, request_id, sizeof(in->request_id)) == 0 &&
-		     memcmp(in->key_id, who->subject.id, sizeof(in->key_id)) == 0 &&
-		     memcmp(in->content, content, sizeof(in->content)) == 0;
-	if (!*ret_known) {
-		in->used = true;
-		memcpy(in->request_id, request_id, sizeof(in->request_id));
-		memcpy(in->key_id, who->subject.id, sizeof(in->key_id));
-		memcpy(in->content, content, sizeof(in->content));
-	}
-	return &in->commitment;
+	/* Ids that count up or begin with the time differ in their end. */
+	return &ids->input[(end[-1] | (unsigned)end[-2] << 8) % IDENTITY_INPUTS];
+}
+
+void
+identity_keep_input(struct identities *ids, const struct identity *who, const uint8_t *request_id,
+		    const uint8_t content[HASH_BYTES], const struct hash *commitment)
+{
+	struct identity_input *in = input_of(ids, request_id);
+
+	in->used = true;
+	memcpy(in->request_id, request_id, sizeof(in->request_id));
+	memcpy(in->key_id, who->subject.id, sizeof(in->key_id));
+	memcpy(in->content, content, sizeof(in->content));
+	in->commitment = *commitment;
+}
+
+bool
+identity_take_input(struct identities *ids, const struct identity *who, const uint8_t *request_id,
+		    const uint8_t content[HASH_BYTES], struct hash *ret)
+{
+	struct identity_input *in = input_of(ids, request_id);
+
+	if (!in->used || memcmp(in->request_id, request_id, sizeof(in->request_id)) != 0 ||
+	    memcmp(in->key_id, who->subject.id, sizeof(in->key_id)) != 0 ||
+	    memcmp(in->content, content, sizeof(in->content)) != 0)
+		return false;
+	*ret = in->commitment;
+	OPENSSL_cleanse(in, sizeof(*in));
+	return true;
 }
 
 void

@@ -21,7 +21,7 @@ struct identity {
 	struct hmac_key opener;     /* of that key */
 };
 
-/* The commitment of a REQUEST to its input, until the RESPONSE makes the same one again. Not secret but for the hash of the input. */
+/* The commitment of a REQUEST to its input, until the RESPONSE takes it over. The hash of the input is secret, and wiped then. */
 struct identity_input {
 	bool used;
 	uint8_t request_id[16], key_id[SUBJECT_ID_BYTES];
@@ -50,13 +50,16 @@ struct identity *identity_get(struct identities *ids, struct hasher *h,
 			      const struct pseudonym_keys *k, const char *tenant,
 			      const char *caller);
 
-/**
- * The place of what request 'request_id' (16 bytes) commits to: '*ret_known' says that the commitment in it is the one to 'content' under the
- * subject's key of 'who'. Else all but the commitment was written there, which is the caller's to fill in. Valid until the next call.
- */
-struct hash *identity_input(struct identities *ids, const struct identity *who,
-			    const uint8_t *request_id, const uint8_t content[HASH_BYTES],
-			    bool *ret_known);
+/** Remember what request 'request_id' (16 bytes) commits to, 'content' under the subject's key of 'who', until it is taken or another one needs its
+ *  place. */
+void identity_keep_input(struct identities *ids, const struct identity *who,
+			 const uint8_t *request_id, const uint8_t content[HASH_BYTES],
+			 const struct hash *commitment);
+
+/** That commitment, which is forgotten then. False: it is not remembered, for the same content under the same key. */
+bool identity_take_input(struct identities *ids, const struct identity *who,
+			 const uint8_t *request_id, const uint8_t content[HASH_BYTES],
+			 struct hash *ret);
 
 /** Wipe all. */
 void identities_done(struct identities *ids);

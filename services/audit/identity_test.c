@@ -70,35 +70,50 @@ test_identity_get_is_what_is_derived_whoever_came_before(void **state)
 	hasher_done(&h);
 }
 
-static bool
-is_known(struct identities *ids, const struct identity *who, uint8_t request, uint8_t content)
+static void
+keep(struct identities *ids, const struct identity *who, uint8_t request, uint8_t content)
 {
-	uint8_t id[16] = { request }, hash[HASH_BYTES] = { content };
-	bool known;
-	struct hash *c = identity_input(ids, who, id, hash, &known);
+	const uint8_t id[16] = { request }, hash[HASH_BYTES] = { content };
+	const struct hash c = { .b = { request ^ content ^ who->subject.id[0], 1 } };
 
-	if (known)
-		assert_int_equal(c->b[0], request ^ content ^ who->subject.id[0]);
-	c->b[0] = request ^ content ^ who->subject.id[0];
+	identity_keep_input(ids, who, id, hash, &c);
+}
+
+static bool
+taken(struct identities *ids, const struct identity *who, uint8_t request, uint8_t content)
+{
+	const uint8_t id[16] = { request }, hash[HASH_BYTES] = { content };
+	struct hash c = { .b = { 0 } };
+	bool known = identity_take_input(ids, who, id, hash, &c);
+
+	assert_int_equal(c.b[0], known ? request ^ content ^ who->subject.id[0] : 0);
+	assert_int_equal(c.b[1], known);
 	return known;
 }
 
 static void
-test_identity_input_is_known_of_the_same_request_key_and_content_only(void **state)
+test_identity_input_is_taken_once_for_the_same_request_key_and_content(void **state)
 {
 	static struct identities ids;
 	struct identity who = { .has_subject = true }, other = { .subject.id = { 64 } };
 
 	(void)state;
-	assert_false(is_known(&ids, &who, 0, 0)); /* not even what is all zeros */
-	assert_true(is_known(&ids, &who, 0, 0));
-	assert_false(is_known(&ids, &who, 0, 8));
-	assert_false(is_known(&ids, &other, 0, 8));
-	assert_true(is_known(&ids, &other, 0, 8));
-	assert_false(is_known(&ids, &other, 1, 8)); /* at the same place */
-	assert_false(is_known(&ids, &other, 0, 8));
+	assert_false(taken(&ids, &who, 0, 0)); /* not even what is all zeros */
+	keep(&ids, &who, 0, 0);
+	assert_false(taken(&ids, &who, 0, 8));
+	assert_false(taken(&ids, &who, 1, 0)); /* at the same place */
+	assert_false(taken(&ids, &other, 0, 0));
+	assert_true(taken(&ids, &who, 0, 0));
+	for (size_t i = 0; i < sizeof(ids.input); i++) /* the hash of an input stays nowhere */
+		assert_int_equal(((const uint8_t *)ids.input)[i], 0);
+	assert_false(taken(&ids, &who, 0, 0));
+	keep(&ids, &other, 0, 8);
+	keep(&ids, &other, 1, 8);
+	assert_false(taken(&ids, &other, 0, 8));
+	assert_true(taken(&ids, &other, 1, 8));
+	keep(&ids, &who, 3, 3);
 	identities_done(&ids);
-	assert_false(is_known(&ids, &other, 0, 8));
+	assert_false(taken(&ids, &who, 3, 3));
 }
 
 int
@@ -107,7 +122,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_identity_get_is_what_is_derived_whoever_came_before),
 		cmocka_unit_test(
-		    test_identity_input_is_known_of_the_same_request_key_and_content_only),
+		    test_identity_input_is_taken_once_for_the_same_request_key_and_content),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,13 +71,12 @@ static void
 commit_input(struct audit_log *log, const struct identity *who, const struct audit_event *e,
 	     struct hash *ret)
 {
-	bool known;
-	struct hash *commitment =
-	    identity_input(&log->identities, who, e->request_id, e->input_sha256, &known);
-
-	if (!known)
-		commit_to(log, who, e->request_id, COMMITMENT_INPUT, e->input_sha256, commitment);
-	*ret = *commitment;
+	if (e->kind == RECORD_RESPONSE &&
+	    identity_take_input(&log->identities, who, e->request_id, e->input_sha256, ret))
+		return;
+	commit_to(log, who, e->request_id, COMMITMENT_INPUT, e->input_sha256, ret);
+	if (e->kind == RECORD_REQUEST)
+		identity_keep_input(&log->identities, who, e->request_id, e->input_sha256, ret);
 }
 
 /* Identities become pseudonyms, digests become commitments. */

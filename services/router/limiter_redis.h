@@ -20,10 +20,11 @@
 #include "daemon/api_key.h"
 #include "router/limiter.h"
 
-#define LIMITER_REDIS_ANSWER_MS 250  /* an answer that has not come by then never comes */
-#define LIMITER_REDIS_PING_MS   500  /* of silence */
-#define LIMITER_REDIS_GREET_MS  2000 /* to look the host up, connect and greet */
-#define LIMITER_REDIS_PAUSE_MS  2000 /* between attempts, at most */
+#define LIMITER_REDIS_ANSWER_MS                                                                    \
+	250 /* an answer that has not come by then never comes; pauses of our own do not count */
+#define LIMITER_REDIS_PING_MS  500  /* of silence */
+#define LIMITER_REDIS_GREET_MS 2000 /* to look the host up, connect and greet */
+#define LIMITER_REDIS_PAUSE_MS 2000 /* between attempts, at most */
 
 struct limiter_redis;
 
