@@ -239,7 +239,7 @@ test_redis_stop_does_not_wait_for_one_that_hangs(void **state)
 static void
 test_redis_is_not_blamed_for_a_pause_of_our_own(void **state)
 {
-	const struct timespec pause = { .tv_nsec = 2 * LIMITER_REDIS_ANSWER_MS * 1000000L };
+	const struct timespec pause = { .tv_nsec = 2L * LIMITER_REDIS_ANSWER_MS * 1000000 };
 	struct side s;
 
 	(void)state;

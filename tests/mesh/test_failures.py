@@ -28,6 +28,13 @@ def wait_tokens(mesh, worker, at_least=10):
     wait_for(lambda: begun() >= at_least, f"{at_least} streams of {worker} have begun", 30, 0.02)
 
 
+def wait_recorded(mesh, at_least=STREAMS // 4):
+    """So many requests are in the log: theirs are admitted, whatever becomes of the audit service."""
+    def records():
+        return sum(v for name, v in mesh.metrics("audit").items() if name.startswith("infermesh_audit_records_total"))
+    wait_for(lambda: records() >= at_least, f"{at_least} records", 30, 0.02)
+
+
 def check_counts(mesh, admitted_at_least):
     """Slots 0, and the log holds one REQUEST and one terminal record for each admitted request."""
     router = mesh.settled()
@@ -79,6 +86,7 @@ def test_audit_killed_fail_closed_refuses_and_heals(start, instant):
     mesh = start(workers=two_workers(instant(TOKENS, DELAY_MS)), config={"router": {"audit_ms": "500ms"}})
     running = Load(mesh, STREAMS, STREAMS)
     wait_streams(mesh)
+    wait_recorded(mesh)
     mesh.processes["audit"].kill()
     wait_for(lambda: mesh.router()["audit"] == "unavailable", "the router notices")
     status, headers, text = mesh.chat({"model": "instant", "messages": [{"role": "user", "content": "hi"}]})
