@@ -407,15 +407,14 @@ void
 loop_run(struct loop *l)
 {
 	struct epoll_event ev[FDS_EVENTS];
-	int n;
 
 	loop_enter(l);
 	while (!atomic_exchange(&l->stop, false)) {
 		/* Events, and the tasks and timers that come of them, in one turn: the loop is taken once for all. */
-		l->last_n = n = wait_events(l, ev);
+		l->last_n = wait_events(l, ev);
 		loop_enter(l);
 		l->sleep_until_us = 0; /* awake: nobody needs to wake us */
-		if (fds_serve(&l->fds, ev, n))
+		if (fds_serve(&l->fds, ev, l->last_n))
 			woken(l);
 	}
 	loop_leave(l); /* what was posted before the stop runs before we return */

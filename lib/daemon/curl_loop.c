@@ -122,16 +122,15 @@ set_idle(struct curl_loop *t, CURL *easy)
 		list_push_back(&t->idle, &s->idle_node);
 }
 
-/* It was closed, or says unasked what libcurl 7 takes for the next answer's begin. */
-static bool
-is_spoilt(const struct sock *s)
+bool
+connection_is_quiet(int fd)
 {
 	uint8_t byte;
 
-	return recv(s->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* libcurl does not use again what is shut down. */
+/* libcurl 7 would take what was said unasked for the next answer's begin. It does not use again what is shut down. */
 static void
 spoil(struct sock *s)
 {
@@ -144,7 +143,7 @@ static void
 look_at_idle(struct curl_loop *t)
 {
 	LIST_FOREACH_SAFE (&t->idle, s, struct sock, idle_node) {
-		if (is_spoilt(s))
+		if (!connection_is_quiet(s->w.fd))
 			spoil(s);
 	}
 }

@@ -47,6 +47,9 @@ void transfer_stop(struct curl_loop *t, struct transfer *x);
 /** Go on with a transfer whose write callback returned CURL_WRITEFUNC_PAUSE; that callback may be called in here. */
 void transfer_resume(struct curl_loop *t, struct transfer *x);
 
+/** The peer has neither closed the idle connection 'fd' nor said anything that nobody asked for, which would be taken for the next answer. */
+bool connection_is_quiet(int fd);
+
 /** True inside a callback of libcurl. */
 bool curl_loop_busy(const struct curl_loop *t);
 

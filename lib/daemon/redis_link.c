@@ -314,10 +314,7 @@ check(struct redis_link *l)
 	struct im_err err;
 
 	/* While this process did not run no answer could be taken, and on a host that did not run none was given. */
-	if (l->waiting_ms + paused_ms < now_ms)
-		l->waiting_ms += paused_ms;
-	else
-		l->waiting_ms = now_ms;
+	l->waiting_ms = clock_later(l->waiting_ms, paused_ms, now_ms);
 	silent_ms = now_ms - l->waiting_ms;
 	arm(l, CHECK_MS);
 	if (l->pending > 0 && silent_ms >= REDIS_LINK_SILENT_MS) {

@@ -317,6 +317,16 @@ test_peer_that_says_nothing_is_dropped(void **state)
 	rig_place_close(&f);
 }
 
+/* One that has said HELLO and says no more. */
+static void
+silent_peer(struct rig_place *f, struct raw_peer *p)
+{
+	rig_place_open(f, short_beat);
+	raw_connect(p, f->url);
+	assert_true(raw_hello(p));
+	rig_wait(&f->server, f->server.ups, 1);
+}
+
 static void
 test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 {
@@ -327,10 +337,7 @@ test_peer_that_falls_silent_is_pinged_and_dropped(void **state)
 	struct buf body = BUF_INIT(0);
 
 	(void)state;
-	rig_place_open(&f, short_beat);
-	raw_connect(&p, f.url);
-	assert_true(raw_hello(&p));
-	rig_wait(&f.server, f.server.ups, 1);
+	silent_peer(&f, &p);
 	assert_int_equal(rig_ask(&f.server, &c, "Any/Thing", NULL, 0, 0), IM_OK);
 	assert_true(raw_expect(&p, FRAME_PING, &h, &body));
 	rig_wait(&f.server, f.server.downs, 1);
@@ -355,10 +362,7 @@ test_peer_is_not_dropped_for_a_pause_of_our_own(void **state)
 	struct buf body = BUF_INIT(0);
 
 	(void)state;
-	rig_place_open(&f, short_beat);
-	raw_connect(&p, f.url);
-	assert_true(raw_hello(&p));
-	rig_wait(&f.server, f.server.ups, 1);
+	silent_peer(&f, &p);
 	loop_enter(f.loop.loop);
 	assert_int_equal(nanosleep(&pause, NULL), 0);
 	loop_leave(f.loop.loop);

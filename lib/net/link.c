@@ -136,13 +136,6 @@ hello_too_late(void *arg)
 	link_fail(l, &why);
 }
 
-/* 'at_us' and 'by_us', but not after 'now_us'. */
-static uint64_t
-later(uint64_t at_us, uint64_t by_us, uint64_t now_us)
-{
-	return at_us + by_us < now_us ? at_us + by_us : now_us;
-}
-
 static void
 beat(void *arg)
 {
@@ -152,8 +145,8 @@ beat(void *arg)
 	const uint64_t paused_us = now_us - l->timer.at_us;
 	struct im_err why;
 
-	l->heard_us = later(l->heard_us, paused_us, now_us);
-	l->stuck_us = l->stuck_us != 0 ? later(l->stuck_us, paused_us, now_us) : 0;
+	l->heard_us = clock_later(l->heard_us, paused_us, now_us);
+	l->stuck_us = l->stuck_us != 0 ? clock_later(l->stuck_us, paused_us, now_us) : 0;
 	switch (beat_step(now_us, l->heard_us, l->stuck_us, l->net->params.heartbeat_ms * 1000ull,
 			  &next_us)) {
 	case BEAT_DEAD:

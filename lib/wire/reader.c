@@ -3,7 +3,6 @@
  */
 #include "wire/reader.h"
 
-#define TAG_MAX      ((1u << 29) - 1)
 #define VARINT32_MAX 5 /* bytes */
 
 bool
@@ -52,7 +51,7 @@ read_field(struct reader *r, struct reader_field *ret)
 {
 	uint64_t key, len;
 
-	if (!read_short_varint(r, &key) || key >> 3 == 0 || key >> 3 > TAG_MAX)
+	if (!read_short_varint(r, &key) || key >> 3 == 0 || key >> 3 > READER_TAG_MAX)
 		return false;
 	ret->tag = (uint32_t)(key >> 3);
 	ret->type = (enum reader_type)(key & 7);

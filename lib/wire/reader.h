@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define READER_TAG_MAX ((1u << 29) - 1)
+
 enum reader_type {
 	READER_VARINT = 0,
 	READER_FIXED64 = 1,

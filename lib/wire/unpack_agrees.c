@@ -13,11 +13,10 @@
 #include "infermesh/v1/router.pb-c.h"
 #include "wire/reader.h"
 #include "wire/wire.h"
+#include "wire/writer.h"
 
 #define MEMORY_MAX ((size_t)16 * 1024 * 1024)
-#define TAG_MAX    ((1u << 29) - 1)
-#define KEY_MAX    5  /* bytes of a key */
-#define VARINT_MAX 10 /* of a number */
+#define KEY_MAX    5 /* bytes of a key */
 
 static const ProtobufCMessageDescriptor *const types[] = {
 	&infermesh__v1__hello__descriptor,
@@ -169,7 +168,7 @@ has_long_varint(const uint8_t *at, size_t len)
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		if (++n == VARINT_MAX && at[i] > 1)
+		if (++n == WRITER_VARINT_MAX && at[i] > 1)
 			return true;
 		if (at[i] < 0x80)
 			n = 0;
@@ -189,9 +188,9 @@ is_odd_field(const uint8_t *at, size_t len)
 			return false;
 		key |= (uint64_t)(at[n] & 0x7f) << 7 * n;
 	} while (at[n++] >= 0x80);
-	return key >> 3 == 0 || key >> 3 > TAG_MAX ||
+	return key >> 3 == 0 || key >> 3 > READER_TAG_MAX ||
 	       ((key & 7) == READER_VARINT &&
-		has_long_varint(at + n, len - n < VARINT_MAX ? len - n : VARINT_MAX));
+		has_long_varint(at + n, len - n < WRITER_VARINT_MAX ? len - n : WRITER_VARINT_MAX));
 }
 
 static bool

@@ -369,15 +369,6 @@ close_idle(struct plain *p)
 	}
 }
 
-/* The upstream has neither closed it nor said anything that nobody asked for, which would be taken for the next answer. */
-static bool
-is_quiet(const struct conn *c)
-{
-	uint8_t byte;
-
-	return recv(c->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
 /* The latest idle connection, which is the least likely to be closed just now. NULL: there is none. */
 static struct conn *
 take_idle(struct plain *p)
@@ -389,7 +380,7 @@ take_idle(struct plain *p)
 			close_idle(p);
 			return NULL;
 		}
-		if (!is_quiet(c)) {
+		if (!connection_is_quiet(c->w.fd)) {
 			conn_free(c);
 			continue;
 		}

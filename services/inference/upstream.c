@@ -299,7 +299,7 @@ upstream_authorize(struct backend *b, struct curl_slist **headers, struct im_err
 	(void)snprintf(bearer, sizeof(bearer), "Bearer %s", key);
 	ok = upstream_header(headers, "Authorization", bearer);
 	explicit_bzero(bearer, sizeof(bearer));
-	return ok ? IM_OK : err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+	return ok ? IM_OK : upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 }
 
 enum im_rc

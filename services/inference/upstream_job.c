@@ -259,7 +259,7 @@ job_start(struct job *j, uint32_t budget_ms, struct im_err *err)
 	j->budget_end_us = budget_ms == 0 ? UINT64_MAX : j->started_us + budget_ms * UINT64_C(1000);
 	if (loop_timer_set(b->loop, &j->timer, next_look_us(j, j->started_us) - j->started_us) !=
 	    IM_OK)
-		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+		return upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 	rc = b->carrier->start(&j->x, err);
 	if (rc == IM_OK) {
 		list_push_back(&b->jobs, &j->node);
@@ -288,7 +288,7 @@ upstream_submit(struct backend *b, const struct generate_request *req, uint32_t 
 	}
 	j = job_new(b, req, ops, user);
 	if (j == NULL)
-		return err_set(err, IM_ENOMEM, "no memory for a request to the upstream");
+		return upstream_curl_error(b, CURLE_OUT_OF_MEMORY, err);
 	rc = request_json_write(req, req->model, b->extra, b->extra_count, &j->x.request, err);
 	if (rc == IM_OK && is_traceparent(traceparent))
 		(void)stpcpy(j->x.traceparent, traceparent);

@@ -23,6 +23,7 @@
 	"{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\"," \
 	"\"content\":\"Hello\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,"            \
 	"\"completion_tokens\":2}}"
+#define HI_JSON   "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}"
 #define TOO_LARGE "{\"error\":{\"message\":\"too large\"}}"
 
 static char big_piece[1200];
@@ -50,15 +51,9 @@ static struct fake_reply replies[] = {
 	  0 },
 	{ "hang", "", "", FAKE_HANG, 0 },
 	{ "drip", OK_SSE, HELLO, FAKE_CHUNKED_HANG, 0 },
-	{ "once", OK_JSON,
-	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
-	  FAKE_LENGTH_ONCE, 0 },
-	{ "stray", OK_JSON,
-	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
-	  FAKE_LENGTH_STRAY, 0 },
-	{ "late-stray", OK_JSON,
-	  "{\"choices\":[{\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}",
-	  FAKE_LENGTH_LATE_STRAY, 0 },
+	{ "once", OK_JSON, HI_JSON, FAKE_LENGTH_ONCE, 0 },
+	{ "stray", OK_JSON, HI_JSON, FAKE_LENGTH_STRAY, 0 },
+	{ "late-stray", OK_JSON, HI_JSON, FAKE_LENGTH_LATE_STRAY, 0 },
 	{ "big", OK_SSE, big_piece, FAKE_CHUNKED_CUT, BIG_PIECES },
 	{ "vectors", OK_JSON,
 	  "{\"object\":\"list\",\"data\":[{\"index\":1,\"embedding\":[3,4]},{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"}],"
